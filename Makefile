@@ -1,0 +1,53 @@
+# Thin front of CMake. Programs land in bin/, libraries in lib/, everything else in build/.
+BUILD_TYPE ?= RelWithDebInfo
+BUILD_DIR  ?= build/main
+PREFIX     ?= /usr/local
+JOBS       ?= $(shell nproc)
+SHELL      := /bin/bash
+
+.PHONY: all debug release test soak demo bench format tidy clean install deps gpu-check
+all:
+	@scripts/install_dependencies.sh --check
+	cmake -S . -B $(BUILD_DIR) -G Ninja -DCMAKE_BUILD_TYPE=$(BUILD_TYPE) -DTESSERA_OUT=$(CURDIR) -DCMAKE_INSTALL_PREFIX=$(PREFIX)
+	cmake --build $(BUILD_DIR) -j $(JOBS)
+
+debug:
+	$(MAKE) all BUILD_TYPE=Debug BUILD_DIR=build/debug
+
+release:
+	$(MAKE) all BUILD_TYPE=Release BUILD_DIR=build/release
+
+deps:
+	scripts/install_dependencies.sh
+
+test: deps
+	$(MAKE) all
+	scripts/test.sh $(BUILD_DIR)
+
+soak: deps
+	$(MAKE) all
+	scripts/soak.sh $(BUILD_DIR)
+
+demo: deps
+	$(MAKE) all
+	scripts/demo.sh
+
+bench: deps
+	$(MAKE) all
+	scripts/bench.sh $(BUILD_DIR)
+
+gpu-check: deps
+	$(MAKE) all
+	scripts/gpu_check.sh
+
+format:
+	git ls-files '*.cc' '*.h' '*.cu' | xargs clang-format -i
+
+tidy: all
+	git ls-files 'src/*.cc' | xargs -P $(JOBS) -n 4 clang-tidy -quiet -p $(BUILD_DIR)
+
+install: all
+	cmake --install $(BUILD_DIR)
+
+clean:
+	rm -rf build bin lib

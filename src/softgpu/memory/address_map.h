@@ -1,0 +1,49 @@
+// Which addresses a kernel of one context's process may touch: device allocations, pinned host memory, managed memory.
+//
+// Readers (the interpreter, thousands of times per microsecond) never lock: they hold a snapshot and look again in a fresh
+// one on a miss. Writers copy the sorted range list under a mutex and publish it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "common/status.h"
+
+namespace tessera::softgpu {
+
+struct AddressRange {
+  uint64_t begin = 0;
+  uint64_t end = 0;  // one past the last byte
+  bool writable = true;
+
+  bool contains(uint64_t address, uint64_t size) const {
+    return address >= begin && address < end && size <= end - address;
+  }
+};
+
+class AddressMap {
+ public:
+  using Snapshot = std::shared_ptr<const std::vector<AddressRange>>;
+
+  AddressMap();
+  // kAlreadyExists where the range overlaps one that is there.
+  Status insert(AddressRange range);
+  // Removes the range that begins at `begin`; kNotFound otherwise.
+  Status erase(uint64_t begin);
+
+  Snapshot snapshot() const;
+  // Changes with every insert and erase: a cached range is valid while this stays the same.
+  uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
+  // The range of the current snapshot that holds `address`, or an empty range.
+  AddressRange find(uint64_t address) const;
+
+ private:
+  mutable std::mutex mutex_;
+  Snapshot ranges_;
+  std::atomic<uint64_t> generation_{1};
+};
+
+}  // namespace tessera::softgpu

@@ -24,7 +24,8 @@ Result<std::string> read_file(const std::string& path, size_t limit_bytes) {
     if (count == 0) return text;
     text.append(buffer, static_cast<size_t>(count));
     if (text.size() > limit_bytes) {
-      return Status::error(Code::kResourceExhausted, "%s is larger than %zu bytes", path.c_str(), limit_bytes);
+      return Status::error(Code::kResourceExhausted, "%s is larger than %zu bytes", path.c_str(),
+                           limit_bytes);
     }
   }
 }

@@ -28,7 +28,8 @@ class UniqueFd {
   int fd_ = -1;
 };
 
-// The whole of a small file; more than `limit_bytes` is kResourceExhausted. Works on /proc (size unknown before).
+// The whole of a small file; more than `limit_bytes` is kResourceExhausted. Works on /proc (size unknown
+// before).
 Result<std::string> read_file(const std::string& path, size_t limit_bytes);
 
 }  // namespace tessera

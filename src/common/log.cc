@@ -39,7 +39,8 @@ void log_write(LogLevel level, const char* module, const char* format, ...) {
   va_end(arguments);
   std::string line = str_format("%s[%d] %s %s: %s\n", program_name.load(), static_cast<int>(getpid()),
                                 kLevelNames[static_cast<int>(level)], module, text.c_str());
-  // One write, so that lines of several processes on one terminal do not mix. A log that cannot be written is lost.
+  // One write, so that lines of several processes on one terminal do not mix. A log that cannot be written is
+  // lost.
   [[maybe_unused]] ssize_t written = write(STDERR_FILENO, line.data(), line.size());
 }
 

@@ -10,10 +10,12 @@
 namespace tessera {
 
 Result<ProcessIdentity> identify_process(pid_t pid) {
-  TESSERA_ASSIGN_OR_RETURN(std::string stat, read_file(str_format("/proc/%d/stat", static_cast<int>(pid)), 4096));
+  TESSERA_ASSIGN_OR_RETURN(std::string stat,
+                           read_file(str_format("/proc/%d/stat", static_cast<int>(pid)), 4096));
   // The command name (field 2) may hold blanks and parentheses; fields are counted from its last ')'.
   size_t name_end = stat.rfind(')');
-  if (name_end == std::string::npos) return Status::error(Code::kInvalidData, "/proc/%d/stat has no name", pid);
+  if (name_end == std::string::npos)
+    return Status::error(Code::kInvalidData, "/proc/%d/stat has no name", pid);
   auto fields = split(trim(std::string_view(stat).substr(name_end + 1)), ' ');
   constexpr size_t kState = 0;
   constexpr size_t kStartTime = 19;

@@ -44,7 +44,8 @@ Result<uint64_t> parse_size(std::string_view text) {
   };
   std::string_view body = trim(text);
   double number = 0;
-  auto [end, error] = std::from_chars(body.data(), body.data() + body.size(), number, std::chars_format::fixed);
+  auto [end, error] =
+      std::from_chars(body.data(), body.data() + body.size(), number, std::chars_format::fixed);
   if (error != std::errc{}) return bad("does not start with a number");
   std::string_view suffix = trim(body.substr(static_cast<size_t>(end - body.data())));
   uint64_t unit = unit_of(suffix);

@@ -14,8 +14,8 @@ constexpr uint64_t kMiB = 1024 * kKiB;
 constexpr uint64_t kGiB = 1024 * kMiB;
 constexpr uint64_t kTiB = 1024 * kGiB;
 
-// Parses a size in bytes. Suffixes K, M, G, T (with or without "iB" or "B", any case) are powers of 1024, as in
-// nvidia-smi and HAMi; a plain number is bytes. Fractions are allowed with a suffix. Zero, negative and
+// Parses a size in bytes. Suffixes K, M, G, T (with or without "iB" or "B", any case) are powers of 1024, as
+// in nvidia-smi and HAMi; a plain number is bytes. Fractions are allowed with a suffix. Zero, negative and
 // overflowing sizes are kInvalidArgument.
 Result<uint64_t> parse_size(std::string_view text);
 

@@ -14,10 +14,12 @@ TEST(Size, ParsesWhatPeopleWrite) {
 }
 
 TEST(Size, RefusesTheRest) {
-  for (const char* text : {"", "GiB", "0", "-1GiB", "2XiB", "2GiBs", "1.5", "99999999T", "nan", "inf", "0x10"}) {
+  for (const char* text :
+       {"", "GiB", "0", "-1GiB", "2XiB", "2GiBs", "1.5", "99999999T", "nan", "inf", "0x10"}) {
     EXPECT_FALSE(parse_size(text).ok()) << text;
   }
-  EXPECT_EQ(parse_size("2XiB").status().message(), "size '2XiB' has an unknown unit; write it like 512MiB or 2GiB");
+  EXPECT_EQ(parse_size("2XiB").status().message(),
+            "size '2XiB' has an unknown unit; write it like 512MiB or 2GiB");
 }
 
 TEST(Size, FormatsShortly) {

@@ -53,7 +53,7 @@ class [[nodiscard]] Status {
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}                                          // NOLINT(*-explicit-*)
+  Result(T value) : value_(std::move(value)) {}                                  // NOLINT(*-explicit-*)
   Result(Status status) : status_(std::move(status)) { assert(!status_.ok()); }  // NOLINT(*-explicit-*)
 
   bool ok() const { return value_.has_value(); }
@@ -85,10 +85,10 @@ class [[nodiscard]] Result {
 #define TESSERA_CONCAT_INNER(a, b) a##b
 #define TESSERA_CONCAT(a, b) TESSERA_CONCAT_INNER(a, b)
 
-#define TESSERA_RETURN_IF_ERROR(expression)         \
-  do {                                              \
-    ::tessera::Status status_ = (expression);       \
-    if (!status_.ok()) return status_;              \
+#define TESSERA_RETURN_IF_ERROR(expression)   \
+  do {                                        \
+    ::tessera::Status status_ = (expression); \
+    if (!status_.ok()) return status_;        \
   } while (false)
 
 // TESSERA_ASSIGN_OR_RETURN(auto file, open_file(path));

@@ -1,0 +1,17 @@
+// Names and descriptions of CUresult values, as cuGetErrorName and cuGetErrorString tell them.
+#pragma once
+
+#include "common/status.h"
+#include "cuda/abi/result.h"
+
+namespace tessera::cuda {
+
+// "CUDA_ERROR_OUT_OF_MEMORY"; nullptr for a value CUDA does not define.
+const char* result_name(CUresult result);
+// One line about it, in our words; nullptr for a value CUDA does not define.
+const char* result_description(CUresult result);
+
+// The CUDA error that tells an application of a status of ours.
+CUresult result_of(const Status& status);
+
+}  // namespace tessera::cuda

@@ -1,0 +1,130 @@
+// What a vGPU's process and the node daemon say to each other: one packet of a SOCK_SEQPACKET Unix socket is
+// one message.
+//
+//   process                             daemon
+//     Attach(token)            ──▶
+//                              ◀──      Attached(devices) + two descriptors: counter page, grant page
+//     Reserve(device, bytes)   ──▶                 more budget, ahead of need
+//                              ◀──      Reserved(granted | refused)
+//     Release(device, bytes)   ──▶                 budget given back; no answer
+//                              ◀──      Recall(device, bytes)     another process of the slice needs budget
+//     Recalled(device, bytes)  ──▶                 what was given back of it, at once; may be 0
+//     Query(device)            ──▶
+//                              ◀──      Usage(limit, used, granted)
+//
+// The daemon knows the peer by SO_PEERCRED and a pidfd; nothing a process says about itself is believed.
+// Integers are in host order: both ends run on one machine. Any message that breaks a rule below ends the
+// connection.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+namespace tessera::vgpu {
+
+inline constexpr uint32_t kLeaseMagic = 0x41525354;  // "TSRA"
+inline constexpr uint16_t kLeaseVersion = 1;
+inline constexpr size_t kMaxMessageBytes = 64 * 1024;
+inline constexpr size_t kTokenBytes = 32;  // random, as hexadecimal text in TESSERA_SLICE: 64 digits
+inline constexpr size_t kMaxDevicesPerSlice = 16;
+inline constexpr size_t kUuidBytes = 48;  // "GPU-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", zero-terminated
+
+enum class MessageType : uint16_t {
+  kAttach = 1,
+  kAttached = 2,
+  kReserve = 3,
+  kReserved = 4,
+  kRelease = 5,
+  kRecall = 6,
+  kRecalled = 7,
+  kQuery = 8,
+  kUsage = 9,
+  kError = 10,          // payload: text of at most kMaxMessageBytes; the connection is then closed
+  kControl = 100,       // payload: JSON request of the command line tools (node/control.h)
+  kControlReply = 101,  // payload: JSON
+};
+
+struct MessageHeader {
+  uint32_t magic = kLeaseMagic;
+  uint16_t version = kLeaseVersion;
+  MessageType type{};
+  uint32_t request = 0;  // chosen by the asker; the answer carries it back. 0 in messages that want no answer
+  uint32_t payload_bytes = 0;  // what follows, exactly
+};
+static_assert(sizeof(MessageHeader) == 16);
+
+struct AttachRequest {
+  uint8_t token[kTokenBytes];
+};
+
+struct AttachedDevice {
+  char uuid[kUuidBytes];
+  uint64_t limit_bytes;  // the slice's limit on this device
+  uint64_t chunk_bytes;  // how much budget to ask for ahead, at most
+};
+struct AttachedReply {
+  uint32_t device_count;
+  uint32_t reserved;
+  char slice_name[64];
+  AttachedDevice devices[kMaxDevicesPerSlice];
+};
+
+struct ReserveRequest {
+  uint32_t device;  // index into AttachedReply::devices
+  uint32_t reserved;
+  uint64_t bytes_needed;  // all or nothing: less than this is a refusal
+  uint64_t bytes_wanted;  // >= bytes_needed; what exceeds it is budget ahead
+};
+struct ReservedReply {
+  uint64_t granted_bytes;  // 0 = refused, else >= bytes_needed
+  uint64_t limit_bytes;
+  uint64_t slice_used_bytes;  // all processes of the slice
+};
+
+struct ReleaseNotice {
+  uint32_t device;
+  uint32_t reserved;
+  uint64_t bytes;
+};
+using RecallNotice = ReleaseNotice;
+using RecalledReply = ReleaseNotice;  // the header carries the recall's request number
+
+struct QueryRequest {
+  uint32_t device;
+  uint32_t reserved;
+};
+struct UsageReply {
+  uint64_t limit_bytes;
+  uint64_t used_bytes;     // charged by all processes of the slice, as they report it
+  uint64_t granted_bytes;  // what they may charge without asking again
+};
+
+// Written by the process, read by the daemon; self-reported and labelled so.
+struct DeviceCounters {
+  std::atomic<uint64_t> used_bytes;
+  std::atomic<uint64_t> peak_bytes;
+  std::atomic<uint64_t> refusals;
+  std::atomic<uint64_t> allocations;
+  std::atomic<uint64_t> frees;
+  std::atomic<uint64_t> launches;
+  std::atomic<uint64_t> bytes_to_device;
+  std::atomic<uint64_t> bytes_from_device;
+};
+struct CounterPage {
+  DeviceCounters devices[kMaxDevicesPerSlice];
+};
+static_assert(std::atomic<uint64_t>::is_always_lock_free);
+
+// Written by the daemon, read-only for the process (the descriptor is sealed against writing mappings).
+struct DeviceGrant {
+  std::atomic<uint64_t> limit_bytes;  // may change while the program runs
+};
+struct GrantPage {
+  DeviceGrant devices[kMaxDevicesPerSlice];
+};
+inline constexpr size_t kPageBytes = 4096;
+static_assert(sizeof(CounterPage) <= kPageBytes && sizeof(GrantPage) <= kPageBytes);
+
+}  // namespace tessera::vgpu

@@ -1,9 +1,11 @@
 // Running kernels: the seam between the driver (streams, slots, memory) and the execution of decoded PTX.
 //
-//   ptx::Module ──link──▶ Program (symbols placed in memory) ──decode, lazily per kernel──▶ Kernel ──▶ BlockRun
+//   ptx::Module ──link──▶ Program (symbols placed in memory) ──decode, lazily per kernel──▶ Kernel ──▶
+//   BlockRun
 //
-// The driver decides which blocks run where and when; a BlockRun executes one block, stops when asked, and keeps all its
-// state in plain data, so that it can be resumed later, on another thread. A JIT would come in behind Kernel.
+// The driver decides which blocks run where and when; a BlockRun executes one block, stops when asked, and
+// keeps all its state in plain data, so that it can be resumed later, on another thread. A JIT would come in
+// behind Kernel.
 #pragma once
 
 #include <atomic>
@@ -25,8 +27,9 @@ struct Dim3 {
   uint64_t count() const { return uint64_t{x} * y * z; }
 };
 
-// Generic addresses of shared and local memory: windows of the process's address space that are reserved (PROT_NONE) once,
-// so that no allocation can ever coincide with them. Device and host addresses are themselves.
+// Generic addresses of shared and local memory: windows of the process's address space that are reserved
+// (PROT_NONE) once, so that no allocation can ever coincide with them. Device and host addresses are
+// themselves.
 constexpr uint64_t kSharedWindowSize = 16u << 20;
 constexpr uint64_t kLocalWindowSize = 16u << 20;
 struct Windows {
@@ -55,7 +58,8 @@ struct KernelInfo {
   uint32_t parameter_bytes = 0;
   uint32_t static_shared_bytes = 0;
   uint32_t local_bytes_per_thread = 0;
-  uint32_t registers_per_thread = 0;  // 32-bit registers a hardware compiler would need, estimated from live ranges, 16..255
+  uint32_t registers_per_thread =
+      0;  // 32-bit registers a hardware compiler would need, estimated from live ranges, 16..255
   uint32_t max_threads_per_block = 1024;
   uint32_t required_block[3] = {0, 0, 0};  // .reqntid
   uint32_t min_ctas_per_sm = 0;
@@ -92,14 +96,14 @@ class Program {
 };
 
 enum class FaultKind : uint8_t {
-  kIllegalAddress,      // CUDA_ERROR_ILLEGAL_ADDRESS (700)
-  kMisalignedAddress,   // 716
-  kInvalidAddressSpace, // 717
-  kInvalidPc,           // 718
-  kIllegalInstruction,  // 715
-  kTrap,                // 719, launch failed
-  kAssert,              // 710
-  kStackOverflow,       // 719 on hardware: local memory or call stack exhausted
+  kIllegalAddress,       // CUDA_ERROR_ILLEGAL_ADDRESS (700)
+  kMisalignedAddress,    // 716
+  kInvalidAddressSpace,  // 717
+  kInvalidPc,            // 718
+  kIllegalInstruction,   // 715
+  kTrap,                 // 719, launch failed
+  kAssert,               // 710
+  kStackOverflow,        // 719 on hardware: local memory or call stack exhausted
 };
 struct Fault {
   FaultKind kind = FaultKind::kTrap;
@@ -124,14 +128,15 @@ struct Launch {
   const AddressMap* memory = nullptr;
   const DeviceServices* services = nullptr;
   uint64_t grid_id = 0;
-  uint32_t sm_count = 1;  // %nsmid
+  uint32_t sm_count = 1;                    // %nsmid
   uint32_t local_limit_bytes = 512u << 10;  // per thread: CU_LIMIT_STACK_SIZE and locals together
 };
 
 enum class Outcome : uint8_t {
   kFinished,   // every thread has exited
   kPreempted,  // the stop flag was seen; run() again resumes
-  kSpinning,   // every warp used its quantum at a back-edge without finishing: another block should get its turn
+  kSpinning,   // every warp used its quantum at a back-edge without finishing: another block should get its
+               // turn
   kFaulted,    // see fault(); the block is dead
 };
 
@@ -143,7 +148,8 @@ class BlockRun {
   virtual ~BlockRun() = default;
   // Reuses the buffers for another block of the same launch.
   virtual void reset(Dim3 block) = 0;
-  // Runs until finished or until `stop` is seen set (checked at barriers and back-edges at least). sm_id is %smid.
+  // Runs until finished or until `stop` is seen set (checked at barriers and back-edges at least). sm_id is
+  // %smid.
   virtual Outcome run(const std::atomic<bool>& stop, uint32_t sm_id) = 0;
   virtual const Fault& fault() const = 0;
   // Instructions executed by warps, since create.

@@ -1,7 +1,8 @@
-// Which addresses a kernel of one context's process may touch: device allocations, pinned host memory, managed memory.
+// Which addresses a kernel of one context's process may touch: device allocations, pinned host memory,
+// managed memory.
 //
-// Readers (the interpreter, thousands of times per microsecond) never lock: they hold a snapshot and look again in a fresh
-// one on a miss. Writers copy the sorted range list under a mutex and publish it.
+// Readers (the interpreter, thousands of times per microsecond) never lock: they hold a snapshot and look
+// again in a fresh one on a miss. Writers copy the sorted range list under a mutex and publish it.
 #pragma once
 
 #include <atomic>

@@ -1,7 +1,8 @@
 // PTX as the parser leaves it: names resolved, sizes known, nothing decided about how it will run.
 //
-// The parser knows the grammar; it does not know what instructions mean. An instruction is its opcode, its dot-modifiers in
-// order and its operands; exec/ gives them meaning through its own table. Reference: NVIDIA, "Parallel Thread Execution ISA".
+// The parser knows the grammar; it does not know what instructions mean. An instruction is its opcode, its
+// dot-modifiers in order and its operands; exec/ gives them meaning through its own table. Reference: NVIDIA,
+// "Parallel Thread Execution ISA".
 #pragma once
 
 #include <cstdint>
@@ -11,11 +12,28 @@
 namespace tessera::softgpu::ptx {
 
 enum class Type : uint8_t {
-  kNone, kPred,
-  kB8, kB16, kB32, kB64, kB128,
-  kU8, kU16, kU32, kU64,
-  kS8, kS16, kS32, kS64,
-  kF16, kF16x2, kBF16, kBF16x2, kTF32, kF32, kF64,
+  kNone,
+  kPred,
+  kB8,
+  kB16,
+  kB32,
+  kB64,
+  kB128,
+  kU8,
+  kU16,
+  kU32,
+  kU64,
+  kS8,
+  kS16,
+  kS32,
+  kS64,
+  kF16,
+  kF16x2,
+  kBF16,
+  kBF16x2,
+  kTF32,
+  kF32,
+  kF64,
 };
 // Bytes of one value; 0 for kNone and kPred.
 uint32_t size_of(Type type);
@@ -32,7 +50,8 @@ struct Register {
 enum class OperandKind : uint8_t {
   kNone,
   kRegister,   // reg (and component: 0..3 for %v.x, -1 for the whole); negated for !%p
-  kImmediate,  // bits: integer constants as two's complement; f32/f64 constants as their bit pattern, see `literal`
+  kImmediate,  // bits: integer constants as two's complement; f32/f64 constants as their bit pattern, see
+               // `literal`
   kSymbol,     // a variable, function or parameter by name, plus offset: mov.u64 %rd, name+8
   kAddress,    // [reg+offset] (reg >= 0) or [symbol+offset] (symbol set) or [offset]
   kVector,     // {a, b, c, d}: see `elements`
@@ -56,12 +75,13 @@ struct Operand {
 };
 
 struct Instruction {
-  std::string opcode;                  // "ld", "mad", "setp"; "call", "bra", … like any other
-  std::vector<std::string> modifiers;  // "global", "v2", "f32" – in source order, without dots; "::" kept as written
-  int32_t guard = -1;                  // register of @%p, or -1
-  bool guard_negated = false;          // @!%p
-  std::vector<Operand> operands;       // destination first, as written; "p|q" destinations are two operands
-  uint8_t paired_destinations = 0;     // 1 where the first two operands were written "p|q"
+  std::string opcode;  // "ld", "mad", "setp"; "call", "bra", … like any other
+  std::vector<std::string>
+      modifiers;       // "global", "v2", "f32" – in source order, without dots; "::" kept as written
+  int32_t guard = -1;  // register of @%p, or -1
+  bool guard_negated = false;       // @!%p
+  std::vector<Operand> operands;    // destination first, as written; "p|q" destinations are two operands
+  uint8_t paired_destinations = 0;  // 1 where the first two operands were written "p|q"
   // call only: results and arguments are names of .param variables or registers, in the order written.
   std::vector<Operand> call_results;
   std::vector<Operand> call_arguments;
@@ -71,14 +91,15 @@ struct Instruction {
 
 enum class Linkage : uint8_t { kLocal, kVisible, kExtern, kWeak, kCommon };
 
-// A relocation inside Variable::initial: the address of `symbol` + addend is stored at `offset` (little endian).
+// A relocation inside Variable::initial: the address of `symbol` + addend is stored at `offset` (little
+// endian).
 struct Relocation {
   uint64_t offset = 0;
   uint32_t size = 8;
   std::string symbol;
   int64_t addend = 0;
-  bool generic = false;   // generic(symbol)
-  uint32_t shift = 0;     // mask() operators: byte index taken, 0 normally
+  bool generic = false;  // generic(symbol)
+  uint32_t shift = 0;    // mask() operators: byte index taken, 0 normally
 };
 
 struct Variable {
@@ -86,9 +107,9 @@ struct Variable {
   Space space = Space::kGlobal;
   Type type = Type::kNone;
   uint32_t align = 1;
-  uint64_t size = 0;       // bytes; 0 for extern arrays of unknown length (dynamic shared memory)
+  uint64_t size = 0;  // bytes; 0 for extern arrays of unknown length (dynamic shared memory)
   Linkage linkage = Linkage::kLocal;
-  bool managed = false;    // .attribute(.managed)
+  bool managed = false;          // .attribute(.managed)
   std::vector<uint8_t> initial;  // empty means zeros
   std::vector<Relocation> relocations;
 };
@@ -108,11 +129,12 @@ struct Function {
   std::vector<Variable> results;
   std::vector<Variable> parameters;
   std::vector<Register> registers;
-  std::vector<Variable> variables;  // .local, .shared and .param variables declared in the body; names made unique
-                                    // within the function where nested scopes shadow each other
+  std::vector<Variable> variables;  // .local, .shared and .param variables declared in the body; names made
+                                    // unique within the function where nested scopes shadow each other
   std::vector<Instruction> body;
-  std::vector<std::vector<int32_t>> branch_targets;  // .branchtargets lists for brx.idx: Operand::target of the list
-                                                     // operand is the index here, its elements index into body
+  std::vector<std::vector<int32_t>>
+      branch_targets;  // .branchtargets lists for brx.idx: Operand::target of the list
+                       // operand is the index here, its elements index into body
   std::vector<std::vector<std::string>> call_targets;
   std::vector<Prototype> prototypes;
   // Performance directives, 0 where absent.

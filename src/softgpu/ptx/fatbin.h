@@ -1,5 +1,6 @@
 // The containers nvcc puts device code in: __fatBinC_Wrapper_t, fat binaries, compressed PTX.
-// Layout: see docs/facts in ARCHITECTURE.md ("Fatbins"); field offsets are in fatbin.cc beside the code that reads them.
+// Layout: see docs/facts in ARCHITECTURE.md ("Fatbins"); field offsets are in fatbin.cc beside the code that
+// reads them.
 #pragma once
 
 #include <string>
@@ -12,16 +13,17 @@ namespace tessera::softgpu::ptx {
 
 // What a pointer given to cuModuleLoadData, cuModuleLoadFatBinary or cuLibraryLoadData turned out to be.
 struct DeviceCode {
-  std::string text;                 // the PTX chosen, ready for parse()
-  uint32_t architecture = 0;        // 75 for compute_75
+  std::string text;           // the PTX chosen, ready for parse()
+  uint32_t architecture = 0;  // 75 for compute_75
 };
 
 constexpr size_t kMaxDecompressedBytes = 256u << 20;
 
-// Finds PTX in `image`: PTX text, a fat binary, or a wrapper. The size of what an application passes by pointer is not known
-// beforehand: headers say it, and each is checked before it is believed.
+// Finds PTX in `image`: PTX text, a fat binary, or a wrapper. The size of what an application passes by
+// pointer is not known beforehand: headers say it, and each is checked before it is believed.
 //   kInvalidData  damaged container            (CUDA_ERROR_INVALID_IMAGE)
-//   kUnsupported  only SASS inside, no PTX; the message says how to build with PTX (CUDA_ERROR_NO_BINARY_FOR_GPU)
+//   kUnsupported  only SASS inside, no PTX; the message says how to build with PTX
+//   (CUDA_ERROR_NO_BINARY_FOR_GPU)
 // `architecture_max` (75 for sm_75): the newest PTX that may run; the newest suitable entry is chosen.
 Result<DeviceCode> extract(const void* image, uint32_t architecture_max);
 // The same over bytes whose end is known (files, fuzzing): never reads outside.

@@ -12,8 +12,8 @@ namespace tessera::softgpu::ptx {
 constexpr size_t kMaxTextBytes = 256u << 20;
 constexpr size_t kMaxNesting = 64;
 
-// Parses one PTX translation unit (or several concatenated ones, as fatbins with relocatable device code hold).
-// Errors are kInvalidData with "ptx:LINE: what"; a PTX version newer than ours is kUnsupported.
+// Parses one PTX translation unit (or several concatenated ones, as fatbins with relocatable device code
+// hold). Errors are kInvalidData with "ptx:LINE: what"; a PTX version newer than ours is kUnsupported.
 Result<Module> parse(std::string_view text);
 
 }  // namespace tessera::softgpu::ptx

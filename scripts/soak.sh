@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# The long forms: a thousand kills, long fuzzing, everything CTest labels "soak".
+#   soak.sh BUILD_DIR
+set -euo pipefail
+cd "$(dirname "$0")/.."
+ctest --test-dir "${1:?usage: soak.sh BUILD_DIR}" --output-on-failure -L soak

@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+"""Kills programs with SIGKILL at random moments and checks that nothing stays charged.
+
+usage: kill_nine.py --bin BIN_DIR --program PROGRAM [--kills 1000] [--seed 1] [--together 4]
+
+Each round starts PROGRAM under `tessera run` (or directly on the driver below, one in four), several at a time, lets it live
+for a random time between 0 and LIFE_MAX_S, and kills it. At the end nothing may be charged: not in the daemon's ledger
+(`tessera ps`), not on the device itself (`tessera gpus`). Prints "N kills, 0 bytes left charged" and exits 0, or says what
+is left and exits 1.
+"""
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+LIFE_MAX_S = 0.25
+SETTLE_S = 5.0
+
+
+def tessera(arguments, *words):
+    out = subprocess.run([os.path.join(arguments.bin, "tessera"), *words], capture_output=True, text=True, check=True)
+    return json.loads(out.stdout)
+
+
+def children_of(pid):
+    """Pids of the processes whose parent is `pid`."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as listing:
+            return [int(word) for word in listing.read().split()]
+    except OSError:
+        return []
+
+
+def kill_program(process, under_tessera):
+    """Kills the program itself: `tessera run` stays, as it does when a user's program dies."""
+    victims = children_of(process.pid) if under_tessera else [process.pid]
+    for pid in victims or [process.pid]:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+def round_of_kills(arguments, dice):
+    running = []
+    for _ in range(arguments.together):
+        under_tessera = dice.random() < 0.75
+        command = [arguments.program, "--rounds", "1000000", "--memory", "64MiB"]
+        if under_tessera:
+            command = [os.path.join(arguments.bin, "tessera"), "run", "--mem", "256MiB", "--", *command]
+        running.append((subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL), under_tessera))
+    for process, under_tessera in running:
+        time.sleep(dice.random() * LIFE_MAX_S / arguments.together)
+        kill_program(process, under_tessera)
+    for process, _ in running:
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            kill_program(process, False)
+            process.wait()
+    return len(running)
+
+
+def charged(arguments):
+    """(bytes in the daemon's ledger, bytes used on the devices)"""
+    ledger = sum(d.get("used_bytes", 0) + d.get("granted_bytes", 0)
+                 for s in tessera(arguments, "ps", "--json")["slices"] for d in s["devices"])
+    devices = sum(g["used_bytes"] for g in tessera(arguments, "gpus", "--json")["gpus"])
+    return ledger, devices
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--bin", required=True)
+    parser.add_argument("--program", required=True)
+    parser.add_argument("--kills", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--together", type=int, default=4)
+    arguments = parser.parse_args()
+    dice = random.Random(arguments.seed)
+
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["TESSERA_SOCKET"] = os.path.join(folder, "tesserad.sock")
+        os.environ["SOFTGPU_STATE_DIR"] = os.path.join(folder, "softgpu")
+        daemon = subprocess.Popen([os.path.join(arguments.bin, "tesserad"), "--foreground"])
+        try:
+            kills = 0
+            while not os.path.exists(os.environ["TESSERA_SOCKET"]):
+                time.sleep(0.01)
+            while kills < arguments.kills:
+                kills += round_of_kills(arguments, dice)
+            deadline = time.monotonic() + SETTLE_S
+            ledger, devices = charged(arguments)
+            while (ledger or devices) and time.monotonic() < deadline:
+                time.sleep(0.05)
+                ledger, devices = charged(arguments)
+        finally:
+            daemon.terminate()
+            daemon.wait()
+    print(f"{kills} kills, {ledger + devices} bytes left charged ({ledger} in the ledger, {devices} on the device)")
+    sys.exit(1 if ledger or devices else 0)
+
+
+main()

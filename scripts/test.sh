@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs what `make test` promises: the tidiness check, every CTest of the main build, and the unit tests once more under
+# Runs what `make test` promises: every CTest of the main build, and the unit tests once more under
 # AddressSanitizer and UndefinedBehaviorSanitizer, those of threaded code under ThreadSanitizer.
 #   test.sh BUILD_DIR [--no-sanitizers]
 set -euo pipefail
@@ -16,7 +16,6 @@ sanitized() { # sanitized NAME SANITIZERS CTEST-ARGUMENTS...
   ctest --test-dir "build/$name" --output-on-failure -j "$jobs" "$@"
 }
 
-python3 tests/tidy/check_tree.py
 ctest --test-dir "$build" --output-on-failure -j "$jobs" -LE soak
 if [[ ${2:-} != --no-sanitizers ]]; then
   sanitized asan address,undefined -L unit

@@ -1,0 +1,45 @@
+// What software devices this machine has: from the environment, or from the file that SOFTGPU_CONFIG names.
+//
+//   SOFTGPU_DEVICES    number of devices (1)
+//   SOFTGPU_MEMORY     memory of each ("8GiB", or half of the machine's where that is less)
+//   SOFTGPU_SMS        streaming multiprocessors of each, that is, slots for running kernels (the online
+//   cores) SOFTGPU_MODEL      name of the model, see model.h SOFTGPU_STATE_DIR  folder of the devices' shared
+//   files (/dev/shm/softgpu-UID) SOFTGPU_LOG        error|warn|info|debug
+//
+// The file holds lines "NAME = value" with the same names; the environment wins.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "common/status.h"
+
+namespace tessera::softgpu {
+
+constexpr int kMaxDevices = 64;
+constexpr int kMaxSms = 1024;
+constexpr uint64_t kMinDeviceMemory = 1u << 20;
+constexpr uint64_t kMaxDeviceMemory = uint64_t{4} << 40;
+
+struct Config {
+  int devices = 1;
+  uint64_t memory_bytes = 0;  // per device
+  int sm_count = 1;           // per device
+  std::string model;          // empty: the default model
+  std::string state_dir;
+};
+
+// Looks a setting up by name; an empty text where it is not set.
+using SettingSource = std::function<std::string(const char* name)>;
+
+// Pure: settings to configuration. kInvalidArgument names the setting, what it holds and what it may hold.
+Result<Config> parse_config(const SettingSource& setting);
+// Settings of a configuration file's text, for parse_config. Blank lines and lines that begin with '#' are
+// skipped.
+Result<SettingSource> parse_config_file(std::string_view text);
+// From the environment and SOFTGPU_CONFIG. Computed anew at each call.
+Result<Config> load_config();
+
+}  // namespace tessera::softgpu

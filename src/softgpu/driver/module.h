@@ -1,0 +1,87 @@
+// Code loaded into a context, and the functions in it.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "cuda/abi.h"
+#include "softgpu/exec/executor.h"
+#include "softgpu/ptx/ast.h"
+
+namespace tessera::softgpu {
+
+class Context;
+class Module;
+
+// What a program may set for a function; shared by a CUkernel and the CUfunction it stands for on a device.
+struct FunctionSettings {
+  std::atomic<int> max_dynamic_shared_bytes{48 << 10};
+  std::atomic<int> preferred_carveout{-1};
+  std::atomic<int> cache_config{0};
+  std::atomic<int> cluster_policy{0};
+  std::atomic<int> non_portable_cluster{0};
+  // Of the interface of CUDA 3 (cuFuncSetBlockShape).
+};
+
+class Function {
+ public:
+  Function(Module& module, std::string name, std::shared_ptr<FunctionSettings> settings);
+
+  CUfunction handle() const { return reinterpret_cast<CUfunction>(handle_); }
+  const std::string& name() const { return name_; }
+  Module& module() const { return module_; }
+  FunctionSettings& settings() const { return *settings_; }
+  // Decodes the kernel at the first call. The CUDA error and a log line where it holds something that is not
+  // supported.
+  CUresult load(std::shared_ptr<const exec::Kernel>* kernel);
+  bool loaded() const;
+
+ private:
+  Module& module_;
+  const std::string name_;
+  const uintptr_t handle_;
+  const std::shared_ptr<FunctionSettings> settings_;
+  mutable std::mutex mutex_;
+  std::shared_ptr<const exec::Kernel> kernel_;
+};
+
+class Module : public std::enable_shared_from_this<Module> {
+ public:
+  // Links parsed code into `context`: places its variables. `log` gets what the JIT's error log shows.
+  static CUresult link(Context& context, const ptx::Module& code, std::string* log,
+                       std::shared_ptr<Module>* module);
+  ~Module();
+  Module(const Module&) = delete;
+  Module& operator=(const Module&) = delete;
+
+  CUmodule handle() const { return reinterpret_cast<CUmodule>(handle_); }
+  Context& context() const { return context_; }
+  exec::Program& program() const { return *program_; }
+
+  // The function of that name, the same one at each call; null where there is none.
+  std::shared_ptr<Function> function(const std::string& name,
+                                     std::shared_ptr<FunctionSettings> settings = nullptr);
+  const std::vector<std::string>& function_names() const { return names_; }
+  // Null where there is none.
+  const exec::Symbol* symbol(const std::string& name) const;
+
+ private:
+  explicit Module(Context& context);
+
+  Context& context_;
+  const uintptr_t handle_;
+  std::shared_ptr<exec::Program> program_;
+  std::vector<uint64_t> variables_;  // device memory of this module
+  std::vector<std::string> names_;
+  std::mutex mutex_;
+  std::unordered_map<std::string, std::shared_ptr<Function>> functions_;
+};
+
+// CUfunction, or CUkernel cast to it, in the current context. CUDA_ERROR_INVALID_HANDLE for anything else.
+CUresult function_of(CUfunction handle, std::shared_ptr<Function>* function);
+
+}  // namespace tessera::softgpu

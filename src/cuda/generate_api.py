@@ -9,6 +9,7 @@ KIND is one of
   entries   the definition of that list (source)
   defaults  a weak definition of every symbol for a driver: "not supported" until a strong one replaces it; and the
             per-thread-default-stream forms, which run the plain form with stream 0 redirected
+  own_table the function table filled with the addresses of the library's own exported functions
   forward   a definition of every symbol for a guest: calls through its function table
   exports   a linker version script
 """
@@ -18,19 +19,22 @@ import sys
 APIS = {
     "driver_api": dict(result="CUresult", unsupported="CUDA_ERROR_NOT_SUPPORTED", struct="DriverTable",
                        list="kDriverEntries", header="cuda/driver_api.h", table="cuda/driver_table.h",
-                       abi="cuda/abi.h", types=["copy", "device", "graph", "handles", "interop", "launch",
-                                                         "memory", "process", "result", "stream", "texture"]),
+                       abi="cuda/abi.h", defaults="softgpu/driver/defaults.h", folder="cuda/abi",
+                       types=["copy", "device", "graph", "handles", "interop", "launch", "memory", "process",
+                              "result", "stream", "texture"]),
     "nvml_api": dict(result="nvmlReturn_t", unsupported="NVML_ERROR_NOT_SUPPORTED", struct="NvmlTable",
                      list="kNvmlEntries", header="cuda/nvml_api.h", table="cuda/nvml_table.h",
-                     abi="cuda/nvml.h", types=None),
+                     abi="cuda/nvml.h", defaults="softgpu/nvml/defaults.h", folder="cuda/nvml",
+                     types=["constants", "types"]),
 }
-LINE = re.compile(r"^(\w+)\s+(\d+)\s+(-|ptds|ptsz)\s+\((.*)\)$")
+LINE = re.compile(r"^(\w+)\s+(\d+)\s+(-|ptds|ptsz)\s+\(([^()]*)\)(?:\s+->\s+(\S.*))?$")
 DIRECTION = re.compile(r"^(?:(?:in|out|inout)(?:\[\w+\])?|opaque)\s+")
 
 
 class Function:
-    def __init__(self, name, since, form, parameters):
+    def __init__(self, name, since, form, parameters, result):
         self.name, self.since, self.form, self.parameters = name, int(since), form, parameters
+        self.result = result
         self.public = re.sub(r"_v\d+$", "", name)
 
     def declaration(self, symbol):
@@ -49,7 +53,7 @@ class Function:
             yield "%s_%s" % (self.name, self.form), max(self.since, 7000), True
 
 
-def parse(path):
+def parse(api, path):
     functions = []
     for number, line in enumerate(open(path), 1):
         line = line.strip()
@@ -62,7 +66,7 @@ def parse(path):
         for text in filter(None, (p.strip() for p in match[4].split(","))):
             kind, name = DIRECTION.sub("", text).rsplit(" ", 1)
             parameters.append((kind, name))
-        functions.append(Function(match[1], match[2], match[3], parameters))
+        functions.append(Function(match[1], match[2], match[3], parameters, match[5] or api["result"]))
     symbols = [s for f in functions for s, _, _ in f.symbols()]
     for symbol in {s for s in symbols if symbols.count(s) > 1}:
         sys.exit("%s: %s is listed twice" % (path, symbol))
@@ -71,12 +75,12 @@ def parse(path):
 
 def header(api, functions):
     yield "#pragma once\n"
-    for topic in api["types"] or []:
-        yield '#include "cuda/abi/%s.h"' % topic
+    for topic in api["types"]:
+        yield '#include "%s/%s.h"' % (api["folder"], topic)
     yield 'extern "C" {'
     for f in functions:
         for symbol, _, _ in f.symbols():
-            yield '__attribute__((visibility("default"))) %s %s;' % (api["result"], f.declaration(symbol))
+            yield '__attribute__((visibility("default"))) %s %s;' % (f.result, f.declaration(symbol))
     yield '}  // extern "C"'
 
 
@@ -88,7 +92,7 @@ def table(api, functions):
     count = 0
     for f in functions:
         for symbol, _, _ in f.symbols():
-            yield "  %s (*%s)(%s) = nullptr;" % (api["result"], symbol, f.types())
+            yield "  %s (*%s)(%s) = nullptr;" % (f.result, symbol, f.types())
             count += 1
     yield "};\n"
     yield "inline constexpr size_t %sCount = %d;" % (api["list"], count)
@@ -107,17 +111,30 @@ def entries(api, functions):
 
 
 def defaults(api, functions):
-    yield '#include "%s"\n#include "softgpu/driver/defaults.h"\n' % api["abi"]
+    yield '#include "%s"\n#include "%s"\n' % (api["abi"], api["defaults"])
     yield "// Parameters of functions that are not there are not looked at.\n"
     yield '#pragma GCC diagnostic ignored "-Wunused-parameter"\n\nextern "C" {'
     for f in functions:
-        yield "__attribute__((weak)) %s %s {" % (api["result"], f.declaration(f.name))
-        yield '  return ::tessera::softgpu::not_supported<%s>("%s");\n}' % (api["result"], f.name)
+        if f.result != api["result"]:
+            continue  # cannot say "not supported": a strong definition has to be there
+        yield "__attribute__((weak)) %s %s {" % (f.result, f.declaration(f.name))
+        yield '  return ::tessera::softgpu::not_supported<%s>("%s");\n}' % (f.result, f.name)
         if f.form != "-":
-            yield "%s %s {" % (api["result"], f.declaration("%s_%s" % (f.name, f.form)))
+            yield "%s %s {" % (f.result, f.declaration("%s_%s" % (f.name, f.form)))
             yield "  ::tessera::softgpu::PerThreadDefaultStream scope;"
             yield "  return %s(%s);\n}" % (f.name, f.names())
     yield '}  // extern "C"'
+
+
+def own_table(api, functions):
+    yield '#include "%s"\n#include "%s"\n' % (api["abi"], api["table"])
+    yield "namespace tessera::softgpu {\n"
+    yield "extern const cuda::%s kOwn%s;" % (api["struct"], api["struct"])
+    yield "constinit const cuda::%s kOwn%s = {" % (api["struct"], api["struct"])
+    for f in functions:
+        for symbol, _, _ in f.symbols():
+            yield "    .%s = &::%s," % (symbol, symbol)
+    yield "};\n\n}  // namespace tessera::softgpu"
 
 
 def forward(api, functions):
@@ -125,9 +142,9 @@ def forward(api, functions):
     yield 'extern "C" {'
     for f in functions:
         for symbol, _, _ in f.symbols():
-            yield "%s %s {" % (api["result"], f.declaration(symbol))
+            yield "%s %s {" % (f.result, f.declaration(symbol))
             yield "  auto* entry = ::tessera::guest::upper<::tessera::cuda::%s>().%s;" % (api["struct"], symbol)
-            yield "  if (entry == nullptr) return ::tessera::guest::missing<%s>(\"%s\");" % (api["result"], symbol)
+            yield "  if (entry == nullptr) return ::tessera::guest::missing<%s>(\"%s\");" % (f.result, symbol)
             yield "  return entry(%s);\n}" % f.names()
     yield '}  // extern "C"'
 
@@ -144,13 +161,14 @@ def main():
     if len(sys.argv) != 4:
         sys.exit(__doc__)
     kind, path, output = sys.argv[1:]
-    makers = dict(header=header, table=table, entries=entries, defaults=defaults, forward=forward, exports=exports)
+    makers = dict(header=header, table=table, entries=entries, defaults=defaults, own_table=own_table,
+                  forward=forward, exports=exports)
     name = path.rsplit("/", 1)[-1].removesuffix(".tbl")
     if kind not in makers or name not in APIS:
         sys.exit(__doc__)
     comment = "#" if kind == "exports" else "//"
     lines = ["%s Generated by generate_api.py from %s.tbl." % (comment, name)]
-    lines += makers[kind](APIS[name], parse(path))
+    lines += makers[kind](APIS[name], parse(APIS[name], path))
     with open(output, "w") as out:
         out.write("\n".join(lines) + "\n")
 

@@ -12,6 +12,14 @@
 //     Query(device)            ──▶
 //                              ◀──      Usage(limit, used, granted)
 //
+//   monitor (our NVML)                  daemon
+//     Observe(token)           ──▶                 looks on; holds no lease and can charge nothing
+//                              ◀──      Attached(devices), without descriptors
+//     Query(device)            ──▶
+//                              ◀──      Usage(limit, used, granted)
+//     ListProcesses            ──▶
+//                              ◀──      Processes(pids)          the slice's leases
+//
 // The daemon knows the peer by SO_PEERCRED and a pidfd; nothing a process says about itself is believed.
 // Integers are in host order: both ends run on one machine. Any message that breaks a rule below ends the
 // connection.
@@ -42,6 +50,9 @@ enum class MessageType : uint16_t {
   kQuery = 8,
   kUsage = 9,
   kError = 10,          // payload: text of at most kMaxMessageBytes; the connection is then closed
+  kObserve = 11,        // payload: AttachRequest
+  kListProcesses = 12,  // no payload
+  kProcesses = 13,
   kControl = 100,       // payload: JSON request of the command line tools (node/control.h)
   kControlReply = 101,  // payload: JSON
 };
@@ -99,6 +110,13 @@ struct UsageReply {
   uint64_t limit_bytes;
   uint64_t used_bytes;     // charged by all processes of the slice, as they report it
   uint64_t granted_bytes;  // what they may charge without asking again
+};
+
+inline constexpr size_t kMaxListedProcesses = 1024;
+struct ProcessesReply {
+  uint32_t count;  // of pids; a slice with more shows its first
+  uint32_t reserved;
+  int32_t pids[kMaxListedProcesses];  // as the daemon's pid namespace numbers them
 };
 
 // Written by the process, read by the daemon; self-reported and labelled so.

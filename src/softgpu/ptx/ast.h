@@ -53,11 +53,12 @@ enum class OperandKind : uint8_t {
   kImmediate,  // bits: integer constants as two's complement; f32/f64 constants as their bit pattern, see
                // `literal`
   kSymbol,     // a variable, function or parameter by name, plus offset: mov.u64 %rd, name+8
-  kAddress,    // [reg+offset] (reg >= 0) or [symbol+offset] (symbol set) or [offset]
-  kVector,     // {a, b, c, d}: see `elements`
-  kLabel,      // target = index into Function::body
-  kSpecial,    // special register by name: "%tid.x", "%laneid", "%clock64", "WARP_SZ"
-  kSink,       // _
+  kAddress,    // [reg+offset] (reg >= 0) or [symbol+offset] (symbol set) or [offset]; what follows a comma
+             // inside the brackets (coordinates of textures and tensors) is in `elements`
+  kVector,   // {a, b, c, d}: see `elements`
+  kLabel,    // target = index into Function::body, or its size: the end of the function
+  kSpecial,  // special register by name: "%tid.x", "%laneid", "%clock64", "WARP_SZ"
+  kSink,     // _
 };
 enum class Literal : uint8_t { kInteger, kF32Bits, kF64 };  // 0f3F800000 is kF32Bits, 0d… and 1.5 are kF64
 
@@ -110,7 +111,7 @@ struct Variable {
   uint64_t size = 0;  // bytes; 0 for extern arrays of unknown length (dynamic shared memory)
   Linkage linkage = Linkage::kLocal;
   bool managed = false;          // .attribute(.managed)
-  std::vector<uint8_t> initial;  // empty means zeros
+  std::vector<uint8_t> initial;  // may end before `size`: the rest is zeros
   std::vector<Relocation> relocations;
 };
 
@@ -133,10 +134,9 @@ struct Function {
                                     // unique within the function where nested scopes shadow each other
   std::vector<Instruction> body;
   std::vector<std::vector<int32_t>>
-      branch_targets;  // .branchtargets lists for brx.idx: Operand::target of the list
-                       // operand is the index here, its elements index into body
-  std::vector<std::vector<std::string>> call_targets;
-  std::vector<Prototype> prototypes;
+      branch_targets;                 // .branchtargets lists for brx.idx: Operand::target of the list
+                                      // operand is the index here, its elements index into body
+  std::vector<Prototype> prototypes;  // of .callprototype, and of .calltargets: the shape its functions share
   // Performance directives, 0 where absent.
   uint32_t max_ntid[3] = {0, 0, 0};
   uint32_t required_ntid[3] = {0, 0, 0};

@@ -1,8 +1,6 @@
 #include "softgpu/ptx/body.h"
 
-#include <iterator>
-
-#include "softgpu/ptx/debug_info.h"
+#include "softgpu/ptx/ignored_directives.h"
 #include "softgpu/ptx/parser.h"
 
 namespace tessera::softgpu::ptx {
@@ -31,7 +29,7 @@ bool BodyParser::statement() {
     case TokenKind::kWord:
       return instruction_or_label();
     case TokenKind::kDirective:
-      return directive();
+      return is_ignored_directive(cursor_.token().text) ? skip_ignored_directive(cursor_) : declaration();
     case TokenKind::kEnd:
       return cursor_.fail("the body of '%s' is never closed,", shown(function_.name).c_str());
     default:
@@ -49,18 +47,6 @@ bool BodyParser::statement() {
   std::string_view opcode;
   return guard(&guarded) && cursor_.expect_word(&opcode, "an instruction") &&
          instruction(opcode, std::move(guarded));
-}
-
-bool BodyParser::directive() {
-  const std::string_view text = cursor_.token().text;
-  if (text == ".loc" || text == ".file" || text == ".section") return skip_debug_directive(cursor_);
-  if (text != ".pragma") return declaration();
-  do {
-    cursor_.next();
-    if (cursor_.token().kind != TokenKind::kString) return cursor_.fail("expected a string");
-    cursor_.next();
-  } while (cursor_.at(','));
-  return cursor_.expect(';');
 }
 
 bool BodyParser::instruction_or_label() {

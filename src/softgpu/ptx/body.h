@@ -30,7 +30,6 @@ class BodyParser {
   bool enter();
   bool leave();
   bool statement();
-  bool directive();
   bool instruction_or_label();
   bool labelled(std::string_view name, uint32_t line);
   bool guard(Instruction* instruction);

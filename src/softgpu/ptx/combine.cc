@@ -27,15 +27,22 @@ void rename(const Renames& renames, std::vector<Operand>* operands) {
   }
 }
 
-// Variables of a body never share a name with the unit's symbols (BodyParser sees to it); parameters may.
+// Inside a function its own names hide those of the unit.
 void rename_in(const Renames& all, Function* function) {
-  Renames visible = all;
-  for (const Variable& parameter : function->parameters) visible.erase(parameter.name);
-  for (const Variable& result : function->results) visible.erase(result.name);
+  const Renames* visible = &all;
+  Renames fewer;
+  for (const std::vector<Variable>* own : {&function->results, &function->parameters, &function->variables}) {
+    for (const Variable& variable : *own) {
+      if (!visible->contains(variable.name)) continue;
+      if (fewer.empty()) fewer = all;
+      fewer.erase(variable.name);
+      visible = &fewer;
+    }
+  }
   for (Instruction& instruction : function->body) {
-    rename(visible, &instruction.operands);
-    rename(visible, &instruction.call_results);
-    rename(visible, &instruction.call_arguments);
+    rename(*visible, &instruction.operands);
+    rename(*visible, &instruction.call_results);
+    rename(*visible, &instruction.call_arguments);
   }
 }
 
@@ -79,12 +86,14 @@ void take_header(Module* all, const Module& module) {
   if (all->target.empty()) all->target = module.target;
 }
 
+std::string place_of(const Variable&) { return "ptx: "; }
+std::string place_of(const Function& function) { return "ptx:" + std::to_string(function.line) + ": "; }
+
 template <typename T>
 Status add_all(Unit* all, std::vector<T>&& items) {
   for (T& item : items) {
-    const std::string name = shown(item.name);
-    if (const char* error = all->add(std::move(item)))
-      return Status(Code::kInvalidData, "ptx: '" + name + "' " + error);
+    const std::string who = place_of(item) + "'" + shown(item.name) + "' ";
+    if (const char* error = all->add(std::move(item))) return Status(Code::kInvalidData, who + error);
   }
   return {};
 }

@@ -4,6 +4,7 @@
 
 #include "softgpu/ptx/body.h"
 #include "softgpu/ptx/constant.h"
+#include "softgpu/ptx/ignored_directives.h"
 #include "softgpu/ptx/variables.h"
 
 namespace tessera::softgpu::ptx {
@@ -46,15 +47,6 @@ bool parse_numbers(Cursor& cursor, const HeaderDirective& directive, Function& f
   return true;
 }
 
-bool parse_pragma(Cursor& cursor) {
-  do {
-    cursor.next();
-    if (cursor.token().kind != TokenKind::kString) return cursor.fail("expected a string");
-    cursor.next();
-  } while (cursor.at(','));
-  return cursor.expect(';');
-}
-
 bool parse_header_directives(Cursor& cursor, Function& function) {
   while (cursor.at_directive()) {
     const std::string_view text = cursor.token().text;
@@ -67,8 +59,8 @@ bool parse_header_directives(Cursor& cursor, Function& function) {
     } else if (text == ".noreturn") {
       function.noreturn = true;
       cursor.next();
-    } else if (text == ".pragma") {
-      if (!parse_pragma(cursor)) return false;
+    } else if (is_ignored_directive(text)) {
+      if (!skip_ignored_directive(cursor)) return false;
     } else {
       return cursor.fail("unknown directive of a function");
     }

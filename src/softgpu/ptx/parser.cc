@@ -3,8 +3,8 @@
 #include <charconv>
 #include <utility>
 
-#include "softgpu/ptx/debug_info.h"
 #include "softgpu/ptx/function.h"
+#include "softgpu/ptx/ignored_directives.h"
 #include "softgpu/ptx/unit.h"
 #include "softgpu/ptx/variables.h"
 
@@ -100,22 +100,12 @@ class UnitParser {
     if (text == ".target") return target();
     if (text == ".address_size") return address_size();
     if (text == ".alias") return alias();
-    if (text == ".file" || text == ".loc" || text == ".section") return skip_debug_directive(cursor_);
-    if (text == ".pragma") return pragma();
+    if (is_ignored_directive(text)) return skip_ignored_directive(cursor_);
     Qualifiers qualifiers;
     if (linkage_of(text, &qualifiers.linkage)) cursor_.next();
     if (cursor_.at_directive(".entry") || cursor_.at_directive(".func"))
       return parse_function(cursor_, *unit_, qualifiers.linkage);
     return variables(qualifiers);
-  }
-
-  bool pragma() {
-    do {
-      cursor_.next();
-      if (cursor_.token().kind != TokenKind::kString) return cursor_.fail("expected a string");
-      cursor_.next();
-    } while (cursor_.at(','));
-    return cursor_.expect(';');
   }
 
   bool variables(Qualifiers qualifiers) {

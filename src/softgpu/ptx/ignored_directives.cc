@@ -1,4 +1,4 @@
-#include "softgpu/ptx/debug_info.h"
+#include "softgpu/ptx/ignored_directives.h"
 
 namespace tessera::softgpu::ptx {
 namespace {
@@ -36,17 +36,43 @@ bool skip_location(Cursor& cursor) {
   return true;
 }
 
-}  // namespace
-
-bool skip_debug_directive(Cursor& cursor) {
-  const std::string_view text = cursor.token().text;
-  cursor.next();
-  if (text == ".file") return skip_file(cursor);
-  if (text == ".loc") return skip_location(cursor);
-  // .section .debug_str { … }, in older compilers with attributes between: .section .debug_info, "",
-  // @progbits {…}
+// .section .debug_str { … }; in older compilers with attributes between: .section .debug_info, "", @progbits
+// {…}
+bool skip_section(Cursor& cursor) {
   while (!cursor.at('{') && !cursor.at_end()) cursor.next();
   return cursor.skip_braces();
+}
+
+// .pragma "nounroll", "used_bytes_mask 15";
+bool skip_pragma(Cursor& cursor) {
+  do {
+    if (cursor.token().kind != TokenKind::kString) return cursor.fail("expected a string");
+    cursor.next();
+  } while (cursor.accept(','));
+  return cursor.expect(';');
+}
+
+struct Ignored {
+  std::string_view name;
+  bool (*skip)(Cursor& cursor);
+};
+constexpr Ignored kIgnored[] = {
+    {".loc", skip_location}, {".file", skip_file}, {".section", skip_section}, {".pragma", skip_pragma}};
+
+const Ignored* find_ignored(std::string_view directive) {
+  for (const Ignored& candidate : kIgnored)
+    if (candidate.name == directive) return &candidate;
+  return nullptr;
+}
+
+}  // namespace
+
+bool is_ignored_directive(std::string_view directive) { return find_ignored(directive) != nullptr; }
+
+bool skip_ignored_directive(Cursor& cursor) {
+  const Ignored* directive = find_ignored(cursor.token().text);
+  cursor.next();
+  return directive->skip(cursor);
 }
 
 bool at_debug_line(const Cursor& cursor) {

@@ -127,7 +127,7 @@ double check_cholesky(int n) {
 
 int main() {
   constexpr int kSide = 48;
-  const double residual = conjugate_gradient(kSide, 180);
+  const double residual = conjugate_gradient(kSide, 200);
   REQUIRE(residual < 1e-10, "conjugate gradient leaves a relative residual of %.3g", residual);
   const double factor_error = check_cholesky(64);
   return check::pass("%d unknowns solved to %.2g, Cholesky within %.2g", kSide * kSide, residual,

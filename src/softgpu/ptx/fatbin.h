@@ -1,10 +1,8 @@
-// The containers nvcc puts device code in: __fatBinC_Wrapper_t, fat binaries, compressed PTX.
-// Layout: see docs/facts in ARCHITECTURE.md ("Fatbins"); field offsets are in fatbin.cc beside the code that
-// reads them.
+// The containers nvcc puts device code in: __fatBinC_Wrapper_t, fat binaries, compressed PTX. Their layout is
+// described in fatbin.cc, beside the code that reads it.
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "common/bytes.h"
 #include "common/status.h"
@@ -13,8 +11,12 @@ namespace tessera::softgpu::ptx {
 
 // What a pointer given to cuModuleLoadData, cuModuleLoadFatBinary or cuLibraryLoadData turned out to be.
 struct DeviceCode {
-  std::string text;           // the PTX chosen, ready for parse()
+  std::string text;           // the PTX chosen, ready for parse(); several units for relocatable device code
   uint32_t architecture = 0;  // 75 for compute_75
+  // Relocatable device code: why units without suitable PTX are not in `text`, empty where all are. nvcc
+  // always adds the device runtime as such a unit, so this is no error by itself, but explains symbols that
+  // are found undefined later.
+  std::string left_out;
 };
 
 constexpr size_t kMaxDecompressedBytes = 256u << 20;
@@ -26,7 +28,8 @@ constexpr size_t kMaxDecompressedBytes = 256u << 20;
 //   (CUDA_ERROR_NO_BINARY_FOR_GPU)
 // `architecture_max` (75 for sm_75): the newest PTX that may run; the newest suitable entry is chosen.
 Result<DeviceCode> extract(const void* image, uint32_t architecture_max);
-// The same over bytes whose end is known (files, fuzzing): never reads outside.
+// The same over bytes whose end is known (files, fuzzing): never reads outside. A wrapper is kInvalidData
+// here: it holds pointers into the process it was linked into.
 Result<DeviceCode> extract_bounded(ByteSpan image, uint32_t architecture_max);
 
 }  // namespace tessera::softgpu::ptx

@@ -1,0 +1,18 @@
+// Loads a driver library as a table of functions.
+#pragma once
+
+#include <string>
+
+#include "common/status.h"
+#include "cuda/driver_table.h"
+
+namespace tessera::vgpu {
+
+// A library stays loaded for the life of the process: drivers start threads and are called at exit.
+Result<void*> load_library(const std::string& path);
+
+// Every function of the driver at `path` (absolute: a bare name would find the guest). What it lacks stays
+// null.
+Result<cuda::DriverTable> load_driver(const std::string& path);
+
+}  // namespace tessera::vgpu

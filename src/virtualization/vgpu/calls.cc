@@ -1,0 +1,64 @@
+#include "virtualization/vgpu/calls.h"
+
+#include <pthread.h>
+
+#include <cassert>
+#include <limits>
+
+#include "common/log.h"
+
+namespace tessera::vgpu {
+
+Vgpu* active_vgpu = nullptr;
+
+uint64_t charged_bytes(uint64_t bytes) {
+  constexpr uint64_t kUnit = 512;
+  if (bytes > std::numeric_limits<uint64_t>::max() - kUnit) return bytes;
+  return (bytes + kUnit - 1) / kUnit * kUnit;
+}
+
+CUresult charge(Tenant& tenant, uint32_t device, uint64_t bytes) {
+  Status charged = tenant.account->charge(device, bytes);
+  if (charged.ok()) return CUDA_SUCCESS;
+  LOG_INFO("vgpu", "%s", charged.message().c_str());
+  return CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+void record(Tenant& tenant, ChargeKey key, uint32_t device, uint64_t bytes) {
+  Charge charge{bytes, device, nullptr};
+  // Without a current context the allocation is the device's own and no context's end frees it.
+  if (lower().cuCtxGetCurrent == nullptr || lower().cuCtxGetCurrent(&charge.context) != CUDA_SUCCESS) {
+    charge.context = nullptr;
+  }
+  tenant.account->counters(device).allocations.fetch_add(1, std::memory_order_relaxed);
+  if (auto displaced = tenant.charges.insert(key, charge)) credit(tenant, *displaced);
+}
+
+void credit(Tenant& tenant, const Charge& charge) {
+  tenant.account->credit(charge.device, charge.bytes);
+  tenant.account->counters(charge.device).frees.fetch_add(1, std::memory_order_relaxed);
+}
+
+namespace {
+
+CUresult init(unsigned int flags) { return active_vgpu->init(flags); }
+
+}  // namespace
+
+void install(cuda::DriverTable& upper, const cuda::DriverTable& lower, Vgpu& vgpu) {
+  assert(active_vgpu == nullptr);
+  active_vgpu = &vgpu;
+  upper = lower;
+  replace<&cuda::DriverTable::cuInit, &init>(upper, lower);
+  install_memory_calls(upper, lower);
+  install_pool_calls(upper, lower);
+  install_physical_calls(upper, lower);
+  install_array_calls(upper, lower);
+  install_context_calls(upper, lower);
+  install_info_calls(upper, lower);
+  install_counted_calls(upper, lower);
+  install_lookup_calls(upper, lower);
+  pthread_atfork(nullptr, nullptr, [] { active_vgpu->abandon_in_child(); });
+}
+
+}  // namespace tessera::vgpu

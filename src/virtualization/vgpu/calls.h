@@ -1,0 +1,83 @@
+// What the replaced entries share. Each *_calls.cc replaces one family of the driver's functions.
+#pragma once
+
+#include <optional>
+
+#include "virtualization/vgpu/vgpu.h"
+
+namespace tessera::vgpu {
+
+void install_memory_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
+void install_pool_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
+void install_physical_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
+void install_array_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
+void install_context_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
+void install_info_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
+void install_counted_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
+void install_lookup_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
+
+// The process's vGPU, for functions whose signature has no room for it. Set by install().
+extern Vgpu* active_vgpu;
+
+inline const cuda::DriverTable& lower() { return active_vgpu->lower(); }
+
+// Puts `function` in the place of an entry; a driver that lacks the entry goes on lacking it.
+template <auto Entry, auto Function>
+void replace(cuda::DriverTable& upper, const cuda::DriverTable& below) {
+  if (below.*Entry != nullptr) upper.*Entry = Function;
+}
+
+// What is charged for an allocation of `bytes`: the driver's smallest unit for linear memory is 512 bytes.
+// What it takes beyond that (blocks of 2 MiB that it fills itself, contexts, code) is not this allocation's.
+uint64_t charged_bytes(uint64_t bytes);
+
+// Charges and logs a refusal; CUDA_ERROR_OUT_OF_MEMORY where it is refused for whatever reason.
+CUresult charge(Tenant& tenant, uint32_t device, uint64_t bytes);
+
+// Records a live allocation that is charged already.
+void record(Tenant& tenant, ChargeKey key, uint32_t device, uint64_t bytes);
+void credit(Tenant& tenant, const Charge& charge);
+
+// Runs an allocation under a charge. `allocate(key)` calls the driver and says where the memory is.
+template <typename Allocate>
+CUresult allocate_charged(Tenant& tenant, uint32_t device, uint64_t bytes, Allocate allocate) {
+  CUresult result = charge(tenant, device, bytes);
+  if (result != CUDA_SUCCESS) return result;
+  ChargeKey key{};
+  result = allocate(key);
+  if (result == CUDA_SUCCESS) {
+    record(tenant, key, device, bytes);
+  } else {
+    tenant.account->credit(device, bytes);
+  }
+  return result;
+}
+
+// As above on the calling thread's device.
+template <typename Allocate>
+CUresult allocate_here(uint64_t bytes, Allocate allocate) {
+  Tenant* tenant = active_vgpu->tenant();
+  if (tenant == nullptr) return CUDA_ERROR_NOT_INITIALIZED;
+  uint32_t device;
+  CUresult result = active_vgpu->current_device(*tenant, device);
+  if (result != CUDA_SUCCESS) return result;
+  return allocate_charged(*tenant, device, bytes, allocate);
+}
+
+// Runs a free; the charge goes back once, with the driver's success. Frees of what was never charged, and
+// second frees, are the driver's to judge.
+template <typename Free>
+CUresult free_charged(ChargeKey key, Free free) {
+  Tenant* tenant = active_vgpu->tenant();
+  std::optional<Charge> charge = tenant != nullptr ? tenant->charges.take(key) : std::nullopt;
+  CUresult result = free();
+  if (!charge) return result;
+  if (result == CUDA_SUCCESS) {
+    credit(*tenant, *charge);
+  } else if (auto displaced = tenant->charges.insert(key, *charge)) {
+    credit(*tenant, *displaced);
+  }
+  return result;
+}
+
+}  // namespace tessera::vgpu

@@ -1,0 +1,77 @@
+// Ends of contexts: the driver frees what was allocated in them.
+#include "virtualization/vgpu/calls.h"
+
+namespace tessera::vgpu {
+namespace {
+
+using cuda::DriverTable;
+
+void credit_all(Tenant& tenant, const std::vector<std::pair<ChargeKey, Charge>>& charges) {
+  for (const auto& [key, charge] : charges) credit(tenant, charge);
+}
+
+// The charges are taken first: once the driver has destroyed it, its handle may name another context.
+template <auto Entry>
+CUresult destroy(CUcontext context) {
+  Tenant* tenant = active_vgpu->tenant();
+  if (tenant == nullptr || context == nullptr) return (lower().*Entry)(context);
+  auto charges = tenant->charges.take_context(context);
+  CUresult result = (lower().*Entry)(context);
+  if (result == CUDA_SUCCESS) {
+    credit_all(*tenant, charges);
+    return result;
+  }
+  for (const auto& [key, charge] : charges) {
+    if (auto displaced = tenant->charges.insert(key, charge)) credit(*tenant, *displaced);
+  }
+  return result;
+}
+
+CUresult primary_retain(CUcontext* context, CUdevice device) {
+  Tenant* tenant = active_vgpu->tenant();
+  if (tenant == nullptr) return lower().cuDevicePrimaryCtxRetain(context, device);
+  std::lock_guard lock(tenant->primary_mutex);
+  CUresult result = lower().cuDevicePrimaryCtxRetain(context, device);
+  if (result == CUDA_SUCCESS) tenant->primary_contexts[device] = *context;
+  return result;
+}
+
+bool is_active(CUdevice device) {
+  unsigned int flags;
+  int active = 0;
+  return lower().cuDevicePrimaryCtxGetState(device, &flags, &active) == CUDA_SUCCESS && active != 0;
+}
+
+// Release ends the context with its last reference, reset always.
+template <auto Entry>
+CUresult primary_end(CUdevice device) {
+  Tenant* tenant = active_vgpu->tenant();
+  if (tenant == nullptr) return (lower().*Entry)(device);
+  std::lock_guard lock(tenant->primary_mutex);
+  CUresult result = (lower().*Entry)(device);
+  auto context = tenant->primary_contexts.find(device);
+  if (result == CUDA_SUCCESS && context != tenant->primary_contexts.end() && !is_active(device)) {
+    credit_all(*tenant, tenant->charges.take_context(context->second));
+    tenant->primary_contexts.erase(context);
+  }
+  return result;
+}
+
+}  // namespace
+
+void install_context_calls(DriverTable& upper, const DriverTable& lower) {
+  replace<&DriverTable::cuCtxDestroy_v2, &destroy<&DriverTable::cuCtxDestroy_v2>>(upper, lower);
+  replace<&DriverTable::cuCtxDestroy, &destroy<&DriverTable::cuCtxDestroy>>(upper, lower);
+  if (lower.cuDevicePrimaryCtxGetState == nullptr) return;
+  replace<&DriverTable::cuDevicePrimaryCtxRetain, &primary_retain>(upper, lower);
+  replace<&DriverTable::cuDevicePrimaryCtxRelease_v2,
+          &primary_end<&DriverTable::cuDevicePrimaryCtxRelease_v2>>(upper, lower);
+  replace<&DriverTable::cuDevicePrimaryCtxRelease, &primary_end<&DriverTable::cuDevicePrimaryCtxRelease>>(
+      upper, lower);
+  replace<&DriverTable::cuDevicePrimaryCtxReset_v2, &primary_end<&DriverTable::cuDevicePrimaryCtxReset_v2>>(
+      upper, lower);
+  replace<&DriverTable::cuDevicePrimaryCtxReset, &primary_end<&DriverTable::cuDevicePrimaryCtxReset>>(upper,
+                                                                                                      lower);
+}
+
+}  // namespace tessera::vgpu

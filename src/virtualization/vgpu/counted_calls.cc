@@ -1,0 +1,65 @@
+// Launches, and copies whose direction their name tells: one relaxed addition each, after the driver took
+// them.
+#include "virtualization/vgpu/calls.h"
+
+namespace tessera::vgpu {
+namespace {
+
+using cuda::DriverTable;
+using Counter = std::atomic<uint64_t> DeviceCounters::*;
+
+template <auto Entry>
+struct Launch;
+template <typename... Args, CUresult (*DriverTable::*Entry)(Args...)>
+struct Launch<Entry> {
+  static CUresult call(Args... args) {
+    CUresult result = (lower().*Entry)(args...);
+    if (result == CUDA_SUCCESS) {
+      active_vgpu->current_counters().launches.fetch_add(1, std::memory_order_relaxed);
+    }
+    return result;
+  }
+};
+
+template <Counter Count, auto Entry>
+struct Copy;
+template <Counter Count, typename To, typename From, typename... Rest,
+          CUresult (*DriverTable::*Entry)(To, From, size_t, Rest...)>
+struct Copy<Count, Entry> {
+  static CUresult call(To to, From from, size_t bytes, Rest... rest) {
+    CUresult result = (lower().*Entry)(to, from, bytes, rest...);
+    if (result == CUDA_SUCCESS) {
+      (active_vgpu->current_counters().*Count).fetch_add(bytes, std::memory_order_relaxed);
+    }
+    return result;
+  }
+};
+
+template <auto... Entries>
+void count_launches(DriverTable& upper, const DriverTable& lower) {
+  (replace<Entries, &Launch<Entries>::call>(upper, lower), ...);
+}
+
+template <Counter Count, auto... Entries>
+void count_copies(DriverTable& upper, const DriverTable& lower) {
+  (replace<Entries, &Copy<Count, Entries>::call>(upper, lower), ...);
+}
+
+}  // namespace
+
+void install_counted_calls(DriverTable& upper, const DriverTable& lower) {
+  count_launches<&DriverTable::cuLaunchKernel, &DriverTable::cuLaunchKernel_ptsz,
+                 &DriverTable::cuLaunchKernelEx, &DriverTable::cuLaunchKernelEx_ptsz,
+                 &DriverTable::cuLaunchCooperativeKernel, &DriverTable::cuLaunchCooperativeKernel_ptsz,
+                 &DriverTable::cuLaunchCooperativeKernelMultiDevice, &DriverTable::cuLaunch,
+                 &DriverTable::cuLaunchGrid, &DriverTable::cuLaunchGridAsync, &DriverTable::cuGraphLaunch,
+                 &DriverTable::cuGraphLaunch_ptsz>(upper, lower);
+  count_copies<&DeviceCounters::bytes_to_device, &DriverTable::cuMemcpyHtoD_v2,
+               &DriverTable::cuMemcpyHtoD_v2_ptds, &DriverTable::cuMemcpyHtoDAsync_v2,
+               &DriverTable::cuMemcpyHtoDAsync_v2_ptsz>(upper, lower);
+  count_copies<&DeviceCounters::bytes_from_device, &DriverTable::cuMemcpyDtoH_v2,
+               &DriverTable::cuMemcpyDtoH_v2_ptds, &DriverTable::cuMemcpyDtoHAsync_v2,
+               &DriverTable::cuMemcpyDtoHAsync_v2_ptsz>(upper, lower);
+}
+
+}  // namespace tessera::vgpu

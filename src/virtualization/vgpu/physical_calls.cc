@@ -1,0 +1,79 @@
+// Physical memory and its mappings (the driver's virtual memory management).
+#include "virtualization/vgpu/calls.h"
+
+namespace tessera::vgpu {
+namespace {
+
+using cuda::DriverTable;
+
+// Runs a call and its entry in the ledger as one step; see physical_ledger.h.
+template <typename Call, typename Note>
+CUresult with_ledger(Call call, Note note) {
+  Tenant* tenant = active_vgpu->tenant();
+  if (tenant == nullptr) return call();
+  std::lock_guard lock(tenant->physical_mutex);
+  CUresult result = call();
+  if (result == CUDA_SUCCESS) note(*tenant, tenant->physical);
+  return result;
+}
+
+CUresult create(CUmemGenericAllocationHandle* handle, size_t size, const CUmemAllocationProp* prop,
+                unsigned long long flags) {
+  Tenant* tenant = active_vgpu->tenant();
+  if (tenant == nullptr) return CUDA_ERROR_NOT_INITIALIZED;
+  // Memory of the host is no GPU's.
+  if (handle == nullptr || prop == nullptr || prop->location.type != CU_MEM_LOCATION_TYPE_DEVICE) {
+    return lower().cuMemCreate(handle, size, prop, flags);
+  }
+  uint32_t device;
+  CUresult result = active_vgpu->device_of(*tenant, prop->location.id, device);
+  if (result != CUDA_SUCCESS) return result;
+  result = charge(*tenant, device, size);
+  if (result != CUDA_SUCCESS) return result;
+  result = lower().cuMemCreate(handle, size, prop, flags);
+  if (result != CUDA_SUCCESS) {
+    tenant->account->credit(device, size);
+    return result;
+  }
+  tenant->account->counters(device).allocations.fetch_add(1, std::memory_order_relaxed);
+  std::lock_guard lock(tenant->physical_mutex);
+  tenant->physical.created(*handle, {size, device, nullptr});
+  return CUDA_SUCCESS;
+}
+
+CUresult release(CUmemGenericAllocationHandle handle) {
+  return with_ledger([&] { return lower().cuMemRelease(handle); },
+                     [&](Tenant& tenant, PhysicalLedger& ledger) {
+                       if (auto ended = ledger.released(handle)) credit(tenant, *ended);
+                     });
+}
+
+CUresult retain(CUmemGenericAllocationHandle* handle, void* address) {
+  return with_ledger([&] { return lower().cuMemRetainAllocationHandle(handle, address); },
+                     [&](Tenant&, PhysicalLedger& ledger) { ledger.retained(*handle); });
+}
+
+CUresult map(CUdeviceptr address, size_t size, size_t offset, CUmemGenericAllocationHandle handle,
+             unsigned long long flags) {
+  return with_ledger([&] { return lower().cuMemMap(address, size, offset, handle, flags); },
+                     [&](Tenant&, PhysicalLedger& ledger) { ledger.mapped(address, size, handle); });
+}
+
+CUresult unmap(CUdeviceptr address, size_t size) {
+  return with_ledger([&] { return lower().cuMemUnmap(address, size); },
+                     [&](Tenant& tenant, PhysicalLedger& ledger) {
+                       for (const Charge& ended : ledger.unmapped(address, size)) credit(tenant, ended);
+                     });
+}
+
+}  // namespace
+
+void install_physical_calls(DriverTable& upper, const DriverTable& lower) {
+  replace<&DriverTable::cuMemCreate, &create>(upper, lower);
+  replace<&DriverTable::cuMemRelease, &release>(upper, lower);
+  replace<&DriverTable::cuMemRetainAllocationHandle, &retain>(upper, lower);
+  replace<&DriverTable::cuMemMap, &map>(upper, lower);
+  replace<&DriverTable::cuMemUnmap, &unmap>(upper, lower);
+}
+
+}  // namespace tessera::vgpu

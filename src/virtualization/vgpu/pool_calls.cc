@@ -1,0 +1,103 @@
+// Stream-ordered memory. It is charged and credited when the call is made, not when the stream gets there: a
+// program that frees on one stream and allocates on another is held to the order of its calls. What a pool
+// keeps after a free is not charged.
+#include "virtualization/vgpu/calls.h"
+
+namespace tessera::vgpu {
+namespace {
+
+using cuda::DriverTable;
+
+// Null stream: the calling thread's device.
+CUresult device_of_stream(const Tenant& tenant, CUstream stream, uint32_t& device) {
+  CUdevice ordinal;
+  bool known = tenant.account->device_count() > 1 && stream != nullptr &&
+               lower().cuStreamGetDevice != nullptr &&
+               lower().cuStreamGetDevice(stream, &ordinal) == CUDA_SUCCESS;
+  return known ? active_vgpu->device_of(tenant, ordinal, device)
+               : active_vgpu->current_device(tenant, device);
+}
+
+template <typename Allocate>
+CUresult allocate_in_order(Tenant& tenant, uint32_t device, CUdeviceptr* dptr, size_t bytesize,
+                           Allocate allocate) {
+  return allocate_charged(tenant, device, charged_bytes(bytesize), [&](ChargeKey& key) {
+    CUresult result = allocate();
+    if (result == CUDA_SUCCESS) key = {ChargeKind::kMemory, *dptr};
+    return result;
+  });
+}
+
+template <auto Entry>
+CUresult alloc_async(CUdeviceptr* dptr, size_t bytesize, CUstream stream) {
+  if (dptr == nullptr || bytesize == 0) return (lower().*Entry)(dptr, bytesize, stream);
+  Tenant* tenant = active_vgpu->tenant();
+  if (tenant == nullptr) return CUDA_ERROR_NOT_INITIALIZED;
+  uint32_t device;
+  CUresult result = device_of_stream(*tenant, stream, device);
+  if (result != CUDA_SUCCESS) return result;
+  return allocate_in_order(*tenant, device, dptr, bytesize,
+                           [&] { return (lower().*Entry)(dptr, bytesize, stream); });
+}
+
+template <auto Entry>
+CUresult alloc_from_pool(CUdeviceptr* dptr, size_t bytesize, CUmemoryPool pool, CUstream stream) {
+  auto allocate = [&] { return (lower().*Entry)(dptr, bytesize, pool, stream); };
+  if (dptr == nullptr || bytesize == 0) return allocate();
+  Tenant* tenant = active_vgpu->tenant();
+  if (tenant == nullptr) return CUDA_ERROR_NOT_INITIALIZED;
+  std::optional<CUmemLocation> location;
+  {
+    std::lock_guard lock(tenant->pool_mutex);
+    auto found = tenant->pools.find(pool);
+    if (found != tenant->pools.end()) location = found->second;
+  }
+  if (location && location->type != CU_MEM_LOCATION_TYPE_DEVICE) return allocate();
+  uint32_t device;
+  CUresult result = location ? active_vgpu->device_of(*tenant, location->id, device)
+                             : device_of_stream(*tenant, stream, device);
+  if (result != CUDA_SUCCESS) return result;
+  return allocate_in_order(*tenant, device, dptr, bytesize, allocate);
+}
+
+template <auto Entry>
+CUresult free_async(CUdeviceptr dptr, CUstream stream) {
+  return free_charged({ChargeKind::kMemory, dptr}, [&] { return (lower().*Entry)(dptr, stream); });
+}
+
+CUresult pool_create(CUmemoryPool* pool, const CUmemPoolProps* properties) {
+  CUresult result = lower().cuMemPoolCreate(pool, properties);
+  Tenant* tenant = active_vgpu->tenant();
+  if (result == CUDA_SUCCESS && tenant != nullptr) {
+    std::lock_guard lock(tenant->pool_mutex);
+    tenant->pools[*pool] = properties->location;
+  }
+  return result;
+}
+
+CUresult pool_destroy(CUmemoryPool pool) {
+  Tenant* tenant = active_vgpu->tenant();
+  if (tenant == nullptr) return lower().cuMemPoolDestroy(pool);
+  // Under the lock: the driver may give the handle to the next pool at once.
+  std::lock_guard lock(tenant->pool_mutex);
+  CUresult result = lower().cuMemPoolDestroy(pool);
+  if (result == CUDA_SUCCESS) tenant->pools.erase(pool);
+  return result;
+}
+
+}  // namespace
+
+void install_pool_calls(DriverTable& upper, const DriverTable& lower) {
+  replace<&DriverTable::cuMemAllocAsync, &alloc_async<&DriverTable::cuMemAllocAsync>>(upper, lower);
+  replace<&DriverTable::cuMemAllocAsync_ptsz, &alloc_async<&DriverTable::cuMemAllocAsync_ptsz>>(upper, lower);
+  replace<&DriverTable::cuMemAllocFromPoolAsync, &alloc_from_pool<&DriverTable::cuMemAllocFromPoolAsync>>(
+      upper, lower);
+  replace<&DriverTable::cuMemAllocFromPoolAsync_ptsz,
+          &alloc_from_pool<&DriverTable::cuMemAllocFromPoolAsync_ptsz>>(upper, lower);
+  replace<&DriverTable::cuMemFreeAsync, &free_async<&DriverTable::cuMemFreeAsync>>(upper, lower);
+  replace<&DriverTable::cuMemFreeAsync_ptsz, &free_async<&DriverTable::cuMemFreeAsync_ptsz>>(upper, lower);
+  replace<&DriverTable::cuMemPoolCreate, &pool_create>(upper, lower);
+  replace<&DriverTable::cuMemPoolDestroy, &pool_destroy>(upper, lower);
+}
+
+}  // namespace tessera::vgpu

@@ -1,0 +1,135 @@
+#include "virtualization/vgpu/vgpu.h"
+
+#include <cstdlib>
+
+#include "common/log.h"
+#include "common/strings.h"
+#include "virtualization/vgpu/visible_devices.h"
+
+namespace tessera::vgpu {
+namespace {
+
+constexpr const char* kVisibleDevices = "CUDA_VISIBLE_DEVICES";
+
+std::string uuid_text(const CUuuid& uuid) {
+  std::string text = "GPU";
+  for (size_t i = 0; i < sizeof uuid.bytes; ++i) {
+    bool group_starts = i == 0 || i == 4 || i == 6 || i == 8 || i == 10;
+    text += str_format("%s%02x", group_starts ? "-" : "", static_cast<unsigned char>(uuid.bytes[i]));
+  }
+  return text;
+}
+
+// Which devices there are is settled by the driver when it starts, from the environment: the one place where
+// a program can be shown fewer without any handle being changed on its way.
+void show_devices(const Account& account) {
+  std::vector<std::string> slice;
+  for (uint32_t i = 0; i < account.device_count(); ++i) slice.emplace_back(account.device_uuid(i));
+  const char* asked = getenv(kVisibleDevices);
+  std::string value =
+      visible_devices(slice, asked != nullptr ? std::optional<std::string>(asked) : std::nullopt);
+  if (asked == nullptr || value != asked) setenv(kVisibleDevices, value.c_str(), 1);
+}
+
+}  // namespace
+
+Vgpu::Vgpu(const cuda::DriverTable& lower, const cuda::DriverTable& exported, SliceAccess access)
+    : lower_(lower), exported_(exported), access_(std::move(access)), state_(new State) {}
+
+Status Vgpu::attach(std::unique_ptr<Tenant>& tenant) {
+  TESSERA_ASSIGN_OR_RETURN(SliceToken token, parse_slice_token(access_.token));
+  if (access_.socket_path.empty()) {
+    return Status(Code::kInvalidArgument, "TESSERA_SLICE is set, TESSERA_SOCKET is not");
+  }
+  tenant = std::make_unique<Tenant>();
+  TESSERA_ASSIGN_OR_RETURN(tenant->account, Account::open(access_.socket_path, token));
+  return Status();
+}
+
+// A device that is visible but not in the slice would be unlimited: better none at all.
+Status Vgpu::map_devices(Tenant& tenant) const {
+  auto get_uuid = lower_.cuDeviceGetUuid_v2 != nullptr ? lower_.cuDeviceGetUuid_v2 : lower_.cuDeviceGetUuid;
+  int count = 0;
+  if (get_uuid == nullptr || lower_.cuDeviceGetCount(&count) != CUDA_SUCCESS) {
+    return Status(Code::kUnsupported, "the driver does not tell its devices' UUIDs");
+  }
+  for (int ordinal = 0; ordinal < count; ++ordinal) {
+    CUuuid uuid{};
+    CUdevice device;
+    if (lower_.cuDeviceGet(&device, ordinal) != CUDA_SUCCESS || get_uuid(&uuid, device) != CUDA_SUCCESS) {
+      return Status::error(Code::kUnsupported, "the driver does not tell device %d's UUID", ordinal);
+    }
+    std::string text = uuid_text(uuid);
+    uint32_t index = 0;
+    while (index < tenant.account->device_count() && !same_uuid(tenant.account->device_uuid(index), text))
+      ++index;
+    if (index == tenant.account->device_count()) {
+      return Status::error(Code::kFailedPrecondition,
+                           "the driver shows %s, which is not in slice %s: does it honour %s?", text.c_str(),
+                           tenant.account->slice_name(), kVisibleDevices);
+    }
+    tenant.device_of_ordinal.push_back(index);
+  }
+  return Status();
+}
+
+CUresult Vgpu::init(unsigned int flags) {
+  State& state = *state_.load(std::memory_order_acquire);
+  std::lock_guard lock(state.initialising);
+  if (state.tenant.load(std::memory_order_relaxed) != nullptr) return lower_.cuInit(flags);
+
+  std::unique_ptr<Tenant> tenant;
+  Status attached = attach(tenant);
+  if (!attached.ok()) {
+    LOG_ERROR("vgpu", "no GPU for this program: %s. Start it with `tessera run`, or unset TESSERA_SLICE",
+              attached.message().c_str());
+    return CUDA_ERROR_SYSTEM_NOT_READY;
+  }
+  show_devices(*tenant->account);
+  CUresult result = lower_.cuInit(flags);
+  if (result != CUDA_SUCCESS) return result;
+  Status mapped = map_devices(*tenant);
+  if (!mapped.ok()) {
+    LOG_ERROR("vgpu", "no GPU for this program: %s", mapped.message().c_str());
+    return CUDA_ERROR_SYSTEM_NOT_READY;
+  }
+  LOG_INFO("vgpu", "slice %s: %u device(s), %zu visible", tenant->account->slice_name(),
+           tenant->account->device_count(), tenant->device_of_ordinal.size());
+  auto* target = new CounterTarget{&tenant->account->counters(0), tenant->account->device_count()};
+  counters_.store(target, std::memory_order_release);
+  state.tenant.store(tenant.release(), std::memory_order_release);
+  return CUDA_SUCCESS;
+}
+
+CUresult Vgpu::device_of(const Tenant& tenant, CUdevice ordinal, uint32_t& device) const {
+  if (ordinal < 0 || static_cast<size_t>(ordinal) >= tenant.device_of_ordinal.size()) {
+    return CUDA_ERROR_INVALID_DEVICE;
+  }
+  device = tenant.device_of_ordinal[static_cast<size_t>(ordinal)];
+  return CUDA_SUCCESS;
+}
+
+CUresult Vgpu::current_device(const Tenant& tenant, uint32_t& device) const {
+  device = 0;
+  if (tenant.account->device_count() == 1) return CUDA_SUCCESS;
+  CUdevice ordinal;
+  CUresult result = lower_.cuCtxGetDevice(&ordinal);
+  return result == CUDA_SUCCESS ? device_of(tenant, ordinal, device) : result;
+}
+
+DeviceCounters& Vgpu::counters_of_current(const CounterTarget& target) const {
+  uint32_t device = 0;
+  const Tenant* attached = tenant();
+  // Without a context the call that is counted fails; where it is counted does not matter.
+  if (attached != nullptr && current_device(*attached, device) != CUDA_SUCCESS) device = 0;
+  return target.devices[device];
+}
+
+void Vgpu::abandon_in_child() {
+  Tenant* parents = tenant();
+  counters_.store(&idle_, std::memory_order_release);
+  if (parents != nullptr) parents->account->abandon_in_child();
+  state_.store(new State, std::memory_order_release);
+}
+
+}  // namespace tessera::vgpu

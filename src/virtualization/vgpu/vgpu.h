@@ -1,0 +1,100 @@
+// A tenant's view of the GPU: the driver's functions, some of them replaced. One per process.
+//
+// Before cuInit nothing happens: no socket, no thread. cuInit attaches to the daemon; if it will not have us,
+// cuInit fails. A forked child starts anew: the lease is its parent's, and cuInit takes one of its own.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "cuda/driver_table.h"
+#include "virtualization/lease/account.h"
+#include "virtualization/vgpu/charge_registry.h"
+#include "virtualization/vgpu/physical_ledger.h"
+
+namespace tessera::vgpu {
+
+// What a process has while it is attached; never destroyed once calls may use it.
+struct Tenant {
+  std::unique_ptr<Account> account;
+  std::vector<uint32_t> device_of_ordinal;  // CUdevice → index in the slice
+  ChargeRegistry charges;
+
+  std::mutex physical_mutex;  // held across the driver's calls, see physical_ledger.h
+  PhysicalLedger physical;
+
+  std::mutex primary_mutex;  // held across retain, release and reset: the driver reuses the handle at once
+  std::unordered_map<CUdevice, CUcontext> primary_contexts;
+
+  std::mutex pool_mutex;
+  std::unordered_map<CUmemoryPool, CUmemLocation> pools;  // made by the program: where their memory lies
+};
+
+struct SliceAccess {
+  std::string token;        // TESSERA_SLICE
+  std::string socket_path;  // TESSERA_SOCKET
+};
+
+class Vgpu {
+ public:
+  // `exported` has, for every function, the address the program may have: what cuGetProcAddress answers.
+  Vgpu(const cuda::DriverTable& lower, const cuda::DriverTable& exported, SliceAccess access);
+
+  CUresult init(unsigned int flags);
+
+  // Null before cuInit, and in a forked child until it calls cuInit.
+  Tenant* tenant() const {
+    return state_.load(std::memory_order_acquire)->tenant.load(std::memory_order_acquire);
+  }
+  const cuda::DriverTable& lower() const { return lower_; }
+  const cuda::DriverTable& exported() const { return exported_; }
+
+  // The slice's device that the calling thread works on; an error where it has no context.
+  CUresult current_device(const Tenant& tenant, uint32_t& device) const;
+  CUresult device_of(const Tenant& tenant, CUdevice ordinal, uint32_t& device) const;
+
+  // Where launches and copies are counted: a page nobody reads while there is no lease.
+  DeviceCounters& current_counters() const {
+    CounterTarget* target = counters_.load(std::memory_order_acquire);
+    if (target->device_count == 1) [[likely]]
+      return *target->devices;
+    return counters_of_current(*target);
+  }
+
+  // In a forked child, before any other code of it runs.
+  void abandon_in_child();
+
+ private:
+  struct State {
+    std::mutex initialising;
+    std::atomic<Tenant*> tenant{nullptr};
+  };
+  struct CounterTarget {
+    DeviceCounters* devices;
+    uint32_t device_count;
+  };
+
+  Status attach(std::unique_ptr<Tenant>& tenant);
+  Status map_devices(Tenant& tenant) const;
+  DeviceCounters& counters_of_current(const CounterTarget& target) const;
+
+  const cuda::DriverTable& lower_;
+  const cuda::DriverTable& exported_;
+  SliceAccess access_;
+  CounterPage idle_page_{};
+  CounterTarget idle_{idle_page_.devices, 1};
+  // A child leaves its parent's state behind, locks and all: a thread that does not exist there may hold
+  // them.
+  std::atomic<State*> state_;
+  std::atomic<CounterTarget*> counters_{&idle_};
+};
+
+// Makes `upper` the table the program calls: `lower` with what a tenant must not call directly replaced. Once
+// per process; `vgpu` lives as long.
+void install(cuda::DriverTable& upper, const cuda::DriverTable& lower, Vgpu& vgpu);
+
+}  // namespace tessera::vgpu

@@ -2,6 +2,7 @@
 
 #include <strings.h>
 
+#include <cassert>
 #include <string>
 
 namespace tessera::softgpu {
@@ -197,6 +198,12 @@ const DeviceModel* find_model(std::string_view key) {
     if (strcasecmp(model.key, wanted.c_str()) == 0) return &model;
   }
   return nullptr;
+}
+
+const DeviceModel& model_of(const Config& config) {
+  const DeviceModel* model = find_model(config.model);
+  assert(model != nullptr);
+  return *model;
 }
 
 }  // namespace tessera::softgpu

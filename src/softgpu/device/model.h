@@ -10,6 +10,8 @@
 #include <span>
 #include <string_view>
 
+#include "softgpu/device/config.h"
+
 namespace tessera::softgpu {
 
 enum class Brand : uint8_t { kNone, kTesla, kDataCentre, kGeForceRtx };
@@ -46,5 +48,7 @@ struct DeviceModel {
 std::span<const DeviceModel> device_models();
 // By key, upper or lower case; the default for an empty one. Null where there is none.
 const DeviceModel* find_model(std::string_view key);
+// Of a configuration that parse_config accepted.
+const DeviceModel& model_of(const Config& config);
 
 }  // namespace tessera::softgpu

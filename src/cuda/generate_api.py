@@ -10,7 +10,7 @@ KIND is one of
   defaults  a weak definition of every symbol for a driver: "not supported" until a strong one replaces it; and the
             per-thread-default-stream forms, which run the plain form with stream 0 redirected
   own_table the function table filled with the addresses of the library's own exported functions
-  forward   a definition of every symbol for a guest: calls through its function table
+  forward   a definition of every symbol for a guest: calls through its function table; and a table of the definitions
   exports   a linker version script
 """
 import re
@@ -138,7 +138,8 @@ def own_table(api, functions):
 
 
 def forward(api, functions):
-    yield '#include "%s"\n#include "guest/upper.h"\n' % api["table"]
+    yield '#include "%s"\n#include "%s"\n#include "%s"\n#include "guest/upper.h"\n' % (api["abi"], api["header"],
+                                                                                     api["table"])
     yield 'extern "C" {'
     for f in functions:
         for symbol, _, _ in f.symbols():
@@ -146,7 +147,14 @@ def forward(api, functions):
             yield "  auto* entry = ::tessera::guest::upper<::tessera::cuda::%s>().%s;" % (api["struct"], symbol)
             yield "  if (entry == nullptr) return ::tessera::guest::missing<%s>(\"%s\");" % (f.result, symbol)
             yield "  return entry(%s);\n}" % f.names()
-    yield '}  // extern "C"'
+    yield '}  // extern "C"\n'
+    yield "namespace tessera::guest {\n"
+    yield "template <>\nconst cuda::%s& exported<cuda::%s>() {" % (api["struct"], api["struct"])
+    yield "  static constinit const cuda::%s table = {" % api["struct"]
+    for f in functions:
+        for symbol, _, _ in f.symbols():
+            yield "      .%s = &::%s," % (symbol, symbol)
+    yield "  };\n  return table;\n}\n\n}  // namespace tessera::guest"
 
 
 def exports(api, functions):

@@ -1,0 +1,149 @@
+#include "node/broker.h"
+
+#include <algorithm>
+#include <cassert>
+
+namespace tessera::node {
+
+Status Broker::reserve(LeaseId lease, uint32_t request, const ReserveMessage& message, uint64_t now_ns,
+                       Effects& effects) {
+  const Lease& holder = *ledger_.find_lease(lease);
+  const Slice& slice = *ledger_.find_slice(holder.slice);
+  if (message.device >= slice.devices.size()) {
+    return Status::error(Code::kInvalidData, "device index %u is not in the slice", message.device);
+  }
+  uint64_t limit = slice.devices[message.device].limit_bytes;
+  if (message.bytes_needed > limit) {
+    effects.answers.push_back({lease, request, message.device, 0});
+    return Status();
+  }
+  ReserveMessage trimmed = message;
+  uint64_t most = message.bytes_needed + chunk_bytes(limit);  // both are at most `limit`: no overflow
+  trimmed.bytes_wanted = std::min(message.bytes_wanted, most);
+  auto& queue = queues_[slice.id];
+  auto own = std::count_if(queue.begin(), queue.end(), [&](const Waiting& w) { return w.lease == lease; });
+  if (static_cast<size_t>(own) >= kMaxWaitingPerLease) {
+    return Status::error(Code::kResourceExhausted, "%zu requests wait for an answer already",
+                         kMaxWaitingPerLease);
+  }
+  queue.push_back({lease, request, trimmed, {}});
+  serve(slice.id, now_ns, effects);
+  return Status();
+}
+
+Status Broker::release(LeaseId lease, const ReleaseMessage& message, uint64_t now_ns, Effects& effects) {
+  TESSERA_RETURN_IF_ERROR(ledger_.give_back(lease, message.device, message.bytes));
+  serve(ledger_.find_lease(lease)->slice, now_ns, effects);
+  return Status();
+}
+
+Status Broker::recalled(LeaseId lease, uint32_t number, const RecalledMessage& message, uint64_t now_ns,
+                        Effects& effects) {
+  auto recall = outstanding_.find(lease);
+  if (recall == outstanding_.end() || recall->second.number != number ||
+      recall->second.device != message.device) {
+    return Status::error(Code::kInvalidData, "Recalled %u answers no recall", number);
+  }
+  if (message.bytes > recall->second.bytes) {
+    return Status::error(Code::kInvalidData, "Recalled gives %llu bytes back, %llu were asked for",
+                         static_cast<unsigned long long>(message.bytes),
+                         static_cast<unsigned long long>(recall->second.bytes));
+  }
+  TESSERA_RETURN_IF_ERROR(ledger_.give_back(lease, message.device, message.bytes));
+  outstanding_.erase(recall);
+  serve(ledger_.find_lease(lease)->slice, now_ns, effects);
+  return Status();
+}
+
+void Broker::forget(LeaseId lease, SliceId slice) {
+  outstanding_.erase(lease);
+  auto queue = queues_.find(slice);
+  if (queue == queues_.end()) return;
+  std::erase_if(queue->second, [&](const Waiting& w) { return w.lease == lease; });
+  if (queue->second.empty()) queues_.erase(queue);
+}
+
+void Broker::disconnect(LeaseId lease, uint64_t now_ns, Effects& effects) {
+  SliceId slice = ledger_.find_lease(lease)->slice;
+  disconnected_.insert(lease);
+  forget(lease, slice);
+  serve(slice, now_ns, effects);
+}
+
+bool Broker::close(LeaseId lease, uint64_t now_ns, Effects& effects) {
+  SliceId slice = ledger_.find_lease(lease)->slice;
+  forget(lease, slice);
+  disconnected_.erase(lease);
+  bool ended = ledger_.close_lease(lease);
+  if (!ended) serve(slice, now_ns, effects);
+  return ended;
+}
+
+bool Broker::ask_others(Waiting& head, const Slice& slice, uint64_t missing, uint64_t now_ns,
+                        Effects& effects) {
+  bool waits = false;
+  for (LeaseId id : slice.leases) {
+    if (id == head.lease || disconnected_.contains(id)) continue;
+    auto recall = outstanding_.find(id);
+    if (recall != outstanding_.end()) {
+      waits |= !recall->second.overdue;
+      continue;
+    }
+    uint64_t granted = ledger_.find_lease(id)->devices[head.message.device].granted_bytes;
+    if (granted == 0 || !head.asked.insert(id).second) continue;
+    if (next_number_ == 0) next_number_ = 1;  // 0 means that no answer is wanted
+    Outstanding order{next_number_++, head.message.device, std::min(granted, missing),
+                      now_ns + kRecallTimeoutNs};
+    outstanding_.emplace(id, order);
+    effects.recalls.push_back({id, order.number, order.device, order.bytes});
+    waits = true;
+  }
+  return waits;
+}
+
+void Broker::serve(SliceId slice, uint64_t now_ns, Effects& effects) {
+  auto found = queues_.find(slice);
+  if (found == queues_.end()) return;
+  auto& queue = found->second;
+  while (!queue.empty()) {
+    Waiting& head = queue.front();
+    const ReserveMessage& message = head.message;
+    uint64_t missing = ledger_.shortfall(head.lease, message.device, message.bytes_needed);
+    if (missing > 0 && ask_others(head, *ledger_.find_slice(slice), missing, now_ns, effects)) return;
+    uint64_t granted = 0;
+    if (missing == 0) {
+      // Nothing ahead of need for a request that others had to give way to: they may want it back soon.
+      uint64_t wanted = head.asked.empty() ? message.bytes_wanted : message.bytes_needed;
+      granted = ledger_.grant(head.lease, message.device, message.bytes_needed, wanted);
+    }
+    effects.answers.push_back({head.lease, head.request, message.device, granted});
+    queue.pop_front();
+  }
+  queues_.erase(found);
+}
+
+void Broker::expire(uint64_t now_ns, Effects& effects) {
+  std::set<SliceId> touched;
+  for (auto& [id, recall] : outstanding_) {
+    if (recall.overdue || recall.deadline_ns > now_ns) continue;
+    recall.overdue = true;
+    touched.insert(ledger_.find_lease(id)->slice);
+  }
+  for (SliceId slice : touched) serve(slice, now_ns, effects);
+}
+
+std::optional<uint64_t> Broker::next_deadline_ns() const {
+  std::optional<uint64_t> next;
+  for (const auto& [id, recall] : outstanding_) {
+    if (!recall.overdue && (!next || recall.deadline_ns < *next)) next = recall.deadline_ns;
+  }
+  return next;
+}
+
+size_t Broker::waiting() const {
+  size_t count = 0;
+  for (const auto& [slice, queue] : queues_) count += queue.size();
+  return count;
+}
+
+}  // namespace tessera::node

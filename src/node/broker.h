@@ -1,0 +1,89 @@
+// Requests for budget that other processes of the slice must first give back. Pure: it decides what is sent,
+// the daemon sends it.
+//
+// A request that fits is answered at once. Else every reachable process of the slice that holds budget is
+// asked to give back what is missing (Recall), all at the same time, and the request waits. Requests of one
+// slice are served in their order: what comes back for the first is not taken by the second, so none starves.
+// A process that does not answer within kRecallTimeout is passed over, also by later requests, until it
+// answers; a late answer still counts, for the process has given that budget up.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "node/ledger.h"
+
+namespace tessera::node {
+
+inline constexpr uint64_t kRecallTimeoutNs = 200'000'000;
+inline constexpr size_t kMaxWaitingPerLease = 64;
+
+struct RecallOrder {
+  LeaseId lease;
+  uint32_t number;  // travels as the request number
+  uint32_t device;
+  uint64_t bytes;
+};
+struct ReserveAnswer {
+  LeaseId lease;
+  uint32_t request;
+  uint32_t device;
+  uint64_t granted_bytes;  // 0: refused
+};
+struct Effects {
+  std::vector<RecallOrder> recalls;
+  std::vector<ReserveAnswer> answers;
+};
+
+class Broker {
+ public:
+  explicit Broker(Ledger& ledger) : ledger_(ledger) {}
+
+  // An error means that the client broke a rule.
+  Status reserve(LeaseId lease, uint32_t request, const ReserveMessage& message, uint64_t now_ns,
+                 Effects& effects);
+  Status release(LeaseId lease, const ReleaseMessage& message, uint64_t now_ns, Effects& effects);
+  Status recalled(LeaseId lease, uint32_t number, const RecalledMessage& message, uint64_t now_ns,
+                  Effects& effects);
+
+  // The connection is gone, the grants stay: nothing more can be asked of it.
+  void disconnect(LeaseId lease, uint64_t now_ns, Effects& effects);
+  // The lease ends and all its grants are back. True if its slice ended with it.
+  bool close(LeaseId lease, uint64_t now_ns, Effects& effects);
+
+  // Passes over the processes whose time is up.
+  void expire(uint64_t now_ns, Effects& effects);
+  std::optional<uint64_t> next_deadline_ns() const;
+  size_t waiting() const;
+
+ private:
+  struct Waiting {
+    LeaseId lease;
+    uint32_t request;
+    ReserveMessage message;
+    std::set<LeaseId> asked;  // each process is asked once per request
+  };
+  struct Outstanding {
+    uint32_t number;
+    uint32_t device;
+    uint64_t bytes;
+    uint64_t deadline_ns;
+    bool overdue = false;
+  };
+
+  void serve(SliceId slice, uint64_t now_ns, Effects& effects);
+  // Whether the head must go on waiting; sends recalls where some can still be sent.
+  bool ask_others(Waiting& head, const Slice& slice, uint64_t missing, uint64_t now_ns, Effects& effects);
+  void forget(LeaseId lease, SliceId slice);
+
+  Ledger& ledger_;
+  std::map<SliceId, std::deque<Waiting>> queues_;  // none is empty
+  std::map<LeaseId, Outstanding> outstanding_;     // at most one recall per process
+  std::set<LeaseId> disconnected_;
+  uint32_t next_number_ = 1;
+};
+
+}  // namespace tessera::node

@@ -1,0 +1,50 @@
+// The command line tools' requests: JSON in, JSON out.
+//
+//   {"op":"info"}            version, pid, driver, counts
+//   {"op":"gpus"}            the GPUs, asked anew
+//   {"op":"slices"}          slices with their devices and processes
+//   {"op":"create_slice", "program", "name"?, "gpus"?: [index], "memory_bytes"?}
+//                            makes a slice that this connection holds; the answer carries its token
+//   {"op":"finish_slice"}    the figures of the held slice, which is let go
+//
+// Every answer has "ok"; a refusal has "code" and "message" besides.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "node/inventory_monitor.h"
+#include "node/lease_service.h"
+
+namespace tessera::node {
+
+class ControlService {
+ public:
+  // `find` gives the connection of an id, null once it is closed: an answer may come later than the request.
+  using FindConnection = std::function<Connection*(uint64_t id)>;
+
+  ControlService(LeaseService& leases, InventoryMonitor& monitor, FindConnection find)
+      : leases_(leases), monitor_(monitor), find_(std::move(find)) {}
+
+  // An error means that the client broke the protocol; a refused request is an answer like any other.
+  Status handle(uint64_t connection_id, Connection& connection, uint32_t request, std::string_view text);
+
+  // Takes over what the driver said. Totals and UUIDs only while there is no slice that rests on them.
+  void set_inventory(const Result<Inventory>& answer);
+
+ private:
+  std::string info() const;
+  std::string gpus(const Status& refreshed) const;
+  std::string slices();
+  std::string create_slice(Connection& connection, std::string_view text);
+  std::string finish_slice(Connection& connection);
+
+  LeaseService& leases_;
+  InventoryMonitor& monitor_;
+  FindConnection find_;
+  Inventory inventory_;
+  Status inventory_status_ = Status(Code::kUnavailable, "the GPU driver has not been asked yet");
+};
+
+}  // namespace tessera::node

@@ -1,0 +1,204 @@
+#include "node/daemon.h"
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "common/clock.h"
+#include "common/log.h"
+
+namespace tessera::node {
+namespace {
+
+constexpr uint64_t kFirstMessageNs = 10'000'000'000;  // a client that says nothing for so long is dropped
+constexpr int kPacketsPerTurn = 32;                   // then the other clients have theirs
+
+}  // namespace
+
+Result<std::unique_ptr<Daemon>> Daemon::create(UniqueFd listener, DaemonOptions options) {
+  TESSERA_ASSIGN_OR_RETURN(EventLoop loop, EventLoop::create());
+  std::unique_ptr<Daemon> daemon(new Daemon(std::move(loop), std::move(listener), std::move(options)));
+  TESSERA_ASSIGN_OR_RETURN(daemon->listener_watch_,
+                           daemon->loop_.watch(daemon->listener_.get(), EPOLLIN,
+                                               [self = daemon.get()](uint32_t) { self->accept_clients(); }));
+  return daemon;
+}
+
+Daemon::Daemon(EventLoop loop, UniqueFd listener, DaemonOptions options)
+    : loop_(std::move(loop)),
+      listener_(std::move(listener)),
+      options_(std::move(options)),
+      leases_(loop_),
+      monitor_(loop_, options_.inventory_command),
+      control_(leases_, monitor_,
+               [this](uint64_t id) {
+                 auto found = connections_.find(id);
+                 return found == connections_.end() ? nullptr : &found->second->connection;
+               }),
+      spare_(open("/dev/null", O_RDONLY | O_CLOEXEC)),
+      busy_ns_(monotonic_ns()) {}
+
+Daemon::~Daemon() {
+  for (auto& [id, client] : connections_) loop_.unwatch(client->watch);
+  loop_.unwatch(listener_watch_);
+}
+
+Status Daemon::ask_driver() {
+  bool answered = false;
+  monitor_.refresh(monotonic_ns(), [&](const Result<Inventory>& answer) {
+    control_.set_inventory(answer);
+    answered = true;
+  });
+  while (!answered) TESSERA_RETURN_IF_ERROR(step(-1));
+  return Status();
+}
+
+int Daemon::timeout_until_due(int timeout_ms) const {
+  std::optional<uint64_t> due;
+  auto earlier = [&](std::optional<uint64_t> other) {
+    if (other && (!due || *other < *due)) due = other;
+  };
+  earlier(leases_.next_deadline_ns());
+  earlier(monitor_.next_deadline_ns());
+  for (const auto& [id, client] : connections_) {
+    if (client->connection.is_new()) earlier(client->connection.accepted_ns() + kFirstMessageNs);
+  }
+  if (options_.idle_exit_ns != 0) earlier(busy_ns_ + options_.idle_exit_ns);
+  if (!due) return timeout_ms;
+  uint64_t now_ns = monotonic_ns();
+  uint64_t wait_ms = *due <= now_ns ? 0 : (*due - now_ns) / 1'000'000 + 1;
+  int until_due = static_cast<int>(std::min<uint64_t>(wait_ms, 60'000));
+  return timeout_ms < 0 ? until_due : std::min(timeout_ms, until_due);
+}
+
+Status Daemon::step(int timeout_ms) {
+  TESSERA_RETURN_IF_ERROR(loop_.run_once(timeout_until_due(timeout_ms)));
+  uint64_t now_ns = monotonic_ns();
+  leases_.tick(now_ns);
+  monitor_.tick(now_ns);
+  drop_silent_clients(now_ns);
+  settle_clients();
+  if (!connections_.empty() || !leases_.ledger().slices().empty()) busy_ns_ = now_ns;
+  return Status();
+}
+
+bool Daemon::idle_too_long() const {
+  return options_.idle_exit_ns != 0 && monotonic_ns() >= busy_ns_ + options_.idle_exit_ns;
+}
+
+void Daemon::accept_clients() {
+  for (;;) {
+    UniqueFd socket(accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (!socket) {
+      if (errno == EINTR || errno == ECONNABORTED) continue;
+      if (errno == EAGAIN) return;
+      LOG_ERROR("daemon", "cannot accept a client: %s", strerror(errno));
+      if ((errno != EMFILE && errno != ENFILE) || !turn_one_away()) return;
+      continue;
+    }
+    auto peer = peer_of(socket.get());
+    if (!peer.ok() || (peer->uid != geteuid() && peer->uid != 0)) {
+      LOG_WARN("daemon", "a client of user %u is turned away", peer.ok() ? peer->uid : 0);
+      continue;
+    }
+    uint64_t now_ns = monotonic_ns();
+    auto client = std::make_unique<Client>(Client{Connection(std::move(socket), *peer, now_ns)});
+    if (connections_.size() >= kMaxConnections) {
+      client->connection.fail(Status(Code::kResourceExhausted, "the daemon has its most connections"));
+      continue;
+    }
+    uint64_t id = next_connection_++;
+    auto watch = loop_.watch(client->connection.descriptor(), EPOLLIN,
+                             [this, id](uint32_t events) { on_client(id, events); });
+    if (!watch.ok()) {
+      client->connection.fail(watch.status());
+      continue;
+    }
+    client->watch = *watch;
+    connections_.emplace(id, std::move(client));
+    LOG_DEBUG("daemon", "process %d connected", static_cast<int>(peer->pid));
+  }
+}
+
+bool Daemon::turn_one_away() {
+  // Without descriptors a client cannot even be refused, and would wake the loop for ever: the spare makes
+  // room.
+  spare_.reset();
+  UniqueFd turned_away(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  bool turned = static_cast<bool>(turned_away);
+  turned_away.reset();
+  spare_.reset(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  return turned;
+}
+
+void Daemon::on_client(uint64_t id, uint32_t events) {
+  Connection& connection = connections_.at(id)->connection;
+  if ((events & EPOLLOUT) != 0) connection.flush();
+  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) read_client(id, connection);
+}
+
+void Daemon::read_client(uint64_t id, Connection& connection) {
+  std::array<std::byte, vgpu::kMaxMessageBytes> buffer;
+  for (int turn = 0; turn < kPacketsPerTurn && !connection.closing(); ++turn) {
+    size_t size = 0;
+    switch (receive_packet(connection.descriptor(), buffer, size)) {
+      case ReceiveResult::kWouldBlock:
+        return;
+      case ReceiveResult::kClosed:
+        connection.mark_closing();
+        return;
+      case ReceiveResult::kTooLong:
+        connection.fail(Status::error(Code::kInvalidData, "packet of %zu bytes is too long", size));
+        return;
+      case ReceiveResult::kPacket:
+        Status status = handle_packet(id, connection, ByteSpan(buffer).first(size));
+        if (!status.ok()) connection.fail(status);
+    }
+  }
+}
+
+Status Daemon::handle_packet(uint64_t id, Connection& connection, ByteSpan packet) {
+  TESSERA_ASSIGN_OR_RETURN(ClientMessage message, decode_client_message(packet));
+  if (auto* control = std::get_if<ControlMessage>(&message.body)) {
+    return control_.handle(id, connection, message.request, control->text);
+  }
+  return leases_.handle(connection, message);
+}
+
+void Daemon::settle_clients() {
+  // Closing one may send to others, or close them: over again until nothing is left to close.
+  for (auto next = connections_.begin(); next != connections_.end();) {
+    Client& client = *next->second;
+    if (!client.connection.closing()) {
+      ++next;
+      continue;
+    }
+    leases_.disconnected(client.connection);
+    loop_.unwatch(client.watch);
+    connections_.erase(next);
+    next = connections_.begin();
+  }
+  for (auto& [id, client] : connections_) {
+    bool wants = client->connection.wants_to_write();
+    if (wants == client->watches_output) continue;
+    client->watches_output = wants;
+    Status changed = loop_.change(client->watch, wants ? EPOLLIN | EPOLLOUT : EPOLLIN);
+    if (!changed.ok()) LOG_ERROR("daemon", "%s", changed.message().c_str());
+  }
+}
+
+void Daemon::drop_silent_clients(uint64_t now_ns) {
+  for (auto& [id, client] : connections_) {
+    if (client->connection.is_new() && now_ns >= client->connection.accepted_ns() + kFirstMessageNs) {
+      client->connection.fail(Status(Code::kDeadlineExceeded, "no message within 10 s"));
+    }
+  }
+}
+
+}  // namespace tessera::node

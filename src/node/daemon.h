@@ -1,0 +1,70 @@
+// tesserad without its process: sockets, connections, time. One thread; step() handles what is ready.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "node/control_service.h"
+
+namespace tessera::node {
+
+inline constexpr size_t kMaxConnections = 1024;
+
+struct DaemonOptions {
+  std::vector<std::string> inventory_command;  // see InventoryMonitor
+  uint64_t idle_exit_ns = 0;                   // 0: never
+};
+
+class Daemon {
+ public:
+  static Result<std::unique_ptr<Daemon>> create(UniqueFd listener, DaemonOptions options);
+  ~Daemon();
+  Daemon(const Daemon&) = delete;
+  Daemon& operator=(const Daemon&) = delete;
+
+  EventLoop& loop() { return loop_; }
+  LeaseService& leases() { return leases_; }
+  ControlService& control() { return control_; }
+
+  // Asks the driver for the first time and waits for the answer. The answer may be that there is none.
+  Status ask_driver();
+  // Waits at most `timeout_ms` (-1: until something is due), then handles what is ready.
+  Status step(int timeout_ms);
+  // Nothing is connected and no slice exists, since the configured time.
+  bool idle_too_long() const;
+  size_t connections() const { return connections_.size(); }
+
+ private:
+  struct Client {
+    Connection connection;
+    EventLoop::Watch watch = 0;
+    bool watches_output = false;
+  };
+
+  Daemon(EventLoop loop, UniqueFd listener, DaemonOptions options);
+  void accept_clients();
+  bool turn_one_away();
+  void on_client(uint64_t id, uint32_t events);
+  void read_client(uint64_t id, Connection& connection);
+  Status handle_packet(uint64_t id, Connection& connection, ByteSpan packet);
+  // Closes what is marked for closing, watches for room to write where something is queued.
+  void settle_clients();
+  void drop_silent_clients(uint64_t now_ns);
+  int timeout_until_due(int timeout_ms) const;
+
+  EventLoop loop_;
+  UniqueFd listener_;
+  DaemonOptions options_;
+  std::map<uint64_t, std::unique_ptr<Client>> connections_;
+  uint64_t next_connection_ = 1;
+  EventLoop::Watch listener_watch_ = 0;
+  LeaseService leases_;
+  InventoryMonitor monitor_;
+  ControlService control_;
+  UniqueFd spare_;
+  uint64_t busy_ns_;  // when something was last connected or a slice existed
+};
+
+}  // namespace tessera::node

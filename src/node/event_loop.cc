@@ -1,0 +1,62 @@
+#include "node/event_loop.h"
+
+#include <sys/epoll.h>
+
+#include <array>
+#include <cassert>
+#include <cerrno>
+
+namespace tessera::node {
+
+Result<EventLoop> EventLoop::create() {
+  UniqueFd epoll(epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll) return Status::from_errno(errno, "cannot make an epoll descriptor");
+  return EventLoop(std::move(epoll));
+}
+
+Result<EventLoop::Watch> EventLoop::watch(int fd, uint32_t events, Handler handler) {
+  epoll_event event{};
+  event.events = events;
+  event.data.u64 = next_;
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
+    return Status::from_errno(errno, "cannot watch descriptor %d", fd);
+  }
+  entries_.emplace(next_, Entry{fd, std::move(handler)});
+  return next_++;
+}
+
+Status EventLoop::change(Watch watch, uint32_t events) {
+  auto entry = entries_.find(watch);
+  assert(entry != entries_.end());
+  epoll_event event{};
+  event.events = events;
+  event.data.u64 = watch;
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, entry->second.fd, &event) != 0) {
+    return Status::from_errno(errno, "cannot change the watch of descriptor %d", entry->second.fd);
+  }
+  return Status();
+}
+
+void EventLoop::unwatch(Watch watch) {
+  auto entry = entries_.find(watch);
+  if (entry == entries_.end()) return;
+  [[maybe_unused]] int removed = epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, entry->second.fd, nullptr);
+  assert(removed == 0);
+  entries_.erase(entry);
+}
+
+Status EventLoop::run_once(int timeout_ms) {
+  std::array<epoll_event, 64> events;
+  int count = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout_ms);
+  if (count < 0 && errno != EINTR) return Status::from_errno(errno, "cannot wait for events");
+  for (int i = 0; i < count; ++i) {
+    const epoll_event& event = events[static_cast<size_t>(i)];
+    auto entry = entries_.find(event.data.u64);
+    if (entry == entries_.end()) continue;
+    Handler handler = entry->second.handler;  // a copy: the handler may unwatch itself
+    handler(event.events);
+  }
+  return Status();
+}
+
+}  // namespace tessera::node

@@ -1,0 +1,125 @@
+#include "node/inventory.h"
+
+#include <dlfcn.h>
+
+#include "virtualization/driver_locator.h"
+
+namespace tessera::node {
+namespace {
+
+// The little of NVML that is needed here, as declared by NVIDIA's nvml.h.
+using nvmlReturn = int;
+constexpr nvmlReturn kSuccess = 0;
+struct nvmlDevice_st;
+using nvmlDevice = nvmlDevice_st*;
+struct nvmlMemory {
+  unsigned long long total;
+  unsigned long long free;
+  unsigned long long used;
+};
+struct nvmlUtilization {
+  unsigned int gpu;
+  unsigned int memory;
+};
+
+struct Nvml {
+  nvmlReturn (*init)() = nullptr;
+  nvmlReturn (*shutdown)() = nullptr;
+  const char* (*error_string)(nvmlReturn) = nullptr;
+  nvmlReturn (*driver_version)(char*, unsigned int) = nullptr;
+  nvmlReturn (*count)(unsigned int*) = nullptr;
+  nvmlReturn (*handle)(unsigned int, nvmlDevice*) = nullptr;
+  nvmlReturn (*name)(nvmlDevice, char*, unsigned int) = nullptr;
+  nvmlReturn (*uuid)(nvmlDevice, char*, unsigned int) = nullptr;
+  nvmlReturn (*memory)(nvmlDevice, nvmlMemory*) = nullptr;
+  nvmlReturn (*utilization)(nvmlDevice, nvmlUtilization*) = nullptr;
+
+  Status check(nvmlReturn result, const char* function) const {
+    if (result == kSuccess) return Status();
+    return Status::error(Code::kUnavailable, "%s: %s (%d)", function, error_string(result), result);
+  }
+};
+
+Result<Nvml> load_nvml(const std::string& path) {
+  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) return Status::error(Code::kUnavailable, "cannot load NVML: %s", dlerror());
+  Nvml nvml;
+  Status status;
+  auto find = [&](auto& function, const char* symbol) {
+    function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(dlsym(library, symbol));
+    if (function == nullptr && status.ok()) {
+      status = Status::error(Code::kUnsupported, "%s has no %s", path.c_str(), symbol);
+    }
+  };
+  find(nvml.init, "nvmlInit_v2");
+  find(nvml.shutdown, "nvmlShutdown");
+  find(nvml.error_string, "nvmlErrorString");
+  find(nvml.driver_version, "nvmlSystemGetDriverVersion");
+  find(nvml.count, "nvmlDeviceGetCount_v2");
+  find(nvml.handle, "nvmlDeviceGetHandleByIndex_v2");
+  find(nvml.name, "nvmlDeviceGetName");
+  find(nvml.uuid, "nvmlDeviceGetUUID");
+  find(nvml.memory, "nvmlDeviceGetMemoryInfo");
+  find(nvml.utilization, "nvmlDeviceGetUtilizationRates");
+  if (!status.ok()) return status;
+  return nvml;
+}
+
+Result<Gpu> read_gpu(const Nvml& nvml, unsigned int index) {
+  nvmlDevice device = nullptr;
+  TESSERA_RETURN_IF_ERROR(nvml.check(nvml.handle(index, &device), "nvmlDeviceGetHandleByIndex_v2"));
+  char text[96] = "";
+  Gpu gpu;
+  TESSERA_RETURN_IF_ERROR(nvml.check(nvml.uuid(device, text, sizeof text), "nvmlDeviceGetUUID"));
+  gpu.uuid = text;
+  TESSERA_RETURN_IF_ERROR(nvml.check(nvml.name(device, text, sizeof text), "nvmlDeviceGetName"));
+  gpu.name = text;
+  nvmlMemory memory{};
+  TESSERA_RETURN_IF_ERROR(nvml.check(nvml.memory(device, &memory), "nvmlDeviceGetMemoryInfo"));
+  gpu.total_bytes = memory.total;
+  gpu.used_bytes = memory.used;
+  // Not every device tells its utilisation (MIG, some virtual GPUs): that is no error.
+  nvmlUtilization utilization{};
+  if (nvml.utilization(device, &utilization) == kSuccess) gpu.utilization_percent = utilization.gpu;
+  return gpu;
+}
+
+Status read_gpus(const Nvml& nvml, Inventory& inventory) {
+  char version[96] = "";
+  TESSERA_RETURN_IF_ERROR(
+      nvml.check(nvml.driver_version(version, sizeof version), "nvmlSystemGetDriverVersion"));
+  inventory.driver_version = version;
+  unsigned int count = 0;
+  TESSERA_RETURN_IF_ERROR(nvml.check(nvml.count(&count), "nvmlDeviceGetCount_v2"));
+  if (count > kMaxGpus)
+    return Status::error(Code::kUnsupported, "%u GPUs; %zu are supported", count, kMaxGpus);
+  for (unsigned int index = 0; index < count; ++index) {
+    TESSERA_ASSIGN_OR_RETURN(Gpu gpu, read_gpu(nvml, index));
+    inventory.gpus.push_back(std::move(gpu));
+  }
+  return Status();
+}
+
+}  // namespace
+
+Result<Inventory> read_inventory() {
+  vgpu::DriverSearch search = vgpu::locate_driver();
+  if (!search.driver) {
+    return Status::error(Code::kNotFound, "no GPU driver: %s", search.explanation().c_str());
+  }
+  if (search.driver->libnvidia_ml.empty()) {
+    return Status::error(Code::kNotFound, "%s has no libnvidia-ml.so.1 beside it; is the driver complete?",
+                         search.driver->libcuda.c_str());
+  }
+  Inventory inventory;
+  inventory.driver_kind = vgpu::driver_kind_name(search.driver->kind);
+  inventory.driver_library = search.driver->libcuda;
+  TESSERA_ASSIGN_OR_RETURN(Nvml nvml, load_nvml(search.driver->libnvidia_ml));
+  TESSERA_RETURN_IF_ERROR(nvml.check(nvml.init(), "nvmlInit_v2"));
+  Status status = read_gpus(nvml, inventory);
+  nvml.shutdown();
+  if (!status.ok()) return status;
+  return inventory;
+}
+
+}  // namespace tessera::node

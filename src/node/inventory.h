@@ -1,0 +1,39 @@
+// The GPUs of this node, as the driver below us tells them through NVML.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/status.h"
+
+namespace tessera::node {
+
+struct Gpu {
+  std::string uuid;
+  std::string name;
+  uint64_t total_bytes = 0;
+  uint64_t used_bytes = 0;                      // by all processes, Tessera's or not
+  std::optional<uint32_t> utilization_percent;  // where the device tells it
+};
+
+struct Inventory {
+  std::string driver_kind;     // vgpu::driver_kind_name
+  std::string driver_library;  // libcuda.so.1, absolute
+  std::string driver_version;
+  std::vector<Gpu> gpus;  // by NVML index, at most kMaxGpus
+};
+
+inline constexpr size_t kMaxGpus = 64;
+
+// Loads NVML into this process and asks it. A broken driver can hang or crash here: the daemon asks through a
+// child (inventory_monitor.h).
+Result<Inventory> read_inventory();
+
+// One JSON object {"ok", "inventory" | "message"}: how the child answers.
+std::string inventory_answer_text(const Result<Inventory>& answer);
+Result<Inventory> parse_inventory_answer(std::string_view text);
+
+}  // namespace tessera::node

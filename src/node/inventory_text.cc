@@ -1,0 +1,60 @@
+// Inventory to JSON and back.
+#include "node/inventory.h"
+#include "node/json.h"
+
+namespace tessera::node {
+
+std::string inventory_answer_text(const Result<Inventory>& answer) {
+  Json text;
+  text["ok"] = answer.ok();
+  if (!answer.ok()) {
+    text["message"] = answer.status().message();
+    return json_text(text);
+  }
+  text["driver_kind"] = answer->driver_kind;
+  text["driver_library"] = answer->driver_library;
+  text["driver_version"] = answer->driver_version;
+  text["gpus"] = Json::array();
+  for (const Gpu& gpu : answer->gpus) {
+    Json entry;
+    entry["uuid"] = gpu.uuid;
+    entry["name"] = gpu.name;
+    entry["total_bytes"] = gpu.total_bytes;
+    entry["used_bytes"] = gpu.used_bytes;
+    if (gpu.utilization_percent) entry["utilization_percent"] = *gpu.utilization_percent;
+    text["gpus"].push_back(std::move(entry));
+  }
+  return json_text(text);
+}
+
+Result<Inventory> parse_inventory_answer(std::string_view text) {
+  auto answer = parse_json_object(text);
+  if (!answer) return Status(Code::kInvalidData, "the driver could not be asked: no answer");
+  if (!json_bool(*answer, "ok")) {
+    std::string message = json_string(*answer, "message");
+    return Status(Code::kUnavailable, message.empty() ? "the driver could not be asked" : message);
+  }
+  Inventory inventory;
+  inventory.driver_kind = json_string(*answer, "driver_kind");
+  inventory.driver_library = json_string(*answer, "driver_library");
+  inventory.driver_version = json_string(*answer, "driver_version");
+  for (const Json& entry : json_array(*answer, "gpus")) {
+    Gpu gpu;
+    gpu.uuid = json_string(entry, "uuid");
+    gpu.name = json_string(entry, "name");
+    auto total = json_uint(entry, "total_bytes");
+    auto used = json_uint(entry, "used_bytes");
+    if (!total || !used || gpu.uuid.empty() || inventory.gpus.size() == kMaxGpus) {
+      return Status(Code::kInvalidData, "the driver's answer about a GPU is incomplete");
+    }
+    gpu.total_bytes = *total;
+    gpu.used_bytes = *used;
+    if (auto percent = json_uint(entry, "utilization_percent")) {
+      gpu.utilization_percent = static_cast<uint32_t>(*percent);
+    }
+    inventory.gpus.push_back(std::move(gpu));
+  }
+  return inventory;
+}
+
+}  // namespace tessera::node

@@ -1,0 +1,268 @@
+#include "node/lease_service.h"
+
+#include <poll.h>
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/size.h"
+
+namespace tessera::node {
+namespace {
+
+constexpr uint64_t kImageCheckIntervalNs = 500'000'000;
+
+bool has_ended(int pidfd) {
+  pollfd entry{pidfd, POLLIN, 0};
+  return poll(&entry, 1, 0) == 1 && (entry.revents & POLLIN) != 0;
+}
+
+}  // namespace
+
+LeaseService::~LeaseService() {
+  for (auto& [id, record] : leases_) loop_.unwatch(record.watch);
+}
+
+Result<SliceId> LeaseService::open_slice(const SliceRequest& request) {
+  TESSERA_ASSIGN_OR_RETURN(GrantMapping grants, GrantMapping::create());
+  TESSERA_ASSIGN_OR_RETURN(SliceId id, ledger_.open_slice(request, monotonic_ns()));
+  const Slice& slice = *ledger_.find_slice(id);
+  for (size_t i = 0; i < slice.devices.size(); ++i) grants.set_limit(i, slice.devices[i].limit_bytes);
+  slices_.emplace(id, SliceRecord{std::move(grants), std::vector<DeviceUsage>(slice.devices.size()), 0});
+  LOG_INFO("slices", "'%s' opened: %zu GPU(s), GPU %u, %s%s", slice.name.c_str(), slice.devices.size(),
+           slice.devices[0].gpu, format_size(slice.devices[0].limit_bytes).c_str(),
+           slice.devices[0].reserved ? "" : " (not reserved)");
+  return id;
+}
+
+void LeaseService::drop_holder(SliceId slice) {
+  std::string name = ledger_.find_slice(slice)->name;
+  if (!ledger_.drop_holder(slice)) return;
+  slices_.erase(slice);
+  LOG_INFO("slices", "'%s' ended", name.c_str());
+}
+
+Status LeaseService::handle(Connection& connection, const ClientMessage& message) {
+  if (auto* body = std::get_if<AttachMessage>(&message.body)) {
+    return attach(connection, message.request, *body);
+  }
+  if (connection.lease == 0) {
+    return Status(Code::kFailedPrecondition, "the first message of a process must be Attach");
+  }
+  Effects effects;
+  uint64_t now_ns = monotonic_ns();
+  Status status;
+  observe(ledger_.find_lease(connection.lease)->slice);
+  if (auto* reserve = std::get_if<ReserveMessage>(&message.body)) {
+    status = broker_.reserve(connection.lease, message.request, *reserve, now_ns, effects);
+  } else if (auto* release = std::get_if<ReleaseMessage>(&message.body)) {
+    status = broker_.release(connection.lease, *release, now_ns, effects);
+  } else if (auto* recalled = std::get_if<RecalledMessage>(&message.body)) {
+    status = broker_.recalled(connection.lease, message.request, *recalled, now_ns, effects);
+  } else if (auto* asked = std::get_if<QueryMessage>(&message.body)) {
+    status = query(connection, message.request, *asked);
+  } else {
+    status = Status(Code::kInvalidData, "control requests need a connection of their own");
+  }
+  apply(effects);
+  return status;
+}
+
+Status LeaseService::attach(Connection& connection, uint32_t request, const AttachMessage& message) {
+  if (!connection.is_new()) return Status(Code::kFailedPrecondition, "this connection has its part already");
+  TESSERA_ASSIGN_OR_RETURN(UniqueFd pidfd, peer_pidfd(connection.descriptor(), connection.peer().pid));
+  // Between this answer and the pidfd lies no gap: if the pid had been given to another process, the pidfd
+  // (of the process that connected) would be readable by now.
+  auto process = identify_process(connection.peer().pid);
+  if (!process.ok() || has_ended(pidfd.get())) return Status(Code::kNotFound, "the process has ended");
+  TESSERA_ASSIGN_OR_RETURN(CounterMapping counters, CounterMapping::create());
+  TESSERA_ASSIGN_OR_RETURN(
+      LeaseId id, ledger_.open_lease(message.token, connection.peer().uid, *process, monotonic_ns()));
+  SliceId slice = ledger_.find_lease(id)->slice;
+  auto watch = loop_.watch(pidfd.get(), EPOLLIN, [this, id](uint32_t) { end_lease(id, "ended"); });
+  if (!watch.ok()) {
+    [[maybe_unused]] bool slice_ended = ledger_.close_lease(id);
+    assert(!slice_ended);  // open_lease found it, so it has a holder or another lease
+    return watch.status();
+  }
+  leases_.emplace(id, LeaseRecord{&connection, std::move(pidfd), *watch, std::move(counters),
+                                  read_process_image(process->pid)});
+  ++slices_.at(slice).processes;
+  connection.lease = id;
+  LOG_INFO("leases", "process %d attached to '%s'", static_cast<int>(process->pid),
+           ledger_.find_slice(slice)->name.c_str());
+  send_attached(connection, request, id);
+  return Status();
+}
+
+void LeaseService::send_attached(Connection& connection, uint32_t request, LeaseId id) {
+  const Slice& slice = *ledger_.find_slice(ledger_.find_lease(id)->slice);
+  vgpu::AttachedReply reply{};
+  reply.device_count = static_cast<uint32_t>(slice.devices.size());
+  slice.name.copy(reply.slice_name, sizeof reply.slice_name - 1);
+  for (size_t i = 0; i < slice.devices.size(); ++i) {
+    vgpu::AttachedDevice& device = reply.devices[i];
+    gpu_uuids_.at(slice.devices[i].gpu).copy(device.uuid, sizeof device.uuid - 1);
+    device.limit_bytes = slice.devices[i].limit_bytes;
+    device.chunk_bytes = chunk_bytes(device.limit_bytes);
+  }
+  CounterMapping& counters = leases_.at(id).counters;
+  int descriptors[] = {counters.descriptor(), slices_.at(slice.id).grants.descriptor()};
+  connection.send(encode_struct(vgpu::MessageType::kAttached, request, reply), descriptors);
+  counters.close_descriptor();
+}
+
+Status LeaseService::query(Connection& connection, uint32_t request, const QueryMessage& message) {
+  const Slice& slice = *ledger_.find_slice(ledger_.find_lease(connection.lease)->slice);
+  if (message.device >= slice.devices.size()) {
+    return Status::error(Code::kInvalidData, "device index %u is not in the slice", message.device);
+  }
+  vgpu::UsageReply reply{};
+  reply.limit_bytes = slice.devices[message.device].limit_bytes;
+  reply.used_bytes = usage(slice.id).devices[message.device].used_bytes;
+  reply.granted_bytes = slice.devices[message.device].granted_bytes;
+  connection.send(encode_struct(vgpu::MessageType::kUsage, request, reply));
+  return Status();
+}
+
+void LeaseService::disconnected(Connection& connection) {
+  if (connection.held_slice != 0) drop_holder(std::exchange(connection.held_slice, 0));
+  if (connection.lease == 0) return;
+  LeaseId id = std::exchange(connection.lease, 0);
+  LeaseRecord& record = leases_.at(id);
+  const Lease& lease = *ledger_.find_lease(id);
+  record.connection = nullptr;
+  ++detached_;
+  bool holds = std::any_of(lease.devices.begin(), lease.devices.end(),
+                           [](const LeaseDevice& device) { return device.granted_bytes > 0; });
+  if (!holds || has_ended(record.pidfd.get()) ||
+      was_replaced(record.image, read_process_image(lease.process.pid))) {
+    end_lease(id, holds ? "ended or runs another program" : "closed its lease");
+    return;
+  }
+  LOG_INFO("leases", "process %d closed its lease but lives on: its grants stay charged until it ends",
+           static_cast<int>(lease.process.pid));
+  Effects effects;
+  broker_.disconnect(id, monotonic_ns(), effects);
+  apply(effects);
+}
+
+void LeaseService::end_lease(LeaseId id, const char* why) {
+  auto record = leases_.find(id);
+  assert(record != leases_.end());
+  const Lease& lease = *ledger_.find_lease(id);
+  SliceId slice = lease.slice;
+  observe(slice);
+  std::vector<DeviceUsage>& ended = slices_.at(slice).ended;
+  for (size_t i = 0; i < ended.size(); ++i) {
+    CounterValues last = lease_usage(lease, i);
+    ended[i].refusals += last.refusals;
+    ended[i].allocations += last.allocations;
+    ended[i].launches += last.launches;
+  }
+  LOG_INFO("leases", "process %d %s; '%s' has its grants back", static_cast<int>(lease.process.pid), why,
+           ledger_.find_slice(slice)->name.c_str());
+  loop_.unwatch(record->second.watch);
+  if (Connection* connection = record->second.connection) {
+    connection->lease = 0;
+    connection->mark_closing();
+  } else {
+    --detached_;
+  }
+  leases_.erase(record);
+  Effects effects;
+  std::string name = ledger_.find_slice(slice)->name;
+  if (broker_.close(id, monotonic_ns(), effects)) {
+    slices_.erase(slice);
+    LOG_INFO("slices", "'%s' ended", name.c_str());
+  }
+  apply(effects);
+}
+
+void LeaseService::reap(SliceId slice) {
+  // Held by its caller, so the slice outlives its leases here.
+  std::set<LeaseId> ids = ledger_.find_slice(slice)->leases;
+  for (LeaseId id : ids) {
+    if (has_ended(leases_.at(id).pidfd.get())) end_lease(id, "ended");
+  }
+}
+
+CounterValues LeaseService::lease_usage(const Lease& lease, size_t index) const {
+  const LeaseDevice& device = lease.devices[index];
+  return leases_.at(lease.id).counters.read(index, device.granted_bytes, device.peak_granted_bytes);
+}
+
+void LeaseService::observe(SliceId id) { usage(id); }
+
+SliceUsage LeaseService::usage(SliceId id) {
+  SliceRecord& record = slices_.at(id);
+  SliceUsage total{record.ended, record.processes};
+  for (LeaseId lease : ledger_.find_slice(id)->leases) {
+    for (size_t i = 0; i < total.devices.size(); ++i) {
+      CounterValues values = lease_usage(*ledger_.find_lease(lease), i);
+      DeviceUsage& device = total.devices[i];
+      device.used_bytes += values.used_bytes;
+      device.peak_bytes = std::max(device.peak_bytes, values.peak_bytes);
+      device.refusals += values.refusals;
+      device.allocations += values.allocations;
+      device.launches += values.launches;
+    }
+  }
+  for (size_t i = 0; i < total.devices.size(); ++i) {
+    DeviceUsage& device = total.devices[i];
+    device.peak_bytes = std::max(device.peak_bytes, device.used_bytes);
+    record.ended[i].peak_bytes = device.peak_bytes;
+  }
+  return total;
+}
+
+void LeaseService::apply(const Effects& effects) {
+  for (const RecallOrder& order : effects.recalls) {
+    Connection* connection = leases_.at(order.lease).connection;
+    assert(connection != nullptr);
+    connection->send(encode_struct(vgpu::MessageType::kRecall, order.number,
+                                   vgpu::RecallNotice{order.device, 0, order.bytes}));
+  }
+  for (const ReserveAnswer& answer : effects.answers) {
+    const Slice& slice = *ledger_.find_slice(ledger_.find_lease(answer.lease)->slice);
+    vgpu::ReservedReply reply{};
+    reply.granted_bytes = answer.granted_bytes;
+    reply.limit_bytes = slice.devices[answer.device].limit_bytes;
+    reply.slice_used_bytes = usage(slice.id).devices[answer.device].used_bytes;
+    leases_.at(answer.lease)
+        .connection->send(encode_struct(vgpu::MessageType::kReserved, answer.request, reply));
+  }
+}
+
+void LeaseService::end_replaced_images() {
+  std::vector<LeaseId> replaced;
+  for (const auto& [id, record] : leases_) {
+    if (record.connection != nullptr) continue;
+    if (was_replaced(record.image, read_process_image(ledger_.find_lease(id)->process.pid))) {
+      replaced.push_back(id);
+    }
+  }
+  for (LeaseId id : replaced) end_lease(id, "runs another program");
+}
+
+void LeaseService::tick(uint64_t now_ns) {
+  Effects effects;
+  broker_.expire(now_ns, effects);
+  apply(effects);
+  if (detached_ > 0 && now_ns >= next_image_check_ns_) {
+    next_image_check_ns_ = now_ns + kImageCheckIntervalNs;
+    end_replaced_images();
+  }
+}
+
+std::optional<uint64_t> LeaseService::next_deadline_ns() const {
+  std::optional<uint64_t> next = broker_.next_deadline_ns();
+  if (detached_ > 0 && (!next || next_image_check_ns_ < *next)) next = next_image_check_ns_;
+  return next;
+}
+
+}  // namespace tessera::node

@@ -1,0 +1,103 @@
+// Slices and leases as they live: the books (ledger, broker) tied to processes, shared pages and connections.
+//
+// When does a lease end?
+//   - Its pidfd says that the process ended: at once, everything it held is back. This alone is
+//   authoritative.
+//   - Its connection is at its end (every copy of the descriptor is closed) while the process lives:
+//       nothing granted: at once;
+//       the process runs another image than when it attached (exec closed the descriptor and freed what the
+//       old image held): at once; otherwise the process still is what it was and may still use the memory:
+//       the lease is *detached*. Its grants stay charged, nothing more can be asked of it, and it ends when
+//       the process ends or execs. The same process may attach again meanwhile; it gets a new lease beside
+//       the detached one, never the same bytes twice.
+//   - A forked child that holds a copy of the descriptor changes nothing: there is no end of file before the
+//     pidfd fires, and then the lease ends and the child's copy is cut off.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "node/broker.h"
+#include "node/connection.h"
+#include "node/event_loop.h"
+#include "node/pages.h"
+#include "node/process_image.h"
+
+namespace tessera::node {
+
+// One slice on one device, over all its processes, living and ended. As the processes report it, bounded by
+// what the ledger granted them. `peak_bytes` is exact while one process runs at a time; with several it is
+// the highest sum the daemon saw.
+struct DeviceUsage {
+  uint64_t used_bytes = 0;
+  uint64_t peak_bytes = 0;
+  uint64_t refusals = 0;
+  uint64_t allocations = 0;
+  uint64_t launches = 0;
+};
+
+struct SliceUsage {
+  std::vector<DeviceUsage> devices;
+  uint64_t processes = 0;  // that ever attached
+};
+
+class LeaseService {
+ public:
+  explicit LeaseService(EventLoop& loop) : loop_(loop), broker_(ledger_) {}
+  ~LeaseService();
+  LeaseService(const LeaseService&) = delete;
+  LeaseService& operator=(const LeaseService&) = delete;
+
+  Ledger& ledger() { return ledger_; }
+  // GPU UUIDs, by inventory index; set together with the ledger's totals.
+  void set_gpu_uuids(std::vector<std::string> uuids) { gpu_uuids_ = std::move(uuids); }
+
+  Result<SliceId> open_slice(const SliceRequest& request);
+  void drop_holder(SliceId slice);
+  // Ends the leases of processes that are gone already but whose event has not been handled yet.
+  void reap(SliceId slice);
+  SliceUsage usage(SliceId slice);
+  // One lease as it stands; `index` is the device's index in the slice.
+  CounterValues lease_usage(const Lease& lease, size_t index) const;
+
+  // A message of a client; an error means that it broke the protocol.
+  Status handle(Connection& connection, const ClientMessage& message);
+  void disconnected(Connection& connection);
+
+  void tick(uint64_t now_ns);
+  std::optional<uint64_t> next_deadline_ns() const;
+
+ private:
+  struct LeaseRecord {
+    Connection* connection;  // null once detached
+    UniqueFd pidfd;
+    EventLoop::Watch watch = 0;
+    CounterMapping counters;
+    ProcessImage image;
+  };
+  struct SliceRecord {
+    GrantMapping grants;
+    std::vector<DeviceUsage> ended;  // of leases that ended; used_bytes stays 0
+    uint64_t processes = 0;
+  };
+
+  Status attach(Connection& connection, uint32_t request, const AttachMessage& message);
+  void send_attached(Connection& connection, uint32_t request, LeaseId lease);
+  Status query(Connection& connection, uint32_t request, const QueryMessage& message);
+  void end_lease(LeaseId lease, const char* why);
+  void end_replaced_images();
+  void observe(SliceId slice);
+  void apply(const Effects& effects);
+
+  EventLoop& loop_;
+  Ledger ledger_;
+  Broker broker_;
+  std::vector<std::string> gpu_uuids_;
+  std::map<SliceId, SliceRecord> slices_;  // as the ledger's
+  std::map<LeaseId, LeaseRecord> leases_;  // as the ledger's
+  size_t detached_ = 0;
+  uint64_t next_image_check_ns_ = 0;
+};
+
+}  // namespace tessera::node

@@ -1,0 +1,273 @@
+#include "node/ledger.h"
+
+#include <algorithm>
+#include <cassert>
+
+#include "common/size.h"
+#include "common/strings.h"
+
+namespace tessera::node {
+namespace {
+
+bool is_name_character(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+         c == '-';
+}
+
+// Compared in full whatever differs, so that the time taken says nothing about a token.
+bool same_token(const Token& a, const Token& b) {
+  unsigned difference = 0;
+  for (size_t i = 0; i < a.size(); ++i) difference |= a[i] ^ b[i];
+  return difference == 0;
+}
+
+}  // namespace
+
+Status check_slice_name(std::string_view name) {
+  if (name.empty()) return Status::error(Code::kInvalidArgument, "the name is empty");
+  if (name.size() > kMaxSliceNameBytes) {
+    return Status::error(Code::kInvalidArgument, "the name has %zu characters; %zu are allowed", name.size(),
+                         kMaxSliceNameBytes);
+  }
+  if (!std::all_of(name.begin(), name.end(), is_name_character)) {
+    return Status::error(Code::kInvalidArgument, "the name may hold letters, digits, '.', '_' and '-' only");
+  }
+  return Status();
+}
+
+uint64_t chunk_bytes(uint64_t limit_bytes) {
+  // A sixteenth: budget that idles in one process is a recall's round trip away from the others.
+  return std::min<uint64_t>(64 * kMiB, limit_bytes / 16);
+}
+
+void Ledger::set_gpu_totals(std::vector<uint64_t> totals) {
+  assert(slices_.empty());
+  gpu_totals_ = std::move(totals);
+}
+
+uint64_t Ledger::unreserved_bytes(uint32_t gpu) const {
+  assert(gpu < gpu_totals_.size());
+  uint64_t left = gpu_totals_[gpu];
+  for (const auto& [id, slice] : slices_) {
+    for (const SliceDevice& device : slice.devices) {
+      if (device.gpu == gpu && device.reserved) left -= device.limit_bytes;
+    }
+  }
+  return left;
+}
+
+Result<std::string> Ledger::choose_name(const SliceRequest& request) const {
+  auto taken = [&](const std::string& name) {
+    return std::any_of(slices_.begin(), slices_.end(), [&](const auto& s) { return s.second.name == name; });
+  };
+  if (!request.name.empty()) {
+    TESSERA_RETURN_IF_ERROR(check_slice_name(request.name));
+    if (taken(request.name)) {
+      return Status::error(Code::kAlreadyExists, "a slice named '%s' exists already; choose another --name",
+                           request.name.c_str());
+    }
+    return request.name;
+  }
+  std::string base;
+  for (char c : request.program.substr(0, 40)) base += is_name_character(c) ? c : '_';
+  if (base.empty()) base = "slice";
+  auto last = name_numbers_.find(base);
+  uint64_t number = last == name_numbers_.end() ? 0 : last->second;
+  for (;;) {
+    std::string name = str_format("%s-%llu", base.c_str(), static_cast<unsigned long long>(++number));
+    if (!taken(name)) return name;
+  }
+}
+
+Result<std::vector<uint32_t>> Ledger::choose_gpus(const SliceRequest& request) const {
+  if (gpu_totals_.empty()) {
+    return Status::error(Code::kFailedPrecondition, "this node has no GPU; 'tessera doctor' says why");
+  }
+  if (request.gpus.empty()) {
+    uint32_t best = 0;
+    for (uint32_t gpu = 1; gpu < gpu_totals_.size(); ++gpu) {
+      if (unreserved_bytes(gpu) > unreserved_bytes(best)) best = gpu;
+    }
+    return std::vector<uint32_t>{best};
+  }
+  if (request.gpus.size() > vgpu::kMaxDevicesPerSlice) {
+    return Status::error(Code::kInvalidArgument, "a slice has at most %zu GPUs", vgpu::kMaxDevicesPerSlice);
+  }
+  std::set<uint32_t> seen;
+  for (uint32_t gpu : request.gpus) {
+    if (gpu >= gpu_totals_.size()) {
+      return Status::error(Code::kNotFound, "no GPU %u: this node has %zu (0 to %zu)", gpu,
+                           gpu_totals_.size(), gpu_totals_.size() - 1);
+    }
+    if (!seen.insert(gpu).second) {
+      return Status::error(Code::kInvalidArgument, "GPU %u is named twice", gpu);
+    }
+  }
+  return request.gpus;
+}
+
+Result<SliceId> Ledger::open_slice(const SliceRequest& request, uint64_t now_ns) {
+  if (slices_.size() >= kMaxSlices) {
+    return Status::error(Code::kResourceExhausted, "this node has %zu slices, its most", slices_.size());
+  }
+  if (request.memory_bytes && *request.memory_bytes == 0) {
+    return Status::error(Code::kInvalidArgument, "a slice needs more than 0 bytes of memory");
+  }
+  TESSERA_ASSIGN_OR_RETURN(auto gpus, choose_gpus(request));
+  TESSERA_ASSIGN_OR_RETURN(std::string name, choose_name(request));
+  Slice slice;
+  for (uint32_t gpu : gpus) {
+    uint64_t left = unreserved_bytes(gpu);
+    if (request.memory_bytes && *request.memory_bytes > left) {
+      return Status::error(Code::kResourceExhausted,
+                           "GPU %u has %s not reserved by other slices (of %s); %s were asked for", gpu,
+                           format_size(left).c_str(), format_size(gpu_totals_[gpu]).c_str(),
+                           format_size(*request.memory_bytes).c_str());
+    }
+    SliceDevice device;
+    device.gpu = gpu;
+    device.reserved = request.memory_bytes.has_value();
+    device.limit_bytes = request.memory_bytes.value_or(gpu_totals_[gpu]);
+    slice.devices.push_back(device);
+  }
+  if (request.name.empty()) {
+    // Numbers are not used again while the daemon runs, so that a name in a log means one slice. The table is
+    // emptied rather than left to grow with strangers' program names.
+    if (name_numbers_.size() >= 4 * kMaxSlices) name_numbers_.clear();
+    size_t dash = name.rfind('-');
+    name_numbers_[name.substr(0, dash)] = *parse_uint(std::string_view(name).substr(dash + 1));
+  }
+  slice.id = next_slice_++;
+  slice.name = std::move(name);
+  slice.token = request.token;
+  slice.owner = request.owner;
+  slice.created_ns = now_ns;
+  SliceId id = slice.id;
+  slices_.emplace(id, std::move(slice));
+  return id;
+}
+
+bool Ledger::end_if_unused(SliceId id) {
+  auto slice = slices_.find(id);
+  assert(slice != slices_.end());
+  if (slice->second.held || !slice->second.leases.empty()) return false;
+  slices_.erase(slice);
+  return true;
+}
+
+bool Ledger::drop_holder(SliceId id) {
+  auto slice = slices_.find(id);
+  assert(slice != slices_.end());
+  slice->second.held = false;
+  return end_if_unused(id);
+}
+
+Result<LeaseId> Ledger::open_lease(const Token& token, uid_t user, const ProcessIdentity& process,
+                                   uint64_t now_ns) {
+  for (auto& [id, slice] : slices_) {
+    if (!same_token(slice.token, token)) continue;
+    if (user != slice.owner && user != 0) {
+      return Status::error(Code::kPermissionDenied, "slice '%s' belongs to user %u", slice.name.c_str(),
+                           slice.owner);
+    }
+    if (slice.leases.size() >= kMaxLeasesPerSlice) {
+      return Status::error(Code::kResourceExhausted, "slice '%s' has %zu processes, its most",
+                           slice.name.c_str(), slice.leases.size());
+    }
+    Lease lease;
+    lease.id = next_lease_++;
+    lease.slice = id;
+    lease.process = process;
+    lease.created_ns = now_ns;
+    lease.devices.resize(slice.devices.size());
+    slice.leases.insert(lease.id);
+    LeaseId lease_id = lease.id;
+    leases_.emplace(lease_id, std::move(lease));
+    return lease_id;
+  }
+  return Status::error(Code::kNotFound, "no such slice: it has ended, or TESSERA_SLICE is wrong");
+}
+
+bool Ledger::close_lease(LeaseId id) {
+  auto lease = leases_.find(id);
+  assert(lease != leases_.end());
+  Slice& slice = slices_.at(lease->second.slice);
+  for (size_t i = 0; i < slice.devices.size(); ++i) {
+    slice.devices[i].granted_bytes -= lease->second.devices[i].granted_bytes;
+  }
+  slice.leases.erase(id);
+  leases_.erase(lease);
+  return end_if_unused(slice.id);
+}
+
+uint64_t Ledger::grant(LeaseId id, uint32_t device, uint64_t needed, uint64_t wanted) {
+  assert(needed <= wanted);
+  Lease& lease = leases_.at(id);
+  SliceDevice& total = slices_.at(lease.slice).devices.at(device);
+  uint64_t left = total.limit_bytes - total.granted_bytes;
+  if (needed > left) return 0;
+  uint64_t granted = std::min(wanted, left);
+  LeaseDevice& own = lease.devices[device];
+  own.granted_bytes += granted;
+  own.peak_granted_bytes = std::max(own.peak_granted_bytes, own.granted_bytes);
+  total.granted_bytes += granted;
+  total.peak_granted_bytes = std::max(total.peak_granted_bytes, total.granted_bytes);
+  return granted;
+}
+
+uint64_t Ledger::shortfall(LeaseId id, uint32_t device, uint64_t needed) const {
+  const Lease& lease = leases_.at(id);
+  const SliceDevice& total = slices_.at(lease.slice).devices.at(device);
+  uint64_t left = total.limit_bytes - total.granted_bytes;
+  return needed > left ? needed - left : 0;
+}
+
+Status Ledger::give_back(LeaseId id, uint32_t device, uint64_t bytes) {
+  Lease& lease = leases_.at(id);
+  if (device >= lease.devices.size()) {
+    return Status::error(Code::kInvalidData, "device index %u is not in the slice", device);
+  }
+  LeaseDevice& own = lease.devices[device];
+  if (bytes > own.granted_bytes) {
+    return Status::error(Code::kInvalidData, "%llu bytes given back, %llu were granted",
+                         static_cast<unsigned long long>(bytes),
+                         static_cast<unsigned long long>(own.granted_bytes));
+  }
+  own.granted_bytes -= bytes;
+  slices_.at(lease.slice).devices[device].granted_bytes -= bytes;
+  return Status();
+}
+
+const Slice* Ledger::find_slice(SliceId id) const {
+  auto slice = slices_.find(id);
+  return slice == slices_.end() ? nullptr : &slice->second;
+}
+
+const Lease* Ledger::find_lease(LeaseId id) const {
+  auto lease = leases_.find(id);
+  return lease == leases_.end() ? nullptr : &lease->second;
+}
+
+Status Ledger::check() const {
+  std::vector<uint64_t> reserved(gpu_totals_.size());
+  size_t leases_seen = 0;
+  for (const auto& [id, slice] : slices_) {
+    if (!slice.held && slice.leases.empty()) return Status(Code::kInternal, slice.name + " is unused");
+    leases_seen += slice.leases.size();
+    for (size_t i = 0; i < slice.devices.size(); ++i) {
+      const SliceDevice& device = slice.devices[i];
+      uint64_t granted = 0;
+      for (LeaseId lease : slice.leases) granted += leases_.at(lease).devices.at(i).granted_bytes;
+      if (granted != device.granted_bytes) return Status(Code::kInternal, slice.name + ": grants differ");
+      if (granted > device.limit_bytes) return Status(Code::kInternal, slice.name + " is over its limit");
+      if (device.reserved) reserved[device.gpu] += device.limit_bytes;
+    }
+  }
+  if (leases_seen != leases_.size()) return Status(Code::kInternal, "a lease without a slice");
+  for (size_t gpu = 0; gpu < reserved.size(); ++gpu) {
+    if (reserved[gpu] > gpu_totals_[gpu]) return Status(Code::kInternal, "a GPU is reserved twice");
+  }
+  return Status();
+}
+
+}  // namespace tessera::node

@@ -1,0 +1,121 @@
+// The books of the node: which slices exist, which processes hold leases, and how many bytes of each GPU they
+// may charge. A deterministic state machine without clock, socket or thread: times are given to it.
+//
+// Invariants, true between any two calls (checked by check()):
+//   - for each slice and device, the sum of the leases' grants is the slice's `granted`, and at most `limit`;
+//   - for each GPU, the sum of the limits of slices that reserved memory is at most the GPU's total;
+//   - a slice exists exactly as long as it has a holder (the `tessera run` that made it) or a lease.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/process_identity.h"
+#include "common/status.h"
+#include "node/messages.h"
+
+namespace tessera::node {
+
+using SliceId = uint64_t;
+using LeaseId = uint64_t;
+
+inline constexpr size_t kMaxSlices = 256;
+inline constexpr size_t kMaxLeasesPerSlice = 512;
+inline constexpr size_t kMaxSliceNameBytes = 63;
+
+struct SliceDevice {
+  uint32_t gpu = 0;  // index in the node's inventory
+  uint64_t limit_bytes = 0;
+  bool reserved = false;  // the limit is set aside for this slice; otherwise it is best effort
+  uint64_t granted_bytes = 0;
+  uint64_t peak_granted_bytes = 0;
+};
+
+struct Slice {
+  SliceId id = 0;
+  std::string name;
+  Token token{};
+  uid_t owner = 0;
+  uint64_t created_ns = 0;
+  std::vector<SliceDevice> devices;
+  bool held = true;
+  std::set<LeaseId> leases;
+};
+
+struct LeaseDevice {
+  uint64_t granted_bytes = 0;
+  uint64_t peak_granted_bytes = 0;
+};
+
+struct Lease {
+  LeaseId id = 0;
+  SliceId slice = 0;
+  ProcessIdentity process;
+  uint64_t created_ns = 0;
+  std::vector<LeaseDevice> devices;  // as Slice::devices
+};
+
+struct SliceRequest {
+  std::string name;     // empty: made from `program`
+  std::string program;  // file name of the program, for the default name
+  Token token{};
+  uid_t owner = 0;
+  std::vector<uint32_t> gpus;  // empty: the GPU with the most memory not reserved
+  std::optional<uint64_t> memory_bytes;
+};
+
+class Ledger {
+ public:
+  // Only while there is no slice: the totals are what admission rests on.
+  void set_gpu_totals(std::vector<uint64_t> totals);
+  const std::vector<uint64_t>& gpu_totals() const { return gpu_totals_; }
+  // What slices have not reserved of a GPU.
+  uint64_t unreserved_bytes(uint32_t gpu) const;
+
+  // Refused with the figures where a GPU has not enough left; refused changes nothing.
+  Result<SliceId> open_slice(const SliceRequest& request, uint64_t now_ns);
+  // The holder is gone. The slice ends with its last lease; true if it ended now.
+  bool drop_holder(SliceId slice);
+
+  Result<LeaseId> open_lease(const Token& token, uid_t user, const ProcessIdentity& process, uint64_t now_ns);
+  // All grants of the lease are back. True if its slice ended with it.
+  bool close_lease(LeaseId lease);
+
+  // Grants `needed` at least and `wanted` at most; 0 if not even `needed` fits. `needed` <= `wanted`.
+  uint64_t grant(LeaseId lease, uint32_t device, uint64_t needed, uint64_t wanted);
+  // What the slice would have to get back from its leases before `needed` fits.
+  uint64_t shortfall(LeaseId lease, uint32_t device, uint64_t needed) const;
+  Status give_back(LeaseId lease, uint32_t device, uint64_t bytes);
+
+  const Slice* find_slice(SliceId id) const;
+  const Lease* find_lease(LeaseId id) const;
+  const std::map<SliceId, Slice>& slices() const { return slices_; }
+  const std::map<LeaseId, Lease>& leases() const { return leases_; }
+
+  // Whether every invariant holds; for tests and for asserting.
+  Status check() const;
+
+ private:
+  Result<std::string> choose_name(const SliceRequest& request) const;
+  Result<std::vector<uint32_t>> choose_gpus(const SliceRequest& request) const;
+  bool end_if_unused(SliceId slice);
+
+  std::vector<uint64_t> gpu_totals_;
+  std::map<SliceId, Slice> slices_;
+  std::map<LeaseId, Lease> leases_;
+  std::map<std::string, uint64_t, std::less<>> name_numbers_;  // last number of a default name
+  SliceId next_slice_ = 1;
+  LeaseId next_lease_ = 1;
+};
+
+// Letters, digits, '.', '_' and '-', 1 to kMaxSliceNameBytes of them: safe in logs, tables and file names.
+Status check_slice_name(std::string_view name);
+
+// How much budget a process may ask for ahead of need.
+uint64_t chunk_bytes(uint64_t limit_bytes);
+
+}  // namespace tessera::node

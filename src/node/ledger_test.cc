@@ -1,0 +1,211 @@
+#include "node/ledger.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "common/size.h"
+
+namespace tessera::node {
+namespace {
+
+Token token_of(uint8_t byte) {
+  Token token;
+  token.fill(byte);
+  return token;
+}
+
+SliceRequest request_of(uint8_t token, std::optional<uint64_t> memory, std::vector<uint32_t> gpus = {0}) {
+  SliceRequest request;
+  request.program = "app";
+  request.token = token_of(token);
+  request.gpus = std::move(gpus);
+  request.memory_bytes = memory;
+  return request;
+}
+
+class LedgerTest : public ::testing::Test {
+ protected:
+  LedgerTest() { ledger_.set_gpu_totals({8 * kGiB, 4 * kGiB}); }
+  LeaseId attach(uint8_t token) { return *ledger_.open_lease(token_of(token), 0, {100, 1}, 0); }
+
+  Ledger ledger_;
+};
+
+TEST_F(LedgerTest, AdmissionNamesTheFigures) {
+  ASSERT_TRUE(ledger_.open_slice(request_of(1, 6 * kGiB), 0).ok());
+  auto refused = ledger_.open_slice(request_of(2, 3 * kGiB), 0);
+  EXPECT_EQ(refused.status().code(), Code::kResourceExhausted);
+  EXPECT_EQ(refused.status().message(),
+            "GPU 0 has 2GiB not reserved by other slices (of 8GiB); 3GiB were asked for");
+  EXPECT_EQ(ledger_.slices().size(), 1U);
+  EXPECT_TRUE(ledger_.open_slice(request_of(2, 2 * kGiB), 0).ok());
+}
+
+TEST_F(LedgerTest, WithoutMemoryASliceReservesNothing) {
+  SliceId id = *ledger_.open_slice(request_of(1, std::nullopt), 0);
+  EXPECT_EQ(ledger_.find_slice(id)->devices[0].limit_bytes, 8 * kGiB);
+  EXPECT_FALSE(ledger_.find_slice(id)->devices[0].reserved);
+  EXPECT_EQ(ledger_.unreserved_bytes(0), 8 * kGiB);
+}
+
+TEST_F(LedgerTest, PicksTheGpuWithTheMostUnreserved) {
+  ASSERT_TRUE(ledger_.open_slice(request_of(1, 5 * kGiB), 0).ok());
+  SliceId id = *ledger_.open_slice(request_of(2, kGiB, {}), 0);
+  EXPECT_EQ(ledger_.find_slice(id)->devices[0].gpu, 1U);
+}
+
+TEST_F(LedgerTest, RefusesBadGpus) {
+  EXPECT_EQ(ledger_.open_slice(request_of(1, kGiB, {7}), 0).status().message(),
+            "no GPU 7: this node has 2 (0 to 1)");
+  EXPECT_EQ(ledger_.open_slice(request_of(1, kGiB, {1, 1}), 0).status().code(), Code::kInvalidArgument);
+  EXPECT_EQ(ledger_.open_slice(request_of(1, 0), 0).status().code(), Code::kInvalidArgument);
+  EXPECT_EQ(Ledger().open_slice(request_of(1, kGiB), 0).status().code(), Code::kFailedPrecondition);
+}
+
+TEST_F(LedgerTest, NamesAreUniqueAndNumbered) {
+  SliceRequest request = request_of(1, std::nullopt);
+  SliceId first = *ledger_.open_slice(request, 0);
+  SliceId second = *ledger_.open_slice(request, 0);
+  EXPECT_EQ(ledger_.find_slice(first)->name, "app-1");
+  EXPECT_EQ(ledger_.find_slice(second)->name, "app-2");
+  EXPECT_TRUE(ledger_.drop_holder(second));
+  EXPECT_EQ(ledger_.find_slice(*ledger_.open_slice(request, 0))->name, "app-3");
+  request.name = "app-1";
+  EXPECT_EQ(ledger_.open_slice(request, 0).status().code(), Code::kAlreadyExists);
+  request.name = "a b";
+  EXPECT_EQ(ledger_.open_slice(request, 0).status().code(), Code::kInvalidArgument);
+  request.name = "";
+  request.program = "\x1b[2J/evil";
+  EXPECT_EQ(ledger_.find_slice(*ledger_.open_slice(request, 0))->name, "__2J_evil-1");
+}
+
+TEST_F(LedgerTest, SliceLivesWithItsHolderOrItsLeases) {
+  SliceId id = *ledger_.open_slice(request_of(1, kGiB), 0);
+  LeaseId lease = attach(1);
+  EXPECT_FALSE(ledger_.drop_holder(id));
+  EXPECT_TRUE(ledger_.close_lease(lease));
+  EXPECT_EQ(ledger_.find_slice(id), nullptr);
+  EXPECT_EQ(ledger_.open_lease(token_of(1), 0, {100, 1}, 0).status().code(), Code::kNotFound);
+}
+
+TEST_F(LedgerTest, GrantsAreTrimmedToWhatIsLeft) {
+  ASSERT_TRUE(ledger_.open_slice(request_of(1, 100), 0).ok());
+  LeaseId a = attach(1);
+  LeaseId b = attach(1);
+  EXPECT_EQ(ledger_.grant(a, 0, 60, 70), 70U);
+  EXPECT_EQ(ledger_.grant(b, 0, 31, 31), 0U);
+  EXPECT_EQ(ledger_.shortfall(b, 0, 31), 1U);
+  EXPECT_EQ(ledger_.grant(b, 0, 10, 50), 30U);
+  EXPECT_EQ(ledger_.give_back(a, 0, 71).code(), Code::kInvalidData);
+  EXPECT_TRUE(ledger_.give_back(a, 0, 70).ok());
+  EXPECT_EQ(ledger_.grant(b, 0, UINT64_MAX, UINT64_MAX), 0U);
+  EXPECT_EQ(ledger_.grant(b, 0, 0, 70), 70U);
+  EXPECT_TRUE(ledger_.check().ok());
+}
+
+TEST_F(LedgerTest, OnlyTheOwnerOrRootMayAttach) {
+  SliceRequest request = request_of(1, kGiB);
+  request.owner = 1000;
+  ASSERT_TRUE(ledger_.open_slice(request, 0).ok());
+  EXPECT_EQ(ledger_.open_lease(token_of(1), 1001, {1, 1}, 0).status().code(), Code::kPermissionDenied);
+  EXPECT_TRUE(ledger_.open_lease(token_of(1), 1000, {1, 1}, 0).ok());
+  EXPECT_TRUE(ledger_.open_lease(token_of(1), 0, {1, 1}, 0).ok());
+}
+
+// Any sequence of calls keeps the invariants; when everyone is gone, everything is back.
+class LedgerWalk {
+ public:
+  explicit LedgerWalk(uint64_t seed) : dice_(seed) { ledger_.set_gpu_totals({1000, 500, 2000}); }
+
+  void step() {
+    switch (roll(8)) {
+      case 0:
+        return open_slice();
+      case 1:
+        if (SliceId id = any(held_)) {
+          ledger_.drop_holder(id);
+          held_.erase(id);
+        }
+        return;
+      case 2:
+        return open_lease();
+      case 3:
+        if (LeaseId id = any(leases_)) {
+          ledger_.close_lease(id);
+          leases_.erase(id);
+        }
+        return;
+      default:
+        return move_bytes();
+    }
+  }
+
+  Status check() const { return ledger_.check(); }
+
+  void end_everything() {
+    for (LeaseId id : leases_) ledger_.close_lease(id);
+    for (SliceId id : held_) ledger_.drop_holder(id);
+  }
+  const Ledger& ledger() const { return ledger_; }
+
+ private:
+  uint64_t roll(uint64_t sides) { return dice_() % sides; }
+  uint64_t any(const std::set<uint64_t>& ids) {
+    if (ids.empty()) return 0;
+    auto next = ids.lower_bound(roll(*ids.rbegin() + 1));
+    return *next;
+  }
+
+  void open_slice() {
+    SliceRequest request = request_of(static_cast<uint8_t>(roll(20)), std::nullopt, {});
+    if (roll(3) > 0) request.memory_bytes = roll(600);
+    for (uint64_t count = roll(4); count > 0; --count) {
+      request.gpus.push_back(static_cast<uint32_t>(roll(4)));
+    }
+    if (ledger_.slices().size() > 12) return;
+    auto id = ledger_.open_slice(request, 0);
+    if (id.ok()) held_.insert(*id);
+  }
+  void open_lease() {
+    auto id = ledger_.open_lease(token_of(static_cast<uint8_t>(roll(20))), 0, {1, 1}, 0);
+    if (id.ok()) leases_.insert(*id);
+  }
+  void move_bytes() {
+    LeaseId id = any(leases_);
+    if (id == 0) return;
+    auto device = static_cast<uint32_t>(roll(ledger_.find_lease(id)->devices.size()));
+    uint64_t needed = roll(500);
+    if (roll(2) == 0) {
+      uint64_t granted = ledger_.grant(id, device, needed, needed + roll(300));
+      EXPECT_TRUE(granted == 0 || granted >= needed);
+    } else if (ledger_.give_back(id, device, needed).ok()) {
+      ++given_back_;
+    }
+  }
+
+  std::mt19937_64 dice_;
+  Ledger ledger_;
+  std::set<SliceId> held_;
+  std::set<LeaseId> leases_;
+  uint64_t given_back_ = 0;
+};
+
+TEST(LedgerProperty, NoSequenceExceedsALimit) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    LedgerWalk walk(seed);
+    for (int i = 0; i < 10'000; ++i) {
+      walk.step();
+      ASSERT_TRUE(walk.check().ok()) << walk.check().message() << ", seed " << seed << ", step " << i;
+    }
+    walk.end_everything();
+    EXPECT_TRUE(walk.ledger().slices().empty());
+    EXPECT_TRUE(walk.ledger().leases().empty());
+    for (uint32_t gpu = 0; gpu < 3; ++gpu) {
+      EXPECT_EQ(walk.ledger().unreserved_bytes(gpu), walk.ledger().gpu_totals()[gpu]);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tessera::node

@@ -1,0 +1,245 @@
+// tesserad: the node daemon. What it does is in Daemon; this is the process around it.
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <climits>
+#include <cstdio>
+#include <cstdlib>
+
+#include "common/log.h"
+#include "common/strings.h"
+#include "node/daemon.h"
+#include "node/instance.h"
+#include "node/runtime_path.h"
+#include "node/version.h"
+
+namespace tessera::node {
+namespace {
+
+constexpr int kExitFailure = 1;
+constexpr int kExitUsage = 2;
+constexpr int kExitRunsAlready = 3;
+constexpr rlim_t kDescriptorsWanted = 8192;  // a socket and a pidfd per process, and some
+constexpr off_t kMaxLogBytes = 4 * 1024 * 1024;
+
+constexpr const char* kHelp =
+    "usage: tesserad [options]\n"
+    "\n"
+    "The daemon of Tessera: keeps this node's slices and grants GPU memory to their processes.\n"
+    "'tessera run' starts one where none runs.\n"
+    "\n"
+    "  --socket PATH        listen here (default: $TESSERA_SOCKET, else tesserad.sock in\n"
+    "                       $XDG_RUNTIME_DIR/tessera, /run/tessera for root, or /tmp/tessera-UID)\n"
+    "  --foreground         stay in the foreground and log to standard error\n"
+    "  --idle-exit SECONDS  end when nothing has been connected and no slice has existed for so long\n"
+    "  --log-level LEVEL    error, warn (default), info or debug\n"
+    "  --version, --help\n";
+
+struct Options {
+  std::string socket = default_socket_path();
+  bool foreground = false;
+  bool print_inventory = false;
+  uint64_t idle_exit_s = 0;
+};
+
+int usage_error(const char* format, const char* text) {
+  fprintf(stderr, "tesserad: ");
+  fprintf(stderr, format, text);
+  fprintf(stderr, "; see 'tesserad --help'\n");
+  return kExitUsage;
+}
+
+bool set_log_level(std::string_view name) {
+  constexpr const char* kNames[] = {"error", "warn", "info", "debug"};
+  for (int level = 0; level < 4; ++level) {
+    if (name != kNames[level]) continue;
+    log_set_level(static_cast<LogLevel>(level));
+    return true;
+  }
+  return false;
+}
+
+// The exit code where there is nothing left to do.
+std::optional<int> parse_options(int argc, char** argv, Options& options) {
+  enum { kSocket = 256, kForeground, kIdleExit, kLogLevel, kVersionFlag, kHelpFlag, kPrintInventory };
+  static const option kOptions[] = {{"socket", required_argument, nullptr, kSocket},
+                                    {"foreground", no_argument, nullptr, kForeground},
+                                    {"idle-exit", required_argument, nullptr, kIdleExit},
+                                    {"log-level", required_argument, nullptr, kLogLevel},
+                                    {"version", no_argument, nullptr, kVersionFlag},
+                                    {"help", no_argument, nullptr, kHelpFlag},
+                                    // What InventoryMonitor starts: asks the driver, prints, ends.
+                                    {"print-inventory", no_argument, nullptr, kPrintInventory},
+                                    {nullptr, 0, nullptr, 0}};
+  opterr = 0;
+  for (;;) {
+    int next = getopt_long(argc, argv, ":", kOptions, nullptr);
+    switch (next) {
+      case -1:
+        if (optind < argc) return usage_error("unexpected argument '%s'", argv[optind]);
+        return std::nullopt;
+      case kSocket:
+        if (*optarg == '\0') return usage_error("--socket needs a path%s", "");
+        options.socket = optarg;
+        break;
+      case kForeground:
+        options.foreground = true;
+        break;
+      case kIdleExit: {
+        auto seconds = parse_uint(optarg);
+        if (!seconds || *seconds == 0 || *seconds > 1'000'000) {
+          return usage_error("--idle-exit needs 1 to 1000000 seconds, not '%s'", optarg);
+        }
+        options.idle_exit_s = *seconds;
+        break;
+      }
+      case kLogLevel:
+        if (!set_log_level(optarg)) {
+          return usage_error("--log-level is error, warn, info or debug, not '%s'", optarg);
+        }
+        break;
+      case kPrintInventory:
+        options.print_inventory = true;
+        break;
+      case kVersionFlag:
+        printf("tesserad %s\n", kVersion);
+        return 0;
+      case kHelpFlag:
+        fputs(kHelp, stdout);
+        return 0;
+      case ':':
+        return usage_error("%s needs a value", argv[optind - 1]);
+      default:
+        return usage_error("unknown option '%s'", argv[optind - 1]);
+    }
+  }
+}
+
+int fail(const Status& status) {
+  fprintf(stderr, "tesserad: %s\n", status.message().c_str());
+  return status.code() == Code::kAlreadyExists ? kExitRunsAlready : kExitFailure;
+}
+
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= kDescriptorsWanted) return;
+  limit.rlim_cur = std::min(limit.rlim_max, kDescriptorsWanted);
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) LOG_WARN("daemon", "cannot raise the limit of open files");
+}
+
+// Standard error into "<socket>.log", the rest to nowhere; the terminal is not ours any more.
+Status leave_terminal(const std::string& socket) {
+  std::string path = socket + ".log";
+  UniqueFd log(open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600));
+  UniqueFd nowhere(open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (!log || !nowhere) return Status::from_errno(errno, "cannot open %s", path.c_str());
+  struct stat info {};
+  if (fstat(log.get(), &info) == 0 && info.st_size > kMaxLogBytes && ftruncate(log.get(), 0) != 0) {
+    return Status::from_errno(errno, "cannot empty %s", path.c_str());
+  }
+  if (dup2(nowhere.get(), STDIN_FILENO) < 0 || dup2(nowhere.get(), STDOUT_FILENO) < 0 ||
+      dup2(log.get(), STDERR_FILENO) < 0) {
+    return Status::from_errno(errno, "cannot redirect the standard files");
+  }
+  return Status();
+}
+
+// Forks; the parent stays until the child is ready to serve (a byte in the pipe) or has failed, and ends with
+// that.
+UniqueFd go_to_background() {
+  // Whoever started us may wait for the end of a pipe that we have inherited.
+  close_range(STDERR_FILENO + 1, ~0U, 0);
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) exit(fail(Status::from_errno(errno, "cannot make a pipe")));
+  pid_t child = fork();
+  if (child < 0) exit(fail(Status::from_errno(errno, "cannot fork")));
+  if (child == 0) {
+    close(ends[0]);
+    setsid();
+    return UniqueFd(ends[1]);
+  }
+  close(ends[1]);
+  char ready = 0;
+  ssize_t count;
+  do {
+    count = read(ends[0], &ready, 1);
+  } while (count < 0 && errno == EINTR);
+  if (count == 1) _exit(0);
+  int status = 0;
+  waitpid(child, &status, 0);
+  _exit(WIFEXITED(status) ? WEXITSTATUS(status) : kExitFailure);
+}
+
+Status serve(Daemon& daemon) {
+  sigset_t ending;
+  sigemptyset(&ending);
+  for (int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&ending, signal);
+  sigprocmask(SIG_BLOCK, &ending, nullptr);
+  UniqueFd signals(signalfd(-1, &ending, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!signals) return Status::from_errno(errno, "cannot make a signalfd");
+  bool asked_to_end = false;
+  TESSERA_ASSIGN_OR_RETURN(
+      auto watch, daemon.loop().watch(signals.get(), EPOLLIN, [&](uint32_t) { asked_to_end = true; }));
+  Status status;
+  while (status.ok() && !asked_to_end && !daemon.idle_too_long()) status = daemon.step(-1);
+  daemon.loop().unwatch(watch);
+  LOG_INFO("daemon", "%s", asked_to_end ? "ends: asked to" : "ends: nothing to do");
+  return status;
+}
+
+Status run(const Options& options, UniqueFd ready) {
+  TESSERA_RETURN_IF_ERROR(prepare_socket_folder(options.socket));
+  TESSERA_ASSIGN_OR_RETURN(InstanceLock lock, InstanceLock::take(options.socket));
+  DaemonOptions daemon_options;
+  daemon_options.inventory_command = {"/proc/self/exe", "--print-inventory"};
+  daemon_options.idle_exit_ns = options.idle_exit_s * 1'000'000'000;
+  TESSERA_ASSIGN_OR_RETURN(UniqueFd listener, listen_on(options.socket));
+  TESSERA_ASSIGN_OR_RETURN(auto daemon, Daemon::create(std::move(listener), std::move(daemon_options)));
+  TESSERA_RETURN_IF_ERROR(daemon->ask_driver());
+  if (ready) {
+    TESSERA_RETURN_IF_ERROR(leave_terminal(options.socket));
+    if (write(ready.get(), "r", 1) != 1) return Status::from_errno(errno, "the starter is gone");
+    ready.reset();
+  }
+  LOG_INFO("daemon", "tesserad %s serves %s", kVersion, options.socket.c_str());
+  Status status = serve(*daemon);
+  if (unlink(options.socket.c_str()) != 0) LOG_WARN("daemon", "cannot remove %s", options.socket.c_str());
+  return status;
+}
+
+int daemon_main(int argc, char** argv) {
+  log_init("tesserad", "TESSERA_LOG");
+  Options options;
+  if (auto code = parse_options(argc, argv, options)) return *code;
+  if (options.print_inventory) {
+    puts(inventory_answer_text(read_inventory()).c_str());
+    return 0;
+  }
+  if (options.socket.front() != '/') {
+    char folder[PATH_MAX];
+    if (getcwd(folder, sizeof folder) == nullptr) return fail(Status::from_errno(errno, "no current folder"));
+    options.socket = std::string(folder) + "/" + options.socket;
+  }
+  signal(SIGPIPE, SIG_IGN);
+  raise_descriptor_limit();
+  UniqueFd ready;
+  if (!options.foreground) {
+    ready = go_to_background();
+    if (chdir("/") != 0) return fail(Status::from_errno(errno, "cannot go to /"));
+  }
+  Status status = run(options, std::move(ready));
+  return status.ok() ? 0 : fail(status);
+}
+
+}  // namespace
+}  // namespace tessera::node
+
+int main(int argc, char** argv) { return tessera::node::daemon_main(argc, argv); }

@@ -1,0 +1,88 @@
+#include "node/pages.h"
+
+#include <fcntl.h>
+#include <linux/memfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+#include <utility>
+
+namespace tessera::node {
+namespace {
+
+constexpr int kSealFutureWrite = 0x10;  // F_SEAL_FUTURE_WRITE, Linux 5.1
+constexpr uint64_t kLargestCount = (uint64_t{1} << 53) - 1;
+
+Result<UniqueFd> make_page_file(const char* name) {
+  UniqueFd file(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!file) return Status::from_errno(errno, "cannot make a memory file");
+  if (ftruncate(file.get(), vgpu::kPageBytes) != 0) return Status::from_errno(errno, "cannot size a page");
+  return file;
+}
+
+Result<void*> map_page(int file, int protection) {
+  void* page = mmap(nullptr, vgpu::kPageBytes, protection, MAP_SHARED, file, 0);
+  if (page == MAP_FAILED) return Status::from_errno(errno, "cannot map a page");
+  return page;
+}
+
+}  // namespace
+
+Result<CounterMapping> CounterMapping::create() {
+  TESSERA_ASSIGN_OR_RETURN(UniqueFd file, make_page_file("tessera-counters"));
+  if (fcntl(file.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+    return Status::from_errno(errno, "cannot seal the counter page");
+  }
+  TESSERA_ASSIGN_OR_RETURN(void* page, map_page(file.get(), PROT_READ));
+  return CounterMapping(std::move(file), static_cast<const vgpu::CounterPage*>(page));
+}
+
+CounterMapping::CounterMapping(CounterMapping&& other) noexcept
+    : file_(std::move(other.file_)), page_(std::exchange(other.page_, nullptr)) {}
+
+CounterMapping::~CounterMapping() {
+  if (page_ != nullptr) munmap(const_cast<vgpu::CounterPage*>(page_), vgpu::kPageBytes);
+}
+
+CounterValues CounterMapping::read(size_t device, uint64_t granted_bytes, uint64_t peak_granted_bytes) const {
+  assert(device < vgpu::kMaxDevicesPerSlice);
+  const vgpu::DeviceCounters& counters = page_->devices[device];
+  auto load = [](const std::atomic<uint64_t>& value, uint64_t most) {
+    return std::min(value.load(std::memory_order_relaxed), most);
+  };
+  CounterValues values;
+  values.used_bytes = load(counters.used_bytes, granted_bytes);
+  values.peak_bytes = std::max(values.used_bytes, load(counters.peak_bytes, peak_granted_bytes));
+  values.refusals = load(counters.refusals, kLargestCount);
+  values.allocations = load(counters.allocations, kLargestCount);
+  values.launches = load(counters.launches, kLargestCount);
+  return values;
+}
+
+Result<GrantMapping> GrantMapping::create() {
+  TESSERA_ASSIGN_OR_RETURN(UniqueFd file, make_page_file("tessera-grants"));
+  TESSERA_ASSIGN_OR_RETURN(void* page, map_page(file.get(), PROT_READ | PROT_WRITE));
+  GrantMapping mapping(std::move(file), static_cast<vgpu::GrantPage*>(page));
+  if (fcntl(mapping.descriptor(), F_ADD_SEALS,
+            kSealFutureWrite | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+    return Status::from_errno(errno, "cannot seal the grant page (Linux 5.1 or newer is needed)");
+  }
+  return mapping;
+}
+
+GrantMapping::GrantMapping(GrantMapping&& other) noexcept
+    : file_(std::move(other.file_)), page_(std::exchange(other.page_, nullptr)) {}
+
+GrantMapping::~GrantMapping() {
+  if (page_ != nullptr) munmap(page_, vgpu::kPageBytes);
+}
+
+void GrantMapping::set_limit(size_t device, uint64_t limit_bytes) {
+  assert(device < vgpu::kMaxDevicesPerSlice);
+  page_->devices[device].limit_bytes.store(limit_bytes, std::memory_order_release);
+}
+
+}  // namespace tessera::node

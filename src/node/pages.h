@@ -1,0 +1,61 @@
+// The two shared pages of the lease protocol. Both are sealed memory files of one page: they cannot shrink,
+// so reading them can never fault, whatever the other end does.
+#pragma once
+
+#include "common/fd.h"
+#include "common/status.h"
+#include "virtualization/lease/protocol.h"
+
+namespace tessera::node {
+
+// What the process last wrote about itself, read once and bounded; see CounterMapping::read.
+struct CounterValues {
+  uint64_t used_bytes = 0;
+  uint64_t peak_bytes = 0;
+  uint64_t refusals = 0;
+  uint64_t allocations = 0;
+  uint64_t launches = 0;
+};
+
+// The daemon's view of a process's counter page: it only reads.
+class CounterMapping {
+ public:
+  static Result<CounterMapping> create();
+  CounterMapping(CounterMapping&&) noexcept;
+  CounterMapping& operator=(CounterMapping&&) = delete;
+  ~CounterMapping();
+
+  int descriptor() const { return file_.get(); }
+  // The mapping stays; a descriptor per process is one that others cannot have.
+  void close_descriptor() { file_.reset(); }
+  // Used is at most what is granted, peak at most the highest grant: a process cannot report more than it
+  // could have. Counts stay below 2^53, which JSON readers hold exactly.
+  CounterValues read(size_t device, uint64_t granted_bytes, uint64_t peak_granted_bytes) const;
+
+ private:
+  CounterMapping(UniqueFd file, const vgpu::CounterPage* page) : file_(std::move(file)), page_(page) {}
+
+  UniqueFd file_;
+  const vgpu::CounterPage* page_;
+};
+
+// The daemon's view of a slice's grant page. The mapping here is the only writable one there can ever be: the
+// file is sealed against further ones before its descriptor is given away.
+class GrantMapping {
+ public:
+  static Result<GrantMapping> create();
+  GrantMapping(GrantMapping&&) noexcept;
+  GrantMapping& operator=(GrantMapping&&) = delete;
+  ~GrantMapping();
+
+  int descriptor() const { return file_.get(); }
+  void set_limit(size_t device, uint64_t limit_bytes);
+
+ private:
+  GrantMapping(UniqueFd file, vgpu::GrantPage* page) : file_(std::move(file)), page_(page) {}
+
+  UniqueFd file_;
+  vgpu::GrantPage* page_;
+};
+
+}  // namespace tessera::node

@@ -59,6 +59,7 @@ Status LeaseClient::map_pages(const std::vector<UniqueFd>& descriptors) {
 
 LeaseClient::~LeaseClient() {
   if (started_) {
+    closing_ = true;
     shutdown(connection_.descriptor(), SHUT_RDWR);
     pthread_join(thread_, nullptr);
   }
@@ -140,6 +141,7 @@ void LeaseClient::lose(const Status& reason) {
   lost_ = reason;
   for (auto& [request, waiter] : waiters_) waiter->answered.notify_one();
   waiters_.clear();
+  if (closing_) return;
   LOG_WARN("lease",
            "%s; slice %s keeps the device memory it was granted and gets no more until the program is "
            "started again",

@@ -7,6 +7,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <map>
@@ -71,6 +72,7 @@ class LeaseClient {
   RecallHandler on_recall_;
   pthread_t thread_{};
   bool started_ = false;
+  std::atomic<bool> closing_{false};  // the end of the connection is our own doing
 
   std::mutex mutex_;  // all below, and sending
   uint32_t next_request_ = 1;

@@ -1,0 +1,51 @@
+#include "virtualization/vgpu/physical_ledger.h"
+
+#include <gtest/gtest.h>
+
+namespace tessera::vgpu {
+namespace {
+
+TEST(PhysicalLedger, EndsWithTheLastHandle) {
+  PhysicalLedger ledger;
+  ledger.created(7, {100, 0, nullptr});
+  ledger.retained(7);
+  EXPECT_FALSE(ledger.released(7));
+  EXPECT_EQ(ledger.released(7)->bytes, 100u);
+  EXPECT_FALSE(ledger.released(7));
+}
+
+TEST(PhysicalLedger, EndsWithTheLastMapping) {
+  PhysicalLedger ledger;
+  ledger.created(7, {100, 0, nullptr});
+  ledger.created(8, {50, 0, nullptr});
+  ledger.mapped(1000, 100, 7);
+  ledger.mapped(1100, 100, 7);
+  ledger.mapped(1200, 50, 8);
+  EXPECT_FALSE(ledger.released(7));
+  EXPECT_FALSE(ledger.released(8));
+  EXPECT_TRUE(ledger.unmapped(1000, 100).empty());
+  EXPECT_TRUE(ledger.unmapped(0, 1000).empty());
+  EXPECT_EQ(ledger.unmapped(1100, 200).size(), 2u);
+  EXPECT_TRUE(ledger.unmapped(0, ~0ull).empty());
+}
+
+TEST(PhysicalLedger, ARetainedMappingOutlivesItsUnmapping) {
+  PhysicalLedger ledger;
+  ledger.created(7, {100, 0, nullptr});
+  ledger.mapped(1000, 100, 7);
+  EXPECT_FALSE(ledger.released(7));
+  ledger.retained(7);
+  EXPECT_TRUE(ledger.unmapped(1000, 100).empty());
+  EXPECT_TRUE(ledger.released(7));
+}
+
+TEST(PhysicalLedger, ImportedHandlesEndNothing) {
+  PhysicalLedger ledger;
+  ledger.mapped(1000, 100, 9);
+  ledger.retained(9);
+  EXPECT_FALSE(ledger.released(9));
+  EXPECT_TRUE(ledger.unmapped(1000, 100).empty());
+}
+
+}  // namespace
+}  // namespace tessera::vgpu

@@ -1,0 +1,43 @@
+#!/usr/bin/env python3
+"""Prints the demo's closing table from what `tessera run --json-summary` and the tenants themselves wrote.
+
+usage: demo_table.py FOLDER        FOLDER holds NAME.summary (of tessera run) and NAME.out (of the tenant), both JSON
+"""
+import json
+import pathlib
+import sys
+
+MIB = 1 << 20
+COLUMNS = ("tenant", "limit MiB", "peak MiB", "refused", "with", "rounds", "wrong", "GPU ms", "elapsed ms")
+
+
+def row(folder, name):
+    summary = json.loads((folder / f"{name}.summary").read_text())
+    tenant = json.loads((folder / f"{name}.out").read_text())
+    device = summary["devices"][0]
+    return (name, device["limit_bytes"] // MIB, device["peak_bytes"] // MIB, device["refusals"],
+            tenant["refused_with"] or "-", tenant["rounds"], tenant["wrong_rounds"],
+            f"{tenant['gpu_ms']:.0f}", f"{tenant['elapsed_ms']:.0f}"), device, tenant
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    folder = pathlib.Path(sys.argv[1])
+    names = sorted(p.stem for p in folder.glob("*.summary"))
+    rows = [row(folder, name) for name in names]
+    lines = [COLUMNS] + [tuple(map(str, r)) for r, _, _ in rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]
+    for line in lines:
+        print("  ".join(cell.ljust(w) if i in (0, 4) else cell.rjust(w)
+                        for i, (cell, w) in enumerate(zip(line, widths))).rstrip())
+    gpu_ms = [tenant["gpu_ms"] for _, _, tenant in rows]
+    shares = ", ".join(f"{name} {100 * ms / sum(gpu_ms):.0f} %" for name, ms in zip(names, gpu_ms))
+    print(f"\nGPU time achieved, by the driver's events: {shares}")
+    wrong = sum(tenant["wrong_rounds"] for _, _, tenant in rows)
+    over = [name for name, (_, device, _) in zip(names, rows) if device["peak_bytes"] > device["limit_bytes"]]
+    if wrong or over:
+        sys.exit(f"wrong results: {wrong}; tenants over their limit: {', '.join(over) or 'none'}")
+
+
+main()

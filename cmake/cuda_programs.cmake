@@ -19,7 +19,11 @@ endif()
 
 # tessera_ptx(name source): an object library that embeds the PTX of `source` as the zero-terminated text `<name>_ptx`.
 # Multiply and add are not fused, so that a host compiled the same way computes the same bits.
+# A second call with the same name is the same library.
 function(tessera_ptx name source)
+  if(TARGET ${name}_ptx)
+    return()
+  endif()
   get_filename_component(source "${source}" ABSOLUTE)
   set(ptx "${CMAKE_BINARY_DIR}/ptx/${name}.ptx")
   set(embedding "${CMAKE_BINARY_DIR}/ptx/${name}_ptx.cc")

@@ -54,11 +54,11 @@ enum class OperandKind : uint8_t {
                // `literal`
   kSymbol,     // a variable, function or parameter by name, plus offset: mov.u64 %rd, name+8
   kAddress,    // [reg+offset] (reg >= 0) or [symbol+offset] (symbol set) or [offset]; what follows a comma
-             // inside the brackets (coordinates of textures and tensors) is in `elements`
-  kVector,   // {a, b, c, d}: see `elements`
-  kLabel,    // target = index into Function::body, or its size: the end of the function
-  kSpecial,  // special register by name: "%tid.x", "%laneid", "%clock64", "WARP_SZ"
-  kSink,     // _
+               // inside the brackets (coordinates of textures and tensors) is in `elements`
+  kVector,     // {a, b, c, d}: see `elements`
+  kLabel,      // target = index into Function::body, or its size: the end of the function
+  kSpecial,    // special register by name: "%tid.x", "%laneid", "%clock64", "WARP_SZ"
+  kSink,       // _
 };
 enum class Literal : uint8_t { kInteger, kF32Bits, kF64 };  // 0f3F800000 is kF32Bits, 0d… and 1.5 are kF64
 

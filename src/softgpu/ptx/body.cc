@@ -31,7 +31,7 @@ bool BodyParser::statement() {
     case TokenKind::kDirective:
       return is_ignored_directive(cursor_.token().text) ? skip_ignored_directive(cursor_) : declaration();
     case TokenKind::kEnd:
-      return cursor_.fail("the body of '%s' is never closed,", shown(function_.name).c_str());
+      return cursor_.fail("the body of '%s' is never closed", shown(function_.name).c_str());
     default:
       break;
   }

@@ -39,7 +39,7 @@ bool BodyParser::declaration() {
     case Space::kConst:
       return variables(qualifiers);
     default:
-      return cursor_.fail("expected a state space before");
+      return cursor_.fail("expected a state space");
   }
 }
 
@@ -164,7 +164,7 @@ bool BodyParser::call_prototype(std::string_view label, uint32_t line) {
     cursor_.next();
     if (text == ".noreturn") continue;
     if (text != ".abi_preserve" && text != ".abi_preserve_control")
-      return cursor_.fail("%s has no place here,", shown(text).c_str());
+      return cursor_.fail("%s has no place here", shown(text).c_str());
     if (!parse_count(cursor_, kMaxRegisters, "a number of registers", &registers)) return false;
   }
   return cursor_.expect(';');

@@ -73,9 +73,9 @@ bool BodyParser::negated_register(Operand* operand) {
 bool BodyParser::component(uint32_t lanes, Operand* operand) {
   if (!cursor_.at_directive()) return true;
   const int index = component_of_directive(cursor_.token().text);
-  if (index < 0) return cursor_.fail("sub-word selectors are not supported:");
+  if (index < 0) return cursor_.fail("sub-word selectors are not supported");
   if (lanes == 1 || static_cast<uint32_t>(index) >= lanes)
-    return cursor_.fail("this register has no such component:");
+    return cursor_.fail("this register has no such component");
   operand->component = static_cast<int8_t>(index);
   cursor_.next();
   return true;
@@ -103,7 +103,7 @@ bool BodyParser::named(Operand* operand) {
     operand->symbol = name;
     if (!cursor_.at_directive()) return true;
     const int index = vector_register ? component_of_directive(cursor_.token().text) : -1;
-    if (index < 0) return cursor_.fail("this register has no such component:");
+    if (index < 0) return cursor_.fail("this register has no such component");
     operand->symbol += '.';
     operand->symbol += "xyzw"[index];
     cursor_.next();

@@ -33,7 +33,7 @@ class UnitParser {
 
   bool parse(Unit* unit) {
     unit_ = unit;
-    if (!cursor_.at_directive(".version")) return cursor_.fail("PTX begins with .version; this does not:");
+    if (!cursor_.at_directive(".version")) return cursor_.fail("PTX begins with .version");
     if (!version()) return false;
     while (!cursor_.at_end() && !cursor_.at_directive(".version"))
       if (!statement()) return false;
@@ -112,7 +112,7 @@ class UnitParser {
     if (!parse_qualifiers(cursor_, &qualifiers)) return false;
     if (qualifiers.space != Space::kGlobal && qualifiers.space != Space::kConst &&
         qualifiers.space != Space::kShared)
-      return cursor_.fail("a variable of a module is .global, .const or .shared;");
+      return cursor_.fail("a variable of a module is .global, .const or .shared");
     do {
       const uint32_t line = cursor_.line();
       Variable variable;

@@ -8,7 +8,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "node/json.h"
+#include "node/inventory_json.h"
 #include "node/version.h"
 
 namespace tessera::node {
@@ -156,26 +156,10 @@ std::string ControlService::info() const {
 
 std::string ControlService::gpus(const Status& refreshed) const {
   if (!refreshed.ok() && inventory_.gpus.empty()) return refusal(refreshed);
-  Json answer;
+  Json answer = gpus_json(inventory_, [&](uint32_t gpu) { return leases_.ledger().unreserved_bytes(gpu); });
   answer["ok"] = true;
-  answer["driver_kind"] = inventory_.driver_kind;
-  answer["driver_version"] = inventory_.driver_version;
   // The figures of use are then those of the last answer.
   if (!refreshed.ok()) answer["problem"] = refreshed.message();
-  answer["gpus"] = Json::array();
-  for (size_t i = 0; i < inventory_.gpus.size(); ++i) {
-    const Gpu& gpu = inventory_.gpus[i];
-    Json entry;
-    entry["index"] = i;
-    entry["name"] = gpu.name;
-    entry["uuid"] = gpu.uuid;
-    entry["driver_kind"] = inventory_.driver_kind;
-    entry["total_bytes"] = gpu.total_bytes;
-    entry["used_bytes"] = gpu.used_bytes;
-    entry["unreserved_bytes"] = leases_.ledger().unreserved_bytes(static_cast<uint32_t>(i));
-    entry["utilization_percent"] = gpu.utilization_percent ? Json(*gpu.utilization_percent) : Json(nullptr);
-    answer["gpus"].push_back(std::move(entry));
-  }
   return json_text(answer);
 }
 

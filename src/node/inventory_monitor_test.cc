@@ -1,1 +1,68 @@
+#include "node/inventory_monitor.h"
+
 #include <gtest/gtest.h>
+
+#include "common/clock.h"
+
+namespace tessera::node {
+namespace {
+
+constexpr const char* kAnswer =
+    R"({"ok":true,"driver_kind":"software","driver_version":"1","gpus":[{"uuid":"GPU-1","name":"N",)"
+    R"("total_bytes":100,"used_bytes":7}]})";
+
+class InventoryMonitorTest : public ::testing::Test {
+ protected:
+  InventoryMonitorTest() : loop_(EventLoop::create().value()) {}
+
+  // The answers of `times` requests made at the same time.
+  std::vector<Result<Inventory>> ask(std::vector<std::string> command, int times = 1, uint64_t later_ns = 0) {
+    InventoryMonitor monitor(loop_, std::move(command));
+    std::vector<Result<Inventory>> answers;
+    for (int i = 0; i < times; ++i) {
+      monitor.refresh(monotonic_ns(), [&](const Result<Inventory>& answer) { answers.push_back(answer); });
+    }
+    while (answers.empty()) {
+      EXPECT_TRUE(loop_.run_once(20).ok());
+      monitor.tick(monotonic_ns() + later_ns);
+    }
+    return answers;
+  }
+
+  EventLoop loop_;
+};
+
+TEST_F(InventoryMonitorTest, OneChildAnswersAllWhoWait) {
+  auto answers = ask({"/bin/echo", kAnswer}, 3);
+  ASSERT_EQ(answers.size(), 3U);
+  for (auto& answer : answers) {
+    ASSERT_TRUE(answer.ok()) << answer.status().message();
+    EXPECT_EQ(answer->gpus.at(0).used_bytes, 7U);
+    EXPECT_FALSE(answer->gpus[0].utilization_percent);
+  }
+}
+
+TEST_F(InventoryMonitorTest, BrokenChildrenAreErrors) {
+  EXPECT_FALSE(ask({"/no/such/program"})[0].ok());
+  EXPECT_FALSE(ask({"/bin/false"})[0].ok());
+  EXPECT_FALSE(ask({"/bin/echo", "nonsense"})[0].ok());
+  EXPECT_FALSE(ask({"/bin/echo", R"({"ok":true,"gpus":[5]})"})[0].ok());
+  EXPECT_FALSE(ask({"/bin/cat", "/dev/zero"})[0].ok());
+  EXPECT_EQ(ask({"/bin/echo", R"({"ok":false,"message":"why"})"})[0].status().message(), "why");
+}
+
+TEST_F(InventoryMonitorTest, AHangingChildIsGivenUp) {
+  auto answers = ask({"/bin/sleep", "60"}, 1, 11'000'000'000);
+  EXPECT_EQ(answers[0].status().code(), Code::kDeadlineExceeded);
+}
+
+TEST_F(InventoryMonitorTest, TextSurvivesTheTrip) {
+  Inventory inventory{"nvidia", "/x", "580", {{"GPU-2", "A \"b\" \xff", 8, 3, 55}}};
+  auto back = parse_inventory_answer(inventory_answer_text(inventory));
+  ASSERT_TRUE(back.ok());
+  EXPECT_EQ(back->gpus[0].utilization_percent, 55U);
+  EXPECT_EQ(back->gpus[0].total_bytes, 8U);
+}
+
+}  // namespace
+}  // namespace tessera::node

@@ -1,6 +1,6 @@
 // Inventory to JSON and back.
 #include "node/inventory.h"
-#include "node/json.h"
+#include "node/inventory_json.h"
 
 namespace tessera::node {
 
@@ -55,6 +55,27 @@ Result<Inventory> parse_inventory_answer(std::string_view text) {
     inventory.gpus.push_back(std::move(gpu));
   }
   return inventory;
+}
+
+Json gpus_json(const Inventory& inventory, const std::function<uint64_t(uint32_t gpu)>& unreserved) {
+  Json answer;
+  answer["driver_kind"] = inventory.driver_kind;
+  answer["driver_version"] = inventory.driver_version;
+  answer["gpus"] = Json::array();
+  for (uint32_t i = 0; i < inventory.gpus.size(); ++i) {
+    const Gpu& gpu = inventory.gpus[i];
+    Json entry;
+    entry["index"] = i;
+    entry["name"] = gpu.name;
+    entry["uuid"] = gpu.uuid;
+    entry["driver_kind"] = inventory.driver_kind;
+    entry["total_bytes"] = gpu.total_bytes;
+    entry["used_bytes"] = gpu.used_bytes;
+    entry["unreserved_bytes"] = unreserved(i);
+    entry["utilization_percent"] = gpu.utilization_percent ? Json(*gpu.utilization_percent) : Json(nullptr);
+    answer["gpus"].push_back(std::move(entry));
+  }
+  return answer;
 }
 
 }  // namespace tessera::node

@@ -42,7 +42,7 @@ Result<UniqueFd> listen_on(const std::string& path) {
   struct stat info {};
   if (lstat(path.c_str(), &info) == 0) {
     if (!S_ISSOCK(info.st_mode)) {
-      return Status::error(Code::kAlreadyExists, "%s exists and is not a socket", path.c_str());
+      return Status::error(Code::kFailedPrecondition, "%s exists and is not a socket", path.c_str());
     }
     if (unlink(path.c_str()) != 0) return Status::from_errno(errno, "cannot replace %s", path.c_str());
   }

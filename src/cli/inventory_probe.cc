@@ -1,0 +1,23 @@
+#include "cli/inventory_probe.h"
+
+#include "cli/installation.h"
+#include "common/clock.h"
+#include "node/inventory_monitor.h"
+
+namespace tessera::cli {
+
+Result<node::Inventory> probe_inventory() {
+  TESSERA_ASSIGN_OR_RETURN(std::string daemon, find_daemon());
+  TESSERA_ASSIGN_OR_RETURN(auto loop, node::EventLoop::create());
+  node::InventoryMonitor monitor(loop, {daemon, "--print-inventory"});
+  std::optional<Result<node::Inventory>> answer;
+  monitor.refresh(monotonic_ns(), [&](const Result<node::Inventory>& result) { answer = result; });
+  while (!answer) {
+    constexpr int kTickMs = 100;
+    TESSERA_RETURN_IF_ERROR(loop.run_once(kTickMs));
+    monitor.tick(monotonic_ns());
+  }
+  return *answer;
+}
+
+}  // namespace tessera::cli

@@ -1,0 +1,36 @@
+// tessera: what users type.
+#include <cstdio>
+
+#include "cli/commands.h"
+#include "common/log.h"
+
+namespace tessera::cli {
+
+void print_error(const char* command, const Status& status) {
+  fprintf(stderr, "tessera %s: %s\n", command, status.message().c_str());
+}
+
+namespace {
+
+struct Dispatch {
+  int operator()(const RunOptions& options) const { return run_command(options); }
+  int operator()(const PsOptions& options) const { return ps_command(options); }
+  int operator()(const GpusOptions& options) const { return gpus_command(options); }
+  int operator()(const DoctorOptions& options) const { return doctor_command(options); }
+  int operator()(const VersionOptions&) const {
+    puts("tessera " TESSERA_VERSION);
+    return 0;
+  }
+};
+
+int cli_main(int argc, char** argv) {
+  log_init("tessera", "TESSERA_LOG");
+  auto parsed = parse_options(argc, argv);
+  if (auto* code = std::get_if<int>(&parsed)) return *code;
+  return std::visit(Dispatch{}, std::get<Options>(parsed));
+}
+
+}  // namespace
+}  // namespace tessera::cli
+
+int main(int argc, char** argv) { return tessera::cli::cli_main(argc, argv); }

@@ -1,0 +1,163 @@
+#include "cli/options.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cassert>
+#include <cstdio>
+
+#include "common/size.h"
+#include "common/strings.h"
+#include "node/ledger.h"
+#include "node/runtime_path.h"
+
+namespace tessera::cli {
+namespace {
+
+// Options as text, before they are checked.
+struct RawRun {
+  std::string gpus;
+  std::string memory;
+};
+
+int usage_error(const std::string& command, const std::string& message) {
+  // CLI11 may put several lines into one message; users get one.
+  std::string line;
+  for (char c : message) line += c == '\n' ? ' ' : c;
+  std::string prefix = command.empty() ? "tessera" : "tessera " + command;
+  fprintf(stderr, "%s: %s; see '%s --help'\n", prefix.c_str(), line.c_str(), prefix.c_str());
+  return kExitUsage;
+}
+
+Status parse_gpus(const std::string& text, std::vector<uint32_t>& gpus) {
+  if (text.empty()) return Status();
+  for (std::string_view part : split(text, ',')) {
+    auto index = parse_uint(part);
+    if (!index || *index > UINT32_MAX) {
+      return Status::error(Code::kInvalidArgument, "--gpu takes indices as in 'tessera gpus', not '%s'",
+                           text.c_str());
+    }
+    gpus.push_back(static_cast<uint32_t>(*index));
+  }
+  return Status();
+}
+
+Status check_run(const RawRun& raw, bool has_memory, bool has_name, RunOptions& run) {
+  TESSERA_RETURN_IF_ERROR(parse_gpus(raw.gpus, run.gpus));
+  if (has_memory) {
+    auto bytes = parse_size(raw.memory);
+    if (!bytes.ok()) return bytes.status().with_context("--mem");
+    run.memory_bytes = *bytes;
+  }
+  if (has_name) {
+    Status status = node::check_slice_name(run.name);
+    if (!status.ok()) return status.with_context("--name");
+  }
+  if (run.command.empty()) return Status(Code::kInvalidArgument, "no program is named");
+  return Status();
+}
+
+void add_common(CLI::App* command, std::string& socket, bool* json) {
+  socket = node::default_socket_path();
+  command->add_option("--socket", socket, "tesserad's socket (default: $TESSERA_SOCKET or the user's own)")
+      ->type_name("PATH");
+  if (json != nullptr) command->add_flag("--json", *json, "print JSON");
+}
+
+// "run ... -- program ..." and "run ... program ...": what follows the program is the program's, whatever it
+// looks like.
+std::vector<std::string> take_command(std::vector<std::string>& arguments) {
+  auto dashes = std::find(arguments.begin(), arguments.end(), "--");
+  std::vector<std::string> command;
+  if (!arguments.empty() && arguments[0] == "run" && dashes != arguments.end()) {
+    command.assign(dashes + 1, arguments.end());
+    arguments.erase(dashes, arguments.end());
+  }
+  return command;
+}
+
+// The program and its arguments, from before and after a "--".
+Status join_command(std::vector<std::string> before, std::vector<std::string> after, RunOptions& run) {
+  if (!before.empty() && before[0].starts_with("-")) {
+    return Status::error(Code::kInvalidArgument, "unknown option '%s'", before[0].c_str());
+  }
+  if (before.empty()) {
+    run.command = std::move(after);
+    return Status();
+  }
+  // "run program -- x": the dashes are the program's own.
+  run.command = std::move(before);
+  if (!after.empty()) {
+    run.command.push_back("--");
+    run.command.insert(run.command.end(), after.begin(), after.end());
+  }
+  return Status();
+}
+
+}  // namespace
+
+std::variant<Options, int> parse_options(int argc, char** argv) {
+  CLI::App app("Share this node's GPUs between programs.", "tessera");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", std::string("tessera ") + TESSERA_VERSION);
+  RunOptions run;
+  RawRun raw;
+  CLI::App* run_command = app.add_subcommand("run", "run a program in a slice of a GPU");
+  run_command->prefix_command();
+  run_command->footer(
+      "The program and its arguments follow the options: tessera run [options] [--] program ...");
+  add_common(run_command, run.socket, nullptr);
+  run_command
+      ->add_option("--gpu", raw.gpus, "index of the GPU, or several: 0,1 (default: the least reserved)")
+      ->type_name("N");
+  CLI::Option* memory =
+      run_command->add_option("--mem", raw.memory, "memory limit per GPU, reserved, e.g. 2GiB (default: all)")
+          ->type_name("SIZE");
+  CLI::Option* name = run_command->add_option("--name", run.name, "name of the slice")->type_name("NAME");
+  run_command->add_flag("--summary", run.summary, "print a line of figures at the end");
+  run_command->add_option("--json-summary", run.json_summary, "write the figures to FILE at the end")
+      ->type_name("FILE");
+
+  PsOptions ps;
+  CLI::App* ps_command = app.add_subcommand("ps", "list slices and their processes");
+  add_common(ps_command, ps.socket, &ps.json);
+  GpusOptions gpus;
+  CLI::App* gpus_command = app.add_subcommand("gpus", "list the GPUs");
+  add_common(gpus_command, gpus.socket, &gpus.json);
+  DoctorOptions doctor;
+  CLI::App* doctor_command =
+      app.add_subcommand("doctor", "check what 'tessera run' needs and say what is missing");
+  add_common(doctor_command, doctor.socket, &doctor.json);
+  CLI::App* version_command = app.add_subcommand("version", "print the version");
+
+  std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
+  std::vector<std::string> command = take_command(arguments);
+  // The first word that is not a known option ends the options of run; CLI11 takes its arguments last first.
+  std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
+  std::string current = arguments.empty() || arguments[0].starts_with("-") ? "" : arguments[0];
+  try {
+    app.parse(reversed);
+  } catch (const CLI::Success& success) {
+    return app.exit(success);  // help or version, printed
+  } catch (const CLI::ParseError& error) {
+    bool known = false;
+    for (const CLI::App* sub : app.get_subcommands({})) known |= sub->get_name() == current;
+    if (!current.empty() && !known) return usage_error("", "unknown command '" + current + "'");
+    // CLI11 would complain of the missing command instead.
+    if (current.empty() && !arguments.empty())
+      return usage_error("", "unknown option '" + arguments[0] + "'");
+    return usage_error(current, error.what());
+  }
+  if (*run_command) {
+    Status status = join_command(run_command->remaining(), std::move(command), run);
+    if (status.ok()) status = check_run(raw, memory->count() > 0, name->count() > 0, run);
+    if (!status.ok()) return usage_error("run", status.message());
+    return Options(run);
+  }
+  if (*ps_command) return Options(ps);
+  if (*gpus_command) return Options(gpus);
+  if (*doctor_command) return Options(doctor);
+  assert(*version_command);
+  return Options(VersionOptions{});
+}
+
+}  // namespace tessera::cli

@@ -1,0 +1,44 @@
+// What the user asked for, parsed and checked.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace tessera::cli {
+
+inline constexpr int kExitFailure = 1;
+inline constexpr int kExitUsage = 2;
+
+struct RunOptions {
+  std::string socket;
+  std::vector<uint32_t> gpus;  // empty: tesserad chooses
+  std::optional<uint64_t> memory_bytes;
+  std::string name;
+  bool summary = false;
+  std::string json_summary;  // file, empty: none
+  std::vector<std::string> command;
+};
+struct PsOptions {
+  std::string socket;
+  bool json = false;
+};
+struct GpusOptions {
+  std::string socket;
+  bool json = false;
+};
+struct DoctorOptions {
+  std::string socket;
+  bool json = false;
+};
+struct VersionOptions {};
+
+using Options = std::variant<RunOptions, PsOptions, GpusOptions, DoctorOptions, VersionOptions>;
+
+// Options, or the exit code where help was printed or the input is wrong; the message is printed already, one
+// line.
+std::variant<Options, int> parse_options(int argc, char** argv);
+
+}  // namespace tessera::cli

@@ -1,0 +1,83 @@
+// tessera ps: the slices and their processes.
+#include <cstdio>
+
+#include "cli/commands.h"
+#include "cli/table.h"
+#include "common/size.h"
+#include "common/strings.h"
+#include "node/client.h"
+
+namespace tessera::cli {
+namespace {
+
+using node::Json;
+
+// Without a daemon there is no slice: that is an answer, not an error.
+Result<Json> ask_slices(const std::string& socket) {
+  auto client = node::ControlClient::connect(socket);
+  if (!client.ok() && client.status().code() == Code::kUnavailable) {
+    Json none;
+    none["slices"] = Json::array();
+    return none;
+  }
+  if (!client.ok()) return client.status();
+  Json request;
+  request["op"] = "slices";
+  TESSERA_ASSIGN_OR_RETURN(Json answer, client->ask(request));
+  answer.erase("ok");
+  return answer;
+}
+
+std::string pids_of(const Json& slice) {
+  constexpr size_t kMost = 6;
+  std::string text;
+  Json processes = node::json_array(slice, "processes");
+  for (size_t i = 0; i < processes.size() && i < kMost; ++i) {
+    if (i > 0) text += ",";
+    text += std::to_string(node::json_uint(processes[i], "pid").value_or(0));
+  }
+  if (processes.size() > kMost) text += str_format(",+%zu", processes.size() - kMost);
+  return text.empty() ? "-" : text;
+}
+
+void add_slice(Table& table, const Json& slice) {
+  bool first = true;
+  for (const Json& device : node::json_array(slice, "devices")) {
+    auto number = [&](const char* key) { return node::json_uint(device, key).value_or(0); };
+    double age = slice.contains("age_seconds") ? slice["age_seconds"].get<double>() : 0;
+    table.add({first ? node::json_string(slice, "name") : "", std::to_string(number("gpu")),
+               node::json_bool(device, "reserved") ? format_size(number("limit_bytes")) : "-",
+               format_size(number("used_bytes")), format_size(number("peak_bytes")),
+               std::to_string(number("refusals")), first ? pids_of(slice) : "",
+               first ? format_age(age) : ""});
+    first = false;
+  }
+}
+
+}  // namespace
+
+int ps_command(const PsOptions& options) {
+  auto answer = ask_slices(options.socket);
+  if (!answer.ok()) {
+    print_error("ps", answer.status());
+    return kExitFailure;
+  }
+  if (options.json) {
+    puts(node::json_text(*answer, 2).c_str());
+    return 0;
+  }
+  using enum Table::Align;
+  Table table({{"NAME", kLeft},
+               {"GPU", kRight},
+               {"LIMIT", kRight},
+               {"USED", kRight},
+               {"PEAK", kRight},
+               {"REFUSALS", kRight},
+               {"PIDS", kLeft},
+               {"AGE", kRight}});
+  for (const Json& slice : node::json_array(*answer, "slices")) add_slice(table, slice);
+  table.print();
+  return 0;
+}
+
+}  // namespace tessera::cli

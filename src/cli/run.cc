@@ -1,0 +1,157 @@
+// tessera run: makes a slice, runs a program in it, reports what it used.
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "cli/child.h"
+#include "cli/commands.h"
+#include "cli/daemon_start.h"
+#include "cli/installation.h"
+#include "common/clock.h"
+#include "common/size.h"
+#include "common/strings.h"
+
+namespace tessera::cli {
+namespace {
+
+using node::ControlClient;
+using node::Json;
+
+constexpr int kExitOwnFailure = 125;  // of tessera itself, told apart from the program's own codes
+
+std::string file_name(const std::string& path) {
+  size_t slash = path.rfind('/');
+  return slash == std::string::npos ? path : path.substr(slash + 1);
+}
+
+struct HeldSlice {
+  ControlClient client;  // the slice lives as long as this connection or a process in it
+  Json slice;
+};
+
+Result<HeldSlice> open_slice(const RunOptions& options) {
+  Json request;
+  request["op"] = "create_slice";
+  request["program"] = file_name(options.command[0]);
+  if (!options.name.empty()) request["name"] = options.name;
+  if (!options.gpus.empty()) request["gpus"] = options.gpus;
+  if (options.memory_bytes) request["memory_bytes"] = *options.memory_bytes;
+  // A daemon may end for idleness between our connecting and our asking: then the next one is asked.
+  constexpr int kAttempts = 3;
+  for (int attempt = 1;; ++attempt) {
+    TESSERA_ASSIGN_OR_RETURN(ControlClient client, connect_or_start(options.socket));
+    auto slice = client.ask(request);
+    if (slice.ok()) return HeldSlice{std::move(client), std::move(*slice)};
+    if (slice.status().code() != Code::kUnavailable || attempt == kAttempts) return slice.status();
+  }
+}
+
+std::vector<std::pair<std::string, std::string>> child_environment(const RunOptions& options,
+                                                                   const std::string& token,
+                                                                   const std::string& guest_folder) {
+  std::string libraries = env_or("LD_LIBRARY_PATH", "");
+  std::string socket = options.socket;
+  if (char* resolved = realpath(socket.c_str(), nullptr)) {
+    socket = resolved;
+    free(resolved);
+  }
+  return {{"TESSERA_SLICE", token},
+          {"TESSERA_SOCKET", socket},
+          {"LD_LIBRARY_PATH", libraries.empty() ? guest_folder : guest_folder + ":" + libraries}};
+}
+
+Json summary_json(const Json& figures, const ChildResult& result, double seconds) {
+  Json summary;
+  summary["name"] = figures["name"];
+  summary["exit_code"] = result.exit_code;
+  summary["signal"] = result.signal;
+  summary["seconds"] = seconds;
+  for (const char* key : {"processes_ever", "processes_left", "devices"}) {
+    summary[key] = figures.contains(key) ? figures[key] : Json(nullptr);
+  }
+  return summary;
+}
+
+void print_summary(const Json& summary) {
+  double seconds = summary["seconds"].get<double>();
+  for (const Json& device : node::json_array(summary, "devices")) {
+    auto bytes = [&](const char* key) { return format_size(node::json_uint(device, key).value_or(0)); };
+    fprintf(stderr, "tessera: %s: GPU %llu, limit %s, peak %s, %llu refusals, %.1f s, exit code %d\n",
+            node::json_string(summary, "name").c_str(),
+            static_cast<unsigned long long>(node::json_uint(device, "gpu").value_or(0)),
+            node::json_bool(device, "reserved") ? bytes("limit_bytes").c_str() : "-",
+            bytes("peak_bytes").c_str(),
+            static_cast<unsigned long long>(node::json_uint(device, "refusals").value_or(0)), seconds,
+            summary["exit_code"].get<int>());
+  }
+}
+
+Status write_summary(int file, const Json& summary) {
+  std::string text = node::json_text(summary, 2) + "\n";
+  if (write(file, text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+    return Status::from_errno(errno, "cannot write the summary");
+  }
+  return Status();
+}
+
+void warn_daemon_gone() {
+  fprintf(stderr,
+          "tessera run: tesserad has ended; the program goes on, but gets no more GPU memory granted\n");
+}
+
+// The figures of the ended slice, where wanted.
+Status report(const RunOptions& options, HeldSlice& held, const ChildResult& result, double seconds,
+              int file) {
+  Json request;
+  request["op"] = "finish_slice";
+  TESSERA_ASSIGN_OR_RETURN(Json figures, held.client.ask(request));
+  Json summary = summary_json(figures, result, seconds);
+  if (options.summary) print_summary(summary);
+  return file >= 0 ? write_summary(file, summary) : Status();
+}
+
+bool is_users_mistake(Code code) {
+  return code == Code::kInvalidArgument || code == Code::kNotFound || code == Code::kAlreadyExists;
+}
+
+int fail(const Status& status, int code) {
+  print_error("run", status);
+  return code;
+}
+
+}  // namespace
+
+int run_command(const RunOptions& options) {
+  auto [path, code] = find_program(options.command[0]);
+  if (!path.ok()) return fail(path.status(), code);
+  auto guest_folder = find_guest_folder();
+  if (!guest_folder.ok()) return fail(guest_folder.status(), kExitOwnFailure);
+  UniqueFd summary_file;
+  if (!options.json_summary.empty()) {
+    summary_file.reset(open(options.json_summary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+    if (!summary_file) {
+      return fail(Status::from_errno(errno, "cannot write %s", options.json_summary.c_str()), kExitUsage);
+    }
+  }
+  auto held = open_slice(options);
+  if (!held.ok()) {
+    return fail(held.status(), is_users_mistake(held.status().code()) ? kExitUsage : kExitOwnFailure);
+  }
+  uint64_t started_ns = monotonic_ns();
+  auto result = run_child({*path, options.command},
+                          child_environment(options, node::json_string(held->slice, "token"), *guest_folder),
+                          held->client.descriptor(), warn_daemon_gone);
+  if (!result.ok()) return fail(result.status(), kExitNotExecutable);
+  double seconds = static_cast<double>(monotonic_ns() - started_ns) / 1e9;
+  if (options.summary || summary_file) {
+    Status status = report(options, *held, *result, seconds, summary_file.get());
+    if (!status.ok()) print_error("run", status.with_context("no summary"));
+  }
+  return result->exit_code;
+}
+
+}  // namespace tessera::cli

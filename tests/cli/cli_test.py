@@ -1,0 +1,271 @@
+#!/usr/bin/env python3
+"""Checks what the command line tools promise: exit codes, one clear line for bad input, signals, slices, JSON.
+
+usage: cli_test.py TESSERA TESSERAD FAKE_GUEST FAKE_NVML [unittest arguments]
+"""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+TOOLS = sys.argv[1:5]
+
+
+class CliTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.root = tempfile.mkdtemp(prefix="tessera-cli-")
+        cls.bin = os.path.join(cls.root, "bin")
+        guest, software = os.path.join(cls.root, "lib"), os.path.join(cls.root, "lib", "softgpu")
+        os.makedirs(cls.bin)
+        os.makedirs(software)
+        shutil.copy(TOOLS[0], os.path.join(cls.bin, "tessera"))
+        shutil.copy(TOOLS[1], os.path.join(cls.bin, "tesserad"))
+        shutil.copy(TOOLS[2], os.path.join(guest, "libcuda.so.1"))
+        shutil.copy(TOOLS[3], os.path.join(software, "libcuda.so.1"))
+        shutil.copy(TOOLS[3], os.path.join(software, "libnvidia-ml.so.1"))
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.root)
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(dir=self.root)
+        self.socket = os.path.join(self.folder, "tesserad.sock")
+        self.env = dict(os.environ, TESSERA_SOCKET=self.socket, TESSERA_DRIVER="software")
+        self.env.pop("TESSERA_SLICE", None)
+
+    def tearDown(self):
+        self.stop_daemon()
+
+    def stop_daemon(self):
+        """Ends the daemon that `tessera run` started, if any."""
+        try:
+            with open(self.socket + ".pid") as file:
+                pid = int(file.read())
+            os.kill(pid, signal.SIGTERM)
+        except (OSError, ValueError):
+            return
+        deadline = time.monotonic() + 5
+        while os.path.exists(self.socket) and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def start(self, *words, **more):
+        return subprocess.Popen([os.path.join(self.bin, words[0]), *words[1:]], env=self.env, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
+
+    def tessera(self, *words):
+        process = self.start("tessera", *words)
+        out, err = process.communicate(timeout=30)
+        return process.returncode, out, err
+
+    def refused(self, code, text, *words):
+        got, out, err = self.tessera(*words)
+        self.assertEqual(got, code, err)
+        self.assertEqual(out, "")
+        self.assertEqual(err.count("\n"), 1, err)
+        self.assertIn(text, err)
+
+    def slices(self):
+        code, out, err = self.tessera("ps", "--json")
+        self.assertEqual(code, 0, err)
+        return json.loads(out)["slices"]
+
+    def wait_for(self, condition):
+        deadline = time.monotonic() + 10
+        while not condition():
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.01)
+
+
+class BadInput(CliTest):
+    def test_commands_and_options(self):
+        self.refused(2, "unknown command 'frobnicate'", "frobnicate")
+        self.refused(2, "subcommand is required", )
+        self.refused(2, "--bogus", "--bogus")
+        self.refused(2, "--bogus", "ps", "--bogus")
+        self.refused(2, "--bogus", "run", "--bogus", "--", "true")
+        self.refused(2, "extra", "ps", "extra")
+        self.refused(2, "no program is named", "run")
+        self.refused(2, "no program is named", "run", "--")
+        self.refused(2, "--mem", "run", "--mem")
+
+    def test_sizes(self):
+        for size in ("0", "0GiB", "-1", "abc", "1XiB", "1e30T", ""):
+            self.refused(2, "--mem: size", "run", "--mem", size, "--", "true")
+
+    def test_names(self):
+        self.refused(2, "64 characters; 63 are allowed", "run", "--name", "x" * 64, "--", "true")
+        self.refused(2, "letters, digits", "run", "--name", "a b", "--", "true")
+        self.refused(2, "letters, digits", "run", "--name", "a\nb", "--", "true")
+        self.refused(2, "empty", "run", "--name", "", "--", "true")
+
+    def test_gpus(self):
+        self.refused(2, "no GPU 7: this node has 2", "run", "--gpu", "7", "--", "true")
+        self.refused(2, "--gpu takes indices", "run", "--gpu", "x", "--", "true")
+        self.refused(2, "--gpu takes indices", "run", "--gpu", "-1", "--", "true")
+        self.refused(2, "GPU 0 is named twice", "run", "--gpu", "0,0", "--", "true")
+
+    def test_programs(self):
+        self.refused(127, "no such program", "run", "--", "no-such-program-here")
+        self.refused(126, "not an executable file", "run", "--", "/etc/passwd")
+        self.refused(2, "cannot write", "run", "--json-summary", "/no/such/folder/x", "--", "true")
+
+    def test_daemon_options(self):
+        for words in (["--idle-exit", "0"], ["--idle-exit"], ["--bogus"], ["extra"], ["--log-level", "loud"]):
+            process = self.start("tesserad", *words)
+            _, err = process.communicate(timeout=10)
+            self.assertEqual((process.returncode, err.count("\n")), (2, 1), err)
+
+    def test_socket_folder(self):
+        loose = os.path.join(self.folder, "loose")
+        os.mkdir(loose)
+        os.chmod(loose, 0o777)
+        self.refused(125, "open to other users", "run", "--socket", loose + "/s", "--", "true")
+        link = os.path.join(self.folder, "link")
+        os.symlink(self.folder, link)
+        self.refused(125, "not a folder", "run", "--socket", link + "/s", "--", "true")
+        self.refused(2, "107", "run", "--socket", self.folder + "/" + "s" * 120, "--", "true")
+        blocked = os.path.join(self.folder, "file")
+        open(blocked, "w").close()
+        self.refused(125, "not a socket", "run", "--socket", blocked, "--", "true")
+
+
+class Running(CliTest):
+    def test_exit_codes(self):
+        self.assertEqual(self.tessera("run", "--", "true")[0], 0)
+        self.assertEqual(self.tessera("run", "sh", "-c", "exit 42")[0], 42)
+        self.assertEqual(self.tessera("run", "--mem", "1GiB", "sh", "-c", "kill -9 $$")[0], 128 + 9)
+
+    def test_options_after_the_program_are_its_own(self):
+        self.assertEqual(self.tessera("run", "echo", "--mem", "x", "--", "-y")[1], "--mem x -- -y\n")
+        self.assertEqual(self.tessera("run", "--", "echo", "--", "--help")[1], "-- --help\n")
+
+    def test_environment(self):
+        _, out, _ = self.tessera("run", "--", "sh", "-c", "echo $TESSERA_SLICE $TESSERA_SOCKET $LD_LIBRARY_PATH")
+        token, socket, libraries = out.split()
+        self.assertEqual(len(token), 64)
+        self.assertEqual(socket, self.socket)
+        self.assertEqual(libraries.split(":")[0], os.path.join(self.root, "lib"))
+
+    def test_output_can_be_piped_to_its_end(self):
+        # The daemon started on demand must not keep the pipe open.
+        done = subprocess.run(f"{self.bin}/tessera run -- echo hello | cat; echo done", shell=True, env=self.env,
+                              capture_output=True, text=True, timeout=10)
+        self.assertEqual(done.stdout, "hello\ndone\n")
+
+    def test_signals_are_passed_on(self):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            process = self.start("tessera", "run", "--", "sleep", "30")
+            self.wait_for(lambda: any(s["name"].startswith("sleep") for s in self.slices()))
+            time.sleep(0.05)
+            process.send_signal(number)
+            process.communicate(timeout=10)
+            self.assertEqual(process.returncode, 128 + number)
+        self.wait_for(lambda: self.slices() == [])
+
+    def test_killed_run_lets_its_slice_go(self):
+        process = self.start("tessera", "run", "--mem", "1GiB", "--", "sleep", "1")
+        self.wait_for(lambda: len(self.slices()) == 1)
+        process.kill()
+        process.communicate()
+        self.wait_for(lambda: self.slices() == [])
+
+    def test_admission(self):
+        process = self.start("tessera", "run", "--gpu", "0", "--mem", "6GiB", "--name", "big", "--", "sleep", "30")
+        self.wait_for(lambda: len(self.slices()) == 1)
+        self.refused(125, "GPU 0 has 2GiB not reserved by other slices (of 8GiB); 3GiB were asked for",
+                     "run", "--gpu", "0", "--mem", "3GiB", "--", "true")
+        self.refused(2, "a slice named 'big' exists already", "run", "--name", "big", "--", "true")
+        device = self.slices()[0]["devices"][0]
+        self.assertEqual((device["limit_bytes"], device["reserved"], device["used_bytes"]), (6 << 30, True, 0))
+        _, out, _ = self.tessera("gpus", "--json")
+        self.assertEqual([g["unreserved_bytes"] for g in json.loads(out)["gpus"]], [2 << 30, 4 << 30])
+        _, out, _ = self.tessera("ps")
+        self.assertIn("6GiB", out.splitlines()[1])
+        process.terminate()
+        process.communicate()
+
+    def test_summary(self):
+        path = os.path.join(self.folder, "summary")
+        code, _, err = self.tessera("run", "--mem", "1GiB", "--name", "one", "--summary", "--json-summary", path, "--",
+                                    "sh", "-c", "exit 3")
+        self.assertEqual(code, 3)
+        self.assertIn("tessera: one: GPU 0, limit 1GiB, peak 0B, 0 refusals", err)
+        with open(path) as file:
+            summary = json.load(file)
+        self.assertEqual((summary["name"], summary["exit_code"], summary["processes_left"]), ("one", 3, 0))
+        self.assertEqual(summary["devices"][0]["limit_bytes"], 1 << 30)
+
+    def test_many_at_once_start_one_daemon(self):
+        processes = [self.start("tessera", "run", "--", "sleep", "0.2") for _ in range(8)]
+        for process in processes:
+            _, err = process.communicate(timeout=30)
+            self.assertEqual(process.returncode, 0, err)
+
+    def test_stale_socket_is_replaced(self):
+        daemon = self.start("tesserad", "--foreground")
+        self.wait_for(lambda: os.path.exists(self.socket))
+        daemon.kill()
+        daemon.communicate()
+        self.assertTrue(os.path.exists(self.socket))
+        self.assertEqual(self.tessera("run", "--", "true")[0], 0)
+
+    def test_daemon_ends_when_idle(self):
+        daemon = self.start("tesserad", "--foreground", "--idle-exit", "1")
+        daemon.communicate(timeout=10)
+        self.assertEqual(daemon.returncode, 0)
+        self.assertFalse(os.path.exists(self.socket))
+
+    def test_second_daemon_is_refused(self):
+        self.assertEqual(self.tessera("run", "--", "true")[0], 0)
+        second = self.start("tesserad")
+        _, err = second.communicate(timeout=10)
+        self.assertEqual(second.returncode, 3)
+        self.assertIn("already", err)
+
+
+class Looking(CliTest):
+    def test_without_daemon(self):
+        self.assertEqual(self.slices(), [])
+        code, out, err = self.tessera("gpus")
+        self.assertEqual(code, 0, err)
+        self.assertIn("Fake GPU", out)
+        self.assertIn("25%", out)
+        self.assertFalse(os.path.exists(self.socket))
+
+    def test_help_and_version(self):
+        for words in (["--help"], ["--version"], ["version"], *([c, "--help"] for c in ("run", "ps", "gpus", "doctor"))):
+            code, out, err = self.tessera(*words)
+            self.assertEqual((code, err), (0, ""))
+            self.assertTrue(out)
+
+    def test_doctor(self):
+        code, out, _ = self.tessera("doctor", "--json")
+        self.assertEqual(code, 0, out)
+        checks = {c["name"]: c for c in json.loads(out)["checks"]}
+        self.assertEqual(checks["gpus"]["state"], "ok")
+        self.env["TESSERA_FAKE_NVML"] = "none"
+        code, out, _ = self.tessera("doctor")
+        self.assertEqual(code, 1)
+        self.assertIn("missing  gpus", out)
+
+    def test_broken_drivers(self):
+        for mode, text in (("crash", "no answer"), ("fail", "Driver Not Loaded"), ("none", "no GPU")):
+            self.env["TESSERA_FAKE_NVML"] = mode
+            self.refused(125, text, "run", "--", "true")
+            self.stop_daemon()
+
+    def test_missing_driver(self):
+        self.env["TESSERA_DRIVER"] = "/no/such/libcuda.so.1"
+        self.refused(125, "no such file", "run", "--", "true")
+        self.assertEqual(self.tessera("doctor")[0], 1)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1] + sys.argv[5:])

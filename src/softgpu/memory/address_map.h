@@ -38,6 +38,11 @@ class AddressMap {
   Snapshot snapshot() const;
   // Changes with every insert and erase: a cached range is valid while this stays the same.
   uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
+  // Where generation() reads from, for code that polls it without a call.
+  const uint64_t* generation_address() const {
+    static_assert(sizeof(generation_) == sizeof(uint64_t) && std::atomic<uint64_t>::is_always_lock_free);
+    return reinterpret_cast<const uint64_t*>(&generation_);
+  }
   // The range of the current snapshot that holds `address`, or an empty range.
   AddressRange find(uint64_t address) const;
 

@@ -1,0 +1,87 @@
+// What Op::aux means for the handler families that take flags.
+#pragma once
+
+#include <cstdint>
+
+namespace tessera::softgpu::exec {
+
+// Floating point: bits 0..7 the operation, then flags.
+enum FloatOperation : uint32_t {
+  kFloatAdd,
+  kFloatSub,
+  kFloatMul,
+  kFloatFma,
+  kFloatDiv,
+  kFloatRcp,
+  kFloatSqrt,
+  kFloatMin,
+  kFloatMax,
+  kFloatNeg,
+  kFloatAbs,
+  kFloatEx2,
+  kFloatTanh,
+};
+constexpr uint32_t kFloatOperationMask = 0xff;
+constexpr uint32_t kRoundShift = 8;  // 3 bits of Rounding
+enum Rounding : uint32_t { kNearest, kTowardZero, kDown, kUp, kNearestAway };
+constexpr uint32_t kRoundMask = 7u << kRoundShift;
+constexpr uint32_t kFlush = 1u << 11;     // .ftz
+constexpr uint32_t kSaturate = 1u << 12;  // .sat
+constexpr uint32_t kKeepNan = 1u << 13;   // .NaN of min and max
+constexpr uint32_t kXorSign = 1u << 14;   // .xorsign.abs
+constexpr uint32_t kRelu = 1u << 15;      // .relu
+constexpr uint32_t kIntegral = 1u << 16;  // cvt: round to an integral value, .rni and its kin
+constexpr uint32_t kCompareShift = 17;    // half comparisons: 4 bits of Comparison
+
+enum Comparison : uint32_t {
+  kEq,
+  kNe,
+  kLt,
+  kLe,
+  kGt,
+  kGe,
+  kEqu,
+  kNeu,
+  kLtu,
+  kLeu,
+  kGtu,
+  kGeu,
+  kNum,
+  kNan,
+};
+
+// Conversions: value formats in Op::aux2, destination in the low byte, source in the next.
+enum Format : uint32_t {
+  kFmtU8,
+  kFmtS8,
+  kFmtU16,
+  kFmtS16,
+  kFmtU32,
+  kFmtS32,
+  kFmtU64,
+  kFmtS64,
+  kFmtF16,
+  kFmtBF16,
+  kFmtTF32,
+  kFmtF32,
+  kFmtF64
+};
+
+// Memory: how an address operand is read (low byte of Op::aux), then flags. Op::aux2 is the number of vector
+// elements.
+enum AddressKind : uint32_t {
+  kGlobalAddress,
+  kGenericAddress,
+  kSharedAddress32,
+  kSharedAddress64,
+  kLocalAddress32,
+  kLocalAddress64,
+  kParamAddress32,
+  kParamAddress64
+};
+constexpr uint32_t kAddressMask = 0xff;
+constexpr uint32_t kAcquire = 1u << 8;
+constexpr uint32_t kRelease = 1u << 9;
+constexpr uint32_t kNoResult = 1u << 10;  // red: an atom without destination
+
+}  // namespace tessera::softgpu::exec

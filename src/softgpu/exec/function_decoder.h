@@ -1,0 +1,145 @@
+// One PTX function to its decoded form. The families of instructions are in decode_*.cc.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "common/status.h"
+#include "softgpu/exec/function_builder.h"
+#include "softgpu/exec/reachable.h"
+
+namespace tessera::softgpu::exec {
+
+// Byte offsets of a kernel's parameters in its parameter buffer.
+std::vector<Parameter> parameter_layout(const ptx::Function& function, uint32_t* total);
+
+class FunctionDecoder {
+ public:
+  FunctionDecoder(const ProgramImage& image, const Reachable& reachable, const ptx::Function& function)
+      : image_(image), reachable_(reachable), function_(function) {}
+  Status decode(DecodedFunction& out);
+
+ private:
+  using Instruction = ptx::Instruction;
+  using Operand = ptx::Operand;
+  using Family = Status (FunctionDecoder::*)(const Instruction&);
+
+  // What a name means inside this function.
+  struct Name {
+    enum class Kind : uint8_t { kRegion, kEntryParameter, kLocal, kShared };
+    Kind kind = Kind::kRegion;
+    ValueId region = kNoValue;
+    uint32_t offset = 0;
+    uint32_t bytes = 0;
+  };
+
+  void declare_names(DecodedFunction& out);
+  void declare_registers();
+  void count_definitions();
+  Status instruction(const Instruction& in);
+  static Family family_of(const std::string& opcode);
+  Status unsupported(const Instruction& in, const char* why = nullptr) const;
+  Status malformed(const Instruction& in, const char* why) const;
+
+  // Operands. A letter is one of op.h's signature letters.
+  Result<ValueId> source(const Instruction& in, const Operand& operand, char letter);
+  Result<ValueId> destination(const Instruction& in, const Operand& operand, char letter);
+  Result<ValueId> register_source(const Instruction& in, const Operand& operand, Width width);
+  Result<ValueId> special(const Instruction& in, const std::string& name, Width width);
+  Result<ValueId> symbol_address(const Instruction& in, const std::string& symbol, int64_t offset,
+                                 Width width);
+  Result<uint64_t> literal(const Instruction& in, const Operand& operand, char letter) const;
+  ValueId register_value(int32_t reg, int component) const;
+  ValueId carry();
+  bool defined_once(const Operand& operand, const Instruction& in) const;
+  bool alias(const Instruction& in, const Operand& to, ValueId value);
+
+  // Emits the handler of that name with operands read by its signature.
+  Status emit_by_name(const Instruction& in, const std::string& name, ProtoOp** proto = nullptr);
+  ProtoOp& emit(const std::string& name, std::initializer_list<ValueId> operands);
+
+  // Families.
+  Status generic(const Instruction& in);
+  Status floating(const Instruction& in);
+  Status half(const Instruction& in, const std::string& type);
+  Status lop3(const Instruction& in);
+  Status move(const Instruction& in);
+  Status pack(const Instruction& in, const Operand& to, const std::vector<Operand>& parts);
+  Status unpack(const Instruction& in, const std::vector<Operand>& parts, const Operand& from);
+  Status compare(const Instruction& in);
+  Status set(const Instruction& in);
+  Status convert(const Instruction& in);
+  Status convert_pair(const Instruction& in);
+  Status convert_pack(const Instruction& in);
+  Status convert_one(const Instruction& in, const std::string& to, const std::string& from, uint32_t flags,
+                     ValueId d, ValueId a, Width d_width, Width a_width);
+  Status load(const Instruction& in);
+  Status store(const Instruction& in);
+  Status atomic(const Instruction& in);
+  Status convert_address(const Instruction& in);
+  Status is_space(const Instruction& in);
+  Status fence(const Instruction& in);
+  Status ignored(const Instruction& in);
+  Status branch(const Instruction& in);
+  Status branch_table(const Instruction& in);
+  Status call(const Instruction& in);
+  Status leave(const Instruction& in);
+  Status trap(const Instruction& in);
+  Status barrier(const Instruction& in);
+  Status nanosleep(const Instruction& in);
+  Status shuffle(const Instruction& in);
+  Status vote(const Instruction& in);
+  Status match(const Instruction& in);
+  Status elect(const Instruction& in);
+
+  struct Address {
+    ValueId base = kNoValue;
+    int64_t offset = 0;
+    uint32_t kind = 0;  // AddressKind
+    bool wide = true;   // 64-bit register
+  };
+  Result<Address> address(const Instruction& in, const Operand& operand, ptx::Space space);
+  // A parameter region named by the operand, if it names one.
+  const Name* region_of(const Operand& operand) const;
+  Status load_region(const Instruction& in, const Name& name, const std::string& type);
+  Status store_region(const Instruction& in, const Name& name, const std::string& type);
+  Status load_entry_parameter(const Instruction& in, const Name& name, const std::string& type);
+  Result<std::vector<Transfer>> transfers(const Instruction& in, const std::vector<Operand>& operands,
+                                          bool results);
+  Result<std::vector<Operand>> vector_operands(const Instruction& in, const Operand& operand) const;
+  Result<ValueId> lane_members(const Instruction& in, size_t index);
+  Result<ValueId> compare_into(const Instruction& in, ValueId p, const std::string& comparison,
+                               const std::string& type, bool ftz, size_t first_source, uint32_t part);
+
+  const ProgramImage& image_;
+  const Reachable& reachable_;
+  const ptx::Function& function_;
+  FunctionBuilder builder_;
+  FunctionBuilder::Tables tables_;
+  std::unordered_map<std::string, Name> names_;
+  std::vector<ValueId> registers_;     // first value of each PTX register; components follow
+  std::vector<ValueId> aliases_;       // by value: the constant it always equals, or kNoValue
+  std::vector<uint32_t> definitions_;  // by PTX register
+  std::vector<ValueId> parameter_regions_, result_regions_;
+  struct PendingCall {
+    CallSite site;
+    std::vector<ValueId> arguments, results;
+  };
+  std::vector<PendingCall> calls_;
+  ValueId carry_ = kNoValue;
+  uint32_t local_bytes_ = 0;
+};
+
+// Instruction's modifiers, looked at by what they mean.
+bool has_modifier(const ptx::Instruction& in, const char* name);
+// The last modifier, "s32" of add.sat.s32.
+const std::string& type_of(const ptx::Instruction& in);
+uint32_t type_bits(const std::string& type);  // 0 for names that are no type; 32 for f16x2
+bool is_type(const std::string& name);
+std::string full_name(const ptx::Instruction& in);
+Width width_of_bits(uint32_t bits);
+Width register_width(ptx::Type type);
+
+}  // namespace tessera::softgpu::exec

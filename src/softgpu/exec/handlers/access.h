@@ -1,0 +1,26 @@
+// Turning the addresses of a warp into host pointers, checked.
+#pragma once
+
+#include "softgpu/exec/flags.h"
+#include "softgpu/exec/handlers/lanes.h"
+#include "softgpu/exec/handlers/runtime.h"
+
+namespace tessera::softgpu::exec {
+
+namespace TESSERA_ISA {
+
+struct Access {
+  bool linear = false;  // lane i is at base + i * stride, for all 32 lanes
+  bool shared = false;  // only this block can see it: no host atomics needed
+  u8* base = nullptr;
+  s64 stride = 0;
+  u8* lane[kWarpSize];  // where not linear: pointers of the active lanes
+};
+
+// Resolves the address operand at `addresses` + op->imm for accesses of `bytes` bytes. False after raising a
+// fault.
+bool resolve(Warp& warp, const Op* op, std::byte* frame, u32 addresses, uint32_t mask, u32 bytes, bool write,
+             Access& access);
+
+}  // namespace TESSERA_ISA
+}  // namespace tessera::softgpu::exec

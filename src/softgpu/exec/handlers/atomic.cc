@@ -1,0 +1,193 @@
+// atom and red. Memory that only this block sees needs no host atomics: one thread runs a block. Everywhere
+// else they are the host's own, since other blocks, the CPU and other devices may touch the same words.
+#include "softgpu/exec/handlers/access.h"
+#include "softgpu/exec/handlers/floats.h"
+#include "softgpu/exec/handlers/tables.h"
+
+namespace tessera::softgpu::exec {
+namespace TESSERA_ISA {
+namespace {
+
+struct And {
+  template <class T>
+  static T apply(T old, T b, T) {
+    return static_cast<T>(old & b);
+  }
+};
+struct Or {
+  template <class T>
+  static T apply(T old, T b, T) {
+    return static_cast<T>(old | b);
+  }
+};
+struct Xor {
+  template <class T>
+  static T apply(T old, T b, T) {
+    return static_cast<T>(old ^ b);
+  }
+};
+struct Exch {
+  template <class T>
+  static T apply(T, T b, T) {
+    return b;
+  }
+};
+struct Cas {
+  template <class T>
+  static T apply(T old, T b, T c) {
+    return old == b ? c : old;
+  }
+};
+struct Inc {
+  template <class T>
+  static T apply(T old, T b, T) {
+    return old >= b ? T{0} : static_cast<T>(old + 1);
+  }
+};
+struct Dec {
+  template <class T>
+  static T apply(T old, T b, T) {
+    return old == 0 || old > b ? b : static_cast<T>(old - 1);
+  }
+};
+template <class S>
+struct Min {
+  template <class T>
+  static T apply(T old, T b, T) {
+    return static_cast<S>(old) < static_cast<S>(b) ? old : b;
+  }
+};
+template <class S>
+struct Max {
+  template <class T>
+  static T apply(T old, T b, T) {
+    return static_cast<S>(old) > static_cast<S>(b) ? old : b;
+  }
+};
+template <class F>
+struct FloatAdd {
+  template <class T>
+  static T apply(T old, T b, T) {
+    return bits_as<T>(canonical(bits_as<F>(old) + bits_as<F>(b)));
+  }
+};
+template <class H>
+struct HalfAdd {
+  static u16 apply(u16 old, u16 b, u16) { return H::store(H::load(old) + H::load(b)); }
+};
+template <class H>
+struct PairAdd {
+  static u32 apply(u32 old, u32 b, u32) {
+    const u16 low = HalfAdd<H>::apply(static_cast<u16>(old), static_cast<u16>(b), 0);
+    const u16 high = HalfAdd<H>::apply(static_cast<u16>(old >> 16), static_cast<u16>(b >> 16), 0);
+    return (u32{high} << 16) | low;
+  }
+};
+
+template <class F, class T>
+inline T update(T* p, T b, T c) {
+  T old = __atomic_load_n(p, __ATOMIC_RELAXED);
+  while (
+      !__atomic_compare_exchange_n(p, &old, F::apply(old, b, c), false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
+  }
+  return old;
+}
+template <class T>
+inline T update_add(T* p, T b) {
+  return __atomic_fetch_add(p, b, __ATOMIC_SEQ_CST);
+}
+
+// Operands: [d,] address, b [, c].
+template <class F, class T>
+const Op* atom(Warp& w, const Op* op, std::byte* frame, uint32_t mask) {
+  const bool result = (op->aux & kNoResult) == 0;
+  const u32 first = result ? 1 : 0;
+  Access access;
+  ++w.strong_ops;
+  if (!resolve(w, op, frame, op->o[first], mask, sizeof(T), true, access)) return kLeave;
+  const T* b = slot<T>(frame, op->o[first + 1]);
+  const T* c = slot<T>(frame, op->o[first + 2]);
+  T* d = slot<T>(frame, op->o[0]);
+  TESSERA_ACTIVE(mask) {
+    T* p = reinterpret_cast<T*>(access.linear ? access.base + static_cast<s64>(i) * access.stride
+                                              : access.lane[i]);
+    T old;
+    if (access.shared) {
+      old = *p;
+      *p = F::apply(old, b[i], c[i]);
+    } else {
+      old = update<F, T>(p, b[i], c[i]);
+    }
+    if (result) d[i] = old;
+  }
+  return op + 1;
+}
+
+// Integer additions without a result to one address: one host atomic for the warp.
+template <class T>
+const Op* add(Warp& w, const Op* op, std::byte* frame, uint32_t mask) {
+  const bool result = (op->aux & kNoResult) == 0;
+  const u32 first = result ? 1 : 0;
+  Access access;
+  ++w.strong_ops;
+  if (!resolve(w, op, frame, op->o[first], mask, sizeof(T), true, access)) return kLeave;
+  const T* b = slot<T>(frame, op->o[first + 1]);
+  T* d = slot<T>(frame, op->o[0]);
+  if (!result && access.linear && access.stride == 0) {
+    T sum = 0;
+    TESSERA_LANES sum = static_cast<T>(sum + b[i]);
+    update_add(reinterpret_cast<T*>(access.base), sum);
+    return op + 1;
+  }
+  TESSERA_ACTIVE(mask) {
+    T* p = reinterpret_cast<T*>(access.linear ? access.base + static_cast<s64>(i) * access.stride
+                                              : access.lane[i]);
+    T old;
+    if (access.shared) {
+      old = *p;
+      *p = static_cast<T>(old + b[i]);
+    } else {
+      old = update_add(p, b[i]);
+    }
+    if (result) d[i] = old;
+  }
+  return op + 1;
+}
+
+}  // namespace
+
+const Entry kAtomicEntries[] = {
+    {"atom.add.b32", "", &add<u32>},
+    {"atom.add.b64", "", &add<u64>},
+    {"atom.and.b32", "", &atom<And, u32>},
+    {"atom.and.b64", "", &atom<And, u64>},
+    {"atom.or.b32", "", &atom<Or, u32>},
+    {"atom.or.b64", "", &atom<Or, u64>},
+    {"atom.xor.b32", "", &atom<Xor, u32>},
+    {"atom.xor.b64", "", &atom<Xor, u64>},
+    {"atom.exch.b32", "", &atom<Exch, u32>},
+    {"atom.exch.b64", "", &atom<Exch, u64>},
+    {"atom.cas.b16", "", &atom<Cas, u16>},
+    {"atom.cas.b32", "", &atom<Cas, u32>},
+    {"atom.cas.b64", "", &atom<Cas, u64>},
+    {"atom.inc.u32", "", &atom<Inc, u32>},
+    {"atom.dec.u32", "", &atom<Dec, u32>},
+    {"atom.min.u32", "", &atom<Min<u32>, u32>},
+    {"atom.min.s32", "", &atom<Min<s32>, u32>},
+    {"atom.min.u64", "", &atom<Min<u64>, u64>},
+    {"atom.min.s64", "", &atom<Min<s64>, u64>},
+    {"atom.max.u32", "", &atom<Max<u32>, u32>},
+    {"atom.max.s32", "", &atom<Max<s32>, u32>},
+    {"atom.max.u64", "", &atom<Max<u64>, u64>},
+    {"atom.max.s64", "", &atom<Max<s64>, u64>},
+    {"atom.add.f32", "", &atom<FloatAdd<f32>, u32>},
+    {"atom.add.f64", "", &atom<FloatAdd<f64>, u64>},
+    {"atom.add.f16", "", &atom<HalfAdd<F16>, u16>},
+    {"atom.add.bf16", "", &atom<HalfAdd<BF16>, u16>},
+    {"atom.add.f16x2", "", &atom<PairAdd<F16>, u32>},
+    {"atom.add.bf16x2", "", &atom<PairAdd<BF16>, u32>},
+};
+const size_t kAtomicCount = sizeof(kAtomicEntries) / sizeof(Entry);
+
+}  // namespace TESSERA_ISA
+}  // namespace tessera::softgpu::exec

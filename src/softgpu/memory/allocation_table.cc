@@ -1,0 +1,66 @@
+#include "softgpu/memory/allocation_table.h"
+
+#include <mutex>
+
+namespace tessera::softgpu {
+
+AllocationTable& AllocationTable::instance() {
+  static auto* table = new AllocationTable();
+  return *table;
+}
+
+bool AllocationTable::overlaps(uint64_t begin, uint64_t size) const {
+  std::shared_lock lock(mutex_);
+  auto next = allocations_.lower_bound(begin);
+  if (next != allocations_.end() && next->first - begin < size) return true;
+  return next != allocations_.begin() && std::prev(next)->second.end() > begin;
+}
+
+Status AllocationTable::insert(Allocation allocation) {
+  std::lock_guard lock(mutex_);
+  auto next = allocations_.lower_bound(allocation.begin);
+  const bool hits_next = next != allocations_.end() && next->first - allocation.begin < allocation.size;
+  const bool hits_previous = next != allocations_.begin() && std::prev(next)->second.end() > allocation.begin;
+  if (hits_next || hits_previous) {
+    return Status::error(Code::kAlreadyExists, "memory at %#llx is registered already",
+                         static_cast<unsigned long long>(allocation.begin));
+  }
+  allocation.id = next_id_++;
+  allocations_.emplace(allocation.begin, allocation);
+  return {};
+}
+
+std::optional<Allocation> AllocationTable::find(uint64_t address) const {
+  std::shared_lock lock(mutex_);
+  auto after = allocations_.upper_bound(address);
+  if (after == allocations_.begin()) return std::nullopt;
+  const Allocation& candidate = std::prev(after)->second;
+  if (address - candidate.begin >= candidate.size) return std::nullopt;
+  return candidate;
+}
+
+bool AllocationTable::covers(uint64_t begin, uint64_t size) const {
+  auto allocation = find(begin);
+  return allocation && size <= allocation->end() - begin;
+}
+
+std::vector<Allocation> AllocationTable::of_context(uint64_t context) const {
+  std::vector<Allocation> found;
+  std::shared_lock lock(mutex_);
+  for (const auto& [begin, allocation] : allocations_) {
+    if (allocation.context == context) found.push_back(allocation);
+  }
+  return found;
+}
+
+bool AllocationTable::set_sync_memops(uint64_t address, bool value) {
+  std::lock_guard lock(mutex_);
+  auto after = allocations_.upper_bound(address);
+  if (after == allocations_.begin()) return false;
+  Allocation& candidate = std::prev(after)->second;
+  if (address - candidate.begin >= candidate.size) return false;
+  candidate.sync_memops = value;
+  return true;
+}
+
+}  // namespace tessera::softgpu

@@ -1,0 +1,100 @@
+#include "softgpu/memory/arena.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+
+#include "common/size.h"
+
+namespace tessera::softgpu {
+namespace {
+
+constexpr uint64_t kPageBytes = 4096;
+
+void* pointer(uint64_t address) { return reinterpret_cast<void*>(address); }
+
+}  // namespace
+
+Result<std::unique_ptr<Arena>> Arena::reserve(uint64_t size) {
+  size = (size + kChunkBytes - 1) / kChunkBytes * kChunkBytes;
+  // One chunk more, so that the arena can begin at a chunk.
+  void* mapping =
+      mmap(nullptr, size + kChunkBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (mapping == MAP_FAILED) {
+    return Status::from_errno(errno, "cannot reserve %s of addresses for device memory",
+                              format_size(size).c_str());
+  }
+  const uint64_t start = reinterpret_cast<uint64_t>(mapping);
+  const uint64_t base = (start + kChunkBytes - 1) / kChunkBytes * kChunkBytes;
+  if (base > start) munmap(mapping, base - start);
+  if (start + kChunkBytes > base) munmap(pointer(base + size), start + kChunkBytes - base);
+  madvise(pointer(base), size, MADV_DONTFORK);
+  return std::unique_ptr<Arena>(new Arena(base, size));
+}
+
+Arena::Arena(uint64_t base, uint64_t size)
+    : base_(base), size_(size), ranges_(base, size, kGranularity), users_(size / kChunkBytes) {}
+
+Arena::~Arena() { munmap(pointer(base_), size_); }
+
+Status Arena::commit(RangeAllocator::Range range) {
+  const uint64_t first = (range.begin - base_) / kChunkBytes;
+  const uint64_t last = (range.end() - 1 - base_) / kChunkBytes;
+  for (uint64_t chunk = first; chunk <= last;) {
+    uint64_t end = chunk;  // a run of chunks that nobody uses yet
+    while (end <= last && users_[end] == 0) ++end;
+    if (end > chunk && mprotect(pointer(base_ + chunk * kChunkBytes), (end - chunk) * kChunkBytes,
+                                PROT_READ | PROT_WRITE) != 0) {
+      return Status::from_errno(errno, "cannot use %s of memory",
+                                format_size((end - chunk) * kChunkBytes).c_str());
+    }
+    chunk = std::max(end, chunk + 1);
+  }
+  for (uint64_t chunk = first; chunk <= last; ++chunk) ++users_[chunk];
+  return {};
+}
+
+void Arena::decommit(RangeAllocator::Range range, RangeAllocator::Range hole) {
+  // Whole pages that lie in the hole, as far as they were touched by this range.
+  const uint64_t begin = std::max(range.begin / kPageBytes * kPageBytes,
+                                  (hole.begin + kPageBytes - 1) / kPageBytes * kPageBytes);
+  const uint64_t end = std::min((range.end() + kPageBytes - 1) / kPageBytes * kPageBytes,
+                                hole.end() / kPageBytes * kPageBytes);
+  if (begin < end) madvise(pointer(begin), end - begin, MADV_DONTNEED);
+  const uint64_t first = (range.begin - base_) / kChunkBytes;
+  const uint64_t last = (range.end() - 1 - base_) / kChunkBytes;
+  for (uint64_t chunk = first; chunk <= last; ++chunk) {
+    assert(users_[chunk] > 0);
+    --users_[chunk];
+  }
+  for (uint64_t chunk = first; chunk <= last;) {
+    uint64_t after = chunk;
+    while (after <= last && users_[after] == 0) ++after;
+    if (after > chunk)
+      mprotect(pointer(base_ + chunk * kChunkBytes), (after - chunk) * kChunkBytes, PROT_NONE);
+    chunk = std::max(after, chunk + 1);
+  }
+}
+
+Result<RangeAllocator::Range> Arena::allocate(uint64_t size, uint64_t alignment) {
+  auto range = ranges_.allocate(size, alignment);
+  if (!range) {
+    return Status::error(Code::kResourceExhausted,
+                         "no hole of %s among the device's addresses; the largest is %s",
+                         format_size(size).c_str(), format_size(ranges_.largest_free()).c_str());
+  }
+  if (Status status = commit(*range); !status.ok()) {
+    ranges_.free(*range);
+    return status;
+  }
+  return *range;
+}
+
+void Arena::free(RangeAllocator::Range range) {
+  const RangeAllocator::Range hole = ranges_.free(range);
+  decommit(range, hole);
+}
+
+}  // namespace tessera::softgpu

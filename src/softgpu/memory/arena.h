@@ -1,0 +1,47 @@
+// The addresses of one device in this process: reserved once, made readable and writable as they are used,
+// and given back to the operating system when they are freed.
+//
+// Access is switched on in chunks, counted by the allocations that touch them: per-allocation protection
+// would split the mapping at every allocation, and the kernel bounds the number of mappings. Parts of the
+// arena may later be mapped over by files (MAP_FIXED): nothing here assumes that all of it is anonymous
+// memory.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "common/status.h"
+#include "softgpu/memory/range_allocator.h"
+
+namespace tessera::softgpu {
+
+class Arena {
+ public:
+  static constexpr uint64_t kGranularity = 512;      // sizes and places of allocations
+  static constexpr uint64_t kChunkBytes = 2u << 20;  // switching access
+
+  // Reserves `size` bytes of address space; no memory is used yet. A forked child does not get it.
+  static Result<std::unique_ptr<Arena>> reserve(uint64_t size);
+  ~Arena();
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
+
+  // Not thread-safe. kResourceExhausted where no hole is large enough or the machine refuses the memory.
+  Result<RangeAllocator::Range> allocate(uint64_t size, uint64_t alignment);
+  void free(RangeAllocator::Range range);
+
+  bool contains(uint64_t address) const { return address >= base_ && address - base_ < size_; }
+
+ private:
+  Arena(uint64_t base, uint64_t size);
+  Status commit(RangeAllocator::Range range);
+  void decommit(RangeAllocator::Range range, RangeAllocator::Range hole);
+
+  const uint64_t base_;
+  const uint64_t size_;
+  RangeAllocator ranges_;
+  std::vector<uint32_t> users_;  // of each chunk
+};
+
+}  // namespace tessera::softgpu

@@ -46,7 +46,7 @@ struct DeviceUse {
 class DeviceFile {
  public:
   // Opens or makes the file of device `physical_index`. A file of another size or geometry is replaced when
-  // no living process is attached to it, and rules otherwise (with a warning): a device has one geometry at a
+  // no living process is attached to it, and rules otherwise: a device has one geometry at a
   // time. With `attach`, this process gets an entry and may charge memory and run; without, it only looks.
   static Result<std::unique_ptr<DeviceFile>> open(const Config& config, int physical_index, bool attach);
   ~DeviceFile();
@@ -88,6 +88,7 @@ class DeviceFile {
  private:
   DeviceFile() = default;
   Status attach_locked();
+  bool lived_in();
   uint64_t used_locked() const;
 
   std::string path_;

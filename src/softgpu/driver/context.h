@@ -38,7 +38,8 @@ class Context : public std::enable_shared_from_this<Context> {
   Context& operator=(const Context&) = delete;
 
   CUcontext handle() const { return reinterpret_cast<CUcontext>(handle_); }
-  uint64_t id() const { return id_; }
+  // Another one after each activation.
+  uint64_t id() const { return id_.load(std::memory_order_relaxed); }
   Device& device() const { return device_; }
   bool is_primary() const { return primary_; }
   unsigned flags() const { return flags_.load(std::memory_order_relaxed); }
@@ -60,7 +61,7 @@ class Context : public std::enable_shared_from_this<Context> {
   ContextLimits limits() const;
 
   OrderGroup& order() { return order_; }
-  const std::shared_ptr<Stream>& legacy_stream() const { return legacy_; }
+  std::shared_ptr<Stream> legacy_stream();
   // The default stream of the calling thread.
   std::shared_ptr<Stream> per_thread_stream();
 
@@ -79,16 +80,16 @@ class Context : public std::enable_shared_from_this<Context> {
   Device& device_;
   const bool primary_;
   const uintptr_t handle_;
-  const uint64_t id_;
+  std::atomic<uint64_t> id_;
   std::atomic<unsigned> flags_;
   std::atomic<CUresult> status_;
   OrderGroup order_;
   PrintFifo output_;
   exec::DeviceServices services_;
-  std::shared_ptr<Stream> legacy_;
 
   mutable std::mutex mutex_;  // the members below
   ContextLimits limits_;
+  std::shared_ptr<Stream> legacy_;
   std::unordered_map<uint64_t, std::shared_ptr<Stream>> per_thread_;  // by a number of the thread
   std::vector<std::function<void()>> teardown_actions_;
 };

@@ -24,6 +24,17 @@ std::shared_ptr<Context> pop_current();
 CUresult usable_context(std::shared_ptr<Context>* context);
 // A context by handle; 0 is the current one.
 CUresult context_of(CUcontext handle, std::shared_ptr<Context>* context);
+// CUDA_ERROR_NOT_INITIALIZED before cuInit; CUDA_ERROR_NOT_PERMITTED inside a host function: those must not
+// call CUDA, and the call could wait for the very work that waits for the host function.
+CUresult require_initialised_outside_callback();
+// While one lives, the calling thread runs a host function.
+class CallbackScope {
+ public:
+  CallbackScope();
+  ~CallbackScope();
+  CallbackScope(const CallbackScope&) = delete;
+  CallbackScope& operator=(const CallbackScope&) = delete;
+};
 // A number of the calling thread that no other thread of this process ever has.
 uint64_t thread_number();
 

@@ -16,6 +16,7 @@ class Context;
 class DeviceMemory;
 class MemoryPool;
 class WorkThread;
+struct DeviceModel;
 
 class Device {
  public:
@@ -27,6 +28,7 @@ class Device {
   int ordinal() const { return ordinal_; }                // CUdevice, after CUDA_VISIBLE_DEVICES
   int physical_index() const { return physical_index_; }  // among the machine's
   const Config& config() const { return config_; }        // config().model names the model
+  const DeviceModel& model() const { return *model_; }
   int sm_count() const { return file_->sm_count(); }
   uint64_t total_memory() const { return file_->capacity_bytes(); }
   DeviceUuid uuid() const { return file_->uuid(); }
@@ -47,6 +49,8 @@ class Device {
   CUresult set_primary_flags(unsigned flags);
   void primary_state(unsigned* flags, bool* active) const;
 
+  // Waits for everything that was submitted to any context on this device.
+  void wait_idle();
   // Living contexts of this process, for the device file.
   void count_contexts(int change);
 
@@ -59,6 +63,7 @@ class Device {
   const int ordinal_;
   const int physical_index_;
   const Config config_;
+  const DeviceModel* model_ = nullptr;  // set by initialise()
   std::unique_ptr<DeviceFile> file_;
   AddressMap addresses_;
   std::unique_ptr<DeviceMemory> memory_;
@@ -72,6 +77,8 @@ class Device {
   std::shared_ptr<MemoryPool> current_pool_;
   int primary_retains_ = 0;
   unsigned primary_flags_ = 0;
+
+  std::mutex contexts_mutex_;  // taken inside mutex_
   uint32_t contexts_ = 0;
 };
 

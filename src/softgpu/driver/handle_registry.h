@@ -39,6 +39,12 @@ class HandleRegistry {
     objects_.erase(found);
     return object;
   }
+  std::vector<std::shared_ptr<Object>> all() const {
+    std::vector<std::shared_ptr<Object>> found;
+    std::shared_lock lock(mutex_);
+    for (const auto& [handle, object] : objects_) found.push_back(object);
+    return found;
+  }
   template <typename Predicate>
   std::vector<std::shared_ptr<Object>> remove_if(Predicate&& matches) {
     std::vector<std::shared_ptr<Object>> removed;  // destroyed by the caller, outside the lock

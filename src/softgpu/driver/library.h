@@ -17,18 +17,18 @@ class Library;
 
 class LibraryKernel {
  public:
-  LibraryKernel(Library& library, std::string name);
+  LibraryKernel(std::shared_ptr<Library> library, std::string name);
 
   CUkernel handle() const { return reinterpret_cast<CUkernel>(handle_); }
   const std::string& name() const { return name_; }
-  Library& library() const { return library_; }
+  Library& library() const { return *library_; }
   // Settings for one device, kept whether or not the library is loaded there.
   std::shared_ptr<FunctionSettings> settings(int device_ordinal);
   // The function in `context`; loads the library there.
   CUresult function(Context& context, std::shared_ptr<Function>* function);
 
  private:
-  Library& library_;
+  const std::shared_ptr<Library> library_;
   const std::string name_;
   const uintptr_t handle_;
   std::mutex mutex_;
@@ -38,7 +38,8 @@ class LibraryKernel {
 class Library : public std::enable_shared_from_this<Library> {
  public:
   explicit Library(ptx::Module code);
-  ~Library();
+  // Unloads it from every context.
+  void unload();
   Library(const Library&) = delete;
   Library& operator=(const Library&) = delete;
 

@@ -24,16 +24,16 @@ struct FunctionSettings {
   std::atomic<int> cache_config{0};
   std::atomic<int> cluster_policy{0};
   std::atomic<int> non_portable_cluster{0};
-  // Of the interface of CUDA 3 (cuFuncSetBlockShape).
 };
 
+// Keeps its module, and that its context: what a call has looked up stays valid until the call ends.
 class Function {
  public:
-  Function(Module& module, std::string name, std::shared_ptr<FunctionSettings> settings);
+  Function(std::shared_ptr<Module> module, std::string name, std::shared_ptr<FunctionSettings> settings);
 
   CUfunction handle() const { return reinterpret_cast<CUfunction>(handle_); }
   const std::string& name() const { return name_; }
-  Module& module() const { return module_; }
+  Module& module() const { return *module_; }
   FunctionSettings& settings() const { return *settings_; }
   // Decodes the kernel at the first call. The CUDA error and a log line where it holds something that is not
   // supported.
@@ -41,7 +41,7 @@ class Function {
   bool loaded() const;
 
  private:
-  Module& module_;
+  const std::shared_ptr<Module> module_;
   const std::string name_;
   const uintptr_t handle_;
   const std::shared_ptr<FunctionSettings> settings_;
@@ -55,11 +55,13 @@ class Module : public std::enable_shared_from_this<Module> {
   static CUresult link(Context& context, const ptx::Module& code, std::string* log,
                        std::shared_ptr<Module>* module);
   ~Module();
+  // Frees its variables and forgets its functions; no kernel of it may run any more.
+  void unload();
   Module(const Module&) = delete;
   Module& operator=(const Module&) = delete;
 
   CUmodule handle() const { return reinterpret_cast<CUmodule>(handle_); }
-  Context& context() const { return context_; }
+  Context& context() const { return *context_; }
   exec::Program& program() const { return *program_; }
 
   // The function of that name, the same one at each call; null where there is none.
@@ -70,9 +72,9 @@ class Module : public std::enable_shared_from_this<Module> {
   const exec::Symbol* symbol(const std::string& name) const;
 
  private:
-  explicit Module(Context& context);
+  explicit Module(std::shared_ptr<Context> context);
 
-  Context& context_;
+  const std::shared_ptr<Context> context_;
   const uintptr_t handle_;
   std::shared_ptr<exec::Program> program_;
   std::vector<uint64_t> variables_;  // device memory of this module

@@ -1,0 +1,308 @@
+#include "softgpu/device/device_file.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+#include <climits>
+#include <cstring>
+#include <new>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/size.h"
+#include "common/strings.h"
+#include "softgpu/device/device_file_layout.h"
+
+namespace tessera::softgpu {
+namespace {
+
+constexpr const char* kModule = "device";
+
+// The folder is ours alone: what lies in it decides about memory and is written by every process of this
+// user.
+Status prepare_folder(const std::string& path) {
+  if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
+    return Status::from_errno(errno, "cannot make the folder %s (SOFTGPU_STATE_DIR)", path.c_str());
+  }
+  struct stat info {};
+  if (lstat(path.c_str(), &info) != 0) return Status::from_errno(errno, "cannot look at %s", path.c_str());
+  if (!S_ISDIR(info.st_mode) || info.st_uid != geteuid() || (info.st_mode & 022) != 0) {
+    return Status::error(Code::kPermissionDenied,
+                         "%s must be a folder that belongs to this user and that nobody else may write; "
+                         "SOFTGPU_STATE_DIR names another",
+                         path.c_str());
+  }
+  return {};
+}
+
+Result<UniqueFd> open_private(const std::string& path, int flags) {
+  UniqueFd fd(::open(path.c_str(), flags | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!fd) return Status::from_errno(errno, "cannot open %s", path.c_str());
+  return fd;
+}
+
+std::string executable_name() {
+  char path[PATH_MAX];
+  ssize_t length = readlink("/proc/self/exe", path, sizeof path);
+  if (length <= 0) return "?";
+  std::string_view text(path, static_cast<size_t>(length));
+  return std::string(text.substr(text.rfind('/') + 1));
+}
+
+void init_layout(DeviceFileLayout& layout, const Config& config, int physical_index) {
+  layout.sm_count = static_cast<uint32_t>(config.sm_count);
+  layout.capacity_bytes = config.memory_bytes;
+  layout.uuid = device_uuid(physical_index);
+  for (SlotEntry& slot : layout.slots) slot.owner = kNoProcess;
+  pthread_mutexattr_t attributes;
+  pthread_mutexattr_init(&attributes);
+  pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+  pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+  pthread_mutex_init(&layout.mutex, &attributes);
+  pthread_mutexattr_destroy(&attributes);
+  layout.version = kLayoutVersion;
+  layout.magic = kDeviceFileMagic;
+}
+
+bool usable(int fd, const DeviceFileLayout& layout) {
+  struct stat info {};
+  return fstat(fd, &info) == 0 && info.st_size == static_cast<off_t>(sizeof layout) &&
+         layout.magic == kDeviceFileMagic && layout.version == kLayoutVersion && layout.sm_count >= 1 &&
+         layout.sm_count <= kMaxSms && layout.processes_end <= kMaxProcesses;
+}
+
+DeviceFileLayout* map_file(int fd) {
+  struct stat info {};
+  if (fstat(fd, &info) != 0 || info.st_size != static_cast<off_t>(sizeof(DeviceFileLayout))) return nullptr;
+  void* address = mmap(nullptr, sizeof(DeviceFileLayout), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  return address == MAP_FAILED ? nullptr : static_cast<DeviceFileLayout*>(address);
+}
+
+// Made under another name and moved into place, so that nobody ever maps half a file.
+Status create_file(const std::string& path, const Config& config, int physical_index) {
+  const std::string temporary = path + ".new";
+  TESSERA_ASSIGN_OR_RETURN(UniqueFd fd, open_private(temporary, O_CREAT | O_TRUNC));
+  if (ftruncate(fd.get(), sizeof(DeviceFileLayout)) != 0) {
+    return Status::from_errno(errno, "cannot make %s of %zu bytes", path.c_str(), sizeof(DeviceFileLayout));
+  }
+  DeviceFileLayout* layout = map_file(fd.get());
+  if (layout == nullptr) return Status::from_errno(errno, "cannot map %s", temporary.c_str());
+  init_layout(*layout, config, physical_index);
+  munmap(layout, sizeof *layout);
+  if (rename(temporary.c_str(), path.c_str()) != 0)
+    return Status::from_errno(errno, "cannot place %s", path.c_str());
+  return {};
+}
+
+}  // namespace
+
+DeviceFile::Lock::Lock(DeviceFile& file) : file_(file) {
+  int error = pthread_mutex_lock(&file_.layout_->mutex);
+  if (error == EOWNERDEAD) {
+    // Whoever died in here left at most its own entry half written; that entry goes with it.
+    pthread_mutex_consistent(&file_.layout_->mutex);
+    file_.reap_locked();
+    error = 0;
+  }
+  assert(error == 0);
+}
+
+DeviceFile::Lock::~Lock() { pthread_mutex_unlock(&file_.layout_->mutex); }
+
+Result<std::unique_ptr<DeviceFile>> DeviceFile::open(const Config& config, int physical_index, bool attach) {
+  TESSERA_RETURN_IF_ERROR(prepare_folder(config.state_dir));
+  std::unique_ptr<DeviceFile> file(new DeviceFile());
+  file->path_ = str_format("%s/gpu%d", config.state_dir.c_str(), physical_index);
+  // Held while the file is made, replaced or joined: a file with a living process in it is never replaced.
+  TESSERA_ASSIGN_OR_RETURN(UniqueFd gate, open_private(file->path_ + ".lock", O_CREAT));
+  while (flock(gate.get(), LOCK_EX) != 0) {
+    if (errno != EINTR) return Status::from_errno(errno, "cannot lock %s.lock", file->path_.c_str());
+  }
+  for (bool fresh = false;; fresh = true) {
+    if (fresh) TESSERA_RETURN_IF_ERROR(create_file(file->path_, config, physical_index));
+    auto fd = open_private(file->path_, 0);
+    if (!fd.ok()) {
+      if (fresh || fd.status().code() != Code::kNotFound) return fd.status();
+      continue;
+    }
+    file->fd_ = std::move(fd).value();
+    file->layout_ = map_file(file->fd_.get());
+    if (file->layout_ == nullptr || !usable(file->fd_.get(), *file->layout_)) {
+      if (file->layout_ != nullptr) munmap(std::exchange(file->layout_, nullptr), sizeof(DeviceFileLayout));
+      if (fresh) return Status::error(Code::kInternal, "cannot map %s", file->path_.c_str());
+      LOG_INFO(kModule, "%s is of another version; making a new one", file->path_.c_str());
+      continue;
+    }
+    const bool same = file->capacity_bytes() == config.memory_bytes && file->sm_count() == config.sm_count;
+    if (same || !attach || file->lived_in()) break;
+    munmap(std::exchange(file->layout_, nullptr), sizeof(DeviceFileLayout));
+  }
+  if (file->capacity_bytes() != config.memory_bytes || file->sm_count() != config.sm_count) {
+    LOG_INFO(kModule, "device %d is in use with %s and %d SMs; this process takes it as it is",
+             physical_index, format_size(file->capacity_bytes()).c_str(), file->sm_count());
+  }
+  if (attach) {
+    Lock lock(*file);
+    TESSERA_RETURN_IF_ERROR(file->attach_locked());
+  }
+  return file;
+}
+
+bool DeviceFile::lived_in() {
+  Lock lock(*this);
+  reap_locked();
+  return std::any_of(layout_->processes, layout_->processes + kMaxProcesses,
+                     [](const ProcessEntry& entry) { return entry.pid != 0; });
+}
+
+Status DeviceFile::attach_locked() {
+  reap_locked();
+  for (uint32_t i = 0; i < kMaxProcesses; ++i) {
+    ProcessEntry& entry = layout_->processes[i];
+    if (entry.pid != 0) continue;
+    const ProcessIdentity self = this_process();
+    entry.contexts = 0;
+    entry.used_bytes = entry.busy_ns = 0;
+    entry.waiting = 0;
+    entry.start_ticks = self.start_ticks;
+    entry.history = UsageHistory();
+    strncpy(entry.name, executable_name().c_str(), sizeof entry.name - 1);
+    entry.pid = self.pid;
+    layout_->processes_end = std::max(layout_->processes_end, i + 1);
+    entry_ = i;
+    attached_ = true;
+    return {};
+  }
+  return Status::error(Code::kResourceExhausted, "%u processes are on the device already", kMaxProcesses);
+}
+
+DeviceFile::~DeviceFile() {
+  if (layout_ == nullptr) return;
+  if (attached_) {
+    Lock lock(*this);
+    layout_->processes[entry_].pid = 0;
+    for (SlotEntry& slot : layout_->slots) {
+      if (slot.owner == entry_) slot.owner = kNoProcess;
+    }
+  }
+  munmap(layout_, sizeof *layout_);
+}
+
+uint64_t DeviceFile::capacity_bytes() const { return layout_->capacity_bytes; }
+int DeviceFile::sm_count() const { return static_cast<int>(layout_->sm_count); }
+DeviceUuid DeviceFile::uuid() const { return layout_->uuid; }
+
+bool DeviceFile::replaced() const {
+  struct stat ours {
+  }, current{};
+  if (fstat(fd_.get(), &ours) != 0 || stat(path_.c_str(), &current) != 0) return true;
+  return ours.st_ino != current.st_ino || ours.st_dev != current.st_dev;
+}
+
+void DeviceFile::reap_locked() {
+  for (uint32_t i = 0; i < layout_->processes_end; ++i) {
+    ProcessEntry& entry = layout_->processes[i];
+    if (entry.pid == 0 || (attached_ && i == entry_)) continue;
+    if (is_alive({entry.pid, entry.start_ticks})) continue;
+    LOG_INFO(kModule, "process %d is gone; %s of device memory are free again", entry.pid,
+             format_size(entry.used_bytes).c_str());
+    for (uint32_t s = 0; s < layout_->sm_count; ++s) {
+      if (layout_->slots[s].owner == i) layout_->slots[s].owner = kNoProcess;
+    }
+    entry.pid = 0;
+    entry.used_bytes = 0;
+    entry.waiting = 0;
+  }
+}
+
+uint64_t DeviceFile::used_locked() const {
+  uint64_t used = 0;
+  for (uint32_t i = 0; i < layout_->processes_end; ++i) {
+    if (layout_->processes[i].pid != 0) used += layout_->processes[i].used_bytes;
+  }
+  return used;
+}
+
+Status DeviceFile::charge(uint64_t bytes) {
+  assert(attached_);
+  Lock lock(*this);
+  if (bytes > layout_->capacity_bytes) {
+    return Status::error(Code::kResourceExhausted, "%s of device memory asked for; the device has %s",
+                         format_size(bytes).c_str(), format_size(layout_->capacity_bytes).c_str());
+  }
+  if (used_locked() + bytes > layout_->capacity_bytes) {
+    reap_locked();
+    const uint64_t used = used_locked();
+    if (used + bytes > layout_->capacity_bytes) {
+      return Status::error(
+          Code::kResourceExhausted, "%llu bytes of device memory asked for, %llu are free",
+          static_cast<unsigned long long>(bytes),
+          static_cast<unsigned long long>(layout_->capacity_bytes - std::min(used, layout_->capacity_bytes)));
+    }
+  }
+  layout_->processes[entry_].used_bytes += bytes;
+  return {};
+}
+
+void DeviceFile::credit(uint64_t bytes) {
+  Lock lock(*this);
+  assert(layout_->processes[entry_].used_bytes >= bytes);
+  layout_->processes[entry_].used_bytes -= bytes;
+}
+
+uint64_t DeviceFile::free_bytes() {
+  Lock lock(*this);
+  reap_locked();
+  return layout_->capacity_bytes - std::min(used_locked(), layout_->capacity_bytes);
+}
+
+void DeviceFile::set_contexts(uint32_t contexts) {
+  Lock lock(*this);
+  layout_->processes[entry_].contexts = contexts;
+}
+
+DeviceUse DeviceFile::use(uint64_t window_ns) {
+  Lock lock(*this);
+  reap_locked();
+  const uint64_t now = monotonic_ns();
+  DeviceUse use;
+  use.capacity_bytes = layout_->capacity_bytes;
+  use.sm_count = sm_count();
+  use.used_bytes = used_locked();
+  use.busy_ns = layout_->busy_ns;
+  use.window_ns = std::min(window_ns, UsageHistory::kLongestWindowNs);
+  use.window_busy_ns = layout_->history.busy_ns(now, use.window_ns);
+  std::vector<ProcessUse> all(layout_->processes_end);
+  for (uint32_t i = 0; i < layout_->processes_end; ++i) {
+    const ProcessEntry& entry = layout_->processes[i];
+    all[i] = {{entry.pid, entry.start_ticks},
+              std::string(entry.name, strnlen(entry.name, sizeof entry.name)),
+              entry.used_bytes,
+              entry.busy_ns,
+              entry.history.busy_ns(now, use.window_ns),
+              entry.contexts};
+  }
+  // What runs right now and is not charged yet.
+  for (uint32_t s = 0; s < layout_->sm_count; ++s) {
+    const SlotEntry& slot = layout_->slots[s];
+    if (slot.owner >= layout_->processes_end || slot.claimed == 0 || slot.charged_ns >= now) continue;
+    const uint64_t busy = now - slot.charged_ns;
+    const uint64_t inside = std::min(busy, use.window_ns);
+    use.busy_ns += busy;
+    use.window_busy_ns += inside;
+    all[slot.owner].busy_ns += busy;
+    all[slot.owner].window_busy_ns += inside;
+  }
+  for (ProcessUse& process : all) {
+    if (process.process.pid != 0 && process.contexts != 0) use.processes.push_back(std::move(process));
+  }
+  return use;
+}
+
+}  // namespace tessera::softgpu

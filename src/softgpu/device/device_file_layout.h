@@ -1,0 +1,59 @@
+// The bytes of the device file. Changing anything here means a new kLayoutVersion.
+#pragma once
+
+#include <pthread.h>
+
+#include <atomic>
+#include <cstdint>
+
+#include "softgpu/device/config.h"
+#include "softgpu/device/usage_history.h"
+#include "softgpu/device/uuid.h"
+
+namespace tessera::softgpu {
+
+constexpr uint64_t kDeviceFileMagic = 0x5550'4754'464f'5331;
+constexpr uint32_t kLayoutVersion = 1;
+constexpr uint32_t kMaxProcesses = 1024;
+constexpr uint32_t kNoProcess = UINT32_MAX;
+
+struct ProcessEntry {
+  int32_t pid;  // 0: free
+  uint32_t contexts;
+  uint64_t start_ticks;
+  uint64_t used_bytes;
+  uint64_t busy_ns;
+  uint32_t waiting;  // threads that wait for a slot
+  uint32_t reserved;
+  uint64_t wait_ticket;           // order among waiting processes
+  std::atomic<uint32_t> wakeups;  // futex word: changes when a slot was given to this process
+  char name[60];
+  UsageHistory history;
+};
+
+struct SlotEntry {
+  uint32_t owner;          // index of a process, or kNoProcess
+  uint32_t claimed;        // a thread of the owner runs on it (else it was handed over and not picked up yet)
+  uint64_t since_ns;       // when the owner got it
+  uint64_t charged_ns;     // busy time is charged up to here
+  std::atomic<bool> stop;  // the owner is asked to give it up
+};
+static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<uint32_t>::is_always_lock_free);
+
+struct DeviceFileLayout {
+  uint64_t magic;
+  uint32_t version;
+  uint32_t sm_count;
+  uint64_t capacity_bytes;
+  DeviceUuid uuid;
+  pthread_mutex_t mutex;  // robust, shared between processes
+  uint64_t busy_ns;
+  uint64_t next_ticket;
+  uint32_t processes_end;  // entries from here on have never been used
+  uint32_t reserved;
+  UsageHistory history;
+  ProcessEntry processes[kMaxProcesses];
+  SlotEntry slots[kMaxSms];
+};
+
+}  // namespace tessera::softgpu

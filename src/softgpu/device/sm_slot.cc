@@ -1,0 +1,204 @@
+#include "softgpu/device/sm_slot.h"
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cassert>
+#include <climits>
+#include <ctime>
+#include <tuple>
+#include <vector>
+
+#include "common/clock.h"
+#include "softgpu/device/device_file_layout.h"
+
+namespace tessera::softgpu {
+namespace {
+
+// How long a waiter sleeps before it looks again whether holders live and have had their quantum.
+constexpr uint64_t kPollNs = kSlotQuantumNs / 2;
+// Looking for dead holders reads /proc: not at every poll.
+constexpr uint64_t kReapIntervalNs = 20'000'000;
+
+void futex_wait(std::atomic<uint32_t>& word, uint32_t expected, uint64_t timeout_ns) {
+  timespec timeout{static_cast<time_t>(timeout_ns / 1'000'000'000),
+                   static_cast<long>(timeout_ns % 1'000'000'000)};
+  syscall(SYS_futex, &word, FUTEX_WAIT, expected, &timeout, nullptr, 0);
+}
+
+void futex_wake_all(std::atomic<uint32_t>& word) {
+  syscall(SYS_futex, &word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+}
+
+}  // namespace
+
+uint32_t SmSlots::held_locked(uint32_t process) const {
+  const DeviceFileLayout& layout = file_.layout();
+  return static_cast<uint32_t>(std::count_if(layout.slots, layout.slots + layout.sm_count,
+                                             [process](const SlotEntry& s) { return s.owner == process; }));
+}
+
+void SmSlots::charge_locked(uint32_t slot, uint64_t now) {
+  DeviceFileLayout& layout = file_.layout();
+  SlotEntry& entry = layout.slots[slot];
+  if (now <= entry.charged_ns) return;
+  ProcessEntry& process = layout.processes[file_.entry()];
+  process.busy_ns += now - entry.charged_ns;
+  process.history.add(entry.charged_ns, now);
+  layout.busy_ns += now - entry.charged_ns;
+  layout.history.add(entry.charged_ns, now);
+  entry.charged_ns = now;
+}
+
+// A slot that was handed to this process, or a free one.
+bool SmSlots::claim_locked(uint32_t* slot) {
+  DeviceFileLayout& layout = file_.layout();
+  const uint32_t self = file_.entry();
+  SlotEntry* found = nullptr;
+  for (uint32_t i = 0; i < layout.sm_count; ++i) {
+    SlotEntry& entry = layout.slots[i];
+    if (entry.owner == self && entry.claimed == 0) {
+      found = &entry;
+      break;
+    }
+    if (entry.owner == kNoProcess && found == nullptr) found = &entry;
+  }
+  if (found == nullptr) return false;
+  found->owner = self;
+  found->claimed = 1;
+  found->since_ns = found->charged_ns = monotonic_ns();
+  found->stop.store(false, std::memory_order_relaxed);
+  *slot = static_cast<uint32_t>(found - layout.slots);
+  return true;
+}
+
+bool SmSlots::others_wait_locked() const {
+  const DeviceFileLayout& layout = file_.layout();
+  for (uint32_t i = 0; i < layout.processes_end; ++i) {
+    if (i != file_.entry() && layout.processes[i].pid != 0 && layout.processes[i].waiting != 0) return true;
+  }
+  return false;
+}
+
+// Asks for as many slots as this process waits for, from processes that hold more, oldest holding first.
+void SmSlots::request_stops_locked(uint64_t now) {
+  DeviceFileLayout& layout = file_.layout();
+  const uint32_t self = file_.entry();
+  const uint32_t held = held_locked(self);
+  std::vector<SlotEntry*> ripe;
+  uint32_t asked = 0;
+  for (uint32_t i = 0; i < layout.sm_count; ++i) {
+    SlotEntry& entry = layout.slots[i];
+    if (entry.owner == self || entry.owner >= kMaxProcesses || entry.claimed == 0) continue;
+    if (entry.stop.load(std::memory_order_relaxed)) {
+      ++asked;
+    } else if (now - entry.since_ns >= kSlotQuantumNs && held_locked(entry.owner) > held) {
+      ripe.push_back(&entry);
+    }
+  }
+  std::sort(ripe.begin(), ripe.end(),
+            [](const SlotEntry* a, const SlotEntry* b) { return a->since_ns < b->since_ns; });
+  for (SlotEntry* entry : ripe) {
+    if (asked++ >= layout.processes[self].waiting) break;
+    entry->stop.store(true, std::memory_order_relaxed);
+  }
+}
+
+uint32_t SmSlots::acquire() {
+  DeviceFileLayout& layout = file_.layout();
+  ProcessEntry& self = layout.processes[file_.entry()];
+  bool queued = false;
+  uint64_t last_reap = monotonic_ns();
+  for (;;) {
+    uint32_t word;
+    {
+      DeviceFile::Lock lock(file_);
+      uint32_t slot = 0;
+      if (claim_locked(&slot)) {
+        if (queued && --self.waiting != 0) self.wait_ticket = ++layout.next_ticket;
+        return slot;
+      }
+      if (!queued) {
+        queued = true;
+        if (self.waiting++ == 0) self.wait_ticket = ++layout.next_ticket;
+      }
+      const uint64_t now = monotonic_ns();
+      if (now - last_reap > kReapIntervalNs) {
+        file_.reap_locked();
+        last_reap = now;
+      }
+      request_stops_locked(now);
+      word = self.wakeups.load(std::memory_order_relaxed);
+    }
+    futex_wait(self.wakeups, word, kPollNs);
+  }
+}
+
+// To the waiting process that holds the fewest slots; the one that gives up comes last among equals.
+void SmSlots::hand_over_locked(uint32_t slot) {
+  DeviceFileLayout& layout = file_.layout();
+  layout.slots[slot].owner = kNoProcess;
+  layout.slots[slot].claimed = 0;
+  layout.slots[slot].stop.store(false, std::memory_order_relaxed);
+  uint32_t best = kNoProcess;
+  std::tuple<uint32_t, bool, uint64_t> best_rank;
+  for (uint32_t i = 0; i < layout.processes_end; ++i) {
+    const ProcessEntry& process = layout.processes[i];
+    if (process.pid == 0 || process.waiting == 0) continue;
+    std::tuple<uint32_t, bool, uint64_t> rank(held_locked(i), i == file_.entry(), process.wait_ticket);
+    if (best == kNoProcess || rank < best_rank) {
+      best = i;
+      best_rank = rank;
+    }
+  }
+  if (best == kNoProcess) return;
+  layout.slots[slot].owner = best;
+  layout.slots[slot].since_ns = monotonic_ns();
+  layout.processes[best].wakeups.fetch_add(1, std::memory_order_relaxed);
+  futex_wake_all(layout.processes[best].wakeups);
+}
+
+void SmSlots::release(uint32_t slot) {
+  DeviceFile::Lock lock(file_);
+  assert(file_.layout().slots[slot].owner == file_.entry());
+  charge_locked(slot, monotonic_ns());
+  hand_over_locked(slot);
+}
+
+void SmSlots::charge(uint32_t slot) {
+  DeviceFile::Lock lock(file_);
+  charge_locked(slot, monotonic_ns());
+}
+
+const std::atomic<bool>& SmSlots::stop(uint32_t slot) const { return file_.layout().slots[slot].stop; }
+
+void SmSlots::interrupt_own() {
+  DeviceFile::Lock lock(file_);
+  DeviceFileLayout& layout = file_.layout();
+  for (uint32_t i = 0; i < layout.sm_count; ++i) {
+    if (layout.slots[i].owner == file_.entry()) layout.slots[i].stop.store(true, std::memory_order_relaxed);
+  }
+}
+
+uint32_t SmSlots::yield(uint32_t slot) {
+  DeviceFileLayout& layout = file_.layout();
+  {
+    DeviceFile::Lock lock(file_);
+    SlotEntry& entry = layout.slots[slot];
+    charge_locked(slot, monotonic_ns());
+    if (!others_wait_locked()) {
+      entry.stop.store(false, std::memory_order_relaxed);
+      return slot;
+    }
+    // Joins the queue before it lets go, so that its own place is weighed with the others'.
+    ProcessEntry& self = layout.processes[file_.entry()];
+    if (self.waiting++ == 0) self.wait_ticket = ++layout.next_ticket;
+    hand_over_locked(slot);
+    --self.waiting;
+  }
+  return acquire();
+}
+
+}  // namespace tessera::softgpu

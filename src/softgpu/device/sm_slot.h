@@ -1,0 +1,46 @@
+// The streaming multiprocessors of a device, shared by processes: a slot runs one process at a time.
+//
+// Waiting processes ask the holders of slots that have had their quantum to give them up, by the slot's stop
+// flag, which running blocks watch. A slot that is given up goes straight to the waiting process that holds
+// the fewest; where that is a tie, never back to the one that gave it up. Whoever dies holding one loses it
+// to the next who looks.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "softgpu/device/device_file.h"
+
+namespace tessera::softgpu {
+
+constexpr uint64_t kSlotQuantumNs = 2'000'000;
+
+class SmSlots {
+ public:
+  explicit SmSlots(DeviceFile& file) : file_(file) {}
+
+  // Waits for a slot of the device and takes it.
+  uint32_t acquire();
+  // Gives it up; its time is charged.
+  void release(uint32_t slot);
+  // Charges the time so far, so that long work shows while it runs.
+  void charge(uint32_t slot);
+  // Set while somebody wants the slot; holders call yield() then. A flag set too late is harmless.
+  const std::atomic<bool>& stop(uint32_t slot) const;
+  // Interrupts whatever this process runs, in every slot.
+  void interrupt_own();
+  // Gives the slot to whoever waits and gets one again; the same one at once where nobody does.
+  uint32_t yield(uint32_t slot);
+
+ private:
+  uint32_t held_locked(uint32_t process) const;
+  void charge_locked(uint32_t slot, uint64_t now);
+  bool claim_locked(uint32_t* slot);
+  void hand_over_locked(uint32_t slot);
+  void request_stops_locked(uint64_t now);
+  bool others_wait_locked() const;
+
+  DeviceFile& file_;
+};
+
+}  // namespace tessera::softgpu

@@ -1,0 +1,150 @@
+#include "softgpu/driver/compute_engine.h"
+
+#include <algorithm>
+#include <climits>
+#include <optional>
+
+#include "common/log.h"
+#include "softgpu/driver/fault.h"
+#include "softgpu/driver/op_graph.h"
+#include "softgpu/driver/thread.h"
+
+namespace tessera::softgpu {
+namespace {
+
+constexpr int kNothingReady = INT_MAX;
+constexpr int kAnything = INT_MAX;
+
+}  // namespace
+
+ComputeEngine::ComputeEngine(DeviceFile& file)
+    : sm_count_(file.sm_count()), slots_(file), best_ready_(kNothingReady) {}
+
+void ComputeEngine::update_best_locked() {
+  best_ready_.store(ready_.empty() ? kNothingReady : ready_.front()->priority(), std::memory_order_relaxed);
+}
+
+void ComputeEngine::enqueue(std::shared_ptr<KernelOp> kernel) {
+  const int wanted = static_cast<int>(std::min<uint64_t>(kernel->blocks(), static_cast<uint64_t>(sm_count_)));
+  const int priority = kernel->priority();
+  int start = 0;
+  bool urgent = false;
+  {
+    std::lock_guard lock(mutex_);
+    auto place = std::find_if(ready_.begin(), ready_.end(),
+                              [priority](const auto& other) { return other->priority() > priority; });
+    ready_.insert(place, std::move(kernel));
+    update_best_locked();
+    start = std::clamp(wanted - idle_, 0, sm_count_ - workers_);
+    workers_ += start;
+    urgent = priority < 0 && idle_ < wanted;
+  }
+  for (int i = 0; i < start; ++i) start_thread("softgpu-sm", [this] { worker(); });
+  if (wanted > 1) {
+    work_.notify_all();
+  } else {
+    work_.notify_one();
+  }
+  if (urgent && start == 0) slots_.interrupt_own();
+}
+
+void ComputeEngine::drop_dead_contexts() {
+  std::vector<std::shared_ptr<KernelOp>> dead;
+  {
+    std::lock_guard lock(mutex_);
+    auto first = std::stable_partition(ready_.begin(), ready_.end(), [](const auto& kernel) {
+      return kernel->context().status() == CUDA_SUCCESS;
+    });
+    dead.assign(std::make_move_iterator(first), std::make_move_iterator(ready_.end()));
+    ready_.erase(first, ready_.end());
+    update_best_locked();
+  }
+  for (const auto& kernel : dead) finish_blocks(kernel, kernel->cancel());
+  slots_.interrupt_own();
+}
+
+void ComputeEngine::finish_blocks(const std::shared_ptr<KernelOp>& kernel, uint64_t blocks) {
+  if (kernel->finished(blocks)) OpGraph::instance().finish(kernel);
+}
+
+bool ComputeEngine::take(int than, Resident* resident) {
+  exec::Dim3 block;
+  {
+    std::lock_guard lock(mutex_);
+    for (;;) {
+      if (ready_.empty() || (than != kAnything && ready_.front()->priority() >= than)) return false;
+      const bool taken = ready_.front()->take(&block);
+      if (taken) resident->kernel = ready_.front();
+      if (ready_.front()->exhausted()) {
+        ready_.pop_front();
+        update_best_locked();
+      }
+      if (taken) break;
+    }
+  }
+  resident->block = exec::BlockRun::create(resident->kernel->launch(), block);
+  return true;
+}
+
+void ComputeEngine::worker() {
+  Residents residents;
+  std::optional<uint32_t> slot;
+  for (;;) {
+    if (residents.empty() && best_ready_.load(std::memory_order_relaxed) == kNothingReady) {
+      if (slot) slots_.release(*slot);
+      slot.reset();
+      std::unique_lock lock(mutex_);
+      ++idle_;
+      work_.wait(lock, [this] { return !ready_.empty(); });
+      --idle_;
+    }
+    if (!slot) slot = slots_.acquire();
+    Resident next;
+    if (take(residents.empty() ? kAnything : residents.front().kernel->priority(), &next)) {
+      residents.push_front(std::move(next));
+    }
+    if (!residents.empty()) run_front(residents, &*slot);
+  }
+}
+
+void ComputeEngine::run_front(Residents& residents, uint32_t* slot) {
+  Resident& front = residents.front();
+  auto outcome = exec::Outcome::kFinished;
+  const bool alive = front.kernel->context().status() == CUDA_SUCCESS;
+  if (alive) outcome = front.block->run(slots_.stop(*slot), *slot);
+  if (slots_.stop(*slot).load(std::memory_order_relaxed)) *slot = slots_.yield(*slot);
+
+  if (outcome == exec::Outcome::kPreempted) return;
+  if (outcome == exec::Outcome::kSpinning) {
+    Resident next;
+    const bool more = residents.size() < kMaxResident && take(kAnything, &next);
+    std::rotate(residents.begin(), residents.begin() + 1, residents.end());
+    if (more) residents.push_front(std::move(next));
+    return;
+  }
+  const std::shared_ptr<KernelOp> kernel = front.kernel;
+  if (outcome == exec::Outcome::kFaulted) report_fault(front);
+  exec::Dim3 block;
+  if (kernel->context().status() != CUDA_SUCCESS) {
+    residents.pop_front();
+    finish_blocks(kernel, 1 + kernel->cancel());
+  } else if (!ready_more_urgent(kernel->priority()) && kernel->take(&block)) {
+    front.block->reset(block);
+    finish_blocks(kernel, 1);
+  } else {
+    residents.pop_front();
+    finish_blocks(kernel, 1);
+  }
+}
+
+void ComputeEngine::report_fault(const Resident& resident) {
+  const exec::Fault& fault = resident.block->fault();
+  Context& context = resident.kernel->context();
+  const CUresult error = result_of_fault(fault.kind);
+  if (context.status() == CUDA_SUCCESS) {
+    LOG_ERROR("kernel", "%s", describe_fault(resident.kernel->launch().kernel->info().name, fault).c_str());
+  }
+  context.poison(error);
+}
+
+}  // namespace tessera::softgpu

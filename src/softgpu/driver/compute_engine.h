@@ -1,0 +1,61 @@
+// Runs the blocks of ready kernels on worker threads, one for each slot that the device may give this
+// process.
+//
+// A worker takes blocks from the most urgent ready kernel, oldest first; when that one has no more blocks,
+// from the next: kernels of different streams overlap. A block that spins is set aside for another one, so
+// that whatever it waits for gets its turn. A block that is stopped, because its slot is wanted by another
+// process or its worker for something more urgent, stays with its worker and goes on later.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "softgpu/device/sm_slot.h"
+#include "softgpu/driver/kernel_op.h"
+
+namespace tessera::softgpu {
+
+class ComputeEngine {
+ public:
+  explicit ComputeEngine(DeviceFile& file);
+
+  void enqueue(std::shared_ptr<KernelOp> kernel);
+  // Drops the work of contexts that have failed or are being destroyed: what is queued at once, what runs at
+  // its next stop.
+  void drop_dead_contexts();
+
+ private:
+  // Blocks that a worker has begun, at most; beyond it spinning blocks only take turns among themselves.
+  static constexpr size_t kMaxResident = 128;
+
+  struct Resident {
+    std::shared_ptr<KernelOp> kernel;
+    std::unique_ptr<exec::BlockRun> block;
+  };
+  using Residents = std::deque<Resident>;
+
+  void worker();
+  // Runs the first block for a while; what came of it decides about the order of the others.
+  void run_front(Residents& residents, uint32_t* slot);
+  // The first block of the most urgent ready kernel, if that is more urgent than `than`.
+  bool take(int than, Resident* resident);
+  bool ready_more_urgent(int than) const { return best_ready_.load(std::memory_order_relaxed) < than; }
+  void finish_blocks(const std::shared_ptr<KernelOp>& kernel, uint64_t blocks);
+  void report_fault(const Resident& resident);
+  void update_best_locked();
+
+  const int sm_count_;
+  SmSlots slots_;
+  std::atomic<int> best_ready_;  // priority of the most urgent ready kernel
+  std::mutex mutex_;
+  std::condition_variable work_;
+  std::deque<std::shared_ptr<KernelOp>> ready_;  // most urgent first, then oldest
+  int workers_ = 0;
+  int idle_ = 0;
+};
+
+}  // namespace tessera::softgpu

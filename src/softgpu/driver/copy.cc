@@ -1,0 +1,166 @@
+#include "softgpu/driver/copy.h"
+
+#include <cstring>
+#include <optional>
+
+#include "softgpu/driver/device.h"
+#include "softgpu/driver/memory.h"
+#include "softgpu/driver/stream.h"
+#include "softgpu/memory/allocation_table.h"
+
+namespace tessera::softgpu {
+namespace {
+
+// Host memory the driver does not know is staged up to this size, so that the call need not wait (as CUDA
+// documents).
+constexpr size_t kStagedBytes = 64u << 10;
+
+void copy_box(const CopyBox& box) {
+  for (size_t z = 0; z < box.depth; ++z) {
+    auto* dst = reinterpret_cast<std::byte*>(box.dst + z * box.dst_slice);
+    const auto* src = reinterpret_cast<const std::byte*>(box.src + z * box.src_slice);
+    const bool dense = box.width == box.dst_pitch && box.width == box.src_pitch;
+    const size_t rows = dense ? 1 : box.height;
+    const size_t bytes = dense ? box.width * box.height : box.width;
+    for (size_t y = 0; y < rows; ++y) memmove(dst + y * box.dst_pitch, src + y * box.src_pitch, bytes);
+  }
+}
+
+class CopyOp : public ThreadOp {
+ public:
+  CopyOp(std::shared_ptr<Context> context, const CopyBox& box, std::vector<std::byte> staged)
+      : ThreadOp(context->device().copies()),
+        context_(std::move(context)),
+        box_(box),
+        staged_(std::move(staged)) {
+    if (!staged_.empty()) box_.src = reinterpret_cast<uint64_t>(staged_.data());
+  }
+  void run() override {
+    if (context_->status() == CUDA_SUCCESS) copy_box(box_);
+  }
+
+ private:
+  const std::shared_ptr<Context> context_;
+  CopyBox box_;
+  const std::vector<std::byte> staged_;
+};
+
+template <typename T>
+void fill_row(uint64_t dst, uint32_t value, size_t count) {
+  auto* row = reinterpret_cast<T*>(dst);
+  for (size_t i = 0; i < count; ++i) row[i] = static_cast<T>(value);
+}
+
+void fill_box(const SetBox& box) {
+  for (size_t y = 0; y < box.height; ++y) {
+    const uint64_t row = box.dst + y * box.pitch;
+    if (box.element == 1) {
+      memset(reinterpret_cast<void*>(row), static_cast<int>(box.value & 0xff), box.width);
+    } else if (box.element == 2) {
+      fill_row<uint16_t>(row, box.value, box.width);
+    } else {
+      fill_row<uint32_t>(row, box.value, box.width);
+    }
+  }
+}
+
+class FillOp : public ThreadOp {
+ public:
+  FillOp(std::shared_ptr<Context> context, const SetBox& box)
+      : ThreadOp(context->device().copies()), context_(std::move(context)), box_(box) {}
+  void run() override {
+    if (context_->status() == CUDA_SUCCESS) fill_box(box_);
+  }
+
+ private:
+  const std::shared_ptr<Context> context_;
+  const SetBox box_;
+};
+
+// Bytes from the first to the last one of a box on one side.
+size_t span_of(size_t width, size_t height, size_t depth, size_t pitch, size_t slice) {
+  return (depth - 1) * slice + (height - 1) * pitch + width;
+}
+
+// Finds out what is at `address`. A unified or device address must lie in one allocation from its begin to
+// its end.
+CUresult check(uint64_t address, size_t bytes, Side side, std::optional<Allocation>* allocation) {
+  if (address + bytes < address) return CUDA_ERROR_INVALID_VALUE;
+  *allocation = AllocationTable::instance().find(address);
+  if (!*allocation) {
+    const bool plain_host = side == Side::kHost || (side == Side::kUnified && address != 0);
+    return plain_host && address != 0 && !in_any_arena(address) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+  }
+  const bool inside = bytes <= (*allocation)->end() - address;
+  // Host memory may go on beyond what is registered of it.
+  if ((*allocation)->kind == MemoryKind::kRegistered && side != Side::kDevice) return CUDA_SUCCESS;
+  return inside ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+// Runs `op` here and now where nothing precedes it; what a synchronous call does otherwise is to submit it
+// and wait.
+CUresult do_or_wait(Stream& stream, const std::shared_ptr<ThreadOp>& op) {
+  if (OpGraph::instance().submit_or_claim(stream.queue(), op)) {
+    op->run();
+    OpGraph::instance().finish(op);
+  } else {
+    op->wait();
+  }
+  stream.context().flush_output();
+  return stream.context().status();
+}
+
+}  // namespace
+
+CUresult copy(Stream& stream, const CopyRequest& request, bool wait) {
+  const CopyBox& box = request.box;
+  if (box.empty()) return CUDA_SUCCESS;
+  std::optional<Allocation> dst, src;
+  CUresult result = check(box.dst, span_of(box.width, box.height, box.depth, box.dst_pitch, box.dst_slice),
+                          request.dst_side, &dst);
+  if (result != CUDA_SUCCESS) return result;
+  result = check(box.src, span_of(box.width, box.height, box.depth, box.src_pitch, box.src_slice),
+                 request.src_side, &src);
+  if (result != CUDA_SUCCESS) return result;
+
+  const std::shared_ptr<Context> context = stream.context_ref();
+  const bool pageable = !dst || !src;
+  const bool host_reads = dst && !src && box.height == 1 && box.depth == 1 && box.width <= kStagedBytes;
+  const bool device_only = dst && src && dst->on_device() && src->on_device();
+  if (stream.idle() && (wait || pageable)) {
+    return do_or_wait(stream, std::make_shared<CopyOp>(context, box, std::vector<std::byte>()));
+  }
+  std::vector<std::byte> staged;
+  if (host_reads) {
+    const auto* bytes = reinterpret_cast<const std::byte*>(box.src);
+    staged.assign(bytes, bytes + box.width);
+  }
+  auto op = std::make_shared<CopyOp>(context, box, std::move(staged));
+  // Between device memory no call waits; host memory that is not pinned must not change before it has been
+  // read.
+  const bool must_wait = !host_reads && (pageable || (wait && !device_only));
+  if (must_wait) return do_or_wait(stream, op);
+  stream.submit(op);
+  return CUDA_SUCCESS;
+}
+
+CUresult fill(Stream& stream, const SetBox& box, bool wait) {
+  if (box.width == 0 || box.height == 0) return CUDA_SUCCESS;
+  constexpr size_t kMaxExtent = size_t{1} << 47;
+  if (box.width > kMaxExtent / box.element || box.dst % box.element != 0) return CUDA_ERROR_INVALID_VALUE;
+  const size_t row = box.width * box.element;
+  if (box.height > 1 &&
+      (box.pitch < row || box.pitch > kMaxExtent / box.height || box.pitch % box.element != 0)) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  std::optional<Allocation> dst;
+  const CUresult result = check(box.dst, span_of(row, box.height, 1, box.pitch, 0), Side::kDevice, &dst);
+  if (result != CUDA_SUCCESS) return result;
+  auto op = std::make_shared<FillOp>(stream.context_ref(), box);
+  // Setting device memory never waits; setting host memory does.
+  if (wait && (stream.idle() || !dst->on_device())) return do_or_wait(stream, op);
+  stream.submit(op);
+  return CUDA_SUCCESS;
+}
+
+}  // namespace tessera::softgpu

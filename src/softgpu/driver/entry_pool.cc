@@ -1,0 +1,150 @@
+// Stream-ordered allocation and its pools.
+#include "cuda/abi.h"
+#include "softgpu/driver/device.h"
+#include "softgpu/driver/entry.h"
+#include "softgpu/driver/handle_registry.h"
+#include "softgpu/driver/memory_pool.h"
+#include "softgpu/driver/stream.h"
+
+using namespace tessera::softgpu;  // NOLINT: the C interface of that namespace
+
+namespace {
+
+CUresult allocate(CUdeviceptr* dptr, size_t size, MemoryPool* pool, CUstream hStream) {
+  std::shared_ptr<Stream> stream;
+  SOFTGPU_RETURN_IF_ERROR(stream_of(hStream, &stream));
+  if (dptr == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  auto current = stream->context().device().current_pool();
+  MemoryPool& used = pool != nullptr ? *pool : *current;
+  uint64_t address = 0;
+  SOFTGPU_RETURN_IF_ERROR(used.allocate(*stream, size, &address));
+  *dptr = address;
+  return CUDA_SUCCESS;
+}
+
+template <typename Body>
+CUresult with_pool(CUmemoryPool handle, Body&& body) {
+  return initialised([&]() -> CUresult {
+    auto pool = live<MemoryPool>().find(handle);
+    return pool ? body(*pool) : CUDA_ERROR_INVALID_VALUE;
+  });
+}
+
+template <typename Body>
+CUresult with_device(CUdevice ordinal, Body&& body) {
+  return guarded([&]() -> CUresult {
+    Device* device = nullptr;
+    SOFTGPU_RETURN_IF_ERROR(find_device(ordinal, &device));
+    return body(*device);
+  });
+}
+
+// Pools of other places and kinds (host, managed) come later.
+CUresult check_place(const CUmemLocation* location, CUmemAllocationType type) {
+  if (location == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  if (location->type != CU_MEM_LOCATION_TYPE_DEVICE || type != CU_MEM_ALLOCATION_TYPE_PINNED) {
+    return CUDA_ERROR_NOT_SUPPORTED;
+  }
+  return CUDA_SUCCESS;
+}
+
+}  // namespace
+
+extern "C" {
+
+CUresult cuMemAllocAsync(CUdeviceptr* dptr, size_t bytesize, CUstream hStream) {
+  return guarded([&] { return allocate(dptr, bytesize, nullptr, hStream); });
+}
+
+CUresult cuMemAllocFromPoolAsync(CUdeviceptr* dptr, size_t bytesize, CUmemoryPool pool, CUstream hStream) {
+  return with_pool(pool, [&](MemoryPool& found) { return allocate(dptr, bytesize, &found, hStream); });
+}
+
+CUresult cuMemFreeAsync(CUdeviceptr dptr, CUstream hStream) {
+  return guarded([&]() -> CUresult {
+    std::shared_ptr<Stream> stream;
+    SOFTGPU_RETURN_IF_ERROR(stream_of(hStream, &stream));
+    return dptr == 0 ? CUDA_SUCCESS : free_in_order(*stream, dptr);
+  });
+}
+
+CUresult cuMemPoolTrimTo(CUmemoryPool pool, size_t minBytesToKeep) {
+  return with_pool(pool, [&](MemoryPool& found) -> CUresult {
+    found.trim(minBytesToKeep);
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuMemPoolSetAttribute(CUmemoryPool pool, CUmemPool_attribute attr, void* value) {
+  return with_pool(pool, [&](MemoryPool& found) -> CUresult {
+    return value == nullptr ? CUDA_ERROR_INVALID_VALUE : found.set_attribute(attr, value);
+  });
+}
+
+CUresult cuMemPoolGetAttribute(CUmemoryPool pool, CUmemPool_attribute attr, void* value) {
+  return with_pool(pool, [&](MemoryPool& found) -> CUresult {
+    return value == nullptr ? CUDA_ERROR_INVALID_VALUE : found.get_attribute(attr, value);
+  });
+}
+
+CUresult cuMemPoolCreate(CUmemoryPool* pool, const CUmemPoolProps* poolProps) {
+  return initialised([&]() -> CUresult {
+    if (pool == nullptr || poolProps == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    SOFTGPU_RETURN_IF_ERROR(check_place(&poolProps->location, poolProps->allocType));
+    if (poolProps->handleTypes != CU_MEM_HANDLE_TYPE_NONE) return CUDA_ERROR_NOT_SUPPORTED;
+    Device* device = nullptr;
+    SOFTGPU_RETURN_IF_ERROR(find_device(poolProps->location.id, &device));
+    *pool = MemoryPool::create(*device)->handle();
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuMemPoolDestroy(CUmemoryPool pool) {
+  return with_pool(pool, [&](MemoryPool& found) -> CUresult {
+    Device& device = found.device();
+    if (device.default_pool().get() == &found) return CUDA_ERROR_INVALID_VALUE;
+    if (device.current_pool().get() == &found) device.set_current_pool(device.default_pool());
+    found.retire();
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuDeviceGetDefaultMemPool(CUmemoryPool* pool_out, CUdevice dev) {
+  return with_device(dev, [&](Device& device) -> CUresult {
+    if (pool_out == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    *pool_out = device.default_pool()->handle();
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuDeviceGetMemPool(CUmemoryPool* pool, CUdevice dev) {
+  return with_device(dev, [&](Device& device) -> CUresult {
+    if (pool == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    *pool = device.current_pool()->handle();
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuDeviceSetMemPool(CUdevice dev, CUmemoryPool pool) {
+  return with_device(dev, [&](Device& device) -> CUresult {
+    auto found = live<MemoryPool>().find(pool);
+    if (!found || &found->device() != &device) return CUDA_ERROR_INVALID_VALUE;
+    device.set_current_pool(std::move(found));
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuMemGetDefaultMemPool(CUmemoryPool* pool_out, CUmemLocation* location, CUmemAllocationType type) {
+  const CUresult result = check_place(location, type);
+  return result == CUDA_SUCCESS ? cuDeviceGetDefaultMemPool(pool_out, location->id) : result;
+}
+CUresult cuMemGetMemPool(CUmemoryPool* pool, CUmemLocation* location, CUmemAllocationType type) {
+  const CUresult result = check_place(location, type);
+  return result == CUDA_SUCCESS ? cuDeviceGetMemPool(pool, location->id) : result;
+}
+CUresult cuMemSetMemPool(CUmemLocation* location, CUmemAllocationType type, CUmemoryPool pool) {
+  const CUresult result = check_place(location, type);
+  return result == CUDA_SUCCESS ? cuDeviceSetMemPool(location->id, pool) : result;
+}
+
+}  // extern "C"

@@ -1,0 +1,36 @@
+#include "softgpu/driver/event.h"
+
+#include "softgpu/driver/current.h"
+#include "softgpu/driver/handle_registry.h"
+#include "softgpu/driver/state.h"
+#include "softgpu/driver/stream.h"
+
+namespace tessera::softgpu {
+
+Event::Event(std::shared_ptr<Context> context, unsigned flags)
+    : context_(std::move(context)), handle_(next_handle()), flags_(flags) {}
+
+void Event::record(Stream& stream) {
+  auto op = std::make_shared<MarkerOp>();
+  {
+    // Before it is submitted: whoever waits for the event from now on means this recording.
+    std::lock_guard lock(mutex_);
+    recorded_ = op;
+  }
+  stream.submit(op);
+}
+
+OpRef Event::recorded() const {
+  std::lock_guard lock(mutex_);
+  return recorded_;
+}
+
+CUresult event_of(CUevent handle, std::shared_ptr<Event>* event) {
+  CUresult result = require_initialised_outside_callback();
+  if (result != CUDA_SUCCESS) return result;
+  *event = live<Event>().find(handle);
+  if (!*event) return CUDA_ERROR_INVALID_HANDLE;
+  return (*event)->context().status();
+}
+
+}  // namespace tessera::softgpu

@@ -1,0 +1,40 @@
+// CUDA events: the moment a point in a stream is reached.
+#pragma once
+
+#include <memory>
+#include <mutex>
+
+#include "cuda/abi.h"
+#include "softgpu/driver/context.h"
+#include "softgpu/driver/op_graph.h"
+
+namespace tessera::softgpu {
+
+class Stream;
+
+class Event {
+ public:
+  Event(std::shared_ptr<Context> context, unsigned flags);
+
+  CUevent handle() const { return reinterpret_cast<CUevent>(handle_); }
+  Context& context() const { return *context_; }
+  bool timed() const { return (flags_ & CU_EVENT_DISABLE_TIMING) == 0; }
+
+  // Replaces what was recorded before; waits that were asked for before keep meaning that.
+  void record(Stream& stream);
+  // What has to finish; null where the event was never recorded.
+  OpRef recorded() const;
+
+ private:
+  const std::shared_ptr<Context> context_;
+  const uintptr_t handle_;
+  const unsigned flags_;
+  mutable std::mutex mutex_;
+  OpRef recorded_;
+};
+
+// CUDA_ERROR_INVALID_HANDLE where there is none of that handle; the error of its context where that has
+// failed.
+CUresult event_of(CUevent handle, std::shared_ptr<Event>* event);
+
+}  // namespace tessera::softgpu

@@ -1,0 +1,47 @@
+#include "softgpu/driver/kernel_op.h"
+
+#include <algorithm>
+
+#include "softgpu/driver/compute_engine.h"
+#include "softgpu/driver/device.h"
+#include "softgpu/driver/op_graph.h"
+
+namespace tessera::softgpu {
+
+KernelOp::KernelOp(std::shared_ptr<Context> context, exec::Launch launch, int priority)
+    : context_(std::move(context)),
+      launch_(std::move(launch)),
+      priority_(priority),
+      blocks_(launch_.grid.count()),
+      unfinished_(blocks_) {}
+
+void KernelOp::start(const std::shared_ptr<Op>& self) {
+  if (context_->status() != CUDA_SUCCESS) {
+    OpGraph::instance().finish(self);
+    return;
+  }
+  context_->device().compute().enqueue(std::static_pointer_cast<KernelOp>(self));
+}
+
+bool KernelOp::take(exec::Dim3* block) {
+  if (exhausted()) return false;
+  const uint64_t index = next_.fetch_add(1, std::memory_order_relaxed);
+  if (index >= blocks_) return false;
+  const exec::Dim3& grid = launch_.grid;
+  block->x = static_cast<uint32_t>(index % grid.x);
+  block->y = static_cast<uint32_t>(index / grid.x % grid.y);
+  block->z = static_cast<uint32_t>(index / grid.x / grid.y);
+  return true;
+}
+
+// Acquire and release: whoever finishes the last block sees what all of them wrote.
+bool KernelOp::finished(uint64_t blocks) {
+  return blocks != 0 && unfinished_.fetch_sub(blocks, std::memory_order_acq_rel) == blocks;
+}
+
+uint64_t KernelOp::cancel() {
+  const uint64_t taken = next_.exchange(blocks_, std::memory_order_relaxed);
+  return blocks_ - std::min(taken, blocks_);
+}
+
+}  // namespace tessera::softgpu

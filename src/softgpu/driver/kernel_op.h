@@ -1,0 +1,40 @@
+// A launched kernel: its blocks are taken one by one by the workers of the device.
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "softgpu/driver/context.h"
+#include "softgpu/driver/op.h"
+#include "softgpu/exec/executor.h"
+
+namespace tessera::softgpu {
+
+class KernelOp : public Op {
+ public:
+  KernelOp(std::shared_ptr<Context> context, exec::Launch launch, int priority);
+  void start(const std::shared_ptr<Op>& self) override;
+
+  Context& context() const { return *context_; }
+  const exec::Launch& launch() const { return launch_; }
+  int priority() const { return priority_; }  // smaller is more urgent
+  uint64_t blocks() const { return blocks_; }
+
+  // The next block that nobody has taken; false where there is none.
+  bool take(exec::Dim3* block);
+  bool exhausted() const { return next_.load(std::memory_order_relaxed) >= blocks_; }
+  // True for whoever finished the last of them: that one tells the graph.
+  [[nodiscard]] bool finished(uint64_t blocks);
+  // Takes all blocks that are left; how many.
+  uint64_t cancel();
+
+ private:
+  const std::shared_ptr<Context> context_;
+  const exec::Launch launch_;
+  const int priority_;
+  const uint64_t blocks_;
+  std::atomic<uint64_t> next_{0};
+  std::atomic<uint64_t> unfinished_;
+};
+
+}  // namespace tessera::softgpu

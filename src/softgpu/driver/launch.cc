@@ -1,0 +1,137 @@
+#include "softgpu/driver/launch.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+
+#include "softgpu/device/model.h"
+#include "softgpu/driver/device.h"
+#include "softgpu/driver/kernel_op.h"
+
+namespace tessera::softgpu {
+namespace {
+
+// Limits that all models share (CUDA C++ Programming Guide, "Technical Specifications per Compute
+// Capability").
+constexpr uint32_t kMaxThreads = 1024;
+constexpr exec::Dim3 kMaxBlock{1024, 1024, 64};
+constexpr exec::Dim3 kMaxGrid{0x7fffffff, 65535, 65535};
+
+bool within(const exec::Dim3& value, const exec::Dim3& limit) {
+  return value.x >= 1 && value.y >= 1 && value.z >= 1 && value.x <= limit.x && value.y <= limit.y &&
+         value.z <= limit.z;
+}
+
+CUresult check_shape(const LaunchRequest& request, const exec::KernelInfo& info) {
+  if (!within(request.grid, kMaxGrid) || !within(request.block, kMaxBlock)) return CUDA_ERROR_INVALID_VALUE;
+  const uint64_t threads = request.block.count();
+  if (threads > kMaxThreads || threads > info.max_threads_per_block) return CUDA_ERROR_INVALID_VALUE;
+  const uint32_t* required = info.required_block;
+  const bool fixed = required[0] != 0;
+  if (fixed && (request.block.x != required[0] || request.block.y != std::max(required[1], 1u) ||
+                request.block.z != std::max(required[2], 1u))) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  return CUDA_SUCCESS;
+}
+
+CUresult check_shared(const LaunchRequest& request, const exec::KernelInfo& info,
+                      const FunctionSettings& settings, const DeviceModel& model) {
+  const uint64_t total = uint64_t{info.static_shared_bytes} + request.dynamic_shared_bytes;
+  if (total <= model.shared_per_block) return CUDA_SUCCESS;
+  const auto allowed =
+      static_cast<uint64_t>(settings.max_dynamic_shared_bytes.load(std::memory_order_relaxed));
+  const bool opted_in = request.dynamic_shared_bytes <= allowed && total <= model.shared_per_block_optin;
+  return opted_in ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+// From cuLaunchKernel's list of pointers, or from the buffer of `extra`.
+CUresult gather(const LaunchRequest& request, const exec::KernelInfo& info, std::vector<std::byte>* out) {
+  out->assign(info.parameter_bytes, std::byte{0});
+  if (request.parameters != nullptr && request.extra != nullptr) return CUDA_ERROR_INVALID_VALUE;
+  if (request.extra != nullptr) {
+    const void* buffer = nullptr;
+    size_t size = 0;
+    for (void** item = request.extra; *item != CU_LAUNCH_PARAM_END; item += 2) {
+      if (*item == CU_LAUNCH_PARAM_BUFFER_POINTER) {
+        buffer = item[1];
+      } else if (*item == CU_LAUNCH_PARAM_BUFFER_SIZE) {
+        if (item[1] == nullptr) return CUDA_ERROR_INVALID_VALUE;
+        size = *static_cast<const size_t*>(item[1]);
+      } else {
+        return CUDA_ERROR_INVALID_VALUE;
+      }
+    }
+    if (size > out->size() || (size != 0 && buffer == nullptr)) return CUDA_ERROR_INVALID_VALUE;
+    if (size != 0) memcpy(out->data(), buffer, size);
+    return CUDA_SUCCESS;
+  }
+  if (!info.parameters.empty() && request.parameters == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  for (size_t i = 0; i < info.parameters.size(); ++i) {
+    const exec::Parameter& parameter = info.parameters[i];
+    if (request.parameters[i] == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    memcpy(out->data() + parameter.offset, request.parameters[i], parameter.size);
+  }
+  return CUDA_SUCCESS;
+}
+
+std::atomic<uint64_t> next_grid_id{1};
+
+}  // namespace
+
+CUresult launch(Function& function, Stream& stream, const LaunchRequest& request) {
+  Context& context = stream.context();
+  if (&function.module().context() != &context) return CUDA_ERROR_INVALID_HANDLE;
+  std::shared_ptr<const exec::Kernel> kernel;
+  CUresult result = function.load(&kernel);
+  if (result != CUDA_SUCCESS) return result;
+  const exec::KernelInfo& info = kernel->info();
+  result = check_shape(request, info);
+  if (result != CUDA_SUCCESS) return result;
+  result = check_shared(request, info, function.settings(), context.device().model());
+  if (result != CUDA_SUCCESS) return result;
+
+  exec::Launch work;
+  result = gather(request, info, &work.parameters);
+  if (result != CUDA_SUCCESS) return result;
+  work.kernel = std::move(kernel);
+  work.grid = request.grid;
+  work.block = request.block;
+  work.dynamic_shared_bytes = request.dynamic_shared_bytes;
+  work.memory = &context.device().addresses();
+  work.services = &context.services();
+  work.grid_id = next_grid_id.fetch_add(1, std::memory_order_relaxed);
+  work.sm_count = static_cast<uint32_t>(context.device().sm_count());
+  context.flush_output();
+  stream.submit(std::make_shared<KernelOp>(stream.context_ref(), std::move(work), request.priority));
+  return CUDA_SUCCESS;
+}
+
+CUresult apply_attributes(const CUlaunchAttribute* attributes, unsigned count, LaunchRequest* request) {
+  if (count != 0 && attributes == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  for (unsigned i = 0; i < count; ++i) {
+    const CUlaunchAttributeValue& value = attributes[i].value;
+    switch (attributes[i].id) {
+      case CU_LAUNCH_ATTRIBUTE_PRIORITY:
+        request->priority = std::clamp(value.priority, kGreatestPriority, 0);
+        break;
+      case CU_LAUNCH_ATTRIBUTE_COOPERATIVE:
+        if (value.cooperative != 0) return CUDA_ERROR_NOT_SUPPORTED;
+        break;
+      case CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION:
+        if (value.clusterDim.x > 1 || value.clusterDim.y > 1 || value.clusterDim.z > 1)
+          return CUDA_ERROR_NOT_SUPPORTED;
+        break;
+      case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT:
+      case CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT:
+      case CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE:
+        return CUDA_ERROR_NOT_SUPPORTED;
+      default:  // hints: caches, waiting, scheduling, overlap with the kernel before
+        if (attributes[i].id >= CU_LAUNCH_ATTRIBUTE_MAX) return CUDA_ERROR_INVALID_VALUE;
+        break;
+    }
+  }
+  return CUDA_SUCCESS;
+}
+
+}  // namespace tessera::softgpu

@@ -1,0 +1,27 @@
+// Launching kernels: what a program may ask for, and the parameters it passes.
+#pragma once
+
+#include <memory>
+
+#include "cuda/abi.h"
+#include "softgpu/driver/module.h"
+#include "softgpu/driver/stream.h"
+
+namespace tessera::softgpu {
+
+struct LaunchRequest {
+  exec::Dim3 grid, block;
+  uint32_t dynamic_shared_bytes = 0;
+  int priority = 0;
+  void** parameters = nullptr;  // one pointer for each
+  void** extra = nullptr;       // or all of them in one buffer
+};
+
+// Checks the request against the kernel and the device, and submits it. Returns before it runs.
+CUresult launch(Function& function, Stream& stream, const LaunchRequest& request);
+
+// What the attributes of cuLaunchKernelEx mean here. CUDA_ERROR_NOT_SUPPORTED for those that would change
+// results.
+CUresult apply_attributes(const CUlaunchAttribute* attributes, unsigned count, LaunchRequest* request);
+
+}  // namespace tessera::softgpu

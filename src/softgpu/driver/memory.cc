@@ -1,0 +1,176 @@
+#include "softgpu/driver/memory.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cassert>
+
+#include "common/log.h"
+#include "softgpu/driver/context.h"
+#include "softgpu/driver/device.h"
+#include "softgpu/driver/device_memory.h"
+#include "softgpu/driver/memory_pool.h"
+#include "softgpu/driver/state.h"
+#include "softgpu/memory/address_map.h"
+
+namespace tessera::softgpu {
+namespace {
+
+constexpr uint64_t kPageBytes = 4096;
+
+bool seen_by_all(MemoryKind kind) { return kind != MemoryKind::kDevice && kind != MemoryKind::kPool; }
+
+void hide(const Allocation& allocation) {
+  for (Device* device : devices()) {
+    if (!seen_by_all(allocation.kind) && device->ordinal() != allocation.device) continue;
+    Status status = device->addresses().erase(allocation.begin);
+    assert(status.ok());
+  }
+}
+
+// In the table first: that one finds overlaps, the address maps follow.
+CUresult publish(const Allocation& allocation, bool writable) {
+  if (!AllocationTable::instance().insert(allocation).ok()) return CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
+  for (Device* device : devices()) {
+    if (!seen_by_all(allocation.kind) && device->ordinal() != allocation.device) continue;
+    Status status = device->addresses().insert({allocation.begin, allocation.end(), writable});
+    assert(status.ok());
+  }
+  return CUDA_SUCCESS;
+}
+
+Allocation describe(Context& context, uint64_t begin, uint64_t size, MemoryKind kind, unsigned flags) {
+  Allocation allocation;
+  allocation.begin = begin;
+  allocation.size = size;
+  allocation.kind = kind;
+  allocation.device = context.device().ordinal();
+  allocation.context = context.id();
+  allocation.context_handle = reinterpret_cast<uintptr_t>(context.handle());
+  allocation.flags = flags;
+  return allocation;
+}
+
+void release(const Allocation& allocation) {
+  hide(allocation);
+  switch (allocation.kind) {
+    case MemoryKind::kDevice:
+    case MemoryKind::kManaged:
+      devices()[static_cast<size_t>(allocation.device)]->memory().give_back(
+          {allocation.range_begin, allocation.range_size});
+      break;
+    case MemoryKind::kPinned:
+      munmap(reinterpret_cast<void*>(allocation.range_begin), allocation.range_size);
+      break;
+    case MemoryKind::kPool:  // given back by its pool
+    case MemoryKind::kRegistered:
+      break;
+  }
+}
+
+// Work that was submitted before may still use the memory that is about to go.
+void wait_for_users(const Allocation& allocation) {
+  for (Device* device : devices()) {
+    if (seen_by_all(allocation.kind) || device->ordinal() == allocation.device) device->wait_idle();
+  }
+}
+
+CUresult remove(uint64_t address, MemoryKind first, MemoryKind second, bool module_owned, CUresult missing) {
+  auto& table = AllocationTable::instance();
+  auto ours = [=](const Allocation& a) {
+    return (a.kind == first || a.kind == second) && a.module_owned == module_owned;
+  };
+  auto found = table.find(address);
+  if (!found || found->begin != address || !ours(*found)) return missing;
+  wait_for_users(*found);
+  auto removed = table.remove(address, ours);
+  if (!removed) return missing;  // another thread was faster
+  release(*removed);
+  return CUDA_SUCCESS;
+}
+
+}  // namespace
+
+CUresult allocate_device(Context& context, uint64_t size, MemoryKind kind, unsigned flags, uint64_t alignment,
+                         bool module_owned, uint64_t* address) {
+  if (size == 0) return CUDA_ERROR_INVALID_VALUE;
+  auto range = context.device().memory().take(size, alignment);
+  if (!range.ok()) {
+    LOG_INFO("memory", "%s", range.status().message().c_str());
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  }
+  Allocation allocation = describe(context, range->begin, size, kind, flags);
+  allocation.module_owned = module_owned;
+  allocation.range_begin = range->begin;
+  allocation.range_size = range->size;
+  const CUresult result = publish(allocation, true);
+  assert(result == CUDA_SUCCESS);
+  *address = range->begin;
+  return result;
+}
+
+CUresult free_device(uint64_t address, bool module_owned) {
+  auto found = AllocationTable::instance().find(address);
+  if (found && found->begin == address && found->kind == MemoryKind::kPool) {
+    wait_for_users(*found);
+    return free_to_pool_now(address);
+  }
+  return remove(address, MemoryKind::kDevice, MemoryKind::kManaged, module_owned, CUDA_ERROR_INVALID_VALUE);
+}
+
+CUresult allocate_pinned(Context& context, uint64_t size, unsigned flags, void** pointer) {
+  if (size == 0) return CUDA_ERROR_INVALID_VALUE;
+  const uint64_t rounded = (size + kPageBytes - 1) / kPageBytes * kPageBytes;
+  if (rounded < size) return CUDA_ERROR_OUT_OF_MEMORY;
+  void* memory = mmap(nullptr, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return CUDA_ERROR_OUT_OF_MEMORY;
+  Allocation allocation =
+      describe(context, reinterpret_cast<uint64_t>(memory), size, MemoryKind::kPinned, flags);
+  allocation.range_begin = allocation.begin;
+  allocation.range_size = rounded;
+  const CUresult result = publish(allocation, true);
+  if (result != CUDA_SUCCESS) {
+    // The program unmapped memory that is still registered, and the system reused the addresses.
+    munmap(memory, rounded);
+    return result;
+  }
+  *pointer = memory;
+  return CUDA_SUCCESS;
+}
+
+CUresult free_pinned(void* pointer) {
+  return remove(reinterpret_cast<uint64_t>(pointer), MemoryKind::kPinned, MemoryKind::kPinned, false,
+                CUDA_ERROR_INVALID_VALUE);
+}
+
+CUresult register_host(Context& context, void* pointer, uint64_t size, unsigned flags) {
+  const uint64_t begin = reinterpret_cast<uint64_t>(pointer);
+  if (size == 0 || pointer == nullptr || begin + size < begin) return CUDA_ERROR_INVALID_VALUE;
+  return publish(describe(context, begin, size, MemoryKind::kRegistered, flags),
+                 (flags & CU_MEMHOSTREGISTER_READ_ONLY) == 0);
+}
+
+CUresult unregister_host(void* pointer) {
+  return remove(reinterpret_cast<uint64_t>(pointer), MemoryKind::kRegistered, MemoryKind::kRegistered, false,
+                CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED);
+}
+
+bool in_any_arena(uint64_t address) {
+  return std::any_of(devices().begin(), devices().end(),
+                     [address](Device* device) { return device->memory().contains(address); });
+}
+
+void free_context_memory(Context& context) {
+  auto& table = AllocationTable::instance();
+  for (const Allocation& allocation : table.of_context(context.id())) {
+    auto removed = table.remove(allocation.begin, [&](const Allocation& a) { return a.id == allocation.id; });
+    if (!removed) continue;
+    if (removed->kind == MemoryKind::kPool) {
+      return_to_pool(*removed);
+    } else {
+      release(*removed);
+    }
+  }
+}
+
+}  // namespace tessera::softgpu

@@ -1,0 +1,30 @@
+// Allocating, registering and freeing memory of every kind: the allocation table, the devices' address maps
+// and the memory itself, kept in step.
+#pragma once
+
+#include <cstdint>
+
+#include "cuda/abi.h"
+#include "softgpu/memory/allocation_table.h"
+
+namespace tessera::softgpu {
+
+class Context;
+
+// Device or managed memory. Zero bytes: CUDA_ERROR_INVALID_VALUE.
+CUresult allocate_device(Context& context, uint64_t size, MemoryKind kind, unsigned flags, uint64_t alignment,
+                         bool module_owned, uint64_t* address);
+// Waits until nothing runs that could use it. CUDA_ERROR_INVALID_VALUE where no such allocation begins there.
+CUresult free_device(uint64_t address, bool module_owned);
+
+CUresult allocate_pinned(Context& context, uint64_t size, unsigned flags, void** pointer);
+CUresult free_pinned(void* pointer);
+CUresult register_host(Context& context, void* pointer, uint64_t size, unsigned flags);
+CUresult unregister_host(void* pointer);
+
+// Whether an address belongs to device memory that may or may not be allocated: nothing else is there.
+bool in_any_arena(uint64_t address);
+// Everything a context owns; it is idle.
+void free_context_memory(Context& context);
+
+}  // namespace tessera::softgpu

@@ -1,0 +1,280 @@
+#include "softgpu/driver/memory_pool.h"
+
+#include <algorithm>
+#include <cassert>
+#include <iterator>
+#include <vector>
+
+#include "common/log.h"
+#include "softgpu/driver/device.h"
+#include "softgpu/driver/device_memory.h"
+#include "softgpu/driver/handle_registry.h"
+#include "softgpu/driver/memory.h"
+#include "softgpu/driver/state.h"
+#include "softgpu/driver/stream.h"
+
+namespace tessera::softgpu {
+namespace {
+
+// A cached block that is much larger than what is asked for would waste memory: at most twice as large.
+bool fits(uint64_t block, uint64_t size) {
+  return block >= size && block / 2 <= std::max<uint64_t>(size, Arena::kGranularity);
+}
+
+// Pools by handle as long as they hold memory: a destroyed one lives until its last allocation has been
+// freed.
+HandleRegistry<MemoryPool>& holders() {
+  static auto* registry = new HandleRegistry<MemoryPool>();
+  return *registry;
+}
+
+bool idle(const OpRef& op) { return !op || op->done(); }
+
+}  // namespace
+
+MemoryPool::MemoryPool(Device& device) : device_(device), handle_(next_handle()) {}
+
+std::shared_ptr<MemoryPool> MemoryPool::create(Device& device) {
+  std::shared_ptr<MemoryPool> pool(new MemoryPool(device));
+  live<MemoryPool>().add(pool->handle_, pool);
+  holders().add(pool->handle_, pool);
+  return pool;
+}
+
+MemoryPool::~MemoryPool() { assert(used_ == 0); }
+
+bool MemoryPool::take_cached_locked(uint64_t size, uint64_t stream_id, RangeAllocator::Range* range) {
+  auto best = free_.end();
+  for (auto it = free_.begin(); it != free_.end(); ++it) {
+    const bool safe = idle(it->after) || it->stream_id == stream_id;
+    if (!safe || !fits(it->range.size, size)) continue;
+    if (best == free_.end() || it->range.size < best->range.size) best = it;
+  }
+  if (best == free_.end()) return false;
+  *range = best->range;
+  free_.erase(best);
+  return true;
+}
+
+CUresult MemoryPool::take_new(uint64_t size, RangeAllocator::Range* range) {
+  auto taken = device_.memory().take(size);
+  if (!taken.ok()) {
+    // What the pool keeps may be what is missing, also where it has to be waited for.
+    std::vector<OpRef> pending;
+    {
+      std::lock_guard lock(mutex_);
+      for (const FreeBlock& block : free_) {
+        if (!idle(block.after)) pending.push_back(block.after);
+      }
+    }
+    for (const OpRef& op : pending) op->wait();
+    trim(0);
+    taken = device_.memory().take(size);
+  }
+  if (!taken.ok()) {
+    LOG_INFO("memory", "%s", taken.status().message().c_str());
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  }
+  *range = *taken;
+  // Mapped as long as the pool holds it: work ordered before a free may still touch it after the call.
+  Status status = device_.addresses().insert({range->begin, range->end(), true});
+  assert(status.ok());
+  std::lock_guard lock(mutex_);
+  reserved_ += range->size;
+  reserved_high_ = std::max(reserved_high_, reserved_);
+  return CUDA_SUCCESS;
+}
+
+CUresult MemoryPool::allocate(Stream& stream, uint64_t size, uint64_t* address) {
+  if (size == 0 || size > device_.total_memory())
+    return size == 0 ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_OUT_OF_MEMORY;
+  RangeAllocator::Range range;
+  bool cached;
+  {
+    std::lock_guard lock(mutex_);
+    cached = take_cached_locked(size, stream.id(), &range);
+  }
+  if (!cached) {
+    const CUresult result = take_new(size, &range);
+    if (result != CUDA_SUCCESS) return result;
+  }
+  Allocation allocation;
+  allocation.begin = allocation.range_begin = range.begin;
+  allocation.range_size = range.size;
+  allocation.size = size;
+  allocation.kind = MemoryKind::kPool;
+  allocation.device = device_.ordinal();
+  allocation.context = stream.context().id();
+  allocation.context_handle = reinterpret_cast<uintptr_t>(stream.context().handle());
+  allocation.pool_handle = handle_;
+  Status status = AllocationTable::instance().insert(allocation);
+  assert(status.ok());
+  std::lock_guard lock(mutex_);
+  used_ += range.size;
+  used_high_ = std::max(used_high_, used_);
+  *address = range.begin;
+  return CUDA_SUCCESS;
+}
+
+void MemoryPool::keep(FreeBlock block) {
+  std::lock_guard lock(mutex_);
+  used_ -= block.range.size;
+  free_.push_back(std::move(block));
+}
+
+void MemoryPool::free(Stream& stream, const Allocation& allocation) {
+  auto marker = std::make_shared<MarkerOp>();
+  stream.submit(marker);
+  keep({{allocation.range_begin, allocation.range_size}, marker, stream.id()});
+}
+
+void MemoryPool::free_now(const Allocation& allocation) {
+  keep({{allocation.range_begin, allocation.range_size}, nullptr, 0});
+  trim_to_threshold();
+}
+
+void MemoryPool::trim_locked(uint64_t keep) {
+  for (auto it = free_.begin(); it != free_.end() && reserved_ > keep;) {
+    if (!idle(it->after)) {
+      ++it;
+      continue;
+    }
+    Status status = device_.addresses().erase(it->range.begin);
+    assert(status.ok());
+    device_.memory().give_back(it->range);
+    reserved_ -= it->range.size;
+    it = free_.erase(it);
+  }
+}
+
+void MemoryPool::trim(uint64_t keep) {
+  std::lock_guard lock(mutex_);
+  trim_locked(keep);
+}
+
+void MemoryPool::trim_to_threshold() {
+  std::shared_ptr<MemoryPool> self = shared_from_this();
+  std::lock_guard lock(mutex_);
+  trim_locked(release_threshold_);
+  if (retired_ && reserved_ == 0) holders().remove(handle());
+}
+
+void MemoryPool::retire() {
+  if (live<MemoryPool>().remove(handle()) == nullptr) return;
+  {
+    std::lock_guard lock(mutex_);
+    retired_ = true;
+    release_threshold_ = 0;
+  }
+  trim_to_threshold();
+}
+
+CUresult MemoryPool::get_attribute(CUmemPool_attribute attribute, void* value) const {
+  std::lock_guard lock(mutex_);
+  auto* number = static_cast<cuuint64_t*>(value);
+  switch (attribute) {
+    case CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES:
+    case CU_MEMPOOL_ATTR_REUSE_ALLOW_OPPORTUNISTIC:
+    case CU_MEMPOOL_ATTR_REUSE_ALLOW_INTERNAL_DEPENDENCIES:
+      *static_cast<int*>(value) = reuse_flags_[attribute - CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES];
+      return CUDA_SUCCESS;
+    case CU_MEMPOOL_ATTR_RELEASE_THRESHOLD:
+      *number = release_threshold_;
+      return CUDA_SUCCESS;
+    case CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT:
+      *number = reserved_;
+      return CUDA_SUCCESS;
+    case CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH:
+      *number = reserved_high_;
+      return CUDA_SUCCESS;
+    case CU_MEMPOOL_ATTR_USED_MEM_CURRENT:
+      *number = used_;
+      return CUDA_SUCCESS;
+    case CU_MEMPOOL_ATTR_USED_MEM_HIGH:
+      *number = used_high_;
+      return CUDA_SUCCESS;
+  }
+  return CUDA_ERROR_INVALID_VALUE;
+}
+
+CUresult MemoryPool::set_attribute(CUmemPool_attribute attribute, const void* value) {
+  std::lock_guard lock(mutex_);
+  const cuuint64_t number =
+      attribute >= CU_MEMPOOL_ATTR_RELEASE_THRESHOLD ? *static_cast<const cuuint64_t*>(value) : 0;
+  switch (attribute) {
+    case CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES:
+    case CU_MEMPOOL_ATTR_REUSE_ALLOW_OPPORTUNISTIC:
+    case CU_MEMPOOL_ATTR_REUSE_ALLOW_INTERNAL_DEPENDENCIES:
+      reuse_flags_[attribute - CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES] =
+          *static_cast<const int*>(value);
+      return CUDA_SUCCESS;
+    case CU_MEMPOOL_ATTR_RELEASE_THRESHOLD:
+      release_threshold_ = number;
+      return CUDA_SUCCESS;
+    case CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH:  // high-water marks can only be reset
+      if (number != 0) return CUDA_ERROR_INVALID_VALUE;
+      reserved_high_ = reserved_;
+      return CUDA_SUCCESS;
+    case CU_MEMPOOL_ATTR_USED_MEM_HIGH:
+      if (number != 0) return CUDA_ERROR_INVALID_VALUE;
+      used_high_ = used_;
+      return CUDA_SUCCESS;
+    default:
+      return CUDA_ERROR_INVALID_VALUE;
+  }
+}
+
+namespace {
+
+// Frees memory of cuMemAlloc when the work before it in a stream has finished.
+class FreeOp : public MarkerOp {
+ public:
+  FreeOp(Device& device, Allocation allocation) : device_(device), allocation_(allocation) {}
+  void start(const std::shared_ptr<Op>& self) override {
+    Status status = device_.addresses().erase(allocation_.begin);
+    assert(status.ok());
+    device_.memory().give_back({allocation_.range_begin, allocation_.range_size});
+    MarkerOp::start(self);
+  }
+
+ private:
+  Device& device_;
+  const Allocation allocation_;
+};
+
+std::shared_ptr<MemoryPool> pool_of(const Allocation& allocation) {
+  return holders().find(reinterpret_cast<const void*>(allocation.pool_handle));
+}
+
+}  // namespace
+
+CUresult free_in_order(Stream& stream, uint64_t address) {
+  auto allocation = AllocationTable::instance().remove(
+      address, [](const Allocation& a) { return a.on_device() && !a.module_owned; });
+  if (!allocation) return CUDA_ERROR_INVALID_VALUE;
+  if (allocation->kind == MemoryKind::kPool) {
+    pool_of(*allocation)->free(stream, *allocation);
+  } else {
+    Device& owner = *devices()[static_cast<size_t>(allocation->device)];
+    stream.submit(std::make_shared<FreeOp>(owner, *allocation));
+  }
+  return CUDA_SUCCESS;
+}
+
+CUresult free_to_pool_now(uint64_t address) {
+  auto allocation = AllocationTable::instance().remove(
+      address, [](const Allocation& a) { return a.kind == MemoryKind::kPool; });
+  if (!allocation) return CUDA_ERROR_INVALID_VALUE;
+  return_to_pool(*allocation);
+  return CUDA_SUCCESS;
+}
+
+void return_to_pool(const Allocation& allocation) { pool_of(allocation)->free_now(allocation); }
+
+void trim_pools(Device& device) {
+  for (const auto& pool : holders().all()) {
+    if (&pool->device() == &device) pool->trim_to_threshold();
+  }
+}
+
+}  // namespace tessera::softgpu

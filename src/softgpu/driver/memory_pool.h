@@ -1,0 +1,81 @@
+// Stream-ordered allocation (cuMemAllocAsync): memory that is freed in the order of a stream is kept, and
+// given out again where that order, or the end of the work before it, makes it safe.
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <mutex>
+
+#include "cuda/abi.h"
+#include "softgpu/driver/op.h"
+#include "softgpu/memory/allocation_table.h"
+#include "softgpu/memory/range_allocator.h"
+
+namespace tessera::softgpu {
+
+class Device;
+class Stream;
+
+class MemoryPool : public std::enable_shared_from_this<MemoryPool> {
+ public:
+  static std::shared_ptr<MemoryPool> create(Device& device);
+  ~MemoryPool();
+  MemoryPool(const MemoryPool&) = delete;
+  MemoryPool& operator=(const MemoryPool&) = delete;
+
+  CUmemoryPool handle() const { return reinterpret_cast<CUmemoryPool>(handle_); }
+  Device& device() const { return device_; }
+
+  // Usable in `stream` at once, elsewhere after whatever orders it behind this point of the stream.
+  CUresult allocate(Stream& stream, uint64_t size, uint64_t* address);
+  // The block may be used again in `stream` at once, elsewhere when the work before this point has finished.
+  void free(Stream& stream, const Allocation& allocation);
+  // The block may be used again at once: nothing runs that could touch it.
+  void free_now(const Allocation& allocation);
+  // Gives idle blocks back to the device until at most `keep` bytes are held.
+  void trim(uint64_t keep);
+  // At points of synchronisation: trims to the release threshold.
+  void trim_to_threshold();
+
+  // cuMemPoolDestroy: the handle is gone at once, the pool when its memory is.
+  void retire();
+
+  CUresult get_attribute(CUmemPool_attribute attribute, void* value) const;
+  CUresult set_attribute(CUmemPool_attribute attribute, const void* value);
+
+ private:
+  struct FreeBlock {
+    RangeAllocator::Range range;
+    OpRef after;             // null: nothing to wait for
+    uint64_t stream_id = 0;  // in this stream `after` is in order anyway
+  };
+
+  explicit MemoryPool(Device& device);
+  bool take_cached_locked(uint64_t size, uint64_t stream_id, RangeAllocator::Range* range);
+  CUresult take_new(uint64_t size, RangeAllocator::Range* range);
+  void keep(FreeBlock block);
+  void trim_locked(uint64_t keep);
+
+  Device& device_;
+  const uintptr_t handle_;
+  mutable std::mutex mutex_;
+  std::list<FreeBlock> free_;
+  uint64_t reserved_ = 0, reserved_high_ = 0;
+  uint64_t used_ = 0, used_high_ = 0;
+  uint64_t release_threshold_ = 0;
+  bool retired_ = false;
+  int reuse_flags_[3] = {1, 1, 1};  // attributes 1 to 3: kept, as reuse here follows the strictest of them
+};
+
+// cuMemFreeAsync of any device memory, in the order of `stream`. CUDA_ERROR_INVALID_VALUE where none begins
+// there.
+CUresult free_in_order(Stream& stream, uint64_t address);
+// cuMemFree of memory from a pool; nothing runs that could touch it.
+CUresult free_to_pool_now(uint64_t address);
+// The same for an allocation that is out of the table already.
+void return_to_pool(const Allocation& allocation);
+// Every pool of every device: called at points of synchronisation.
+void trim_pools(Device& device);
+
+}  // namespace tessera::softgpu

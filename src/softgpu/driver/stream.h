@@ -1,0 +1,48 @@
+// CUDA streams: a place in the order of work.
+#pragma once
+
+#include <memory>
+
+#include "cuda/abi.h"
+#include "softgpu/driver/context.h"
+#include "softgpu/driver/op_graph.h"
+
+namespace tessera::softgpu {
+
+class Stream {
+ public:
+  Stream(std::shared_ptr<Context> context, OpQueue::Kind kind, unsigned flags, int priority);
+
+  CUstream handle() const { return reinterpret_cast<CUstream>(handle_); }
+  uint64_t id() const { return id_; }
+  Context& context() const { return *context_; }
+  std::shared_ptr<Context> context_ref() const { return context_; }
+  unsigned flags() const { return flags_; }
+  int priority() const { return priority_; }
+  OpQueue& queue() { return queue_; }
+
+  void submit(const OpRef& op, std::span<const OpRef> after = {}) {
+    OpGraph::instance().submit(queue_, op, after);
+  }
+  bool idle() { return OpGraph::instance().unfinished(queue_).empty(); }
+  // Waits for the work submitted so far, then prints what kernels wrote. The context's sticky error, if any.
+  CUresult synchronize();
+
+ private:
+  const std::shared_ptr<Context> context_;
+  const uintptr_t handle_;
+  const uint64_t id_;
+  const unsigned flags_;
+  const int priority_;
+  OpQueue queue_;
+};
+
+// Priorities run from 0, the least urgent, to this.
+constexpr int kGreatestPriority = -5;
+
+// The stream a program's handle means in the current context: 0 by the entry's suffix, the two default
+// streams by name, or one that was created. CUDA_ERROR_INVALID_HANDLE for anything else; the context's error
+// where it is not usable.
+CUresult stream_of(CUstream handle, std::shared_ptr<Stream>* stream);
+
+}  // namespace tessera::softgpu

@@ -1,6 +1,5 @@
 // Our libcuda.so.1: finds the driver, and puts the vGPU before it where the program runs in a slice.
 #include "common/log.h"
-#include "common/strings.h"
 #include "guest/once.h"
 #include "guest/upper.h"
 #include "virtualization/driver_loader.h"
@@ -33,7 +32,7 @@ const DriverTable* load() {
     return &kNoDriver;
   }
   auto* lower = new DriverTable(*loaded);
-  vgpu::SliceAccess access{env_or("TESSERA_SLICE", ""), env_or("TESSERA_SOCKET", "")};
+  auto access = vgpu::SliceAccess::from_environment();
   if (access.token.empty()) {
     LOG_INFO("guest", "TESSERA_SLICE is not set: calls are passed on without limits");
     return lower;

@@ -24,16 +24,32 @@ Result<void*> load_library(const std::string& path) {
   return library;
 }
 
-Result<cuda::DriverTable> load_driver(const std::string& path) {
+namespace {
+
+// A table is one pointer per entry, in the order of the entries; the generated headers assert its size.
+template <typename Table, size_t Count>
+Result<Table> load_table(const std::string& path, const cuda::ApiEntry (&entries)[Count]) {
   TESSERA_ASSIGN_OR_RETURN(void* library, load_library(path));
-  cuda::DriverTable table;
-  // The table is one pointer per entry, in the order of the entries; driver_table.h asserts its size.
+  Table table;
   auto* slots = reinterpret_cast<void**>(&table);
-  for (size_t i = 0; i < cuda::kDriverEntriesCount; ++i) {
-    slots[i] = dlsym(library, cuda::kDriverEntries[i].symbol);
-  }
+  for (size_t i = 0; i < Count; ++i) slots[i] = dlsym(library, entries[i].symbol);
+  return table;
+}
+
+}  // namespace
+
+Result<cuda::DriverTable> load_driver(const std::string& path) {
+  TESSERA_ASSIGN_OR_RETURN(auto table, load_table<cuda::DriverTable>(path, cuda::kDriverEntries));
   if (table.cuInit == nullptr || table.cuDriverGetVersion == nullptr) {
     return Status::error(Code::kInvalidData, "%s is not a CUDA driver: it lacks cuInit", path.c_str());
+  }
+  return table;
+}
+
+Result<cuda::NvmlTable> load_nvml(const std::string& path) {
+  TESSERA_ASSIGN_OR_RETURN(auto table, load_table<cuda::NvmlTable>(path, cuda::kNvmlEntries));
+  if (table.nvmlInit_v2 == nullptr || table.nvmlDeviceGetCount_v2 == nullptr) {
+    return Status::error(Code::kInvalidData, "%s is not NVML: it lacks nvmlInit_v2", path.c_str());
   }
   return table;
 }

@@ -5,6 +5,7 @@
 
 #include "common/status.h"
 #include "cuda/driver_table.h"
+#include "cuda/nvml_table.h"
 
 namespace tessera::vgpu {
 
@@ -14,5 +15,6 @@ Result<void*> load_library(const std::string& path);
 // Every function of the driver at `path` (absolute: a bare name would find the guest). What it lacks stays
 // null.
 Result<cuda::DriverTable> load_driver(const std::string& path);
+Result<cuda::NvmlTable> load_nvml(const std::string& path);
 
 }  // namespace tessera::vgpu

@@ -69,7 +69,8 @@ int fork_around(bool init_first) {
     CUresult own = init();
     CUresult large = alloc(&address, 60 << 20);
     CUresult beyond = alloc(&address, 10 << 20);
-    printf("child early=%d launch=%d init=%d alloc_60m=%d alloc_10m=%d\n", early, launched, own, large, beyond);
+    printf("child early=%d launch=%d init=%d alloc_60m=%d alloc_10m=%d\n", early, launched, own, large,
+           beyond);
     fflush(stdout);
     _exit(0);
   }

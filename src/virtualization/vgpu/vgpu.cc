@@ -37,10 +37,7 @@ Vgpu::Vgpu(const cuda::DriverTable& lower, const cuda::DriverTable& exported, Sl
     : lower_(lower), exported_(exported), access_(std::move(access)), state_(new State) {}
 
 Status Vgpu::attach(std::unique_ptr<Tenant>& tenant) {
-  TESSERA_ASSIGN_OR_RETURN(SliceToken token, parse_slice_token(access_.token));
-  if (access_.socket_path.empty()) {
-    return Status(Code::kInvalidArgument, "TESSERA_SLICE is set, TESSERA_SOCKET is not");
-  }
+  TESSERA_ASSIGN_OR_RETURN(SliceToken token, access_.checked_token());
   tenant = std::make_unique<Tenant>();
   TESSERA_ASSIGN_OR_RETURN(tenant->account, Account::open(access_.socket_path, token));
   return Status();

@@ -15,6 +15,7 @@
 #include "virtualization/lease/account.h"
 #include "virtualization/vgpu/charge_registry.h"
 #include "virtualization/vgpu/physical_ledger.h"
+#include "virtualization/vgpu/slice_access.h"
 
 namespace tessera::vgpu {
 
@@ -32,11 +33,6 @@ struct Tenant {
 
   std::mutex pool_mutex;
   std::unordered_map<CUmemoryPool, CUmemLocation> pools;  // made by the program: where their memory lies
-};
-
-struct SliceAccess {
-  std::string token;        // TESSERA_SLICE
-  std::string socket_path;  // TESSERA_SOCKET
 };
 
 class Vgpu {

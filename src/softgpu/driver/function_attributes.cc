@@ -97,8 +97,8 @@ CUresult get_function_attribute(Function& function, CUfunction_attribute attribu
     case CU_FUNC_ATTRIBUTE_PTX_VERSION:
       *value = static_cast<int>(info.ptx_version);
       break;
-    case CU_FUNC_ATTRIBUTE_BINARY_VERSION:
-      *value = static_cast<int>(info.binary_version);
+    case CU_FUNC_ATTRIBUTE_BINARY_VERSION:  // PTX is made ready for the device it runs on
+      *value = model_of(function).compute_major * 10 + model_of(function).compute_minor;
       break;
     case CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES:
       *value = static_cast<int>(limits.max_dynamic_shared_bytes);

@@ -1,0 +1,96 @@
+#include "softgpu/memory/arena.h"
+
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "softgpu/memory/allocation_table.h"
+
+namespace tessera::softgpu {
+namespace {
+
+constexpr uint64_t kArenaBytes = 64u << 20;
+
+void write_all(RangeAllocator::Range range, int value) {
+  memset(reinterpret_cast<void*>(range.begin), value, range.size);
+}
+
+TEST(ArenaTest, MemoryIsUsableFromEndToEnd) {
+  auto arena = Arena::reserve(kArenaBytes);
+  ASSERT_TRUE(arena.ok());
+  auto range = (*arena)->allocate(kArenaBytes, Arena::kGranularity);
+  ASSERT_TRUE(range.ok()) << range.status().message();
+  write_all(*range, 1);
+  EXPECT_FALSE((*arena)->allocate(1, Arena::kGranularity).ok());
+  (*arena)->free(*range);
+}
+
+TEST(ArenaTest, FreedMemoryGoesBackToTheSystem) {
+  auto arena = Arena::reserve(kArenaBytes);
+  ASSERT_TRUE(arena.ok());
+  auto keep = (*arena)->allocate(100, Arena::kGranularity);  // shares a chunk with the next one
+  auto range = (*arena)->allocate(8u << 20, Arena::kGranularity);
+  ASSERT_TRUE(keep.ok() && range.ok());
+  write_all(*keep, 7);
+  write_all(*range, 1);
+  (*arena)->free(*range);
+  auto again = (*arena)->allocate(8u << 20, Arena::kGranularity);
+  ASSERT_TRUE(again.ok());
+  ASSERT_EQ(again->begin, range->begin);
+  // Whole pages come back as zeros: they were given up.
+  const auto* bytes = reinterpret_cast<const unsigned char*>(again->begin);
+  EXPECT_EQ(bytes[4u << 20], 0);
+  EXPECT_EQ(*reinterpret_cast<const unsigned char*>(keep->begin), 7);
+}
+
+TEST(ArenaTest, NeighboursKeepTheirBytes) {
+  auto arena = Arena::reserve(kArenaBytes);
+  ASSERT_TRUE(arena.ok());
+  std::mt19937 random(5);
+  struct Held {
+    RangeAllocator::Range range;
+    int value;
+  };
+  std::vector<Held> held;
+  for (int step = 0; step < 3000; ++step) {
+    if (random() % 2 == 0 || held.empty()) {
+      auto range = (*arena)->allocate(1 + random() % 100'000, Arena::kGranularity);
+      if (!range.ok()) continue;
+      held.push_back({*range, static_cast<int>(step & 0x7f)});
+      write_all(*range, held.back().value);
+    } else {
+      const size_t i = random() % held.size();
+      const auto* bytes = reinterpret_cast<const unsigned char*>(held[i].range.begin);
+      for (uint64_t at = 0; at < held[i].range.size; ++at) ASSERT_EQ(bytes[at], held[i].value);
+      (*arena)->free(held[i].range);
+      held[i] = held.back();
+      held.pop_back();
+    }
+  }
+}
+
+TEST(AllocationTableTest, FindsByAnyAddressAndRefusesOverlaps) {
+  AllocationTable table;
+  Allocation a;
+  a.begin = 0x1000;
+  a.size = 100;
+  ASSERT_TRUE(table.insert(a).ok());
+  EXPECT_TRUE(table.find(0x1000));
+  EXPECT_TRUE(table.find(0x1063));
+  EXPECT_FALSE(table.find(0x1064));
+  EXPECT_FALSE(table.find(0xfff));
+  for (uint64_t begin : {0xff0ull, 0x1000ull, 0x1050ull}) {
+    Allocation b;
+    b.begin = begin;
+    b.size = 0x40;
+    EXPECT_EQ(table.insert(b).code(), Code::kAlreadyExists) << begin;
+  }
+  EXPECT_TRUE(table.remove(0x1000, [](const Allocation&) { return true; }));
+  EXPECT_FALSE(table.remove(0x1000, [](const Allocation&) { return true; }));
+}
+
+}  // namespace
+}  // namespace tessera::softgpu

@@ -1,0 +1,205 @@
+#include "softgpu/device/device_file.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <functional>
+#include <thread>
+
+#include "softgpu/device/device_file_layout.h"
+#include "softgpu/device/sm_slot.h"
+
+namespace tessera::softgpu {
+namespace {
+
+constexpr uint64_t kCapacity = 64u << 20;
+
+class DeviceFileTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    char folder[] = "/tmp/softgpu-test-XXXXXX";
+    ASSERT_NE(mkdtemp(folder), nullptr);
+    config_.state_dir = folder;
+    config_.memory_bytes = kCapacity;
+    config_.sm_count = 2;
+  }
+  void TearDown() override { std::filesystem::remove_all(config_.state_dir); }
+
+  std::unique_ptr<DeviceFile> open(bool attach = true) {
+    auto file = DeviceFile::open(config_, 0, attach);
+    EXPECT_TRUE(file.ok()) << file.status().message();
+    return std::move(file).value();
+  }
+
+  // A process of its own on the device; `body` runs in it, then it tells and sleeps until it is killed.
+  pid_t start(const std::function<void(DeviceFile&)>& body) {
+    int ready[2];
+    EXPECT_EQ(pipe(ready), 0);
+    const pid_t child = fork();
+    if (child == 0) {
+      auto file = DeviceFile::open(config_, 0, true);
+      if (!file.ok()) _exit(1);
+      body(**file);
+      const char done = 1;
+      if (write(ready[1], &done, 1) != 1) _exit(1);
+      for (;;) pause();
+    }
+    char done = 0;
+    EXPECT_EQ(read(ready[0], &done, 1), 1);
+    close(ready[0]);
+    close(ready[1]);
+    return child;
+  }
+  void stop(pid_t child) {
+    kill(child, SIGKILL);
+    waitpid(child, nullptr, 0);
+  }
+
+  Config config_;
+};
+
+TEST_F(DeviceFileTest, CapacityIsShared) {
+  auto file = open();
+  const pid_t child = start([](DeviceFile& other) { EXPECT_TRUE(other.charge(kCapacity / 2).ok()); });
+  EXPECT_EQ(file->free_bytes(), kCapacity / 2);
+  EXPECT_EQ(file->charge(kCapacity / 2 + 1).code(), Code::kResourceExhausted);
+  EXPECT_TRUE(file->charge(kCapacity / 2).ok());
+  EXPECT_EQ(file->free_bytes(), 0u);
+  file->credit(kCapacity / 2);
+  stop(child);
+}
+
+TEST_F(DeviceFileTest, AKilledProcessGivesEverythingBack) {
+  auto file = open();
+  const pid_t child = start([](DeviceFile& other) {
+    EXPECT_TRUE(other.charge(kCapacity).ok());
+    other.set_contexts(1);
+    SmSlots(other).acquire();
+  });
+  EXPECT_EQ(file->use(1).processes.size(), 1u);
+  stop(child);
+  EXPECT_TRUE(file->charge(kCapacity).ok());
+  SmSlots slots(*file);
+  const uint32_t a = slots.acquire(), b = slots.acquire();
+  EXPECT_NE(a, b);
+  EXPECT_EQ(file->use(1).processes.size(), 0u);
+}
+
+TEST_F(DeviceFileTest, SurvivesDeathInsideTheLock) {
+  auto file = open();
+  const pid_t child = start([](DeviceFile& other) {
+    EXPECT_TRUE(other.charge(kCapacity).ok());
+    new DeviceFile::Lock(other);  // never released
+  });
+  stop(child);
+  EXPECT_TRUE(file->charge(kCapacity).ok());
+  EXPECT_EQ(file->free_bytes(), 0u);
+}
+
+TEST_F(DeviceFileTest, GeometryChangesOnlyWhenNobodyIsOnTheDevice) {
+  auto file = open();
+  config_.memory_bytes = kCapacity * 2;
+  auto second = open();
+  EXPECT_EQ(second->capacity_bytes(), kCapacity);
+  file.reset();
+  second.reset();
+  auto observer = open(false);
+  auto third = open();
+  EXPECT_EQ(third->capacity_bytes(), kCapacity * 2);
+  EXPECT_TRUE(observer->replaced());
+  EXPECT_FALSE(third->replaced());
+}
+
+TEST_F(DeviceFileTest, RefusesAFolderThatOthersMayWrite) {
+  ASSERT_EQ(chmod(config_.state_dir.c_str(), 0777), 0);
+  EXPECT_EQ(DeviceFile::open(config_, 0, true).status().code(), Code::kPermissionDenied);
+}
+
+TEST_F(DeviceFileTest, ReplacesAFileThatIsNoDeviceFile) {
+  for (size_t size : {size_t{0}, size_t{100}, sizeof(DeviceFileLayout)}) {
+    const std::string path = config_.state_dir + "/gpu0";
+    std::filesystem::remove(path);
+    FILE* garbage = fopen(path.c_str(), "w");
+    ASSERT_NE(garbage, nullptr);
+    fclose(garbage);
+    std::filesystem::resize_file(path, size);
+    EXPECT_EQ(open()->free_bytes(), kCapacity);
+  }
+}
+
+TEST_F(DeviceFileTest, BusyTimeIsCharged) {
+  auto file = open();
+  file->set_contexts(1);
+  SmSlots slots(*file);
+  const uint32_t slot = slots.acquire();
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  const uint64_t while_running = file->use(1'000'000'000).busy_ns;
+  EXPECT_GE(while_running, 5'000'000u);
+  slots.release(slot);
+  const DeviceUse use = file->use(1'000'000'000);
+  ASSERT_EQ(use.processes.size(), 1u);
+  EXPECT_GE(use.busy_ns, while_running);
+  EXPECT_EQ(use.processes[0].busy_ns, use.busy_ns);
+  EXPECT_EQ(use.processes[0].process.pid, getpid());
+}
+
+// Counts turns, not times: each process yields whenever it is asked to, and both get turns.
+TEST_F(DeviceFileTest, ProcessesTakeTurnsOnASlot) {
+  config_.sm_count = 1;
+  auto file = open();
+  constexpr int kTurns = 20;
+  auto take_turns = [](SmSlots& slots, uint32_t slot) {
+    for (int turn = 0; turn < kTurns; ++turn) {
+      while (!slots.stop(slot).load()) std::this_thread::yield();
+      slot = slots.yield(slot);
+    }
+    return slot;
+  };
+  const pid_t child = fork();
+  if (child == 0) {
+    auto other = DeviceFile::open(config_, 0, true);
+    if (!other.ok()) _exit(1);
+    SmSlots slots(**other);
+    uint32_t slot = take_turns(slots, slots.acquire());
+    for (;;) {  // gives way until the parent has had its turns too
+      if (slots.stop(slot).load()) slot = slots.yield(slot);
+      std::this_thread::yield();
+    }
+  }
+  SmSlots slots(*file);
+  const uint32_t slot = take_turns(slots, slots.acquire());
+  stop(child);
+  slots.release(slot);
+}
+
+TEST_F(DeviceFileTest, AWaiterGetsTheSlotOfOneThatDies) {
+  config_.sm_count = 1;
+  auto file = open();
+  const pid_t child = start([](DeviceFile& other) { SmSlots(other).acquire(); });
+  std::thread killer([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    stop(child);
+  });
+  SmSlots slots(*file);
+  slots.release(slots.acquire());
+  killer.join();
+}
+
+TEST_F(DeviceFileTest, WithoutCompetitionASlotIsKept) {
+  auto file = open();
+  SmSlots slots(*file);
+  const uint32_t slot = slots.acquire();
+  slots.interrupt_own();
+  EXPECT_TRUE(slots.stop(slot).load());
+  EXPECT_EQ(slots.yield(slot), slot);
+  EXPECT_FALSE(slots.stop(slot).load());
+  slots.release(slot);
+}
+
+}  // namespace
+}  // namespace tessera::softgpu

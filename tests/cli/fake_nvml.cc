@@ -1,5 +1,5 @@
-// A node's NVML for the command line tests: two GPUs of 8 and 4 GiB, or what TESSERA_FAKE_NVML asks for: "hang",
-// "crash", "none" (no GPU), "fail" (nvmlInit fails).
+// A node's NVML for the command line tests: two GPUs of 8 and 4 GiB, or what TESSERA_FAKE_NVML asks for:
+// "hang", "crash", "none" (no GPU), "fail" (nvmlInit fails).
 #include <unistd.h>
 
 #include <cstdio>
@@ -14,7 +14,9 @@ std::string_view mode() {
   return value == nullptr ? "" : value;
 }
 
-unsigned long long total_bytes(void* device) { return device == reinterpret_cast<void*>(1) ? 8ULL << 30 : 4ULL << 30; }
+unsigned long long total_bytes(void* device) {
+  return device == reinterpret_cast<void*>(1) ? 8ULL << 30 : 4ULL << 30;
+}
 
 }  // namespace
 

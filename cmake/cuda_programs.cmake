@@ -1,5 +1,4 @@
 # Building real CUDA programs: device code to PTX by clang, which needs no toolkit, and whole programs by nvcc where found.
-include_guard(GLOBAL)
 
 set(TESSERA_PROGRAM_DIR "${CMAKE_BINARY_DIR}/programs")
 

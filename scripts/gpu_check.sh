@@ -5,7 +5,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 programs=${PROGRAMS:-build/main/programs}
-if ! bin/tessera gpus --json | grep -q '"driver": *"nvidia"'; then
+if ! bin/tessera gpus --json | grep -q '"driver_kind": *"nvidia"'; then
   echo "no NVIDIA driver found ('bin/tessera doctor' tells what was tried): nothing was checked" >&2
   exit 77
 fi

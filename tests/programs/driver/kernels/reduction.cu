@@ -22,7 +22,9 @@ DEVICE int block_sum(int value) {
 
 // Every block publishes its sum; the last to take a ticket adds them up. Launched with kBlock threads.
 KERNEL reduce(const int* values, uint32_t count, volatile int* block_sums, int* total) {
-  __shared__ uint32_t last;
+  // volatile: clang 14 takes a shared variable whose address is not taken for untouched by the barrier, and reads
+  // it too early.
+  volatile __shared__ uint32_t last;
   const uint32_t thread = thread_index().x, blocks = grid_size().x;
   int sum = 0;
   for (uint32_t i = global_thread(); i < count; i += global_threads()) sum += values[i];

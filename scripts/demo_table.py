@@ -31,9 +31,8 @@ def main():
     for line in lines:
         print("  ".join(cell.ljust(w) if i in (0, 4) else cell.rjust(w)
                         for i, (cell, w) in enumerate(zip(line, widths))).rstrip())
-    gpu_ms = [tenant["gpu_ms"] for _, _, tenant in rows]
-    shares = ", ".join(f"{name} {100 * ms / sum(gpu_ms):.0f} %" for name, ms in zip(names, gpu_ms))
-    print(f"\nGPU time achieved, by the driver's events: {shares}")
+    print("\nGPU ms is the time between the driver's events around each tenant's kernels: it holds the turns of the other"
+          "\ntenant too, as both ran at once.")
     wrong = sum(tenant["wrong_rounds"] for _, _, tenant in rows)
     over = [name for name, (_, device, _) in zip(names, rows) if device["peak_bytes"] > device["limit_bytes"]]
     if wrong or over:

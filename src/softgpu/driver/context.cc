@@ -44,7 +44,6 @@ void Context::activate() {
     legacy_ = std::move(legacy);
     limits_ = ContextLimits();
   }
-  id_.store(next_context_id.fetch_add(1), std::memory_order_relaxed);
   device_.count_contexts(1);
   status_.store(CUDA_SUCCESS, std::memory_order_release);
 }
@@ -79,6 +78,7 @@ void Context::teardown() {
   live<Event>().remove_if(ours);
   for (const auto& module : live<Module>().remove_if(ours)) module->unload();
   free_context_memory(*this);
+  id_.store(next_context_id.fetch_add(1), std::memory_order_relaxed);
   device_.count_contexts(-1);
 }
 

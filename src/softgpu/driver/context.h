@@ -38,7 +38,7 @@ class Context : public std::enable_shared_from_this<Context> {
   Context& operator=(const Context&) = delete;
 
   CUcontext handle() const { return reinterpret_cast<CUcontext>(handle_); }
-  // Another one after each activation.
+  // Another one after each teardown.
   uint64_t id() const { return id_.load(std::memory_order_relaxed); }
   Device& device() const { return device_; }
   bool is_primary() const { return primary_; }

@@ -1,11 +1,19 @@
 // Launching kernels.
 #include "cuda/abi.h"
 #include "softgpu/driver/entry.h"
+#include "softgpu/driver/handle_registry.h"
 #include "softgpu/driver/launch.h"
+#include "softgpu/driver/library.h"
 #include "softgpu/driver/module.h"
 #include "softgpu/driver/stream.h"
 
 using namespace tessera::softgpu;  // NOLINT: the C interface of that namespace
+
+namespace {
+
+bool is_kernel(CUfunction handle) { return live<LibraryKernel>().find(handle) != nullptr; }
+
+}  // namespace
 
 extern "C" {
 
@@ -22,6 +30,7 @@ CUresult cuLaunchKernel(CUfunction f, unsigned int gridDimX, unsigned int gridDi
     request.block = {blockDimX, blockDimY, blockDimZ};
     request.dynamic_shared_bytes = sharedMemBytes;
     request.priority = stream->priority();
+    request.by_kernel = is_kernel(f);
     request.parameters = kernelParams;
     request.extra = extra;
     return launch(*function, *stream, request);
@@ -40,6 +49,7 @@ CUresult cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction f, void** ker
     request.block = {config->blockDimX, config->blockDimY, config->blockDimZ};
     request.dynamic_shared_bytes = config->sharedMemBytes;
     request.priority = stream->priority();
+    request.by_kernel = is_kernel(f);
     request.parameters = kernelParams;
     request.extra = extra;
     SOFTGPU_RETURN_IF_ERROR(apply_attributes(config->attrs, config->numAttrs, &request));

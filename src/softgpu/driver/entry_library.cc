@@ -3,6 +3,7 @@
 
 #include "cuda/abi.h"
 #include "softgpu/device/model.h"
+#include "softgpu/driver/current.h"
 #include "softgpu/driver/device.h"
 #include "softgpu/driver/entry.h"
 #include "softgpu/driver/handle_registry.h"
@@ -42,21 +43,6 @@ CUresult with_kernel(CUkernel handle, Body&& body) {
   return initialised([&]() -> CUresult {
     auto kernel = live<LibraryKernel>().find(handle);
     return kernel ? body(*kernel) : CUDA_ERROR_INVALID_HANDLE;
-  });
-}
-
-CUresult get_symbol(CUdeviceptr* dptr, size_t* bytes, CUlibrary handle, const char* name, bool managed) {
-  return with_library(handle, [&](Library& library) -> CUresult {
-    if (name == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    std::shared_ptr<Context> context;
-    SOFTGPU_RETURN_IF_ERROR(usable_context(&context));
-    std::shared_ptr<Module> module;
-    SOFTGPU_RETURN_IF_ERROR(library.module(*context, &module));
-    const exec::Symbol* symbol = module->symbol(name);
-    if (symbol == nullptr || (managed && !symbol->managed)) return CUDA_ERROR_NOT_FOUND;
-    if (dptr != nullptr) *dptr = symbol->address;
-    if (bytes != nullptr) *bytes = symbol->size;
-    return CUDA_SUCCESS;
   });
 }
 
@@ -145,10 +131,29 @@ CUresult cuLibraryGetModule(CUmodule* pMod, CUlibrary library) {
 }
 
 CUresult cuLibraryGetGlobal(CUdeviceptr* dptr, size_t* bytes, CUlibrary library, const char* name) {
-  return get_symbol(dptr, bytes, library, name, false);
+  return with_library(library, [&](Library& found) -> CUresult {
+    if (name == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    std::shared_ptr<Context> context;
+    SOFTGPU_RETURN_IF_ERROR(usable_context(&context));
+    std::shared_ptr<Module> module;
+    SOFTGPU_RETURN_IF_ERROR(found.module(*context, &module));
+    const exec::Symbol* symbol = module->symbol(name);
+    if (symbol == nullptr) return CUDA_ERROR_NOT_FOUND;
+    if (dptr != nullptr) *dptr = symbol->address;
+    if (bytes != nullptr) *bytes = symbol->size;
+    return CUDA_SUCCESS;
+  });
 }
+
 CUresult cuLibraryGetManaged(CUdeviceptr* dptr, size_t* bytes, CUlibrary library, const char* name) {
-  return get_symbol(dptr, bytes, library, name, true);
+  return with_library(library, [&](Library& found) -> CUresult {
+    if (name == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    uint64_t address = 0, size = 0;
+    SOFTGPU_RETURN_IF_ERROR(found.managed(name, &address, &size));
+    if (dptr != nullptr) *dptr = address;
+    if (bytes != nullptr) *bytes = size;
+    return CUDA_SUCCESS;
+  });
 }
 
 CUresult cuKernelGetFunction(CUfunction* pFunc, CUkernel kernel) {

@@ -35,8 +35,8 @@ CUresult cuMemAlloc_v2(CUdeviceptr* dptr, size_t bytesize) {
   return in_context([&](Context& context) -> CUresult {
     if (dptr == nullptr) return CUDA_ERROR_INVALID_VALUE;
     uint64_t address = 0;
-    SOFTGPU_RETURN_IF_ERROR(
-        allocate_device(context, bytesize, MemoryKind::kDevice, 0, Arena::kGranularity, false, &address));
+    SOFTGPU_RETURN_IF_ERROR(allocate_device(context, bytesize, MemoryKind::kDevice, 0, Arena::kGranularity,
+                                            MemoryOwner::kProgram, &address));
     *dptr = address;
     return CUDA_SUCCESS;
   });
@@ -55,7 +55,7 @@ CUresult cuMemAllocPitch_v2(CUdeviceptr* dptr, size_t* pPitch, size_t WidthInByt
     if (pitch > capacity / Height) return CUDA_ERROR_OUT_OF_MEMORY;
     uint64_t address = 0;
     SOFTGPU_RETURN_IF_ERROR(allocate_device(context, pitch * Height, MemoryKind::kDevice, 0,
-                                            Arena::kGranularity, false, &address));
+                                            Arena::kGranularity, MemoryOwner::kProgram, &address));
     *dptr = address;
     *pPitch = pitch;
     return CUDA_SUCCESS;
@@ -63,8 +63,9 @@ CUresult cuMemAllocPitch_v2(CUdeviceptr* dptr, size_t* pPitch, size_t WidthInByt
 }
 
 CUresult cuMemFree_v2(CUdeviceptr dptr) {
-  return in_context(
-      [&](Context&) -> CUresult { return dptr == 0 ? CUDA_SUCCESS : free_device(dptr, false); });
+  return in_context([&](Context&) -> CUresult {
+    return dptr == 0 ? CUDA_SUCCESS : free_device(dptr, MemoryOwner::kProgram);
+  });
 }
 
 CUresult cuMemGetAddressRange_v2(CUdeviceptr* pbase, size_t* psize, CUdeviceptr dptr) {
@@ -134,7 +135,7 @@ CUresult cuMemAllocManaged(CUdeviceptr* dptr, size_t bytesize, unsigned int flag
       return CUDA_ERROR_INVALID_VALUE;
     uint64_t address = 0;
     SOFTGPU_RETURN_IF_ERROR(allocate_device(context, bytesize, MemoryKind::kManaged, flags,
-                                            Arena::kGranularity, false, &address));
+                                            Arena::kGranularity, MemoryOwner::kProgram, &address));
     *dptr = address;
     return CUDA_SUCCESS;
   });

@@ -23,7 +23,7 @@ uint32_t architecture_of(const Context& context) {
 CUresult link_code(Context& context, const ptx::Module& code, const JitLog& jit, CUmodule* out) {
   std::string log;
   std::shared_ptr<Module> module;
-  const CUresult result = Module::link(context, code, &log, &module);
+  const CUresult result = Module::link(context, code, nullptr, &log, &module);
   jit.report(log);
   if (result != CUDA_SUCCESS) {
     LOG_ERROR("module", "%s", log.c_str());

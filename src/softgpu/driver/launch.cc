@@ -22,10 +22,17 @@ bool within(const exec::Dim3& value, const exec::Dim3& limit) {
          value.z <= limit.z;
 }
 
+// cudaErrorInvalidConfiguration. The runtime hands our result to the program as it is, and that is what its
+// programs get on hardware; CUresult has no name for the value, and users of the driver API get
+// CUDA_ERROR_INVALID_VALUE.
+constexpr auto kInvalidConfiguration = static_cast<CUresult>(9);
+
 CUresult check_shape(const LaunchRequest& request, const exec::KernelInfo& info) {
-  if (!within(request.grid, kMaxGrid) || !within(request.block, kMaxBlock)) return CUDA_ERROR_INVALID_VALUE;
+  const CUresult invalid = request.by_kernel ? kInvalidConfiguration : CUDA_ERROR_INVALID_VALUE;
+  if (!within(request.grid, kMaxGrid) || !within(request.block, kMaxBlock)) return invalid;
   const uint64_t threads = request.block.count();
-  if (threads > kMaxThreads || threads > info.max_threads_per_block) return CUDA_ERROR_INVALID_VALUE;
+  if (threads > kMaxThreads) return invalid;
+  if (threads > info.max_threads_per_block) return CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;
   const uint32_t* required = info.required_block;
   const bool fixed = required[0] != 0;
   if (fixed && (request.block.x != required[0] || request.block.y != std::max(required[1], 1u) ||

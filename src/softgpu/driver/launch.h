@@ -15,6 +15,7 @@ struct LaunchRequest {
   int priority = 0;
   void** parameters = nullptr;  // one pointer for each
   void** extra = nullptr;       // or all of them in one buffer
+  bool by_kernel = false;       // launched by a CUkernel, as the CUDA runtime does
 };
 
 // Checks the request against the kernel and the device, and submits it. Returns before it runs.

@@ -6,6 +6,8 @@
 #include "softgpu/driver/context.h"
 #include "softgpu/driver/device.h"
 #include "softgpu/driver/handle_registry.h"
+#include "softgpu/driver/memory.h"
+#include "softgpu/driver/state.h"
 
 namespace tessera::softgpu {
 
@@ -45,16 +47,38 @@ std::shared_ptr<LibraryKernel> Library::kernel(const std::string& name) {
 }
 
 CUresult Library::module(Context& context, std::shared_ptr<Module>* module) {
-  const uint64_t id = context.id();
   // Held while linking: a second thread that needs the library waits for the first one's result.
   std::lock_guard lock(mutex_);
+  return module_locked(context, module);
+}
+
+// The runtime asks before there is any context. Placing the variables means linking; the first device's
+// primary context, active or not, is where that is most likely needed next.
+CUresult Library::managed(const std::string& name, uint64_t* address, uint64_t* size) {
+  std::lock_guard lock(mutex_);
+  std::shared_ptr<Module> module;
+  if (!modules_.empty()) {
+    module = modules_.begin()->second;
+  } else {
+    const CUresult result = module_locked(*devices().front()->primary(), &module);
+    if (result != CUDA_SUCCESS) return result;
+  }
+  const exec::Symbol* symbol = module->symbol(name);
+  if (symbol == nullptr || !symbol->managed) return CUDA_ERROR_NOT_FOUND;
+  *address = symbol->address;
+  *size = symbol->size;
+  return CUDA_SUCCESS;
+}
+
+CUresult Library::module_locked(Context& context, std::shared_ptr<Module>* module) {
+  const uint64_t id = context.id();
   auto found = modules_.find(id);
   if (found != modules_.end()) {
     *module = found->second;
     return CUDA_SUCCESS;
   }
   std::string log;
-  const CUresult result = Module::link(context, code_, &log, module);
+  const CUresult result = Module::link(context, code_, &managed_, &log, module);
   if (result != CUDA_SUCCESS) {
     LOG_ERROR("module", "%s", log.c_str());
     return result;
@@ -72,10 +96,12 @@ CUresult Library::module(Context& context, std::shared_ptr<Module>* module) {
 void Library::unload() {
   std::unordered_map<std::string, std::shared_ptr<LibraryKernel>> kernels;
   std::unordered_map<uint64_t, std::shared_ptr<Module>> modules;
+  ManagedVariables shared;
   {
     std::lock_guard lock(mutex_);
     kernels.swap(kernels_);
     modules.swap(modules_);
+    std::swap(shared, managed_);
   }
   for (const auto& [name, kernel] : kernels) live<LibraryKernel>().remove(kernel->handle());
   for (const auto& [id, module] : modules) {

@@ -47,16 +47,21 @@ class Library : public std::enable_shared_from_this<Library> {
   const std::vector<std::string>& kernel_names() const { return names_; }
   // Null where there is none; the same one at each call.
   std::shared_ptr<LibraryKernel> kernel(const std::string& name);
+  // Address and size of a managed variable; it belongs to the library, not to a context, and needs none.
+  CUresult managed(const std::string& name, uint64_t* address, uint64_t* size);
   // The module in `context`, linked at the first call.
   CUresult module(Context& context, std::shared_ptr<Module>* module);
 
  private:
+  CUresult module_locked(Context& context, std::shared_ptr<Module>* module);
+
   const ptx::Module code_;
   const uintptr_t handle_;
   std::vector<std::string> names_;
   std::mutex mutex_;
   std::unordered_map<std::string, std::shared_ptr<LibraryKernel>> kernels_;
   std::unordered_map<uint64_t, std::shared_ptr<Module>> modules_;  // by context id
+  ManagedVariables managed_;                                       // shared by all modules
 };
 
 }  // namespace tessera::softgpu

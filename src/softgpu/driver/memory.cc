@@ -75,11 +75,9 @@ void wait_for_users(const Allocation& allocation) {
   }
 }
 
-CUresult remove(uint64_t address, MemoryKind first, MemoryKind second, bool module_owned, CUresult missing) {
+CUresult remove(uint64_t address, MemoryKind first, MemoryKind second, MemoryOwner owner, CUresult missing) {
   auto& table = AllocationTable::instance();
-  auto ours = [=](const Allocation& a) {
-    return (a.kind == first || a.kind == second) && a.module_owned == module_owned;
-  };
+  auto ours = [=](const Allocation& a) { return (a.kind == first || a.kind == second) && a.owner == owner; };
   auto found = table.find(address);
   if (!found || found->begin != address || !ours(*found)) return missing;
   wait_for_users(*found);
@@ -92,7 +90,7 @@ CUresult remove(uint64_t address, MemoryKind first, MemoryKind second, bool modu
 }  // namespace
 
 CUresult allocate_device(Context& context, uint64_t size, MemoryKind kind, unsigned flags, uint64_t alignment,
-                         bool module_owned, uint64_t* address) {
+                         MemoryOwner owner, uint64_t* address) {
   if (size == 0) return CUDA_ERROR_INVALID_VALUE;
   auto range = context.device().memory().take(size, alignment);
   if (!range.ok()) {
@@ -100,7 +98,8 @@ CUresult allocate_device(Context& context, uint64_t size, MemoryKind kind, unsig
     return CUDA_ERROR_OUT_OF_MEMORY;
   }
   Allocation allocation = describe(context, range->begin, size, kind, flags);
-  allocation.module_owned = module_owned;
+  allocation.owner = owner;
+  if (owner == MemoryOwner::kLibrary) allocation.context = 0;
   allocation.range_begin = range->begin;
   allocation.range_size = range->size;
   const CUresult result = publish(allocation, true);
@@ -109,13 +108,13 @@ CUresult allocate_device(Context& context, uint64_t size, MemoryKind kind, unsig
   return result;
 }
 
-CUresult free_device(uint64_t address, bool module_owned) {
+CUresult free_device(uint64_t address, MemoryOwner owner) {
   auto found = AllocationTable::instance().find(address);
   if (found && found->begin == address && found->kind == MemoryKind::kPool) {
     wait_for_users(*found);
     return free_to_pool_now(address);
   }
-  return remove(address, MemoryKind::kDevice, MemoryKind::kManaged, module_owned, CUDA_ERROR_INVALID_VALUE);
+  return remove(address, MemoryKind::kDevice, MemoryKind::kManaged, owner, CUDA_ERROR_INVALID_VALUE);
 }
 
 CUresult allocate_pinned(Context& context, uint64_t size, unsigned flags, void** pointer) {
@@ -139,8 +138,8 @@ CUresult allocate_pinned(Context& context, uint64_t size, unsigned flags, void**
 }
 
 CUresult free_pinned(void* pointer) {
-  return remove(reinterpret_cast<uint64_t>(pointer), MemoryKind::kPinned, MemoryKind::kPinned, false,
-                CUDA_ERROR_INVALID_VALUE);
+  return remove(reinterpret_cast<uint64_t>(pointer), MemoryKind::kPinned, MemoryKind::kPinned,
+                MemoryOwner::kProgram, CUDA_ERROR_INVALID_VALUE);
 }
 
 CUresult register_host(Context& context, void* pointer, uint64_t size, unsigned flags) {
@@ -151,8 +150,8 @@ CUresult register_host(Context& context, void* pointer, uint64_t size, unsigned 
 }
 
 CUresult unregister_host(void* pointer) {
-  return remove(reinterpret_cast<uint64_t>(pointer), MemoryKind::kRegistered, MemoryKind::kRegistered, false,
-                CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED);
+  return remove(reinterpret_cast<uint64_t>(pointer), MemoryKind::kRegistered, MemoryKind::kRegistered,
+                MemoryOwner::kProgram, CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED);
 }
 
 bool in_any_arena(uint64_t address) {

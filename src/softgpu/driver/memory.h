@@ -13,9 +13,9 @@ class Context;
 
 // Device or managed memory. Zero bytes: CUDA_ERROR_INVALID_VALUE.
 CUresult allocate_device(Context& context, uint64_t size, MemoryKind kind, unsigned flags, uint64_t alignment,
-                         bool module_owned, uint64_t* address);
+                         MemoryOwner owner, uint64_t* address);
 // Waits until nothing runs that could use it. CUDA_ERROR_INVALID_VALUE where no such allocation begins there.
-CUresult free_device(uint64_t address, bool module_owned);
+CUresult free_device(uint64_t address, MemoryOwner owner);
 
 CUresult allocate_pinned(Context& context, uint64_t size, unsigned flags, void** pointer);
 CUresult free_pinned(void* pointer);

@@ -250,7 +250,7 @@ std::shared_ptr<MemoryPool> pool_of(const Allocation& allocation) {
 
 CUresult free_in_order(Stream& stream, uint64_t address) {
   auto allocation = AllocationTable::instance().remove(
-      address, [](const Allocation& a) { return a.on_device() && !a.module_owned; });
+      address, [](const Allocation& a) { return a.on_device() && a.owner == MemoryOwner::kProgram; });
   if (!allocation) return CUDA_ERROR_INVALID_VALUE;
   if (allocation->kind == MemoryKind::kPool) {
     pool_of(*allocation)->free(stream, *allocation);

@@ -1,6 +1,8 @@
 #include "softgpu/driver/module.h"
 
 #include <algorithm>
+#include <cstring>
+#include <utility>
 
 #include "common/log.h"
 #include "softgpu/driver/context.h"
@@ -17,25 +19,58 @@ namespace {
 
 class ModuleMemory : public exec::VariableMemory {
  public:
-  ModuleMemory(Context& context, std::vector<uint64_t>& variables)
-      : context_(context), variables_(variables) {}
+  ModuleMemory(Context& context, ManagedVariables* shared, std::vector<uint64_t>& variables)
+      : context_(context), shared_(shared), variables_(variables) {}
 
   Result<uint64_t> allocate(uint64_t size, uint32_t align, bool managed) override {
+    size = std::max<uint64_t>(size, 1);
+    if (managed && shared_ != nullptr && next_shared_ < shared_->variables.size()) {
+      return shared_->variables[next_shared_++].address;
+    }
     uint64_t address = 0;
     const MemoryKind kind = managed ? MemoryKind::kManaged : MemoryKind::kDevice;
-    const CUresult result = allocate_device(context_, std::max<uint64_t>(size, 1), kind, CU_MEM_ATTACH_GLOBAL,
-                                            std::max<uint64_t>(align, Arena::kGranularity), true, &address);
+    const auto owner = managed && shared_ != nullptr ? MemoryOwner::kLibrary : MemoryOwner::kModule;
+    const CUresult result = allocate_device(context_, size, kind, CU_MEM_ATTACH_GLOBAL,
+                                            std::max<uint64_t>(align, Arena::kGranularity), owner, &address);
     if (result != CUDA_SUCCESS) {
       return Status::error(Code::kResourceExhausted, "no device memory for a variable of %llu bytes",
                            static_cast<unsigned long long>(size));
     }
-    variables_.push_back(address);
+    if (owner == MemoryOwner::kLibrary) {
+      shared_->variables.push_back({address, size});
+      ++next_shared_;
+    } else {
+      variables_.push_back(address);
+    }
     return address;
   }
 
  private:
   Context& context_;
+  ManagedVariables* const shared_;
+  size_t next_shared_ = 0;
   std::vector<uint64_t>& variables_;
+};
+
+// Linking writes initial values; variables that other modules use already must keep theirs.
+class KeptValues {
+ public:
+  explicit KeptValues(const ManagedVariables* shared) {
+    if (shared == nullptr) return;
+    for (const auto& variable : shared->variables) {
+      const auto* bytes = reinterpret_cast<const std::byte*>(variable.address);
+      values_.emplace_back(variable.address, std::vector<std::byte>(bytes, bytes + variable.size));
+    }
+  }
+  ~KeptValues() {
+    for (const auto& [address, bytes] : values_)
+      memcpy(reinterpret_cast<void*>(address), bytes.data(), bytes.size());
+  }
+  KeptValues(const KeptValues&) = delete;
+  KeptValues& operator=(const KeptValues&) = delete;
+
+ private:
+  std::vector<std::pair<uint64_t, std::vector<std::byte>>> values_;
 };
 
 }  // namespace
@@ -68,10 +103,11 @@ bool Function::loaded() const {
 
 Module::Module(std::shared_ptr<Context> context) : context_(std::move(context)), handle_(next_handle()) {}
 
-CUresult Module::link(Context& context, const ptx::Module& code, std::string* log,
+CUresult Module::link(Context& context, const ptx::Module& code, ManagedVariables* shared, std::string* log,
                       std::shared_ptr<Module>* module) {
   std::shared_ptr<Module> made(new Module(context.shared_from_this()));
-  ModuleMemory memory(context, made->variables_);
+  ModuleMemory memory(context, shared, made->variables_);
+  KeptValues kept(shared);
   auto program = exec::Program::link(code, memory);
   if (!program.ok()) {
     *log = program.status().message();
@@ -98,7 +134,7 @@ void Module::unload() {
   for (const auto& [name, function] : functions) live<Function>().remove(function->handle());
   for (uint64_t address : variables) {
     [[maybe_unused]] const CUresult result =
-        free_device(address, true);  // gone already with a context that failed
+        free_device(address, MemoryOwner::kModule);  // gone already with a context that failed
   }
 }
 

@@ -49,10 +49,22 @@ class Function {
   std::shared_ptr<const exec::Kernel> kernel_;
 };
 
+// Managed variables that several modules of one library share: linking the same code asks for the same
+// variables in the same order.
+struct ManagedVariables {
+  struct Variable {
+    uint64_t address = 0;
+    uint64_t size = 0;
+  };
+  std::vector<Variable> variables;
+};
+
 class Module : public std::enable_shared_from_this<Module> {
  public:
-  // Links parsed code into `context`: places its variables. `log` gets what the JIT's error log shows.
-  static CUresult link(Context& context, const ptx::Module& code, std::string* log,
+  // Links parsed code into `context`: places its variables. `log` gets what the JIT's error log shows. With
+  // `shared`, managed variables are taken from there, and added to it; they outlive the module and keep their
+  // values.
+  static CUresult link(Context& context, const ptx::Module& code, ManagedVariables* shared, std::string* log,
                        std::shared_ptr<Module>* module);
   ~Module();
   // Frees its variables and forgets its functions; no kernel of it may run any more.

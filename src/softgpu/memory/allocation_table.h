@@ -20,6 +20,9 @@ enum class MemoryKind : uint8_t {
   kManaged,
 };
 
+// Who frees it. A library's memory belongs to no context.
+enum class MemoryOwner : uint8_t { kProgram, kModule, kLibrary };
+
 struct Allocation {
   uint64_t begin = 0;
   uint64_t size = 0;  // as asked for
@@ -29,7 +32,7 @@ struct Allocation {
   uintptr_t context_handle = 0;
   uintptr_t pool_handle = 0;
   unsigned flags = 0;         // as given to cuMemHostAlloc, cuMemHostRegister, cuMemAllocManaged
-  bool module_owned = false;  // a variable of a module: only unloading frees it
+  MemoryOwner owner = MemoryOwner::kProgram;
   bool sync_memops = false;
   uint64_t id = 0;           // CU_POINTER_ATTRIBUTE_BUFFER_ID
   uint64_t range_begin = 0;  // what the allocator gave, which may be larger

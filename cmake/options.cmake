@@ -1,6 +1,7 @@
 # Build options and the flags every target shares.
 option(TESSERA_TESTS "Build the tests" ON)
 option(TESSERA_BENCH "Build the benchmarks" ON)
+option(TESSERA_CUDA_PROGRAMS "Build the CUDA test programs and the demo's tenant" ON)
 option(TESSERA_WERROR "Treat warnings as errors" ON)
 option(TESSERA_CUDART_HANDSHAKE "Answer cudart's driver check (docs/interoperability.md)" ON)
 set(TESSERA_SANITIZE "" CACHE STRING "Sanitizers for -fsanitize, e.g. address,undefined or thread")

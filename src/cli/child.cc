@@ -46,6 +46,7 @@ Status check_not_privileged(const std::string& path, const struct stat& info) {
                          const sigset_t& mask, int failure) {
   for (const auto& [name, value] : environment) setenv(name.c_str(), value.c_str(), 1);
   std::vector<char*> arguments;
+  arguments.reserve(program.arguments.size() + 1);
   for (const std::string& argument : program.arguments) {
     arguments.push_back(const_cast<char*>(argument.c_str()));
   }

@@ -1,5 +1,6 @@
 // tessera: what users type.
 #include <cstdio>
+#include <exception>
 
 #include "cli/commands.h"
 #include "common/log.h"
@@ -33,4 +34,12 @@ int cli_main(int argc, char** argv) {
 }  // namespace
 }  // namespace tessera::cli
 
-int main(int argc, char** argv) { return tessera::cli::cli_main(argc, argv); }
+// Nothing here throws on purpose; libraries below may (memory, a variant, an option declared wrongly).
+int main(int argc, char** argv) {
+  try {
+    return tessera::cli::cli_main(argc, argv);
+  } catch (const std::exception& error) {
+    fprintf(stderr, "tessera: %s\n", error.what());
+    return tessera::cli::kExitFailure;
+  }
+}

@@ -80,7 +80,7 @@ void print_summary(const Json& summary) {
   double seconds = summary["seconds"].get<double>();
   for (const Json& device : node::json_array(summary, "devices")) {
     auto bytes = [&](const char* key) { return format_size(node::json_uint(device, key).value_or(0)); };
-    fprintf(stderr, "tessera: %s: GPU %llu, limit %s, peak %s, %llu refusals, %.1f s, exit code %d\n",
+    fprintf(stderr, "tessera: %s: GPU %llu, limit %s, peak %s, refusals %llu, %.1f s, exit code %d\n",
             node::json_string(summary, "name").c_str(),
             static_cast<unsigned long long>(node::json_uint(device, "gpu").value_or(0)),
             node::json_bool(device, "reserved") ? bytes("limit_bytes").c_str() : "-",

@@ -19,6 +19,7 @@ constexpr size_t kMaxLeaving = 4;
 
 Result<pid_t> spawn_printing_to(int descriptor, const std::vector<std::string>& command) {
   std::vector<char*> arguments;
+  arguments.reserve(command.size() + 1);
   for (const std::string& word : command) arguments.push_back(const_cast<char*>(word.c_str()));
   arguments.push_back(nullptr);
   posix_spawn_file_actions_t actions;

@@ -196,7 +196,7 @@ class Running(CliTest):
         code, _, err = self.tessera("run", "--mem", "1GiB", "--name", "one", "--summary", "--json-summary", path, "--",
                                     "sh", "-c", "exit 3")
         self.assertEqual(code, 3)
-        self.assertIn("tessera: one: GPU 0, limit 1GiB, peak 0B, 0 refusals", err)
+        self.assertIn("tessera: one: GPU 0, limit 1GiB, peak 0B, refusals 0", err)
         with open(path) as file:
             summary = json.load(file)
         self.assertEqual((summary["name"], summary["exit_code"], summary["processes_left"]), ("one", 3, 0))

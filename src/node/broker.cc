@@ -55,8 +55,7 @@ Status Broker::recalled(LeaseId lease, uint32_t number, const RecalledMessage& m
   return Status();
 }
 
-void Broker::forget(LeaseId lease, SliceId slice) {
-  outstanding_.erase(lease);
+void Broker::drop_waiting(LeaseId lease, SliceId slice) {
   auto queue = queues_.find(slice);
   if (queue == queues_.end()) return;
   std::erase_if(queue->second, [&](const Waiting& w) { return w.lease == lease; });
@@ -65,15 +64,15 @@ void Broker::forget(LeaseId lease, SliceId slice) {
 
 void Broker::disconnect(LeaseId lease, uint64_t now_ns, Effects& effects) {
   SliceId slice = ledger_.find_lease(lease)->slice;
-  disconnected_.insert(lease);
-  forget(lease, slice);
+  drop_waiting(lease, slice);
+  outstanding_.try_emplace(lease, Outstanding{0, 0, 0, now_ns + kRecallTimeoutNs});
   serve(slice, now_ns, effects);
 }
 
 bool Broker::close(LeaseId lease, uint64_t now_ns, Effects& effects) {
   SliceId slice = ledger_.find_lease(lease)->slice;
-  forget(lease, slice);
-  disconnected_.erase(lease);
+  drop_waiting(lease, slice);
+  outstanding_.erase(lease);
   bool ended = ledger_.close_lease(lease);
   if (!ended) serve(slice, now_ns, effects);
   return ended;
@@ -83,14 +82,14 @@ bool Broker::ask_others(Waiting& head, const Slice& slice, uint64_t missing, uin
                         Effects& effects) {
   bool waits = false;
   for (LeaseId id : slice.leases) {
-    if (id == head.lease || disconnected_.contains(id)) continue;
+    uint64_t granted = ledger_.find_lease(id)->devices[head.message.device].granted_bytes;
+    if (id == head.lease || granted == 0) continue;
     auto recall = outstanding_.find(id);
     if (recall != outstanding_.end()) {
       waits |= !recall->second.overdue;
       continue;
     }
-    uint64_t granted = ledger_.find_lease(id)->devices[head.message.device].granted_bytes;
-    if (granted == 0 || !head.asked.insert(id).second) continue;
+    if (!head.asked.insert(id).second) continue;
     if (next_number_ == 0) next_number_ = 1;  // 0 means that no answer is wanted
     Outstanding order{next_number_++, head.message.device, std::min(granted, missing),
                       now_ns + kRecallTimeoutNs};

@@ -49,7 +49,8 @@ class Broker {
   Status recalled(LeaseId lease, uint32_t number, const RecalledMessage& message, uint64_t now_ns,
                   Effects& effects);
 
-  // The connection is gone, the grants stay: nothing more can be asked of it.
+  // The connection is gone, the grants stay: nothing more can be asked of it. Others wait for it a recall's
+  // time all the same: a process that is killed closes its files a moment before its pidfd tells of its end.
   void disconnect(LeaseId lease, uint64_t now_ns, Effects& effects);
   // The lease ends and all its grants are back. True if its slice ended with it.
   bool close(LeaseId lease, uint64_t now_ns, Effects& effects);
@@ -77,12 +78,11 @@ class Broker {
   void serve(SliceId slice, uint64_t now_ns, Effects& effects);
   // Whether the head must go on waiting; sends recalls where some can still be sent.
   bool ask_others(Waiting& head, const Slice& slice, uint64_t missing, uint64_t now_ns, Effects& effects);
-  void forget(LeaseId lease, SliceId slice);
+  void drop_waiting(LeaseId lease, SliceId slice);
 
   Ledger& ledger_;
   std::map<SliceId, std::deque<Waiting>> queues_;  // none is empty
   std::map<LeaseId, Outstanding> outstanding_;     // at most one recall per process
-  std::set<LeaseId> disconnected_;
   uint32_t next_number_ = 1;
 };
 

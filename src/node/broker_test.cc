@@ -145,9 +145,26 @@ TEST_F(BrokerTest, DetachedProcessKeepsItsGrantsAndIsNotAsked) {
   reserve(a, kLimit, kLimit);
   Effects effects;
   broker_.disconnect(a, 0, effects);
-  Effects refused = reserve(b, 1, 1);
+  broker_.expire(kRecallTimeoutNs, effects);
+  Effects refused = reserve(b, 1, 1, kRecallTimeoutNs);
   EXPECT_TRUE(refused.recalls.empty());
   EXPECT_EQ(refused.answers.at(0).granted_bytes, 0U);
+}
+
+TEST_F(BrokerTest, AKilledProcessMayCloseItsConnectionBeforeItsEndIsKnown) {
+  LeaseId a = attach();
+  LeaseId b = attach();
+  LeaseId c = attach();
+  reserve(a, kLimit, kLimit);
+  EXPECT_EQ(reserve(b, 100, 100).recalls.size(), 1U);
+  Effects effects;
+  broker_.disconnect(a, 0, effects);
+  EXPECT_TRUE(effects.answers.empty()) << "no refusal while it may be dying";
+  EXPECT_TRUE(reserve(c, 50, 50).answers.empty());
+  broker_.close(a, 1, effects);
+  ASSERT_EQ(effects.answers.size(), 2U);
+  EXPECT_EQ(effects.answers[0].granted_bytes, 100U);
+  EXPECT_EQ(effects.answers[1].granted_bytes, 50U);
 }
 
 TEST_F(BrokerTest, RecalledMustAnswerARecall) {

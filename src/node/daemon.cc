@@ -24,9 +24,6 @@ constexpr int kPacketsPerTurn = 32;                   // then the other clients 
 Result<std::unique_ptr<Daemon>> Daemon::create(UniqueFd listener, DaemonOptions options) {
   TESSERA_ASSIGN_OR_RETURN(EventLoop loop, EventLoop::create());
   std::unique_ptr<Daemon> daemon(new Daemon(std::move(loop), std::move(listener), std::move(options)));
-  TESSERA_ASSIGN_OR_RETURN(daemon->listener_watch_,
-                           daemon->loop_.watch(daemon->listener_.get(), EPOLLIN,
-                                               [self = daemon.get()](uint32_t) { self->accept_clients(); }));
   return daemon;
 }
 
@@ -49,13 +46,15 @@ Daemon::~Daemon() {
   loop_.unwatch(listener_watch_);
 }
 
-Status Daemon::ask_driver() {
+Status Daemon::start() {
   bool answered = false;
   monitor_.refresh(monotonic_ns(), [&](const Result<Inventory>& answer) {
     control_.set_inventory(answer);
     answered = true;
   });
   while (!answered) TESSERA_RETURN_IF_ERROR(step(-1));
+  TESSERA_ASSIGN_OR_RETURN(listener_watch_,
+                           loop_.watch(listener_.get(), EPOLLIN, [this](uint32_t) { accept_clients(); }));
   return Status();
 }
 

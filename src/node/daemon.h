@@ -28,8 +28,9 @@ class Daemon {
   LeaseService& leases() { return leases_; }
   ControlService& control() { return control_; }
 
-  // Asks the driver for the first time and waits for the answer. The answer may be that there is none.
-  Status ask_driver();
+  // Asks the driver for the first time (the answer may be that there is none), then lets clients in: until
+  // then they wait in the listener's queue rather than hear that there is no GPU.
+  Status start();
   // Waits at most `timeout_ms` (-1: until something is due), then handles what is ready.
   Status step(int timeout_ms);
   // Nothing is connected and no slice exists, since the configured time.

@@ -203,7 +203,7 @@ Status run(const Options& options, UniqueFd ready) {
   daemon_options.idle_exit_ns = options.idle_exit_s * 1'000'000'000;
   TESSERA_ASSIGN_OR_RETURN(UniqueFd listener, listen_on(options.socket));
   TESSERA_ASSIGN_OR_RETURN(auto daemon, Daemon::create(std::move(listener), std::move(daemon_options)));
-  TESSERA_RETURN_IF_ERROR(daemon->ask_driver());
+  TESSERA_RETURN_IF_ERROR(daemon->start());
   if (ready) {
     TESSERA_RETURN_IF_ERROR(leave_terminal(options.socket));
     if (write(ready.get(), "r", 1) != 1) return Status::from_errno(errno, "the starter is gone");

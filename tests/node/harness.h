@@ -36,7 +36,7 @@ class TestDaemon {
     DaemonOptions options;
     options.inventory_command = {"/bin/echo", answer};
     daemon_ = Daemon::create(listen_on(path_).value(), options).value();
-    EXPECT_TRUE(daemon_->ask_driver().ok());
+    EXPECT_TRUE(daemon_->start().ok());
   }
   ~TestDaemon() { std::filesystem::remove_all(folder_); }
 

@@ -117,6 +117,7 @@ Status nothing_runs(const std::string& what, uint32_t architecture_max) {
 }
 
 Status nothing_runs(const std::vector<Entry>& entries, uint32_t architecture_max) {
+  if (entries.empty()) return nothing_runs("is an empty fat binary", architecture_max);
   if (const std::string ptx = join(entries, kKindPtx, "compute_"); !ptx.empty())
     return nothing_runs(
         "has PTX for " + ptx + " only, and this device is sm_" + std::to_string(architecture_max),

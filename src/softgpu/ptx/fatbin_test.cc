@@ -172,7 +172,7 @@ TEST(Fatbin, DamagedContainers) {
   expect_error(make_fatbin(bad), Code::kInvalidData, "reaches beyond the end");
   fatbin[4] = 9;  // format version
   expect_error(fatbin, Code::kUnsupported, "format version 9");
-  expect_error(make_fatbin(""), Code::kUnsupported, "carries no PTX");
+  expect_error(make_fatbin(""), Code::kUnsupported, "is an empty fat binary");
 }
 
 std::string zstd(const std::string& text) {

@@ -1,5 +1,6 @@
-// What compilers make of ordinary C++: virtual functions, recursion, function pointers, mixed initialisers, switch, printf,
-// inline assembly with scopes, vector loads. No CUDA headers, so that clang compiles it alone; see build.sh.
+// What compilers make of ordinary C++: virtual functions, recursion, function pointers, mixed initialisers,
+// switch, printf, inline assembly with scopes, vector loads. No CUDA headers, so that clang compiles it alone; see
+// build.sh.
 #ifdef __clang__
 #define __device__ __attribute__((device))
 #define __global__ __attribute__((global))
@@ -37,7 +38,9 @@ struct Square : Shape {
   __device__ int area(int x) override { return x * x; }
 };
 
-__device__ __attribute__((noinline)) int fibonacci(int n) { return n < 2 ? n : fibonacci(n - 1) + fibonacci(n - 2); }
+__device__ __attribute__((noinline)) int fibonacci(int n) {
+  return n < 2 ? n : fibonacci(n - 1) + fibonacci(n - 2);
+}
 
 struct __attribute__((aligned(16))) Quad {
   float x, y, z, w;
@@ -71,7 +74,8 @@ extern "C" __global__ void features(int* out, float* in, Quad* quads, Row by_val
   for (int i = 0; i < 2; ++i) {
     int lane;
     asm volatile(
-        "{ .reg .pred p; .reg .b32 q<3>; setp.eq.s32 p, %1, 0; @p bra L; mov.b32 q1, 5; L: add.s32 %0, q1, %%laneid; }"
+        "{ .reg .pred p; .reg .b32 q<3>; setp.eq.s32 p, %1, 0; @p bra L; mov.b32 q1, 5;"
+        " L: add.s32 %0, q1, %%laneid; }"
         : "=r"(lane)
         : "r"(n));
     out[10 + i] = lane;

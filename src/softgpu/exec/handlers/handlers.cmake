@@ -4,9 +4,13 @@ set(handler_sources
   shuffle.cc tables.cc)
 list(TRANSFORM handler_sources PREPEND "${CMAKE_CURRENT_LIST_DIR}/")
 
-# -O3 in every build type: these loops are written for the vectoriser. IEEE arithmetic stays exact; -fno-trapping-math and -fno-math-errno
-# only say that nobody looks at the exception flags or errno.
+# -O3 in every build type: these loops are written for the vectoriser. IEEE arithmetic stays exact; -fno-trapping-math and
+# -fno-math-errno only say that nobody looks at the exception flags or errno.
 set(handler_flags -O3 -fno-strict-aliasing -ffp-contract=off -fno-math-errno -fno-trapping-math -fwrapv)
+# Races between threads of a kernel are the kernel's own; ThreadSanitizer has nothing to say here.
+if(TESSERA_SANITIZE MATCHES "thread")
+  list(APPEND handler_flags -fno-sanitize=thread)
+endif()
 
 set(handler_objects)
 function(softgpu_handlers isa)

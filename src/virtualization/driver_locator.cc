@@ -1,10 +1,9 @@
 #include "virtualization/driver_locator.h"
 
-#include <dlfcn.h>
 #include <unistd.h>
 
-#include <climits>
-#include <cstdlib>
+#include <charconv>
+#include <span>
 
 #include "common/fd.h"
 #include "common/strings.h"
@@ -210,13 +209,25 @@ class RealFiles : public FileProbe {
   }
 };
 
-// dladdr() names a program as it was started, perhaps "tesserad"; the kernel's link is absolute.
+// The object that holds this code, as the kernel names it: the dynamic linker keeps the name it was asked
+// for, which may be relative to a folder that is no longer current.
 std::string own_path() {
-  Dl_info info;
-  bool known = dladdr(reinterpret_cast<void*>(&own_path), &info) != 0;
-  const char* path = known && info.dli_fname[0] == '/' ? info.dli_fname : "/proc/self/exe";
-  char resolved[PATH_MAX];
-  return realpath(path, resolved) != nullptr ? resolved : path;
+  constexpr size_t kLimitBytes = 64 << 20;
+  auto maps = read_file("/proc/self/maps", kLimitBytes);
+  if (!maps.ok()) return "/proc/self/exe";
+  auto address = reinterpret_cast<uintptr_t>(&own_path);
+  for (std::string_view line : split(*maps, '\n')) {
+    uintptr_t begin = 0;
+    uintptr_t end = 0;
+    const char* last = line.data() + line.size();
+    auto first = std::from_chars(line.data(), last, begin, 16);
+    if (first.ec != std::errc{} || first.ptr == last) continue;
+    std::from_chars(first.ptr + 1, last, end, 16);
+    size_t path = line.find('/');
+    if (begin <= address && address < end && path != std::string_view::npos)
+      return std::string(line.substr(path));
+  }
+  return "/proc/self/exe";
 }
 
 }  // namespace

@@ -116,6 +116,9 @@ TEST(Lease, WithoutTheDaemonWhatIsGrantedGoesOnServing) {
 }
 
 TEST(Lease, AForkedChildCanAttachAnewAndItsParentGoesOn) {
+#if defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "ThreadSanitizer ends a forked child that starts threads";
+#endif
   test::TestDaemon daemon;
   auto account = open_account(daemon);
   ASSERT_TRUE(account->charge(0, kMiB).ok());

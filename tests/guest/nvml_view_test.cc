@@ -15,6 +15,8 @@ std::string uuid(int device) {
   return "GPU-0" + std::to_string(device) + "000000-0000-0000-0000-000000000000";
 }
 
+void stop_daemon();
+
 struct World {
   test::TestDaemon daemon{{64 << 20, 1 << 20, {uuid(2), uuid(0)}}};
   cuda::NvmlTable lower;
@@ -26,6 +28,7 @@ struct World {
     lower = *loaded;
     static NvmlView view(lower, {daemon.token_text(), daemon.socket_path()});
     install_nvml(upper, lower, view);
+    atexit(&stop_daemon);
   }
 };
 
@@ -33,6 +36,8 @@ World& world() {
   static World* const instance = new World;
   return *instance;
 }
+
+void stop_daemon() { world().daemon.stop(); }
 
 class NvmlViewTest : public testing::Test {
  protected:

@@ -185,13 +185,4 @@ CUresult cuStreamAttachMemAsync(CUstream hStream, CUdeviceptr dptr, size_t lengt
   });
 }
 
-// No stream captures: that comes with graphs.
-CUresult cuStreamIsCapturing(CUstream hStream, CUstreamCaptureStatus* captureStatus) {
-  return on_stream(hStream, [&](Stream&) -> CUresult {
-    if (captureStatus == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    *captureStatus = CU_STREAM_CAPTURE_STATUS_NONE;
-    return CUDA_SUCCESS;
-  });
-}
-
 }  // extern "C"

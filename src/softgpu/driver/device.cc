@@ -40,17 +40,21 @@ Status Device::initialise() {
 }
 
 CUresult Device::retain_primary(std::shared_ptr<Context>* context) {
-  std::lock_guard lock(mutex_);
-  if (primary_retains_ == 0) {
-    primary_->set_flags(primary_flags_);
+  std::lock_guard life(primary_life_);
+  std::unique_lock lock(mutex_);
+  const bool first = primary_retains_++ == 0;
+  const unsigned flags = primary_flags_;
+  lock.unlock();
+  if (first) {
+    primary_->set_flags(flags);
     primary_->activate();
   }
-  ++primary_retains_;
   *context = primary_;
   return CUDA_SUCCESS;
 }
 
 CUresult Device::release_primary() {
+  std::lock_guard life(primary_life_);
   {
     std::lock_guard lock(mutex_);
     if (primary_retains_ == 0) return CUDA_ERROR_INVALID_CONTEXT;
@@ -61,6 +65,7 @@ CUresult Device::release_primary() {
 }
 
 CUresult Device::reset_primary() {
+  std::lock_guard life(primary_life_);
   {
     std::lock_guard lock(mutex_);
     primary_flags_ = 0;

@@ -73,12 +73,15 @@ class Device {
   std::shared_ptr<Context> primary_;
   std::shared_ptr<MemoryPool> default_pool_;
 
+  // Held while the primary context comes up or goes down, so that nobody gets one that is half of either.
+  // Taken before mutex_.
+  std::mutex primary_life_;
   mutable std::mutex mutex_;  // the members below
   std::shared_ptr<MemoryPool> current_pool_;
   int primary_retains_ = 0;
   unsigned primary_flags_ = 0;
 
-  std::mutex contexts_mutex_;  // taken inside mutex_
+  std::mutex contexts_mutex_;
   uint32_t contexts_ = 0;
 };
 

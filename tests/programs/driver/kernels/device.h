@@ -55,6 +55,9 @@ DEVICE int shuffle_xor(int value, int mask) {
 }
 DEVICE uint32_t ballot(bool predicate) { return __nvvm_vote_ballot_sync(kAllLanes, predicate); }
 
+// Not __syncthreads(): clang 14 believes that its intrinsic leaves shared variables alone whose address is not
+// taken, and reads them before the barrier. An asm statement that clobbers memory keeps its place.
+DEVICE void barrier() { asm volatile("bar.sync 0;" ::: "memory"); }
 DEVICE void fence() { __nvvm_membar_gl(); }
 DEVICE uint32_t atomic_add(uint32_t* address, uint32_t value) {
   return __atomic_fetch_add(address, value, __ATOMIC_RELAXED);

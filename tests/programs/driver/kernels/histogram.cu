@@ -5,10 +5,10 @@ constexpr uint32_t kBins = 64;
 KERNEL histogram(const unsigned char* bytes, uint32_t count, uint32_t* bins) {
   __shared__ uint32_t local[kBins];
   for (uint32_t bin = thread_index().x; bin < kBins; bin += block_size().x) local[bin] = 0;
-  __syncthreads();
+  barrier();
   for (uint32_t i = global_thread(); i < count; i += global_threads())
     atomic_add(&local[bytes[i] % kBins], 1u);
-  __syncthreads();
+  barrier();
   for (uint32_t bin = thread_index().x; bin < kBins; bin += block_size().x)
     atomic_add(&bins[bin], local[bin]);
 }

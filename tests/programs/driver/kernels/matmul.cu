@@ -12,9 +12,9 @@ KERNEL matmul_tiled(const float* a, const float* b, float* c, uint32_t n) {
   for (uint32_t start = 0; start < n; start += kTile) {
     tile_a[t.y][t.x] = row < n && start + t.x < n ? a[row * n + start + t.x] : 0.0f;
     tile_b[t.y][t.x] = start + t.y < n && column < n ? b[(start + t.y) * n + column] : 0.0f;
-    __syncthreads();
+    barrier();
     for (uint32_t k = 0; k < kTile; ++k) sum += tile_a[t.y][k] * tile_b[k][t.x];
-    __syncthreads();
+    barrier();
   }
   if (row < n && column < n) c[row * n + column] = sum;
 }

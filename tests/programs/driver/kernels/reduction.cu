@@ -15,16 +15,14 @@ DEVICE int block_sum(int value) {
   const uint32_t thread = thread_index().x;
   value = warp_sum(value);
   if (thread % 32 == 0) partial[thread / 32] = value;
-  __syncthreads();
+  barrier();
   value = thread < kBlock / 32 ? partial[thread] : 0;
   return thread < 32 ? warp_sum(value) : value;
 }
 
 // Every block publishes its sum; the last to take a ticket adds them up. Launched with kBlock threads.
 KERNEL reduce(const int* values, uint32_t count, volatile int* block_sums, int* total) {
-  // volatile: clang 14 takes a shared variable whose address is not taken for untouched by the barrier, and reads
-  // it too early.
-  volatile __shared__ uint32_t last;
+  __shared__ uint32_t last;
   const uint32_t thread = thread_index().x, blocks = grid_size().x;
   int sum = 0;
   for (uint32_t i = global_thread(); i < count; i += global_threads()) sum += values[i];
@@ -34,11 +32,11 @@ KERNEL reduce(const int* values, uint32_t count, volatile int* block_sums, int* 
     fence();
     last = atomic_add(&tickets, 1u) == blocks - 1;
   }
-  __syncthreads();
+  barrier();
   if (!last) return;
   sum = 0;
   for (uint32_t i = thread; i < blocks; i += kBlock) sum += block_sums[i];
-  __syncthreads();
+  barrier();
   sum = block_sum(sum);
   if (thread == 0) {
     *total = sum;

@@ -40,11 +40,12 @@ class Connection {
   void mark_closing() { closing_ = true; }
   bool closing() const { return closing_; }
 
-  // A connection plays one part: it carries a lease or control requests.
+  // A connection plays one part: it carries a lease, looks at a slice, or carries control requests.
   LeaseId lease = 0;
+  SliceId observed_slice = 0;
   SliceId held_slice = 0;
   bool is_control = false;
-  bool is_new() const { return lease == 0 && !is_control; }
+  bool is_new() const { return lease == 0 && observed_slice == 0 && !is_control; }
 
  private:
   UniqueFd socket_;

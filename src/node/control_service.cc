@@ -85,7 +85,7 @@ Result<SliceRequest> parse_slice_request(std::string_view text) {
 
 Status ControlService::handle(uint64_t connection_id, Connection& connection, uint32_t request,
                               std::string_view text) {
-  if (connection.lease != 0) {
+  if (!connection.is_new() && !connection.is_control) {
     return Status(Code::kInvalidData, "control requests need a connection of their own");
   }
   connection.is_control = true;

@@ -32,7 +32,7 @@ Result<SliceId> LeaseService::open_slice(const SliceRequest& request) {
   TESSERA_ASSIGN_OR_RETURN(SliceId id, ledger_.open_slice(request, monotonic_ns()));
   const Slice& slice = *ledger_.find_slice(id);
   for (size_t i = 0; i < slice.devices.size(); ++i) grants.set_limit(i, slice.devices[i].limit_bytes);
-  slices_.emplace(id, SliceRecord{std::move(grants), std::vector<DeviceUsage>(slice.devices.size()), 0});
+  slices_.emplace(id, SliceRecord{std::move(grants), std::vector<DeviceUsage>(slice.devices.size()), 0, {}});
   LOG_INFO("slices", "'%s' opened: %zu GPU(s), GPU %u, %s%s", slice.name.c_str(), slice.devices.size(),
            slice.devices[0].gpu, format_size(slice.devices[0].limit_bytes).c_str(),
            slice.devices[0].reserved ? "" : " (not reserved)");
@@ -41,8 +41,16 @@ Result<SliceId> LeaseService::open_slice(const SliceRequest& request) {
 
 void LeaseService::drop_holder(SliceId slice) {
   std::string name = ledger_.find_slice(slice)->name;
-  if (!ledger_.drop_holder(slice)) return;
-  slices_.erase(slice);
+  if (ledger_.drop_holder(slice)) forget_slice(slice, name);
+}
+
+void LeaseService::forget_slice(SliceId slice, const std::string& name) {
+  auto record = slices_.find(slice);
+  for (Connection* observer : record->second.observers) {
+    observer->observed_slice = 0;
+    observer->mark_closing();
+  }
+  slices_.erase(record);
   LOG_INFO("slices", "'%s' ended", name.c_str());
 }
 
@@ -50,13 +58,20 @@ Status LeaseService::handle(Connection& connection, const ClientMessage& message
   if (auto* body = std::get_if<AttachMessage>(&message.body)) {
     return attach(connection, message.request, *body);
   }
-  if (connection.lease == 0) {
-    return Status(Code::kFailedPrecondition, "the first message of a process must be Attach");
+  if (auto* body = std::get_if<ObserveMessage>(&message.body)) {
+    return observe(connection, message.request, *body);
   }
+  if (connection.lease != 0) return handle_leased(connection, message);
+  if (connection.observed_slice != 0) return handle_observing(connection, message);
+  return Status(Code::kFailedPrecondition, "the first message of a process must be Attach or Observe");
+}
+
+Status LeaseService::handle_leased(Connection& connection, const ClientMessage& message) {
+  SliceId slice = ledger_.find_lease(connection.lease)->slice;
   Effects effects;
   uint64_t now_ns = monotonic_ns();
   Status status;
-  observe(ledger_.find_lease(connection.lease)->slice);
+  update_peaks(slice);
   if (auto* reserve = std::get_if<ReserveMessage>(&message.body)) {
     status = broker_.reserve(connection.lease, message.request, *reserve, now_ns, effects);
   } else if (auto* release = std::get_if<ReleaseMessage>(&message.body)) {
@@ -64,12 +79,42 @@ Status LeaseService::handle(Connection& connection, const ClientMessage& message
   } else if (auto* recalled = std::get_if<RecalledMessage>(&message.body)) {
     status = broker_.recalled(connection.lease, message.request, *recalled, now_ns, effects);
   } else if (auto* asked = std::get_if<QueryMessage>(&message.body)) {
-    status = query(connection, message.request, *asked);
+    status = query(connection, message.request, slice, *asked);
+  } else if (std::holds_alternative<ListProcessesMessage>(message.body)) {
+    status = Status(Code::kInvalidData, "only an observer lists processes");
   } else {
     status = Status(Code::kInvalidData, "control requests need a connection of their own");
   }
   apply(effects);
   return status;
+}
+
+Status LeaseService::handle_observing(Connection& connection, const ClientMessage& message) {
+  if (auto* asked = std::get_if<QueryMessage>(&message.body)) {
+    return query(connection, message.request, connection.observed_slice, *asked);
+  }
+  if (std::holds_alternative<ListProcessesMessage>(message.body)) {
+    list_processes(connection, message.request, connection.observed_slice);
+    return Status();
+  }
+  return Status(Code::kInvalidData, "an observer only looks: it holds no lease");
+}
+
+Status LeaseService::observe(Connection& connection, uint32_t request, const ObserveMessage& message) {
+  if (!connection.is_new()) return Status(Code::kFailedPrecondition, "this connection has its part already");
+  TESSERA_ASSIGN_OR_RETURN(SliceId id, ledger_.slice_of(message.token, connection.peer().uid));
+  const Slice& slice = *ledger_.find_slice(id);
+  std::set<Connection*>& observers = slices_.at(id).observers;
+  if (observers.size() >= kMaxObserversPerSlice) {
+    return Status::error(Code::kResourceExhausted, "slice '%s' has %zu observers, its most",
+                         slice.name.c_str(), observers.size());
+  }
+  observers.insert(&connection);
+  connection.observed_slice = id;
+  LOG_DEBUG("leases", "process %d observes '%s'", static_cast<int>(connection.peer().pid),
+            slice.name.c_str());
+  connection.send(encode_struct(vgpu::MessageType::kAttached, request, describe(slice)));
+  return Status();
 }
 
 Status LeaseService::attach(Connection& connection, uint32_t request, const AttachMessage& message) {
@@ -95,12 +140,15 @@ Status LeaseService::attach(Connection& connection, uint32_t request, const Atta
   connection.lease = id;
   LOG_INFO("leases", "process %d attached to '%s'", static_cast<int>(process->pid),
            ledger_.find_slice(slice)->name.c_str());
-  send_attached(connection, request, id);
+  CounterMapping& shared = leases_.at(id).counters;
+  int descriptors[] = {shared.descriptor(), slices_.at(slice).grants.descriptor()};
+  connection.send(encode_struct(vgpu::MessageType::kAttached, request, describe(*ledger_.find_slice(slice))),
+                  descriptors);
+  shared.close_descriptor();
   return Status();
 }
 
-void LeaseService::send_attached(Connection& connection, uint32_t request, LeaseId id) {
-  const Slice& slice = *ledger_.find_slice(ledger_.find_lease(id)->slice);
+vgpu::AttachedReply LeaseService::describe(const Slice& slice) const {
   vgpu::AttachedReply reply{};
   reply.device_count = static_cast<uint32_t>(slice.devices.size());
   slice.name.copy(reply.slice_name, sizeof reply.slice_name - 1);
@@ -110,14 +158,12 @@ void LeaseService::send_attached(Connection& connection, uint32_t request, Lease
     device.limit_bytes = slice.devices[i].limit_bytes;
     device.chunk_bytes = chunk_bytes(device.limit_bytes);
   }
-  CounterMapping& counters = leases_.at(id).counters;
-  int descriptors[] = {counters.descriptor(), slices_.at(slice.id).grants.descriptor()};
-  connection.send(encode_struct(vgpu::MessageType::kAttached, request, reply), descriptors);
-  counters.close_descriptor();
+  return reply;
 }
 
-Status LeaseService::query(Connection& connection, uint32_t request, const QueryMessage& message) {
-  const Slice& slice = *ledger_.find_slice(ledger_.find_lease(connection.lease)->slice);
+Status LeaseService::query(Connection& connection, uint32_t request, SliceId id,
+                           const QueryMessage& message) {
+  const Slice& slice = *ledger_.find_slice(id);
   if (message.device >= slice.devices.size()) {
     return Status::error(Code::kInvalidData, "device index %u is not in the slice", message.device);
   }
@@ -129,8 +175,22 @@ Status LeaseService::query(Connection& connection, uint32_t request, const Query
   return Status();
 }
 
+void LeaseService::list_processes(Connection& connection, uint32_t request, SliceId slice) {
+  std::set<pid_t> pids;  // a process has several leases where it closed one and attached again
+  for (LeaseId lease : ledger_.find_slice(slice)->leases) {
+    pids.insert(ledger_.find_lease(lease)->process.pid);
+  }
+  static_assert(kMaxLeasesPerSlice <= vgpu::kMaxListedProcesses);
+  vgpu::ProcessesReply reply{};
+  for (pid_t pid : pids) reply.pids[reply.count++] = pid;
+  connection.send(encode_struct(vgpu::MessageType::kProcesses, request, reply));
+}
+
 void LeaseService::disconnected(Connection& connection) {
   if (connection.held_slice != 0) drop_holder(std::exchange(connection.held_slice, 0));
+  if (connection.observed_slice != 0) {
+    slices_.at(std::exchange(connection.observed_slice, 0)).observers.erase(&connection);
+  }
   if (connection.lease == 0) return;
   LeaseId id = std::exchange(connection.lease, 0);
   LeaseRecord& record = leases_.at(id);
@@ -156,7 +216,7 @@ void LeaseService::end_lease(LeaseId id, const char* why) {
   assert(record != leases_.end());
   const Lease& lease = *ledger_.find_lease(id);
   SliceId slice = lease.slice;
-  observe(slice);
+  update_peaks(slice);
   std::vector<DeviceUsage>& ended = slices_.at(slice).ended;
   for (size_t i = 0; i < ended.size(); ++i) {
     CounterValues last = lease_usage(lease, i);
@@ -176,10 +236,7 @@ void LeaseService::end_lease(LeaseId id, const char* why) {
   leases_.erase(record);
   Effects effects;
   std::string name = ledger_.find_slice(slice)->name;
-  if (broker_.close(id, monotonic_ns(), effects)) {
-    slices_.erase(slice);
-    LOG_INFO("slices", "'%s' ended", name.c_str());
-  }
+  if (broker_.close(id, monotonic_ns(), effects)) forget_slice(slice, name);
   apply(effects);
 }
 
@@ -196,7 +253,7 @@ CounterValues LeaseService::lease_usage(const Lease& lease, size_t index) const 
   return leases_.at(lease.id).counters.read(index, device.granted_bytes, device.peak_granted_bytes);
 }
 
-void LeaseService::observe(SliceId id) { usage(id); }
+void LeaseService::update_peaks(SliceId id) { usage(id); }
 
 SliceUsage LeaseService::usage(SliceId id) {
   SliceRecord& record = slices_.at(id);

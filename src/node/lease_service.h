@@ -12,9 +12,12 @@
 //       the detached one, never the same bytes twice.
 //   - A forked child that holds a copy of the descriptor changes nothing: there is no end of file before the
 //     pidfd fires, and then the lease ends and the child's copy is cut off.
+//
+// An observing connection holds no lease and keeps no slice alive: it is closed when its slice ends.
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,6 +28,9 @@
 #include "node/process_image.h"
 
 namespace tessera::node {
+
+// As many as processes: each may look at NVML.
+inline constexpr size_t kMaxObserversPerSlice = kMaxLeasesPerSlice;
 
 // One slice on one device, over all its processes, living and ended. As the processes report it, bounded by
 // what the ledger granted them. `peak_bytes` is exact while one process runs at a time; with several it is
@@ -80,14 +86,21 @@ class LeaseService {
     GrantMapping grants;
     std::vector<DeviceUsage> ended;  // of leases that ended; used_bytes stays 0
     uint64_t processes = 0;
+    std::set<Connection*> observers;
   };
 
   Status attach(Connection& connection, uint32_t request, const AttachMessage& message);
-  void send_attached(Connection& connection, uint32_t request, LeaseId lease);
-  Status query(Connection& connection, uint32_t request, const QueryMessage& message);
+  Status observe(Connection& connection, uint32_t request, const ObserveMessage& message);
+  vgpu::AttachedReply describe(const Slice& slice) const;
+  Status handle_leased(Connection& connection, const ClientMessage& message);
+  Status handle_observing(Connection& connection, const ClientMessage& message);
+  Status query(Connection& connection, uint32_t request, SliceId slice, const QueryMessage& message);
+  void list_processes(Connection& connection, uint32_t request, SliceId slice);
   void end_lease(LeaseId lease, const char* why);
   void end_replaced_images();
-  void observe(SliceId slice);
+  void update_peaks(SliceId slice);
+  // The ledger has ended the slice.
+  void forget_slice(SliceId slice, const std::string& name);
   void apply(const Effects& effects);
 
   EventLoop& loop_;

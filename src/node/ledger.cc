@@ -162,30 +162,34 @@ bool Ledger::drop_holder(SliceId id) {
   return end_if_unused(id);
 }
 
-Result<LeaseId> Ledger::open_lease(const Token& token, uid_t user, const ProcessIdentity& process,
-                                   uint64_t now_ns) {
-  for (auto& [id, slice] : slices_) {
+Result<SliceId> Ledger::slice_of(const Token& token, uid_t user) const {
+  for (const auto& [id, slice] : slices_) {
     if (!same_token(slice.token, token)) continue;
-    if (user != slice.owner && user != 0) {
-      return Status::error(Code::kPermissionDenied, "slice '%s' belongs to user %u", slice.name.c_str(),
-                           slice.owner);
-    }
-    if (slice.leases.size() >= kMaxLeasesPerSlice) {
-      return Status::error(Code::kResourceExhausted, "slice '%s' has %zu processes, its most",
-                           slice.name.c_str(), slice.leases.size());
-    }
-    Lease lease;
-    lease.id = next_lease_++;
-    lease.slice = id;
-    lease.process = process;
-    lease.created_ns = now_ns;
-    lease.devices.resize(slice.devices.size());
-    slice.leases.insert(lease.id);
-    LeaseId lease_id = lease.id;
-    leases_.emplace(lease_id, std::move(lease));
-    return lease_id;
+    if (user == slice.owner || user == 0) return id;
+    return Status::error(Code::kPermissionDenied, "slice '%s' belongs to user %u", slice.name.c_str(),
+                         slice.owner);
   }
   return Status::error(Code::kNotFound, "no such slice: it has ended, or TESSERA_SLICE is wrong");
+}
+
+Result<LeaseId> Ledger::open_lease(const Token& token, uid_t user, const ProcessIdentity& process,
+                                   uint64_t now_ns) {
+  TESSERA_ASSIGN_OR_RETURN(SliceId slice_id, slice_of(token, user));
+  Slice& slice = slices_.at(slice_id);
+  if (slice.leases.size() >= kMaxLeasesPerSlice) {
+    return Status::error(Code::kResourceExhausted, "slice '%s' has %zu processes, its most",
+                         slice.name.c_str(), slice.leases.size());
+  }
+  Lease lease;
+  lease.id = next_lease_++;
+  lease.slice = slice_id;
+  lease.process = process;
+  lease.created_ns = now_ns;
+  lease.devices.resize(slice.devices.size());
+  slice.leases.insert(lease.id);
+  LeaseId id = lease.id;
+  leases_.emplace(id, std::move(lease));
+  return id;
 }
 
 bool Ledger::close_lease(LeaseId id) {

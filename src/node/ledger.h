@@ -81,6 +81,8 @@ class Ledger {
   // The holder is gone. The slice ends with its last lease; true if it ended now.
   bool drop_holder(SliceId slice);
 
+  // The slice of that token, if `user` may use it.
+  Result<SliceId> slice_of(const Token& token, uid_t user) const;
   Result<LeaseId> open_lease(const Token& token, uid_t user, const ProcessIdentity& process, uint64_t now_ns);
   // All grants of the lease are back. True if its slice ended with it.
   bool close_lease(LeaseId lease);

@@ -16,6 +16,13 @@ Result<T> payload_as(ByteSpan payload, const char* name) {
   return *read_at<T>(payload, 0);
 }
 
+Result<Token> decode_token(ByteSpan payload, const char* name) {
+  TESSERA_ASSIGN_OR_RETURN(auto body, payload_as<vgpu::AttachRequest>(payload, name));
+  Token token;
+  std::memcpy(token.data(), body.token, sizeof body.token);
+  return token;
+}
+
 Status check_device(uint32_t device) {
   if (device < vgpu::kMaxDevicesPerSlice) return Status();
   return Status::error(Code::kInvalidData, "device index %u is out of range", device);
@@ -35,10 +42,12 @@ Result<ClientMessage> decode_reserve(uint32_t request, ByteSpan payload) {
 Result<ClientMessage> decode_body(const vgpu::MessageHeader& header, ByteSpan payload) {
   switch (header.type) {
     case MessageType::kAttach: {
-      TESSERA_ASSIGN_OR_RETURN(auto body, payload_as<vgpu::AttachRequest>(payload, "Attach"));
-      AttachMessage attach;
-      std::memcpy(attach.token.data(), body.token, sizeof body.token);
-      return ClientMessage{header.request, attach};
+      TESSERA_ASSIGN_OR_RETURN(Token token, decode_token(payload, "Attach"));
+      return ClientMessage{header.request, AttachMessage{token}};
+    }
+    case MessageType::kObserve: {
+      TESSERA_ASSIGN_OR_RETURN(Token token, decode_token(payload, "Observe"));
+      return ClientMessage{header.request, ObserveMessage{token}};
     }
     case MessageType::kReserve:
       return decode_reserve(header.request, payload);
@@ -57,6 +66,12 @@ Result<ClientMessage> decode_body(const vgpu::MessageHeader& header, ByteSpan pa
       TESSERA_RETURN_IF_ERROR(check_device(body.device));
       return ClientMessage{header.request, QueryMessage{body.device}};
     }
+    case MessageType::kListProcesses:
+      if (!payload.empty()) {
+        return Status::error(Code::kInvalidData, "ListProcesses carries %zu bytes instead of 0",
+                             payload.size());
+      }
+      return ClientMessage{header.request, ListProcessesMessage{}};
     case MessageType::kControl:
       return ClientMessage{header.request,
                            ControlMessage{{reinterpret_cast<const char*>(payload.data()), payload.size()}}};

@@ -19,6 +19,9 @@ inline constexpr size_t kMaxPayloadBytes = vgpu::kMaxMessageBytes - sizeof(vgpu:
 struct AttachMessage {
   Token token;
 };
+struct ObserveMessage {
+  Token token;
+};
 struct ReserveMessage {
   uint32_t device;
   uint64_t bytes_needed;
@@ -35,13 +38,15 @@ struct RecalledMessage {
 struct QueryMessage {
   uint32_t device;
 };
+struct ListProcessesMessage {};
 struct ControlMessage {
   std::string_view text;  // points into the packet
 };
 
 struct ClientMessage {
   uint32_t request = 0;
-  std::variant<AttachMessage, ReserveMessage, ReleaseMessage, RecalledMessage, QueryMessage, ControlMessage>
+  std::variant<AttachMessage, ObserveMessage, ReserveMessage, ReleaseMessage, RecalledMessage, QueryMessage,
+               ListProcessesMessage, ControlMessage>
       body;
 };
 

@@ -29,6 +29,10 @@ TEST(Messages, BrokenRulesAreNamed) {
             "Reserve wants 1 bytes but needs 2");
   EXPECT_EQ(why(encode_struct(vgpu::MessageType::kAttach, 1, uint32_t{5})),
             "Attach carries 4 bytes instead of 32");
+  EXPECT_EQ(why(encode_struct(vgpu::MessageType::kObserve, 1, uint32_t{5})),
+            "Observe carries 4 bytes instead of 32");
+  EXPECT_EQ(why(encode_message(vgpu::MessageType::kListProcesses, 1, "x")),
+            "ListProcesses carries 1 bytes instead of 0");
   EXPECT_EQ(why(encode_message(vgpu::MessageType::kAttached, 1, "")),
             "a client does not send messages of type 2");
   std::string packet = encode_message(vgpu::MessageType::kControl, 1, "{}");

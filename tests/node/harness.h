@@ -85,11 +85,12 @@ class TestClient {
   int descriptor() const { return socket_.get(); }
   void close() { socket_.reset(); }
   bool send(const std::string& packet) { return send_packet(socket_.get(), packet) == SendResult::kSent; }
-  void attach(const Token& token) {
-    vgpu::AttachRequest request;
-    std::copy(token.begin(), token.end(), request.token);
-    send(encode_struct(vgpu::MessageType::kAttach, ++request_, request));
+  void attach(const Token& token) { present(vgpu::MessageType::kAttach, token); }
+  void observe(const Token& token) { present(vgpu::MessageType::kObserve, token); }
+  void query(uint32_t device) {
+    send(encode_struct(vgpu::MessageType::kQuery, ++request_, vgpu::QueryRequest{device, 0}));
   }
+  void list_processes() { send(encode_message(vgpu::MessageType::kListProcesses, ++request_, "")); }
   void reserve(uint64_t needed, uint64_t wanted) {
     send(encode_struct(vgpu::MessageType::kReserve, ++request_, vgpu::ReserveRequest{0, 0, needed, wanted}));
   }
@@ -154,6 +155,12 @@ class TestClient {
   uint32_t last_request = 0;
 
  private:
+  void present(vgpu::MessageType type, const Token& token) {
+    vgpu::AttachRequest request;
+    std::copy(token.begin(), token.end(), request.token);
+    send(encode_struct(type, ++request_, request));
+  }
+
   UniqueFd socket_;
   uint32_t request_ = 0;
   bool ended_ = false;

@@ -71,11 +71,14 @@ TEST_F(HostileTest, EveryBrokenRuleIsNamed) {
 
 TEST_F(HostileTest, RandomPacketsNeverHurt) {
   std::mt19937 dice(3);
-  const MessageType types[] = {MessageType::kAttach,   MessageType::kReserve, MessageType::kRelease,
-                               MessageType::kRecalled, MessageType::kQuery,   MessageType::kControl};
+  const MessageType types[] = {MessageType::kAttach,        MessageType::kObserve,  MessageType::kReserve,
+                               MessageType::kRelease,       MessageType::kRecalled, MessageType::kQuery,
+                               MessageType::kListProcesses, MessageType::kControl};
   for (int round = 0; round < 300; ++round) {
     TestClient client(daemon_.path());
-    if (dice() % 2 == 0) client.attach(token_);
+    uint32_t first = dice() % 4;
+    if (first < 2) client.attach(token_);
+    if (first == 2) client.observe(token_);
     for (int i = 0; i < 10; ++i) {
       std::string payload(dice() % 40, '\0');
       for (char& byte : payload) byte = static_cast<char>(dice() % 3 == 0 ? dice() : 0);

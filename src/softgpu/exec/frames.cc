@@ -153,8 +153,14 @@ bool varies_by_lane(Special special) {
   }
 }
 
-void fill_environment(const WarpState& warp, const DecodedFunction& function, std::byte* frame) {
+bool varies_by_block(Special special) {
+  return special == Special::kCtaidX || special == Special::kCtaidY || special == Special::kCtaidZ;
+}
+
+void fill_environment(const WarpState& warp, const DecodedFunction& function, std::byte* frame,
+                      bool only_block) {
   for (const Environment& environment : function.environment) {
+    if (only_block && !varies_by_block(environment.special)) continue;
     std::byte* slot = frame + environment.slot;
     if (!varies_by_lane(environment.special)) {
       write_uniform(slot, environment.width, uniform_value(warp, environment));
@@ -170,7 +176,7 @@ void place_frame(WarpState& warp, const Frame& frame) {
   std::byte* base = warp.pool.get() + frame.base;
   const DecodedFunction& function = *frame.function;
   if (!function.constants.empty()) std::memcpy(base, function.constants.data(), function.constants.size());
-  fill_environment(warp, function, base);
+  fill_environment(warp, function, base, false);
 }
 
 }  // namespace
@@ -201,7 +207,7 @@ void refresh_entry_frame(WarpState& warp) {
   frame.lanes = warp.lanes;
   warp.frames.resize(1);
   warp.pool_used = align_up(frame.function->frame_bytes, 64);
-  fill_environment(warp, *frame.function, warp.pool.get());
+  fill_environment(warp, *frame.function, warp.pool.get(), true);
 }
 
 bool push_frame(WarpState& warp, const DecodedFunction& function, uint32_t mask, uint32_t parent,

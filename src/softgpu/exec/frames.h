@@ -7,7 +7,7 @@ namespace tessera::softgpu::exec {
 
 // The frame of the entry function, for all lanes. Call once the warp's lanes are known.
 void push_entry_frame(WarpState& warp, const DecodedFunction& function);
-// Sets special registers and parameters again, for another block of the same launch.
+// Drops what was called and sets the block index again, for another block of the same launch.
 void refresh_entry_frame(WarpState& warp);
 // A frame for `mask` lanes that call `function`; false where the stack is exhausted. May move all frames.
 bool push_frame(WarpState& warp, const DecodedFunction& function, uint32_t mask, uint32_t parent,

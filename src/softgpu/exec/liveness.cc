@@ -119,8 +119,8 @@ Status Liveness::solve() {
   live_in_.assign(words * blocks_.size(), 0);
   defined_.assign(words * blocks_.size(), 0);
   for (size_t b = 0; b < blocks_.size(); ++b) {
-    uint64_t* in = &live_in_[b * words];
-    uint64_t* defined = &defined_[b * words];
+    uint64_t* in = live_in_.data() + b * words;
+    uint64_t* defined = defined_.data() + b * words;
     for (size_t i = blocks_[b].first; i <= blocks_[b].last; ++i) {
       const ProtoOp& op = builder_.ops_[i];
       const bool kills = op.guard == kNoValue && !op.partial;

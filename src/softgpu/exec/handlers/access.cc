@@ -38,12 +38,16 @@ bool in_device_memory(Warp& w, u64 address, u64 bytes, bool write) {
   return !write || w.ranges[0].writable;
 }
 
-// Common distance between neighbouring lanes, if there is one.
+// Common distance between neighbouring lanes, if there is one. Distances of 16, 8, 4 and 2 lanes and the
+// first one determine all others, and are few vector operations.
 template <class T>
 inline bool constant_stride(const T* a, T& stride) {
   stride = static_cast<T>(a[1] - a[0]);
   T differs = 0;
-  for (u32 i = 0; i + 1 < kWarpSize; ++i) differs |= static_cast<T>((a[i + 1] - a[i]) ^ stride);
+  for (u32 i = 0; i < 16; ++i) differs |= static_cast<T>((a[i + 16] - a[i]) ^ (stride * 16));
+  for (u32 i = 0; i < 8; ++i) differs |= static_cast<T>((a[i + 8] - a[i]) ^ (stride * 8));
+  for (u32 i = 0; i < 4; ++i) differs |= static_cast<T>((a[i + 4] - a[i]) ^ (stride * 4));
+  for (u32 i = 0; i < 2; ++i) differs |= static_cast<T>((a[i + 2] - a[i]) ^ (stride * 2));
   return differs == 0;
 }
 
@@ -68,24 +72,22 @@ Window window_of(Warp& w, u32 kind) {
   }
 }
 
-// Offsets into a window: shared, local, or the kernel's parameters. 32-bit offsets wrap before they are used.
+// Offsets into a window: shared, local, or the kernel's parameters; `bias` is added to each and wraps in the
+// offset's own width. False where a lane is out of bounds or misaligned.
 template <class T>
-bool resolve_window(Warp& w, const Op* op, const T* offsets, u32 kind, uint32_t mask, u32 bytes,
+bool resolve_window(const Window& window, const T* offsets, T bias, uint32_t mask, u32 bytes,
                     Access& access) {
-  const Window window = window_of(w, kind);
-  const u64 imm = static_cast<u64>(op->imm);
   access.shared = true;
+  if (window.size < bytes) return false;
+  const u64 room = window.size - bytes;
   T stride;
   if (mask == kAllLanes && constant_stride(offsets, stride)) {
     const s64 step = sizeof(T) == 4 ? static_cast<s64>(static_cast<s32>(stride)) : static_cast<s64>(stride);
-    const u64 first = static_cast<u64>(offsets[0]) + imm;
-    const u64 last = static_cast<u64>(offsets[kWarpSize - 1]) + imm;
-    const u64 low = first < last ? first : last;
-    const u64 high = first < last ? last : first;
-    const bool straight = first + static_cast<u64>(step * s64{kWarpSize - 1}) == last &&
-                          step < kWidestStride && step > -kWidestStride;
-    if (straight && low <= window.size && high <= window.size && bytes <= window.size - high &&
-        ((first | static_cast<u64>(step)) & (bytes - 1)) == 0) {
+    const u64 first = static_cast<T>(offsets[0] + bias);
+    const u64 last = static_cast<T>(offsets[kWarpSize - 1] + bias);
+    const bool straight = step < kWidestStride && step > -kWidestStride &&
+                          first + static_cast<u64>(step * s64{kWarpSize - 1}) == last;
+    if (straight && first <= room && last <= room && ((first | static_cast<u64>(step)) & (bytes - 1)) == 0) {
       access.linear = true;
       access.base = window.host_base + first;
       access.stride = step + window.lane_stride;
@@ -93,14 +95,36 @@ bool resolve_window(Warp& w, const Op* op, const T* offsets, u32 kind, uint32_t 
     }
   }
   access.linear = false;
+  const T stand_in = static_cast<T>(offsets[lowest(mask)] + bias);
+  const T alignment = static_cast<T>(bytes - 1);
+  const T last = room > static_cast<T>(-1) ? static_cast<T>(-1) : static_cast<T>(room);
+  const u64 base = reinterpret_cast<uintptr_t>(window.host_base);
+  const u64 lane_stride = static_cast<u64>(window.lane_stride);
+  u64* const pointers = reinterpret_cast<u64*>(access.lane);
+  T bad = 0;
+  TESSERA_LANES {
+    const T on = lane_bits<T>(mask, i);
+    const T offset = static_cast<T>((static_cast<T>(offsets[i] + bias) & on) | (stand_in & ~on));
+    bad |= static_cast<T>((offset > last ? T{1} : T{0}) | (offset & alignment));
+    pointers[i] = base + offset + i * lane_stride;
+  }
+  return bad == 0;
+}
+
+// The same for an address operand of that state space, with a fault for the first lane that is wrong.
+template <class T>
+bool resolve_space(Warp& w, const Op* op, const T* offsets, u32 kind, uint32_t mask, u32 bytes,
+                   Access& access) {
+  const Window window = window_of(w, kind);
+  const T bias = static_cast<T>(op->imm);
+  if (resolve_window(window, offsets, bias, mask, bytes, access)) return true;
   TESSERA_ACTIVE(mask) {
-    const u64 offset = static_cast<u64>(offsets[i]) + imm;
+    const u64 offset = static_cast<T>(offsets[i] + bias);
+    if ((offset & (bytes - 1)) != 0 && offset < window.size)
+      return fail(w, op, FaultKind::kMisalignedAddress, i, offset, bytes, "misaligned");
     if (offset > window.size || bytes > window.size - offset) {
       return fail(w, op, FaultKind::kIllegalAddress, i, offset, bytes, "out of bounds of its state space");
     }
-    if ((offset & (bytes - 1)) != 0)
-      return fail(w, op, FaultKind::kMisalignedAddress, i, offset, bytes, "misaligned");
-    access.lane[i] = window.host_base + offset + static_cast<s64>(i) * window.lane_stride;
   }
   return true;
 }
@@ -145,6 +169,11 @@ bool resolve_global(Warp& w, const Op* op, const u64* addresses, uint32_t mask, 
                     bool write, Access& access) {
   check_generation(w);
   const u64 imm = static_cast<u64>(op->imm);
+  const u64 stand_in = addresses[lowest(mask)] + imm;
+  if (generic && stand_in - w.shared_window < kSharedWindowSize &&
+      resolve_window(window_of(w, kSharedAddress64), addresses, imm - w.shared_window, mask, bytes, access)) {
+    return true;
+  }
   access.shared = false;
   u64 stride;
   if (mask == kAllLanes && constant_stride(addresses, stride)) {
@@ -162,20 +191,26 @@ bool resolve_global(Warp& w, const Op* op, const u64* addresses, uint32_t mask, 
     }
   }
   access.linear = false;
+  if (!inside(w.ranges[0], stand_in, bytes))
+    in_device_memory(w, stand_in, bytes, write);  // likely all lanes' range
   const u64 begin = w.ranges[0].begin;
   const u64 size = w.ranges[0].end - begin;
-  u64 bad = size < bytes || (write && !w.ranges[0].writable) ? 1 : 0;
   const u64 room = size - bytes;
+  u64 bad = size < bytes || (write && !w.ranges[0].writable) ? 1 : 0;
+  const u64 alignment = bytes - 1;
+  u64* const pointers = reinterpret_cast<u64*>(access.lane);
   TESSERA_LANES {
-    const u64 address = addresses[i] + imm;
-    const u64 wrong = (address - begin > room ? 1u : 0u) | (address & (bytes - 1));
-    bad |= lane_on(mask, i) ? wrong : 0;
-    access.lane[i] = host(address);
+    const u64 on = lane_bits<u64>(mask, i);
+    const u64 address = ((addresses[i] + imm) & on) | (stand_in & ~on);
+    bad |= (address - begin > room ? u64{1} : u64{0}) | (address & alignment);
+    pointers[i] = address;
   }
   if (bad == 0) return true;
   TESSERA_ACTIVE(mask) {
     if (!resolve_lane(w, op, addresses[i] + imm, i, bytes, generic, write, access)) return false;
   }
+  u8* const valid = access.lane[lowest(mask)];
+  TESSERA_ACTIVE(~mask) access.lane[i] = valid;
   return true;
 }
 
@@ -192,9 +227,9 @@ bool resolve(Warp& w, const Op* op, std::byte* frame, u32 addresses, uint32_t ma
     case kSharedAddress32:
     case kLocalAddress32:
     case kParamAddress32:
-      return resolve_window(w, op, slot<u32>(frame, addresses), kind, mask, bytes, access);
+      return resolve_space(w, op, slot<u32>(frame, addresses), kind, mask, bytes, access);
     default:
-      return resolve_window(w, op, slot<u64>(frame, addresses), kind, mask, bytes, access);
+      return resolve_space(w, op, slot<u64>(frame, addresses), kind, mask, bytes, access);
   }
 }
 

@@ -14,7 +14,8 @@ struct Access {
   bool shared = false;  // only this block can see it: no host atomics needed
   u8* base = nullptr;
   s64 stride = 0;
-  u8* lane[kWarpSize];  // where not linear: pointers of the active lanes
+  u8* lane[kWarpSize];  // where not linear; lanes that are off get an active lane's pointer, so that loads
+                        // may read all
 };
 
 // Resolves the address operand at `addresses` + op->imm for accesses of `bytes` bytes. False after raising a

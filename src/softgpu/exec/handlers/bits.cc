@@ -170,6 +170,7 @@ const Op* lop3(Warp&, const Op* op, std::byte* frame, uint32_t mask) {
   const u32* c = slot<u32>(frame, op->o[3]);
   u32 term[8];
   for (u32 k = 0; k < 8; ++k) term[k] = ((static_cast<u32>(op->imm) >> k) & 1) != 0 ? ~u32{0} : 0;
+  alignas(64) u32 result[kWarpSize];
   TESSERA_LANES {
     const u32 x = a[i], y = b[i], z = c[i];
     const u32 t0 = (z & term[1]) | (~z & term[0]);
@@ -178,9 +179,9 @@ const Op* lop3(Warp&, const Op* op, std::byte* frame, uint32_t mask) {
     const u32 t3 = (z & term[7]) | (~z & term[6]);
     const u32 low = (y & t1) | (~y & t0);
     const u32 high = (y & t3) | (~y & t2);
-    const u32 r = (x & high) | (~x & low);
-    d[i] = lane_on(mask, i) ? r : d[i];
+    result[i] = (x & high) | (~x & low);
   }
+  commit(d, result, mask);
   return op + 1;
 }
 struct Xor3 {

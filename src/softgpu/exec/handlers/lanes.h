@@ -8,6 +8,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#if defined(__AVX512BW__)
+#include <immintrin.h>
+#endif
+
 #include "softgpu/exec/op.h"
 #include "softgpu/exec/warp.h"
 
@@ -56,6 +60,11 @@ inline void write_predicate(std::byte* frame, uint32_t offset, uint32_t mask, ui
   p = (p & ~mask) | (bits & mask);
 }
 inline bool lane_on(uint32_t mask, uint32_t lane) { return (mask & (1u << lane)) != 0; }
+// All ones where the lane is on: selects by logic, which always vectorises.
+template <class U>
+inline U lane_bits(uint32_t mask, uint32_t lane) {
+  return static_cast<U>(U{0} - static_cast<U>((mask >> lane) & 1));
+}
 
 template <class To, class From>
 inline To bits_as(From from) {
@@ -63,8 +72,53 @@ inline To bits_as(From from) {
   return __builtin_bit_cast(To, from);
 }
 
+template <uint32_t Bytes>
+struct UnsignedOf;
+template <>
+struct UnsignedOf<2> {
+  using Type = u16;
+};
+template <>
+struct UnsignedOf<4> {
+  using Type = u32;
+};
+template <>
+struct UnsignedOf<8> {
+  using Type = u64;
+};
+
+// Writes the lanes of `mask`. Whole vectors are loaded, blended and stored: what a masked store leaves behind
+// cannot be forwarded to the next instruction's load.
+template <class D>
+inline void commit(D* to, const D* from, uint32_t mask) {
+#if defined(__AVX512BW__)
+  for (uint32_t first = 0; first < kWarpSize; first += 64 / sizeof(D)) {
+    const __m512i old = _mm512_load_si512(to + first);
+    const __m512i fresh = _mm512_load_si512(from + first);
+    const uint32_t on = mask >> first;
+    __m512i blended;
+    if constexpr (sizeof(D) == 2) {
+      blended = _mm512_mask_mov_epi16(old, on, fresh);
+    } else if constexpr (sizeof(D) == 4) {
+      blended = _mm512_mask_mov_epi32(old, static_cast<__mmask16>(on), fresh);
+    } else {
+      blended = _mm512_mask_mov_epi64(old, static_cast<__mmask8>(on), fresh);
+    }
+    _mm512_store_si512(to + first, blended);
+  }
+#else
+  using U = typename UnsignedOf<sizeof(D)>::Type;
+  U* d = reinterpret_cast<U*>(to);
+  const U* r = reinterpret_cast<const U*>(from);
+  TESSERA_LANES {
+    const U on = lane_bits<U>(mask, i);
+    d[i] = static_cast<U>((d[i] & ~on) | (r[i] & on));
+  }
+#endif
+}
+
 // Elementwise handlers. F::apply computes one lane without branches that would stop vectorisation; lanes that
-// are off keep their value.
+// are off compute too, and keep their value.
 template <class F, class D, class A>
 const Op* unary(Warp&, const Op* op, std::byte* frame, uint32_t mask) {
   D* d = slot<D>(frame, op->o[0]);
@@ -72,7 +126,9 @@ const Op* unary(Warp&, const Op* op, std::byte* frame, uint32_t mask) {
   if (mask == kAllLanes) {
     TESSERA_LANES d[i] = static_cast<D>(F::apply(a[i]));
   } else {
-    TESSERA_LANES d[i] = lane_on(mask, i) ? static_cast<D>(F::apply(a[i])) : d[i];
+    alignas(64) D r[kWarpSize];
+    TESSERA_LANES r[i] = static_cast<D>(F::apply(a[i]));
+    commit(d, r, mask);
   }
   return op + 1;
 }
@@ -85,7 +141,9 @@ const Op* binary(Warp&, const Op* op, std::byte* frame, uint32_t mask) {
   if (mask == kAllLanes) {
     TESSERA_LANES d[i] = static_cast<D>(F::apply(a[i], b[i]));
   } else {
-    TESSERA_LANES d[i] = lane_on(mask, i) ? static_cast<D>(F::apply(a[i], b[i])) : d[i];
+    alignas(64) D r[kWarpSize];
+    TESSERA_LANES r[i] = static_cast<D>(F::apply(a[i], b[i]));
+    commit(d, r, mask);
   }
   return op + 1;
 }
@@ -99,7 +157,9 @@ const Op* ternary(Warp&, const Op* op, std::byte* frame, uint32_t mask) {
   if (mask == kAllLanes) {
     TESSERA_LANES d[i] = static_cast<D>(F::apply(a[i], b[i], c[i]));
   } else {
-    TESSERA_LANES d[i] = lane_on(mask, i) ? static_cast<D>(F::apply(a[i], b[i], c[i])) : d[i];
+    alignas(64) D r[kWarpSize];
+    TESSERA_LANES r[i] = static_cast<D>(F::apply(a[i], b[i], c[i]));
+    commit(d, r, mask);
   }
   return op + 1;
 }

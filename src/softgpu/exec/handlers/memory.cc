@@ -31,7 +31,15 @@ const Op* load(Warp& w, const Op* op, std::byte* frame, uint32_t mask) {
   }
   for (u32 k = 0; k < N; ++k) {
     D* d = slot<D>(frame, op->o[k]);
-    TESSERA_ACTIVE(mask) d[i] = static_cast<D>(reinterpret_cast<const M*>(access.lane[i])[k]);
+    if (mask == kAllLanes) {
+      for (u32 i = 0; i < kWarpSize; ++i)
+        d[i] = static_cast<D>(reinterpret_cast<const M*>(access.lane[i])[k]);
+      continue;
+    }
+    alignas(64) D loaded[kWarpSize];
+    for (u32 i = 0; i < kWarpSize; ++i)
+      loaded[i] = static_cast<D>(reinterpret_cast<const M*>(access.lane[i])[k]);
+    commit(d, loaded, mask);
   }
   return op + 1;
 }

@@ -15,19 +15,12 @@ struct Move {
 
 template <class T>
 const Op* selp(Warp&, const Op* op, std::byte* frame, uint32_t mask) {
-  T* d = slot<T>(frame, op->o[0]);
   const T* a = slot<T>(frame, op->o[1]);
   const T* b = slot<T>(frame, op->o[2]);
-  const uint32_t p = predicate(frame, op->o[3]);
-  if (mask == kAllLanes) {
-    TESSERA_LANES d[i] = lane_on(p, i) ? a[i] : b[i];
-  } else {
-    const uint32_t take_a = p & mask;
-    TESSERA_LANES {
-      const T chosen = lane_on(take_a, i) ? a[i] : b[i];
-      d[i] = lane_on(mask, i) ? chosen : d[i];
-    }
-  }
+  alignas(64) T chosen[kWarpSize];
+  TESSERA_LANES chosen[i] = b[i];
+  commit(chosen, a, predicate(frame, op->o[3]));
+  commit(slot<T>(frame, op->o[0]), chosen, mask);
   return op + 1;
 }
 struct SlctInteger {

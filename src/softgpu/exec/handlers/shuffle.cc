@@ -50,7 +50,7 @@ const Op* shuffle(Warp& w, const Op* op, std::byte* frame, uint32_t mask) {
   if ((op->aux & 2) != 0 && !w.exchange && absent(w, members, mask) != 0)
     return park(w, op, mask, members, a);
   u32 all[kWarpSize];
-  u32 result[kWarpSize];
+  alignas(64) u32 result[kWarpSize];
   gather(w, a, all);
   uint32_t valid = 0;
   TESSERA_LANES {
@@ -67,11 +67,7 @@ const Op* shuffle(Warp& w, const Op* op, std::byte* frame, uint32_t mask) {
     result[i] = all[(inside ? source : lane) & 31];
     valid |= inside ? 1u << i : 0u;
   }
-  if (mask == kAllLanes) {
-    TESSERA_LANES d[i] = result[i];
-  } else {
-    TESSERA_LANES d[i] = lane_on(mask, i) ? result[i] : d[i];
-  }
+  commit(d, result, mask);
   if ((op->aux & 1) != 0) write_predicate(frame, op->o[1], mask, valid);
   return op + 1;
 }

@@ -72,7 +72,8 @@ void check_elementwise(const std::string& op, const std::vector<A>& a, const std
 // All pairs of two value lists, with c running through a third.
 template <class D, class A, class B = A, class C = A>
 void check_pairs(const std::string& op, const std::type_identity_t<std::vector<A>>& as,
-                 const std::type_identity_t<std::vector<B>>& bs, const std::type_identity_t<std::vector<C>>& cs,
+                 const std::type_identity_t<std::vector<B>>& bs,
+                 const std::type_identity_t<std::vector<C>>& cs,
                  const std::type_identity_t<std::function<D(A, B, C)>>& reference) {
   std::vector<A> a;
   std::vector<B> b;

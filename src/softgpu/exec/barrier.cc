@@ -1,5 +1,7 @@
 #include "softgpu/exec/barrier.h"
 
+#include <bit>
+
 #include "softgpu/exec/control.h"
 #include "softgpu/exec/faults.h"
 #include "softgpu/exec/scheduler.h"
@@ -33,15 +35,16 @@ void open(BlockState& block, uint8_t id) {
     }
   }
   block.barriers[id] = {};
+  block.pending_barriers &= ~(1u << id);
   ++block.progress;
 }
 
 }  // namespace
 
 void open_complete_barriers(BlockState& block) {
-  for (uint8_t id = 0; id < kBarriers; ++id) {
+  for (uint32_t left = block.pending_barriers; left != 0; left &= left - 1) {
+    const uint8_t id = static_cast<uint8_t>(std::countr_zero(left));
     const Barrier& barrier = block.barriers[id];
-    if (barrier.arrived == 0) continue;
     const uint32_t expected = barrier.expected != 0 ? barrier.expected : block.threads - block.exited;
     if ((barrier.expected != 0 ? barrier.arrived_padded : barrier.arrived) >= expected) open(block, id);
   }
@@ -58,14 +61,15 @@ const Op* barrier(Warp& core, const Op* op, std::byte* frame, uint32_t mask) {
   if (id >= kBarriers)
     return fault(core, op, FaultKind::kIllegalInstruction, first, "barrier number above 15");
   Barrier& barrier = block.barriers[id];
+  block.pending_barriers |= 1u << id;
   barrier.expected = expected;
-  barrier.arrived += static_cast<uint32_t>(__builtin_popcount(mask));
+  barrier.arrived += static_cast<uint32_t>(std::popcount(mask));
   // With a thread count, a warp counts whole: also lanes that it never had or that have exited.
-  barrier.arrived_padded += mask == core.alive ? kWarpSize : static_cast<uint32_t>(__builtin_popcount(mask));
+  barrier.arrived_padded += mask == core.alive ? kWarpSize : static_cast<uint32_t>(std::popcount(mask));
   if (op->aux >= kBarrierAnd) {
     const uint32_t source = *reinterpret_cast<const uint32_t*>(frame + op->o[2]);
-    barrier.count += static_cast<uint32_t>(__builtin_popcount(source & mask));
-    barrier.voters += static_cast<uint32_t>(__builtin_popcount(mask));
+    barrier.count += static_cast<uint32_t>(std::popcount(source & mask));
+    barrier.voters += static_cast<uint32_t>(std::popcount(mask));
   }
   if (op->aux != kBarrierArrive) {
     Group& group = split_running(warp, mask, op + 1);

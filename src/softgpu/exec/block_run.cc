@@ -98,6 +98,7 @@ class InterpretedBlock final : public BlockRun {
     state_.exited = 0;
     next_ = 0;
     for (Barrier& barrier : state_.barriers) barrier = {};
+    state_.pending_barriers = 0;
     for (WarpState& warp : state_.warps) {
       warp.core.alive = warp.lanes;
       Group all;

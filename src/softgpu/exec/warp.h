@@ -119,6 +119,7 @@ struct BlockState {
   uint32_t exited = 0;
   std::vector<WarpState> warps;
   Barrier barriers[kBarriers];
+  uint32_t pending_barriers = 0;  // bit per barrier that somebody has arrived at
   std::vector<std::byte> parameters;
   std::unique_ptr<std::byte[], FreeDeleter> shared;
   uint32_t shared_bytes = 0;

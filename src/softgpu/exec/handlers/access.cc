@@ -38,20 +38,67 @@ bool in_device_memory(Warp& w, u64 address, u64 bytes, bool write) {
   return !write || w.ranges[0].writable;
 }
 
-// Common distance between neighbouring lanes, if there is one. Distances of 16, 8, 4 and 2 lanes and the
-// first one determine all others, and are few vector operations.
+// Whether each half of the warp is linear, with one stride.
+#if defined(__AVX512BW__)
+inline bool constant_stride(const u32* a, u32& stride) {
+  stride = a[1] - a[0];
+  const __m512i steps =
+      _mm512_mullo_epi32(_mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
+                         _mm512_set1_epi32(static_cast<s32>(stride)));
+  __mmask16 wrong = 0;
+  for (u32 first = 0; first < kWarpSize; first += kHalfWarp) {
+    const __m512i expected = _mm512_add_epi32(_mm512_set1_epi32(static_cast<s32>(a[first])), steps);
+    wrong |= _mm512_cmpneq_epi32_mask(_mm512_load_si512(a + first), expected);
+  }
+  return wrong == 0;
+}
+inline bool constant_stride(const u64* a, u64& stride) {
+  stride = a[1] - a[0];
+  const __m512i low = _mm512_mullo_epi64(_mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0),
+                                         _mm512_set1_epi64(static_cast<s64>(stride)));
+  const __m512i high = _mm512_add_epi64(low, _mm512_set1_epi64(static_cast<s64>(stride * 8)));
+  __mmask8 wrong = 0;
+  for (u32 first = 0; first < kWarpSize; first += kHalfWarp) {
+    const __m512i base = _mm512_set1_epi64(static_cast<s64>(a[first]));
+    wrong |= _mm512_cmpneq_epi64_mask(_mm512_load_si512(a + first), _mm512_add_epi64(base, low));
+    wrong |= _mm512_cmpneq_epi64_mask(_mm512_load_si512(a + first + 8), _mm512_add_epi64(base, high));
+  }
+  return wrong == 0;
+}
+#else
+// Distances of 8, 4, 2 and 1 lanes determine all others, and are few vector operations.
 template <class T>
 inline bool constant_stride(const T* a, T& stride) {
   stride = static_cast<T>(a[1] - a[0]);
   T differs = 0;
-  for (u32 i = 0; i < 16; ++i) differs |= static_cast<T>((a[i + 16] - a[i]) ^ (stride * 16));
-  for (u32 i = 0; i < 8; ++i) differs |= static_cast<T>((a[i + 8] - a[i]) ^ (stride * 8));
-  for (u32 i = 0; i < 4; ++i) differs |= static_cast<T>((a[i + 4] - a[i]) ^ (stride * 4));
-  for (u32 i = 0; i < 2; ++i) differs |= static_cast<T>((a[i + 2] - a[i]) ^ (stride * 2));
+  for (u32 first = 0; first < kWarpSize; first += kHalfWarp) {
+    const T* h = a + first;
+    for (u32 i = 0; i < 8; ++i) differs |= static_cast<T>((h[i + 8] - h[i]) ^ (stride * 8));
+    for (u32 i = 0; i < 4; ++i) differs |= static_cast<T>((h[i + 4] - h[i]) ^ (stride * 4));
+    for (u32 i = 0; i < 2; ++i) differs |= static_cast<T>((h[i + 2] - h[i]) ^ (stride * 2));
+    differs |= static_cast<T>((h[1] - h[0]) ^ stride);
+  }
   return differs == 0;
 }
+#endif
 
 constexpr s64 kWidestStride = s64{1} << 32;
+
+// The first and last bytes a linear access begins at; false where its addresses wrap around.
+inline bool span_of(u64 lower, u64 upper, s64 stride, u64& lowest_start, u64& highest_start) {
+  if (stride >= kWidestStride || stride <= -kWidestStride) return false;
+  const u64 reach = static_cast<u64>(stride * s64{kHalfWarp - 1});
+  const u64 ends[2] = {lower + reach, upper + reach};
+  if (stride >= 0 ? ends[0] < lower || ends[1] < upper : ends[0] > lower || ends[1] > upper) return false;
+  lowest_start = lower < upper ? lower : upper;
+  highest_start = lower < upper ? upper : lower;
+  if (stride >= 0) {
+    highest_start += reach;
+  } else {
+    lowest_start += reach;
+  }
+  return true;
+}
 
 // A window is memory that starts at `host_base` for lane 0 and `lane_stride` further for each lane.
 struct Window {
@@ -83,13 +130,14 @@ bool resolve_window(const Window& window, const T* offsets, T bias, uint32_t mas
   T stride;
   if (mask == kAllLanes && constant_stride(offsets, stride)) {
     const s64 step = sizeof(T) == 4 ? static_cast<s64>(static_cast<s32>(stride)) : static_cast<s64>(stride);
-    const u64 first = static_cast<T>(offsets[0] + bias);
-    const u64 last = static_cast<T>(offsets[kWarpSize - 1] + bias);
-    const bool straight = step < kWidestStride && step > -kWidestStride &&
-                          first + static_cast<u64>(step * s64{kWarpSize - 1}) == last;
-    if (straight && first <= room && last <= room && ((first | static_cast<u64>(step)) & (bytes - 1)) == 0) {
+    const u64 lower = static_cast<T>(offsets[0] + bias);
+    const u64 upper = static_cast<T>(offsets[kHalfWarp] + bias);
+    u64 low, high;
+    if (span_of(lower, upper, step, low, high) && high <= room &&
+        ((lower | upper | static_cast<u64>(step)) & (bytes - 1)) == 0) {
       access.linear = true;
-      access.base = window.host_base + first;
+      access.half[0] = window.host_base + lower;
+      access.half[1] = window.host_base + upper + window.lane_stride * s64{kHalfWarp};
       access.stride = step + window.lane_stride;
       return true;
     }
@@ -178,14 +226,14 @@ bool resolve_global(Warp& w, const Op* op, const u64* addresses, uint32_t mask, 
   u64 stride;
   if (mask == kAllLanes && constant_stride(addresses, stride)) {
     const s64 step = static_cast<s64>(stride);
-    const u64 first = addresses[0] + imm;
-    const u64 last = addresses[kWarpSize - 1] + imm;
-    const u64 low = step < 0 ? last : first;
-    const u64 high = step < 0 ? first : last;
-    if (step < kWidestStride && step > -kWidestStride && low <= high &&
-        ((first | stride) & (bytes - 1)) == 0 && in_device_memory(w, low, high - low + bytes, write)) {
+    const u64 lower = addresses[0] + imm;
+    const u64 upper = addresses[kHalfWarp] + imm;
+    u64 low, high;
+    if (span_of(lower, upper, step, low, high) && ((lower | upper | stride) & (bytes - 1)) == 0 &&
+        in_device_memory(w, low, high - low + bytes, write)) {
       access.linear = true;
-      access.base = host(first);
+      access.half[0] = host(lower);
+      access.half[1] = host(upper);
       access.stride = step;
       return true;
     }

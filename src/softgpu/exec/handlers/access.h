@@ -9,13 +9,22 @@ namespace tessera::softgpu::exec {
 
 namespace TESSERA_ISA {
 
+constexpr u32 kHalfWarp = kWarpSize / 2;
+
+// Where the lanes' data is. Most accesses of a full warp are linear in each half: consecutive elements, one
+// element for all, rows of a tile 16 wide.
 struct Access {
-  bool linear = false;  // lane i is at base + i * stride, for all 32 lanes
+  bool linear = false;  // lane i is at half[i / 16] + (i % 16) * stride, for all 32 lanes
   bool shared = false;  // only this block can see it: no host atomics needed
-  u8* base = nullptr;
+  u8* half[2] = {};
   s64 stride = 0;
   u8* lane[kWarpSize];  // where not linear; lanes that are off get an active lane's pointer, so that loads
                         // may read all
+
+  // Kept inline and in this namespace, like everything here.
+  u8* pointer(u32 i) const {
+    return linear ? half[i / kHalfWarp] + static_cast<s64>(i % kHalfWarp) * stride : lane[i];
+  }
 };
 
 // Resolves the address operand at `addresses` + op->imm for accesses of `bytes` bytes. False after raising a

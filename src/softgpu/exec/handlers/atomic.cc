@@ -109,8 +109,7 @@ const Op* atom(Warp& w, const Op* op, std::byte* frame, uint32_t mask) {
   const T* c = slot<T>(frame, op->o[first + 2]);
   T* d = slot<T>(frame, op->o[0]);
   TESSERA_ACTIVE(mask) {
-    T* p = reinterpret_cast<T*>(access.linear ? access.base + static_cast<s64>(i) * access.stride
-                                              : access.lane[i]);
+    T* p = reinterpret_cast<T*>(access.pointer(i));
     T old;
     if (access.shared) {
       old = *p;
@@ -133,15 +132,14 @@ const Op* add(Warp& w, const Op* op, std::byte* frame, uint32_t mask) {
   if (!resolve(w, op, frame, op->o[first], mask, sizeof(T), true, access)) return kLeave;
   const T* b = slot<T>(frame, op->o[first + 1]);
   T* d = slot<T>(frame, op->o[0]);
-  if (!result && access.linear && access.stride == 0) {
+  if (!result && access.linear && access.stride == 0 && access.half[0] == access.half[1]) {
     T sum = 0;
     TESSERA_LANES sum = static_cast<T>(sum + b[i]);
-    update_add(reinterpret_cast<T*>(access.base), sum);
+    update_add(reinterpret_cast<T*>(access.half[0]), sum);
     return op + 1;
   }
   TESSERA_ACTIVE(mask) {
-    T* p = reinterpret_cast<T*>(access.linear ? access.base + static_cast<s64>(i) * access.stride
-                                              : access.lane[i]);
+    T* p = reinterpret_cast<T*>(access.pointer(i));
     T old;
     if (access.shared) {
       old = *p;

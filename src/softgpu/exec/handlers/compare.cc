@@ -100,9 +100,10 @@ template <class F, class T>
 const Op* compare(Warp&, const Op* op, std::byte* frame, uint32_t mask) {
   const T* a = slot<T>(frame, op->o[1]);
   const T* b = slot<T>(frame, op->o[2]);
-  uint32_t bits = 0;
-  TESSERA_LANES bits |= F::apply(a[i], b[i]) ? 1u << i : 0u;
-  write_predicate(frame, op->o[0], mask, bits);
+  using U = typename UnsignedOf<sizeof(T)>::Type;
+  alignas(64) U holds[kWarpSize];
+  TESSERA_LANES holds[i] = static_cast<U>(U{0} - static_cast<U>(F::apply(a[i], b[i]) ? 1 : 0));
+  write_predicate(frame, op->o[0], mask, mask_of(holds));
   return op + 1;
 }
 

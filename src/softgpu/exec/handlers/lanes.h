@@ -117,6 +117,29 @@ inline void commit(D* to, const D* from, uint32_t mask) {
 #endif
 }
 
+// One bit per lane from lanes that are all ones or zero.
+template <class U>
+inline uint32_t mask_of(const U* lanes) {
+#if defined(__AVX512BW__)
+  uint32_t mask = 0;
+  for (uint32_t first = 0; first < kWarpSize; first += 64 / sizeof(U)) {
+    const __m512i v = _mm512_load_si512(lanes + first);
+    if constexpr (sizeof(U) == 2) {
+      mask |= static_cast<uint32_t>(_mm512_movepi16_mask(v)) << first;
+    } else if constexpr (sizeof(U) == 4) {
+      mask |= static_cast<uint32_t>(_mm512_movepi32_mask(v)) << first;
+    } else {
+      mask |= static_cast<uint32_t>(_mm512_movepi64_mask(v)) << first;
+    }
+  }
+  return mask;
+#else
+  uint32_t mask = 0;
+  TESSERA_LANES mask |= lanes[i] != 0 ? 1u << i : 0u;
+  return mask;
+#endif
+}
+
 // Elementwise handlers. F::apply computes one lane without branches that would stop vectorisation; lanes that
 // are off compute too, and keep their value.
 template <class F, class D, class A>

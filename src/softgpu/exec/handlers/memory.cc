@@ -6,40 +6,51 @@ namespace tessera::softgpu::exec {
 namespace TESSERA_ISA {
 namespace {
 
+#define TESSERA_HALF_LANES _Pragma("GCC ivdep") for (u32 i = 0; i < kHalfWarp; ++i)
+
+// Element k of N of 16 lanes at a stride.
+template <class M, class D, u32 N>
+inline void load_half(D* d, const u8* base, s64 stride, u32 k) {
+  if (stride == static_cast<s64>(sizeof(M) * N)) {
+    const M* m = reinterpret_cast<const M*>(base);
+    TESSERA_HALF_LANES d[i] = static_cast<D>(m[i * N + k]);
+  } else if (stride == 0) {
+    const D value = static_cast<D>(reinterpret_cast<const M*>(base)[k]);
+    TESSERA_HALF_LANES d[i] = value;
+  } else {
+    for (u32 i = 0; i < kHalfWarp; ++i)
+      d[i] = static_cast<D>(reinterpret_cast<const M*>(base + i * stride)[k]);
+  }
+}
+template <class M, class S, u32 N>
+inline void store_half(const S* s, u8* base, s64 stride, u32 k) {
+  if (stride == static_cast<s64>(sizeof(M) * N)) {
+    M* m = reinterpret_cast<M*>(base);
+    TESSERA_HALF_LANES m[i * N + k] = static_cast<M>(s[i]);
+  } else {
+    for (u32 i = 0; i < kHalfWarp; ++i) reinterpret_cast<M*>(base + i * stride)[k] = static_cast<M>(s[i]);
+  }
+}
+
 // M is the type in memory, D the register's. The address operand follows the vector's registers.
 template <class M, class D, u32 N>
 const Op* load(Warp& w, const Op* op, std::byte* frame, uint32_t mask) {
   Access access;
   if (!resolve(w, op, frame, op->o[N], mask, sizeof(M) * N, false, access)) return kLeave;
-  if (access.linear) {
-    const s64 stride = access.stride;
-    const u8* base = access.base;
-    for (u32 k = 0; k < N; ++k) {
-      D* d = slot<D>(frame, op->o[k]);
-      if (stride == static_cast<s64>(sizeof(M) * N)) {
-        const M* m = reinterpret_cast<const M*>(base);
-        TESSERA_LANES d[i] = static_cast<D>(m[i * N + k]);
-      } else if (stride == 0) {
-        const D value = static_cast<D>(reinterpret_cast<const M*>(base)[k]);
-        TESSERA_LANES d[i] = value;
-      } else {
-        for (u32 i = 0; i < kWarpSize; ++i)
-          d[i] = static_cast<D>(reinterpret_cast<const M*>(base + i * stride)[k]);
-      }
-    }
-    return op + 1;
-  }
   for (u32 k = 0; k < N; ++k) {
     D* d = slot<D>(frame, op->o[k]);
-    if (mask == kAllLanes) {
+    if (access.linear) {
+      load_half<M, D, N>(d, access.half[0], access.stride, k);
+      load_half<M, D, N>(d + kHalfWarp, access.half[1], access.stride, k);
+    } else if (mask == kAllLanes) {
       for (u32 i = 0; i < kWarpSize; ++i)
         d[i] = static_cast<D>(reinterpret_cast<const M*>(access.lane[i])[k]);
-      continue;
+    } else {
+      alignas(64) D loaded[kWarpSize];
+      for (u32 i = 0; i < kWarpSize; ++i)
+        loaded[i] = static_cast<D>(reinterpret_cast<const M*>(access.lane[i])[k]);
+      commit(d, loaded, mask);
     }
-    alignas(64) D loaded[kWarpSize];
-    for (u32 i = 0; i < kWarpSize; ++i)
-      loaded[i] = static_cast<D>(reinterpret_cast<const M*>(access.lane[i])[k]);
-    commit(d, loaded, mask);
   }
   return op + 1;
 }
@@ -49,32 +60,16 @@ template <class M, class S, u32 N>
 const Op* store(Warp& w, const Op* op, std::byte* frame, uint32_t mask) {
   Access access;
   if (!resolve(w, op, frame, op->o[0], mask, sizeof(M) * N, true, access)) return kLeave;
-  if (access.linear && access.stride == static_cast<s64>(sizeof(M) * N)) {
-    M* m = reinterpret_cast<M*>(access.base);
-    for (u32 k = 0; k < N; ++k) {
-      const S* s = slot<S>(frame, op->o[k + 1]);
-      TESSERA_LANES m[i * N + k] = static_cast<M>(s[i]);
-    }
-    return op + 1;
-  }
-  if (access.linear) {
-    for (u32 i = 0; i < kWarpSize; ++i) {
-      for (u32 k = 0; k < N; ++k) {
-        reinterpret_cast<M*>(access.base + i * access.stride)[k] =
-            static_cast<M>(slot<S>(frame, op->o[k + 1])[i]);
-      }
-    }
-    return op + 1;
-  }
   for (u32 k = 0; k < N; ++k) {
     const S* s = slot<S>(frame, op->o[k + 1]);
-    TESSERA_ACTIVE(mask) reinterpret_cast<M*>(access.lane[i])[k] = static_cast<M>(s[i]);
+    if (access.linear) {
+      store_half<M, S, N>(s, access.half[0], access.stride, k);
+      store_half<M, S, N>(s + kHalfWarp, access.half[1], access.stride, k);
+    } else {
+      TESSERA_ACTIVE(mask) reinterpret_cast<M*>(access.lane[i])[k] = static_cast<M>(s[i]);
+    }
   }
   return op + 1;
-}
-
-inline u8* lane_pointer(const Access& access, u32 lane) {
-  return access.linear ? access.base + static_cast<s64>(lane) * access.stride : access.lane[lane];
 }
 
 // volatile, relaxed, acquire and release: one atomic access per lane and element.
@@ -84,7 +79,7 @@ const Op* load_strong(Warp& w, const Op* op, std::byte* frame, uint32_t mask) {
   ++w.strong_ops;
   if (!resolve(w, op, frame, op->o[N], mask, sizeof(M) * N, false, access)) return kLeave;
   TESSERA_ACTIVE(mask) {
-    const M* m = reinterpret_cast<const M*>(lane_pointer(access, i));
+    const M* m = reinterpret_cast<const M*>(access.pointer(i));
     for (u32 k = 0; k < N; ++k)
       slot<D>(frame, op->o[k])[i] = static_cast<D>(__atomic_load_n(m + k, __ATOMIC_ACQUIRE));
   }
@@ -95,7 +90,7 @@ const Op* store_strong(Warp& w, const Op* op, std::byte* frame, uint32_t mask) {
   Access access;
   if (!resolve(w, op, frame, op->o[0], mask, sizeof(M) * N, true, access)) return kLeave;
   TESSERA_ACTIVE(mask) {
-    M* m = reinterpret_cast<M*>(lane_pointer(access, i));
+    M* m = reinterpret_cast<M*>(access.pointer(i));
     for (u32 k = 0; k < N; ++k)
       __atomic_store_n(m + k, static_cast<M>(slot<S>(frame, op->o[k + 1])[i]), __ATOMIC_RELEASE);
   }

@@ -5,7 +5,7 @@ PREFIX     ?= /usr/local
 JOBS       ?= $(shell nproc)
 SHELL      := /bin/bash
 
-.PHONY: all debug release test soak demo bench format tidy clean install deps gpu-check
+.PHONY: all debug release test sanitize soak demo bench format tidy clean install deps gpu-check
 all:
 	@scripts/install_dependencies.sh --check
 	cmake -S . -B $(BUILD_DIR) -G Ninja -DCMAKE_BUILD_TYPE=$(BUILD_TYPE) -DTESSERA_OUT=$(CURDIR) -DCMAKE_INSTALL_PREFIX=$(PREFIX)
@@ -23,6 +23,9 @@ deps:
 test: deps
 	$(MAKE) all
 	scripts/test.sh $(BUILD_DIR)
+
+sanitize: deps
+	scripts/sanitize.sh
 
 soak: deps
 	$(MAKE) all

@@ -84,4 +84,29 @@ constexpr uint32_t kAcquire = 1u << 8;
 constexpr uint32_t kRelease = 1u << 9;
 constexpr uint32_t kNoResult = 1u << 10;  // red: an atom without destination
 
+// Video instructions: bits 0..3 the operation; kSaturate as above.
+enum VideoOperation : uint32_t {
+  kVideoAdd,
+  kVideoSub,
+  kVideoAbsdiff,
+  kVideoMin,
+  kVideoMax,
+  kVideoAverage,
+  kVideoSet,
+  kVideoShl,
+  kVideoShr,
+  kVideoMad,
+};
+constexpr uint32_t kVideoOperationMask = 15;
+constexpr uint32_t kVideoSignedD = 1u << 4;
+constexpr uint32_t kVideoSignedA = 1u << 5;
+constexpr uint32_t kVideoSignedB = 1u << 6;
+constexpr uint32_t kVideoClamp = 1u << 7;        // of shift amounts; they wrap otherwise
+constexpr uint32_t kVideoCompareShift = 16;      // 4 bits of Comparison
+constexpr uint32_t kVideoScaleShift = 20;        // 4 bits: vmad's right shift
+constexpr uint32_t kVideoSecondMask = 3u << 24;  // what is done with the third operand
+constexpr uint32_t kVideoThenAdd = 1u << 24;
+constexpr uint32_t kVideoThenMin = 2u << 24;
+constexpr uint32_t kVideoThenMax = 3u << 24;
+
 }  // namespace tessera::softgpu::exec

@@ -239,7 +239,8 @@ FunctionDecoder::Family FunctionDecoder::family_of(const std::string& opcode) {
       {"tanh", &D::floating},
   };
   const auto found = families.find(opcode);
-  return found == families.end() ? &D::generic : found->second;
+  if (found != families.end()) return found->second;
+  return is_video(opcode) ? &D::video : &D::generic;
 }
 
 // Handlers are found by PTX's own name; types whose signedness does not matter are listed as .b16, .b32,

@@ -93,6 +93,7 @@ class FunctionDecoder {
   Status vote(const Instruction& in);
   Status match(const Instruction& in);
   Status elect(const Instruction& in);
+  Status video(const Instruction& in);
 
   struct Address {
     ValueId base = kNoValue;
@@ -131,6 +132,9 @@ class FunctionDecoder {
   ValueId carry_ = kNoValue;
   uint32_t local_bytes_ = 0;
 };
+
+// vadd, vabsdiff4 and the like.
+bool is_video(const std::string& opcode);
 
 // Instruction's modifiers, looked at by what they mean.
 bool has_modifier(const ptx::Instruction& in, const char* name);

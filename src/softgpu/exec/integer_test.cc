@@ -1,6 +1,7 @@
 // Integer and bit instructions against plain C++.
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "softgpu/exec/testing/elementwise.h"
 
@@ -379,6 +380,51 @@ TEST(Bits, SelectionAndPacking) {
       [](uint32_t a, uint32_t b, uint64_t) { return uint64_t{a} << 32 | b; });
   check_pairs<uint32_t, uint32_t>("mov.b32 {%h0, %h1}, %a; mov.b32 %d, {%h1, %h0};", w, {0}, {0},
                                   [](uint32_t a, uint32_t, uint32_t) { return a >> 16 | a << 16; });
+}
+
+TEST(Video, PartsOfWords) {
+  const auto w = integer_values<uint32_t>();
+  const auto parts = [](uint32_t a, uint32_t b, uint32_t bits,
+                        const std::function<uint32_t(uint32_t, uint32_t)>& f) {
+    const uint32_t field = (1u << bits) - 1;
+    uint32_t r = 0;
+    for (uint32_t k = 0; k < 32; k += bits) r |= (f(a >> k & field, b >> k & field) & field) << k;
+    return r;
+  };
+  check_pairs<uint32_t, uint32_t>(
+      "vabsdiff4.u32.u32.u32 %d, %a, %b, %c;", w, w, w, [&](uint32_t a, uint32_t b, uint32_t) {
+        return parts(a, b, 8, [](uint32_t x, uint32_t y) { return x < y ? y - x : x - y; });
+      });
+  check_pairs<uint32_t, uint32_t>(
+      "vabsdiff4.u32.u32.u32.add %d, %a, %b, %c;", w, w, w, [&](uint32_t a, uint32_t b, uint32_t c) {
+        for (int k = 0; k < 32; k += 8)
+          c += static_cast<uint32_t>(
+              std::abs(static_cast<int>(a >> k & 0xff) - static_cast<int>(b >> k & 0xff)));
+        return c;
+      });
+  check_pairs<uint32_t, uint32_t>(
+      "vadd2.s32.s32.s32.sat %d, %a, %b, %c;", w, w, w, [&](uint32_t a, uint32_t b, uint32_t) {
+        return parts(a, b, 16, [](uint32_t x, uint32_t y) {
+          return static_cast<uint32_t>(
+              std::clamp(static_cast<int16_t>(x) + static_cast<int16_t>(y), -32768, 32767));
+        });
+      });
+  check_pairs<uint32_t, uint32_t>(
+      "vset4.u32.u32.ge %d, %a, %b, %c;", w, w, w, [&](uint32_t a, uint32_t b, uint32_t) {
+        return parts(a, b, 8, [](uint32_t x, uint32_t y) { return x >= y ? 1u : 0u; });
+      });
+}
+
+TEST(Video, WholeWords) {
+  const auto s = integer_values<int32_t>();
+  const auto clamp = [](int64_t v) { return std::clamp<int64_t>(v, INT32_MIN, INT32_MAX); };
+  check_pairs<int32_t, int32_t>("vadd.s32.s32.s32.sat.max %d, %a, %b, %c;", s, s, s,
+                                [&](int32_t a, int32_t b, int32_t c) {
+                                  return static_cast<int32_t>(std::max<int64_t>(clamp(int64_t{a} + b), c));
+                                });
+  check_pairs<int32_t, int32_t>(
+      "vmad.s32.s32.s32.shr7 %d, %a, %b, %c;", {1, -5, 300, 70000}, {7, -9, 12345}, {0, 1000, -77},
+      [](int32_t a, int32_t b, int32_t c) { return static_cast<int32_t>((int64_t{a} * b + c) >> 7); });
 }
 
 }  // namespace

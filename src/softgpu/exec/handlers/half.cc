@@ -58,7 +58,7 @@ const Op* arithmetic(Warp&, const Op* op, std::byte* frame, uint32_t mask) {
   const u16* b = slot<u16>(frame, op->o[2]);
   const u32 flags = op->aux & (kFlush | kSaturate | kRelu);
   if (mask == kAllLanes && flags == 0) {
-#pragma GCC ivdep
+    TESSERA_INDEPENDENT
     for (u32 i = 0; i < kWarpSize * PerLane; ++i) d[i] = H::store(F::apply(H::load(a[i]), H::load(b[i])));
     return op + 1;
   }

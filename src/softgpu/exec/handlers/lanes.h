@@ -22,10 +22,11 @@
 // Registers may be read and written in place (the same lane of the same slot), never with a shift: no
 // dependence between lanes.
 #if defined(__clang__)
-#define TESSERA_LANES _Pragma("clang loop vectorize(assume_safety)") for (uint32_t i = 0; i < kWarpSize; ++i)
+#define TESSERA_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
 #else
-#define TESSERA_LANES _Pragma("GCC ivdep") for (uint32_t i = 0; i < kWarpSize; ++i)
+#define TESSERA_INDEPENDENT _Pragma("GCC ivdep")
 #endif
+#define TESSERA_LANES TESSERA_INDEPENDENT for (uint32_t i = 0; i < kWarpSize; ++i)
 #define TESSERA_ACTIVE(mask)                                                  \
   for (uint32_t lanes_left = (mask), i = lowest(lanes_left); lanes_left != 0; \
        lanes_left &= lanes_left - 1, i = lowest(lanes_left))

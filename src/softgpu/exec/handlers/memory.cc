@@ -6,7 +6,7 @@ namespace tessera::softgpu::exec {
 namespace TESSERA_ISA {
 namespace {
 
-#define TESSERA_HALF_LANES _Pragma("GCC ivdep") for (u32 i = 0; i < kHalfWarp; ++i)
+#define TESSERA_HALF_LANES TESSERA_INDEPENDENT for (u32 i = 0; i < kHalfWarp; ++i)
 
 // Element k of N of 16 lanes at a stride.
 template <class M, class D, u32 N>

@@ -5,7 +5,7 @@
 
 #define TESSERA_FOR_EACH_FAMILY(apply)                                                              \
   apply(Integer) apply(Bits) apply(Moves) apply(Carry) apply(Compare) apply(Float) apply(FloatMath) \
-      apply(Half) apply(Convert) apply(Memory) apply(Atomic) apply(Shuffle)
+      apply(Half) apply(Convert) apply(Memory) apply(Atomic) apply(Shuffle) apply(Video)
 
 #define TESSERA_DECLARE_FAMILY(name)     \
   extern const Entry k##name##Entries[]; \

@@ -77,6 +77,9 @@ void Context::teardown() {
   live<Stream>().remove_if(ours);
   live<Event>().remove_if(ours);
   for (const auto& module : live<Module>().remove_if(ours)) module->unload();
+  per_thread.clear();
+  legacy.reset();
+  OpGraph::instance().forget_finished(order_);
   free_context_memory(*this);
   id_.store(next_context_id.fetch_add(1), std::memory_order_relaxed);
   device_.count_contexts(-1);

@@ -25,10 +25,12 @@ OpQueue::OpQueue(OrderGroup& group, Kind kind) : group_(group), kind_(kind) {
 }
 
 OpQueue::~OpQueue() {
+  OpRef tail;  // destroyed after the lock is released
   std::lock_guard lock(OpGraph::instance().mutex_);
+  tail = std::move(tail_);
   std::erase(group_.queues_, this);
   std::erase_if(group_.orphans_, [](const auto& orphan) { return orphan.first->done(); });
-  if (tail_ && !tail_->done()) group_.orphans_.emplace_back(std::move(tail_), kind_ != Kind::kNonBlocking);
+  if (tail && !tail->done()) group_.orphans_.emplace_back(std::move(tail), kind_ != Kind::kNonBlocking);
 }
 
 // Adds the edges; whether none is left to wait for.
@@ -116,6 +118,19 @@ std::vector<OpRef> OpGraph::unfinished(OrderGroup& group) {
     if (!orphan->done()) found.push_back(orphan);
   }
   return found;
+}
+
+void OpGraph::forget_finished(OrderGroup& group) {
+  std::vector<OpRef>
+      forgotten;  // destroyed after the lock is released: an operation's end may reach the graph again
+  std::lock_guard lock(mutex_);
+  auto forget = [&forgotten](OpRef& op) {
+    if (op && op->done()) forgotten.push_back(std::move(op));
+  };
+  forget(group.legacy_tail_);
+  for (OpQueue* queue : group.queues_) forget(queue->tail_);
+  for (auto& [orphan, blocking] : group.orphans_) forget(orphan);
+  std::erase_if(group.orphans_, [](const auto& orphan) { return orphan.first == nullptr; });
 }
 
 }  // namespace tessera::softgpu

@@ -62,6 +62,8 @@ class OpGraph {
   // what must finish for the stream to be idle, as cuStreamSynchronize sees it.
   std::vector<OpRef> unfinished(OpQueue& queue);
   std::vector<OpRef> unfinished(OrderGroup& group);
+  // Lets go of finished operations: they hold the context that holds the group.
+  void forget_finished(OrderGroup& group);
 
  private:
   friend class OpQueue;

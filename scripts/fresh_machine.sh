@@ -9,8 +9,9 @@ suite=${SUITE:-bookworm}
 root=${1:-$(mktemp -d /var/tmp/fresh-machine.XXXXXX)}
 [[ $(id -u) -eq 0 ]] || { echo "fresh_machine.sh needs root (debootstrap, chroot)" >&2; exit 1; }
 command -v debootstrap >/dev/null || { echo "install debootstrap first" >&2; exit 1; }
-mirror=${MIRROR:-$(sed -nE 's/^(URIs:|deb) +([^ ]+debian)( .*)?$/\2/p' /etc/apt/sources.list /etc/apt/sources.list.d/*.sources \
-  2>/dev/null | head -n 1)}
+# Newer roots have deb822 files only, older ones sources.list only: read what is there.
+mirror=${MIRROR:-$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.{list,sources} 2>/dev/null |
+  sed -nE '0,/^(URIs:|deb) +([^ ]+debian)( .*)?$/s//\2/p' || true)}
 [[ -n $mirror ]] || { echo "no Debian mirror found in /etc/apt; set MIRROR" >&2; exit 1; }
 
 cleanup() {

@@ -94,7 +94,10 @@ class [[nodiscard]] Result {
 // TESSERA_ASSIGN_OR_RETURN(auto file, open_file(path));
 #define TESSERA_ASSIGN_OR_RETURN(target, expression) \
   TESSERA_ASSIGN_OR_RETURN_INNER(TESSERA_CONCAT(result_, __LINE__), target, expression)
+// `result` and `target` are declarations: parentheses would not compile.
+// NOLINTBEGIN(bugprone-macro-parentheses)
 #define TESSERA_ASSIGN_OR_RETURN_INNER(result, target, expression) \
   auto result = (expression);                                      \
   if (!result.ok()) return result.status();                        \
   target = std::move(result).value()
+// NOLINTEND(bugprone-macro-parentheses)

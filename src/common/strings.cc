@@ -10,6 +10,7 @@ namespace tessera {
 std::string str_format_list(const char* format, va_list arguments) {
   va_list again;
   va_copy(again, arguments);
+  // va_copy has just set it, which the analyzer does not see. NOLINTNEXTLINE(clang-analyzer-valist.*)
   int length = vsnprintf(nullptr, 0, format, again);
   va_end(again);
   if (length < 0) return format;

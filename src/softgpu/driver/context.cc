@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "softgpu/driver/array.h"
 #include "softgpu/driver/compute_engine.h"
 #include "softgpu/driver/current.h"
 #include "softgpu/driver/device.h"
@@ -76,6 +77,8 @@ void Context::teardown() {
   auto ours = [this](const auto& object) { return &object.context() == this; };
   live<Stream>().remove_if(ours);
   live<Event>().remove_if(ours);
+  live<Array>().remove_if(ours);
+  live<MipmappedArray>().remove_if(ours);
   for (const auto& module : live<Module>().remove_if(ours)) module->unload();
   per_thread.clear();
   legacy.reset();

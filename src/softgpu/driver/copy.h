@@ -31,11 +31,12 @@ struct CopyRequest {
   Side dst_side = Side::kUnified, src_side = Side::kUnified;
 };
 
-// Turns CUDA's descriptions into requests. CUDA_ERROR_INVALID_VALUE where they contradict themselves,
-// CUDA_ERROR_NOT_SUPPORTED for arrays.
+// Turns CUDA's descriptions into requests. CUDA_ERROR_INVALID_VALUE where they contradict themselves.
 CUresult request_of(const CUDA_MEMCPY2D& copy, CopyRequest* request);
 CUresult request_of(const CUDA_MEMCPY3D& copy, CopyRequest* request);
 CUresult request_of(const CUDA_MEMCPY3D_PEER& copy, CopyRequest* request);
+// Where `bytes` bytes from byte `offset` of an array are, counted row by row.
+CUresult array_range(CUarray handle, size_t offset, size_t bytes, uint64_t* address);
 CopyRequest linear_request(uint64_t dst, Side dst_side, uint64_t src, Side src_side, size_t bytes);
 
 // Checks the request against the memory there is and does it in the order of `stream`. `wait`: a synchronous

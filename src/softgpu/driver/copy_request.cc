@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "softgpu/driver/array.h"
 #include "softgpu/driver/copy.h"
 
 namespace tessera::softgpu {
@@ -13,6 +14,7 @@ struct Place {
   CUmemorytype type;
   const void* host;
   CUdeviceptr device;
+  CUarray array;
   size_t x, y, z;
   size_t pitch, height;
 };
@@ -20,6 +22,26 @@ struct Place {
 struct Extent {
   size_t width, height, depth;
 };
+
+bool within(size_t begin, size_t extent, size_t whole) { return begin <= whole && extent <= whole - begin; }
+
+// Arrays know their own pitch; bytes are counted in x, and copies move whole texels.
+CUresult resolve_array(const Place& place, const Extent& extent, uint64_t* address, size_t* pitch,
+                       size_t* slice) {
+  std::shared_ptr<Array> array;
+  const CUresult result = array_of(place.array, &array);
+  if (result != CUDA_SUCCESS) return result;
+  const ArrayShape& shape = array->shape();
+  if (place.x % shape.texel_bytes != 0 || extent.width % shape.texel_bytes != 0 ||
+      !within(place.x, extent.width, shape.pitch()) || !within(place.y, extent.height, shape.rows()) ||
+      !within(place.z, extent.depth, shape.slices())) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  *pitch = shape.pitch();
+  *slice = shape.slice_bytes();
+  *address = array->address() + place.z * *slice + place.y * *pitch + place.x;
+  return CUDA_SUCCESS;
+}
 
 bool product_fits(size_t a, size_t b) { return b == 0 || a <= kMaxExtent / b; }
 
@@ -39,7 +61,8 @@ CUresult resolve(const Place& place, const Extent& extent, uint64_t* address, Si
       *address = place.device;
       break;
     case CU_MEMORYTYPE_ARRAY:
-      return CUDA_ERROR_NOT_SUPPORTED;
+      *side = Side::kDevice;
+      return resolve_array(place, extent, address, pitch, slice);
     default:
       return CUDA_ERROR_INVALID_VALUE;
   }
@@ -75,28 +98,38 @@ CUresult build(const Place& dst, const Place& src, const Extent& extent, CopyReq
 
 // Every pitch is as good as another: cuMemcpy2D takes what cuMemcpy2DUnaligned takes.
 CUresult request_of(const CUDA_MEMCPY2D& copy, CopyRequest* request) {
-  return build(
-      {copy.dstMemoryType, copy.dstHost, copy.dstDevice, copy.dstXInBytes, copy.dstY, 0, copy.dstPitch, 0},
-      {copy.srcMemoryType, copy.srcHost, copy.srcDevice, copy.srcXInBytes, copy.srcY, 0, copy.srcPitch, 0},
-      {copy.WidthInBytes, copy.Height, 1}, request);
+  return build({copy.dstMemoryType, copy.dstHost, copy.dstDevice, copy.dstArray, copy.dstXInBytes, copy.dstY,
+                0, copy.dstPitch, 0},
+               {copy.srcMemoryType, copy.srcHost, copy.srcDevice, copy.srcArray, copy.srcXInBytes, copy.srcY,
+                0, copy.srcPitch, 0},
+               {copy.WidthInBytes, copy.Height, 1}, request);
 }
 
 CUresult request_of(const CUDA_MEMCPY3D& copy, CopyRequest* request) {
   if (copy.srcLOD != 0 || copy.dstLOD != 0) return CUDA_ERROR_INVALID_VALUE;
-  return build({copy.dstMemoryType, copy.dstHost, copy.dstDevice, copy.dstXInBytes, copy.dstY, copy.dstZ,
-                copy.dstPitch, copy.dstHeight},
-               {copy.srcMemoryType, copy.srcHost, copy.srcDevice, copy.srcXInBytes, copy.srcY, copy.srcZ,
-                copy.srcPitch, copy.srcHeight},
+  return build({copy.dstMemoryType, copy.dstHost, copy.dstDevice, copy.dstArray, copy.dstXInBytes, copy.dstY,
+                copy.dstZ, copy.dstPitch, copy.dstHeight},
+               {copy.srcMemoryType, copy.srcHost, copy.srcDevice, copy.srcArray, copy.srcXInBytes, copy.srcY,
+                copy.srcZ, copy.srcPitch, copy.srcHeight},
                {copy.WidthInBytes, copy.Height, copy.Depth}, request);
 }
 
 CUresult request_of(const CUDA_MEMCPY3D_PEER& copy, CopyRequest* request) {
   if (copy.srcLOD != 0 || copy.dstLOD != 0) return CUDA_ERROR_INVALID_VALUE;
-  return build({copy.dstMemoryType, copy.dstHost, copy.dstDevice, copy.dstXInBytes, copy.dstY, copy.dstZ,
-                copy.dstPitch, copy.dstHeight},
-               {copy.srcMemoryType, copy.srcHost, copy.srcDevice, copy.srcXInBytes, copy.srcY, copy.srcZ,
-                copy.srcPitch, copy.srcHeight},
+  return build({copy.dstMemoryType, copy.dstHost, copy.dstDevice, copy.dstArray, copy.dstXInBytes, copy.dstY,
+                copy.dstZ, copy.dstPitch, copy.dstHeight},
+               {copy.srcMemoryType, copy.srcHost, copy.srcDevice, copy.srcArray, copy.srcXInBytes, copy.srcY,
+                copy.srcZ, copy.srcPitch, copy.srcHeight},
                {copy.WidthInBytes, copy.Height, copy.Depth}, request);
+}
+
+CUresult array_range(CUarray handle, size_t offset, size_t bytes, uint64_t* address) {
+  std::shared_ptr<Array> array;
+  const CUresult result = array_of(handle, &array);
+  if (result != CUDA_SUCCESS) return result;
+  if (!within(offset, bytes, array->shape().bytes())) return CUDA_ERROR_INVALID_VALUE;
+  *address = array->address() + offset;
+  return CUDA_SUCCESS;
 }
 
 CopyRequest linear_request(uint64_t dst, Side dst_side, uint64_t src, Side src_side, size_t bytes) {

@@ -21,7 +21,7 @@ enum class MemoryKind : uint8_t {
 };
 
 // Who frees it. A library's memory belongs to no context.
-enum class MemoryOwner : uint8_t { kProgram, kModule, kLibrary };
+enum class MemoryOwner : uint8_t { kProgram, kModule, kLibrary, kArray };
 
 struct Allocation {
   uint64_t begin = 0;
@@ -31,7 +31,7 @@ struct Allocation {
   uint64_t context = 0;  // id of the context it belongs to
   uintptr_t context_handle = 0;
   uintptr_t pool_handle = 0;
-  unsigned flags = 0;         // as given to cuMemHostAlloc, cuMemHostRegister, cuMemAllocManaged
+  unsigned flags = 0;  // as given to cuMemHostAlloc, cuMemHostRegister, cuMemAllocManaged
   MemoryOwner owner = MemoryOwner::kProgram;
   bool sync_memops = false;
   uint64_t id = 0;           // CU_POINTER_ATTRIBUTE_BUFFER_ID

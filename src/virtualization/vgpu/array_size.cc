@@ -98,7 +98,8 @@ uint64_t array_bytes(const CUDA_ARRAY3D_DESCRIPTOR& array) {
 
 uint64_t mipmapped_array_bytes(const CUDA_ARRAY3D_DESCRIPTOR& array, unsigned int levels) {
   if ((array.Flags & kWithoutMemory) != 0) return 0;
-  bool layered = (array.Flags & CUDA_ARRAY3D_LAYERED) != 0;
+  // Layers and faces stay as many from level to level.
+  bool layered = (array.Flags & (CUDA_ARRAY3D_LAYERED | CUDA_ARRAY3D_CUBEMAP)) != 0;
   CUDA_ARRAY3D_DESCRIPTOR level = array;
   uint64_t total = 0;
   for (unsigned int i = 0; i < std::max(levels, 1u); ++i) {

@@ -35,6 +35,9 @@ TEST(ArraySize, MipmapsAddTheirLevels) {
   shape.Depth = 2;
   shape.Flags = CUDA_ARRAY3D_LAYERED;
   EXPECT_EQ(mipmapped_array_bytes(shape, 2), 128u + 32);
+  shape.Depth = 6;
+  shape.Flags = CUDA_ARRAY3D_CUBEMAP;
+  EXPECT_EQ(mipmapped_array_bytes(shape, 3), 6 * (64u + 16 + 4)) << "a cube has six faces at every level";
 }
 
 }  // namespace

@@ -97,6 +97,23 @@ CUresult check(uint64_t address, size_t bytes, Side side, std::optional<Allocati
   return inside ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
+CUresult check_both(const CopyRequest& request, std::optional<Allocation>* dst,
+                    std::optional<Allocation>* src) {
+  const CopyBox& box = request.box;
+  const CUresult result =
+      check(box.dst, span_of(box.width, box.height, box.depth, box.dst_pitch, box.dst_slice),
+            request.dst_side, dst);
+  if (result != CUDA_SUCCESS) return result;
+  return check(box.src, span_of(box.width, box.height, box.depth, box.src_pitch, box.src_slice),
+               request.src_side, src);
+}
+
+CUresult check_target(const SetBox& box, std::optional<Allocation>* dst) {
+  const CUresult result = check_shape(box);
+  if (result != CUDA_SUCCESS) return result;
+  return check(box.dst, span_of(box.width * box.element, box.height, 1, box.pitch, 0), Side::kDevice, dst);
+}
+
 // Runs `op` here and now where nothing precedes it; what a synchronous call does otherwise is to submit it
 // and wait.
 CUresult do_or_wait(Stream& stream, const std::shared_ptr<ThreadOp>& op) {
@@ -116,11 +133,7 @@ CUresult copy(Stream& stream, const CopyRequest& request, bool wait) {
   const CopyBox& box = request.box;
   if (box.empty()) return CUDA_SUCCESS;
   std::optional<Allocation> dst, src;
-  CUresult result = check(box.dst, span_of(box.width, box.height, box.depth, box.dst_pitch, box.dst_slice),
-                          request.dst_side, &dst);
-  if (result != CUDA_SUCCESS) return result;
-  result = check(box.src, span_of(box.width, box.height, box.depth, box.src_pitch, box.src_slice),
-                 request.src_side, &src);
+  const CUresult result = check_both(request, &dst, &src);
   if (result != CUDA_SUCCESS) return result;
 
   const std::shared_ptr<Context> context = stream.context_ref();
@@ -144,8 +157,7 @@ CUresult copy(Stream& stream, const CopyRequest& request, bool wait) {
   return CUDA_SUCCESS;
 }
 
-CUresult fill(Stream& stream, const SetBox& box, bool wait) {
-  if (box.width == 0 || box.height == 0) return CUDA_SUCCESS;
+CUresult check_shape(const SetBox& box) {
   constexpr size_t kMaxExtent = size_t{1} << 47;
   if (box.width > kMaxExtent / box.element || box.dst % box.element != 0) return CUDA_ERROR_INVALID_VALUE;
   const size_t row = box.width * box.element;
@@ -153,14 +165,38 @@ CUresult fill(Stream& stream, const SetBox& box, bool wait) {
       (box.pitch < row || box.pitch > kMaxExtent / box.height || box.pitch % box.element != 0)) {
     return CUDA_ERROR_INVALID_VALUE;
   }
+  return CUDA_SUCCESS;
+}
+
+CUresult fill(Stream& stream, const SetBox& box, bool wait) {
+  if (box.width == 0 || box.height == 0) return CUDA_SUCCESS;
   std::optional<Allocation> dst;
-  const CUresult result = check(box.dst, span_of(row, box.height, 1, box.pitch, 0), Side::kDevice, &dst);
+  const CUresult result = check_target(box, &dst);
   if (result != CUDA_SUCCESS) return result;
   auto op = std::make_shared<FillOp>(stream.context_ref(), box);
   // Setting device memory never waits; setting host memory does.
   if (wait && (stream.idle() || !dst->on_device())) return do_or_wait(stream, op);
   stream.submit(op);
   return CUDA_SUCCESS;
+}
+
+CUresult make_copy(const std::shared_ptr<Context>& context, const CopyRequest& request, OpRef* op) {
+  op->reset();
+  if (request.box.empty()) return CUDA_SUCCESS;
+  std::optional<Allocation> dst, src;
+  const CUresult result = check_both(request, &dst, &src);
+  if (result != CUDA_SUCCESS) return result;
+  *op = std::make_shared<CopyOp>(context, request.box, std::vector<std::byte>());
+  return CUDA_SUCCESS;
+}
+
+CUresult make_fill(const std::shared_ptr<Context>& context, const SetBox& box, OpRef* op) {
+  op->reset();
+  if (box.width == 0 || box.height == 0) return CUDA_SUCCESS;
+  std::optional<Allocation> dst;
+  const CUresult result = check_target(box, &dst);
+  if (result == CUDA_SUCCESS) *op = std::make_shared<FillOp>(context, box);
+  return result;
 }
 
 }  // namespace tessera::softgpu

@@ -6,9 +6,9 @@
 #include "softgpu/driver/entry.h"
 #include "softgpu/driver/event.h"
 #include "softgpu/driver/handle_registry.h"
+#include "softgpu/driver/host_op.h"
 #include "softgpu/driver/memory_pool.h"
 #include "softgpu/driver/stream.h"
-#include "softgpu/driver/work_thread.h"
 
 using namespace tessera::softgpu;  // NOLINT: the C interface of that namespace
 
@@ -36,39 +36,6 @@ CUresult on_stream(CUstream handle, Body&& body) {
     return body(*stream);
   });
 }
-
-// Calls the program: cuLaunchHostFunc, or cuStreamAddCallback, which is told of errors.
-class HostOp : public ThreadOp {
- public:
-  HostOp(std::shared_ptr<Context> context, CUhostFn function, void* data)
-      : ThreadOp(context->device().callbacks()),
-        context_(std::move(context)),
-        function_(function),
-        data_(data) {}
-  HostOp(std::shared_ptr<Context> context, CUstreamCallback callback, CUstream stream, void* data)
-      : ThreadOp(context->device().callbacks()),
-        context_(std::move(context)),
-        callback_(callback),
-        stream_(stream),
-        data_(data) {}
-
-  void run() override {
-    CallbackScope scope;
-    const CUresult status = context_->status();
-    if (callback_ != nullptr) {
-      callback_(stream_, status, data_);
-    } else if (status == CUDA_SUCCESS) {
-      function_(data_);
-    }
-  }
-
- private:
-  const std::shared_ptr<Context> context_;
-  const CUhostFn function_ = nullptr;
-  const CUstreamCallback callback_ = nullptr;
-  const CUstream stream_ = nullptr;
-  void* const data_;
-};
 
 }  // namespace
 

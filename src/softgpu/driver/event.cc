@@ -12,12 +12,13 @@ Event::Event(std::shared_ptr<Context> context, unsigned flags)
 
 void Event::record(Stream& stream) {
   auto op = std::make_shared<MarkerOp>();
-  {
-    // Before it is submitted: whoever waits for the event from now on means this recording.
-    std::lock_guard lock(mutex_);
-    recorded_ = op;
-  }
+  record_as(op);  // before it is submitted: whoever waits for the event from now on means this recording
   stream.submit(op);
+}
+
+void Event::record_as(OpRef op) {
+  std::lock_guard lock(mutex_);
+  recorded_ = std::move(op);
 }
 
 OpRef Event::recorded() const {

@@ -22,6 +22,8 @@ class Event {
 
   // Replaces what was recorded before; waits that were asked for before keep meaning that.
   void record(Stream& stream);
+  // Means `op` from now on; the caller submits it.
+  void record_as(OpRef op);
   // What has to finish; null where the event was never recorded.
   OpRef recorded() const;
 

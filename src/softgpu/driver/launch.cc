@@ -86,9 +86,8 @@ std::atomic<uint64_t> next_grid_id{1};
 
 }  // namespace
 
-CUresult launch(Function& function, Stream& stream, const LaunchRequest& request) {
-  Context& context = stream.context();
-  if (&function.module().context() != &context) return CUDA_ERROR_INVALID_HANDLE;
+CUresult prepare_launch(Function& function, const LaunchRequest& request, exec::Launch* work) {
+  Context& context = function.module().context();
   std::shared_ptr<const exec::Kernel> kernel;
   CUresult result = function.load(&kernel);
   if (result != CUDA_SUCCESS) return result;
@@ -97,20 +96,31 @@ CUresult launch(Function& function, Stream& stream, const LaunchRequest& request
   if (result != CUDA_SUCCESS) return result;
   result = check_shared(request, info, function.settings(), context.device().model());
   if (result != CUDA_SUCCESS) return result;
-
-  exec::Launch work;
-  result = gather(request, info, &work.parameters);
+  result = gather(request, info, &work->parameters);
   if (result != CUDA_SUCCESS) return result;
-  work.kernel = std::move(kernel);
-  work.grid = request.grid;
-  work.block = request.block;
-  work.dynamic_shared_bytes = request.dynamic_shared_bytes;
-  work.memory = &context.device().addresses();
-  work.services = &context.services();
+  work->kernel = std::move(kernel);
+  work->grid = request.grid;
+  work->block = request.block;
+  work->dynamic_shared_bytes = request.dynamic_shared_bytes;
+  work->memory = &context.device().addresses();
+  work->services = &context.services();
+  work->sm_count = static_cast<uint32_t>(context.device().sm_count());
+  return CUDA_SUCCESS;
+}
+
+OpRef make_kernel(std::shared_ptr<Context> context, exec::Launch work, int priority) {
   work.grid_id = next_grid_id.fetch_add(1, std::memory_order_relaxed);
-  work.sm_count = static_cast<uint32_t>(context.device().sm_count());
+  return std::make_shared<KernelOp>(std::move(context), std::move(work), priority);
+}
+
+CUresult launch(Function& function, Stream& stream, const LaunchRequest& request) {
+  Context& context = stream.context();
+  if (&function.module().context() != &context) return CUDA_ERROR_INVALID_HANDLE;
+  exec::Launch work;
+  const CUresult result = prepare_launch(function, request, &work);
+  if (result != CUDA_SUCCESS) return result;
   context.flush_output();
-  stream.submit(std::make_shared<KernelOp>(stream.context_ref(), std::move(work), request.priority));
+  stream.submit(make_kernel(stream.context_ref(), std::move(work), request.priority));
   return CUDA_SUCCESS;
 }
 

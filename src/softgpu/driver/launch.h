@@ -18,7 +18,12 @@ struct LaunchRequest {
   bool by_kernel = false;       // launched by a CUkernel, as the CUDA runtime does
 };
 
-// Checks the request against the kernel and the device, and submits it. Returns before it runs.
+// Checks the request against the kernel and the device, and gathers what running it takes: all but a number
+// for the grid.
+CUresult prepare_launch(Function& function, const LaunchRequest& request, exec::Launch* work);
+// The operation of one launch.
+OpRef make_kernel(std::shared_ptr<Context> context, exec::Launch work, int priority);
+// Prepares the request and submits it. Returns before it runs.
 CUresult launch(Function& function, Stream& stream, const LaunchRequest& request);
 
 // What the attributes of cuLaunchKernelEx mean here. CUDA_ERROR_NOT_SUPPORTED for those that would change

@@ -117,6 +117,13 @@ CUresult free_device(uint64_t address, MemoryOwner owner) {
   return remove(address, MemoryKind::kDevice, MemoryKind::kManaged, owner, CUDA_ERROR_INVALID_VALUE);
 }
 
+void release_device(uint64_t address, MemoryOwner owner) {
+  auto removed = AllocationTable::instance().remove(
+      address, [owner](const Allocation& a) { return a.kind == MemoryKind::kDevice && a.owner == owner; });
+  assert(removed);
+  release(*removed);
+}
+
 CUresult allocate_pinned(Context& context, uint64_t size, unsigned flags, void** pointer) {
   if (size == 0) return CUDA_ERROR_INVALID_VALUE;
   const uint64_t rounded = (size + kPageBytes - 1) / kPageBytes * kPageBytes;

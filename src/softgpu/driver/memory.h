@@ -16,6 +16,8 @@ CUresult allocate_device(Context& context, uint64_t size, MemoryKind kind, unsig
                          MemoryOwner owner, uint64_t* address);
 // Waits until nothing runs that could use it. CUDA_ERROR_INVALID_VALUE where no such allocation begins there.
 CUresult free_device(uint64_t address, MemoryOwner owner);
+// Frees at once, for memory that nothing can be using any more.
+void release_device(uint64_t address, MemoryOwner owner);
 
 CUresult allocate_pinned(Context& context, uint64_t size, unsigned flags, void** pointer);
 CUresult free_pinned(void* pointer);

@@ -68,6 +68,52 @@ bool OpGraph::submit_or_claim(OpQueue& queue, const OpRef& op, std::span<const O
   return link(queue, op, after);
 }
 
+// Under the lock, before `first` can have started: no operation of the group is done.
+void OpGraph::link_inside(const OpGroup& group) {
+  auto add = [](const OpRef& before, const OpRef& op) {
+    before->successors_.push_back(op);
+    ++op->pending_;
+  };
+  std::vector<bool> followed(group.parts.size());
+  for (const OpGroup::Part& part : group.parts) {
+    if (part.after.empty()) add(group.first, part.op);
+    for (const uint32_t before : part.after) {
+      add(group.parts[before].op, part.op);
+      followed[before] = true;
+    }
+    if (part.external && !part.external->done()) add(part.external, part.op);
+  }
+  for (size_t i = 0; i < group.parts.size(); ++i) {
+    if (!followed[i]) add(group.parts[i].op, group.last);
+  }
+  if (group.parts.empty()) add(group.first, group.last);
+}
+
+void OpGraph::submit(OpQueue& queue, const OpGroup& group, std::span<const OpRef> after,
+                     std::span<OrderGroup* const> also) {
+  bool ready;
+  {
+    std::lock_guard lock(mutex_);
+    ready = link(queue, group.first, after);
+    link_inside(group);
+    queue.tail_ = group.last;
+    if (queue.kind_ == OpQueue::Kind::kLegacy) queue.group_.legacy_tail_ = group.last;
+    for (OrderGroup* other : also) {
+      std::erase_if(other->orphans_, [](const auto& orphan) { return orphan.first->done(); });
+      other->orphans_.emplace_back(group.last, false);
+    }
+  }
+  if (ready) group.first->start(group.first);
+}
+
+void OpGraph::submit_detached(const OpGroup& group) {
+  {
+    std::lock_guard lock(mutex_);
+    link_inside(group);
+  }
+  group.first->start(group.first);
+}
+
 void OpGraph::finish(const OpRef& op) {
   if (finishing != nullptr) {
     finishing->push_back(op);

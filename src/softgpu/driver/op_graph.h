@@ -46,6 +46,18 @@ class OrderGroup {
       orphans_;  // tails of destroyed queues; whether the queue was a blocking one
 };
 
+// Operations with an order of their own among themselves: the launch of a CUDA graph. `first` comes before
+// all parts, `last` after all of them; to everything outside they are one operation.
+struct OpGroup {
+  struct Part {
+    OpRef op;
+    std::vector<uint32_t> after;  // earlier parts; none: after `first`
+    OpRef external;               // and after this, if it is not null
+  };
+  OpRef first, last;
+  std::vector<Part> parts;
+};
+
 class OpGraph {
  public:
   static OpGraph& instance();
@@ -55,6 +67,11 @@ class OpGraph {
   // The same, but where nothing is left to wait for, true: the caller does the work itself and calls
   // finish().
   bool submit_or_claim(OpQueue& queue, const OpRef& op, std::span<const OpRef> after = {});
+  // Appends a group. Contexts whose work is in it, other than the queue's, count `last` as theirs too.
+  void submit(OpQueue& queue, const OpGroup& group, std::span<const OpRef> after,
+              std::span<OrderGroup* const> also);
+  // Starts a group that belongs to no queue: whoever does so answers for its end.
+  void submit_detached(const OpGroup& group);
   // Marks `op` finished, now, and starts what waited for it alone.
   void finish(const OpRef& op);
 
@@ -68,6 +85,7 @@ class OpGraph {
  private:
   friend class OpQueue;
   bool link(OpQueue& queue, const OpRef& op, std::span<const OpRef> after);
+  void link_inside(const OpGroup& group);
 
   std::mutex mutex_;
 };

@@ -7,6 +7,7 @@
 #include "softgpu/driver/current.h"
 #include "softgpu/driver/device.h"
 #include "softgpu/driver/event.h"
+#include "softgpu/driver/graph/capture.h"
 #include "softgpu/driver/handle_registry.h"
 #include "softgpu/driver/memory.h"
 #include "softgpu/driver/memory_pool.h"
@@ -61,6 +62,7 @@ CUresult Context::synchronize() {
 }
 
 void Context::teardown() {
+  abandon_captures(*this);
   synchronize();
   if (status_.exchange(CUDA_ERROR_CONTEXT_IS_DESTROYED) == CUDA_ERROR_CONTEXT_IS_DESTROYED) return;
   synchronize();  // what was submitted in between is dropped

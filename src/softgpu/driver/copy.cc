@@ -4,6 +4,8 @@
 #include <optional>
 
 #include "softgpu/driver/device.h"
+#include "softgpu/driver/graph/capture.h"
+#include "softgpu/driver/graph/work.h"
 #include "softgpu/driver/memory.h"
 #include "softgpu/driver/stream.h"
 #include "softgpu/memory/allocation_table.h"
@@ -108,10 +110,29 @@ CUresult check_both(const CopyRequest& request, std::optional<Allocation>* dst,
                request.src_side, src);
 }
 
+CUresult check_shape(const SetBox& box) {
+  constexpr size_t kMaxExtent = size_t{1} << 47;
+  if (box.width > kMaxExtent / box.element || box.dst % box.element != 0) return CUDA_ERROR_INVALID_VALUE;
+  const size_t row = box.width * box.element;
+  if (box.height > 1 &&
+      (box.pitch < row || box.pitch > kMaxExtent / box.height || box.pitch % box.element != 0)) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  return CUDA_SUCCESS;
+}
+
 CUresult check_target(const SetBox& box, std::optional<Allocation>* dst) {
   const CUresult result = check_shape(box);
   if (result != CUDA_SUCCESS) return result;
   return check(box.dst, span_of(box.width * box.element, box.height, 1, box.pitch, 0), Side::kDevice, dst);
+}
+
+// Before a copy or set: whether a capture takes it. A synchronous one cannot be captured, and it waits for
+// what a capture elsewhere may forbid to wait for.
+CUresult enter(Stream& stream, bool wait, bool* captured) {
+  CUresult result = wait ? forbid_captured(stream) : CUDA_SUCCESS;
+  if (result == CUDA_SUCCESS) result = enter_stream(stream, captured);
+  return result == CUDA_SUCCESS && wait ? forbid_unsafe() : result;
 }
 
 // Runs `op` here and now where nothing precedes it; what a synchronous call does otherwise is to submit it
@@ -131,10 +152,13 @@ CUresult do_or_wait(Stream& stream, const std::shared_ptr<ThreadOp>& op) {
 
 CUresult copy(Stream& stream, const CopyRequest& request, bool wait) {
   const CopyBox& box = request.box;
-  if (box.empty()) return CUDA_SUCCESS;
+  bool captured = false;
+  CUresult result = enter(stream, wait, &captured);
+  if (result != CUDA_SUCCESS || box.empty()) return result;
   std::optional<Allocation> dst, src;
-  const CUresult result = check_both(request, &dst, &src);
+  result = check_both(request, &dst, &src);
   if (result != CUDA_SUCCESS) return result;
+  if (captured) return capture_work(stream, std::make_shared<CopyWork>(request, stream.context_ref()));
 
   const std::shared_ptr<Context> context = stream.context_ref();
   const bool pageable = !dst || !src;
@@ -157,22 +181,20 @@ CUresult copy(Stream& stream, const CopyRequest& request, bool wait) {
   return CUDA_SUCCESS;
 }
 
-CUresult check_shape(const SetBox& box) {
-  constexpr size_t kMaxExtent = size_t{1} << 47;
-  if (box.width > kMaxExtent / box.element || box.dst % box.element != 0) return CUDA_ERROR_INVALID_VALUE;
-  const size_t row = box.width * box.element;
-  if (box.height > 1 &&
-      (box.pitch < row || box.pitch > kMaxExtent / box.height || box.pitch % box.element != 0)) {
-    return CUDA_ERROR_INVALID_VALUE;
-  }
-  return CUDA_SUCCESS;
-}
-
 CUresult fill(Stream& stream, const SetBox& box, bool wait) {
-  if (box.width == 0 || box.height == 0) return CUDA_SUCCESS;
+  bool captured = false;
+  CUresult result = enter(stream, wait, &captured);
+  if (result != CUDA_SUCCESS || box.width == 0 || box.height == 0) return result;
   std::optional<Allocation> dst;
-  const CUresult result = check_target(box, &dst);
+  result = check_target(box, &dst);
   if (result != CUDA_SUCCESS) return result;
+  if (captured) {
+    WorkRef work;
+    result = SetWork::create(
+        {box.dst, box.pitch, box.value, static_cast<unsigned>(box.element), box.width, box.height},
+        stream.context_ref(), &work);
+    return result == CUDA_SUCCESS ? capture_work(stream, std::move(work)) : result;
+  }
   auto op = std::make_shared<FillOp>(stream.context_ref(), box);
   // Setting device memory never waits; setting host memory does.
   if (wait && (stream.idle() || !dst->on_device())) return do_or_wait(stream, op);

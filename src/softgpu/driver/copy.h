@@ -56,7 +56,6 @@ CUresult fill(Stream& stream, const SetBox& box, bool wait);
 
 // For graphs, whose work is checked when they are made and again when they are launched. `*op` is null where
 // there is nothing to do.
-CUresult check_shape(const SetBox& box);
 CUresult make_copy(const std::shared_ptr<Context>& context, const CopyRequest& request, OpRef* op);
 CUresult make_fill(const std::shared_ptr<Context>& context, const SetBox& box, OpRef* op);
 

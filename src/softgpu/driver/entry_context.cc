@@ -2,6 +2,7 @@
 #include "cuda/abi.h"
 #include "softgpu/driver/device.h"
 #include "softgpu/driver/entry.h"
+#include "softgpu/driver/graph/capture.h"
 #include "softgpu/driver/handle_registry.h"
 #include "softgpu/driver/memory_pool.h"
 #include "softgpu/driver/stream.h"
@@ -41,6 +42,8 @@ CUresult synchronize(CUcontext handle) {
   return guarded([&]() -> CUresult {
     std::shared_ptr<Context> context;
     SOFTGPU_RETURN_IF_ERROR(context_of(handle, &context));
+    SOFTGPU_RETURN_IF_ERROR(forbid_captured(*context));
+    SOFTGPU_RETURN_IF_ERROR(forbid_unsafe());
     const CUresult result = context->synchronize();
     trim_pools(context->device());
     return result;

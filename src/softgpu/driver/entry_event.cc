@@ -3,6 +3,7 @@
 #include "softgpu/driver/device.h"
 #include "softgpu/driver/entry.h"
 #include "softgpu/driver/event.h"
+#include "softgpu/driver/graph/capture.h"
 #include "softgpu/driver/handle_registry.h"
 #include "softgpu/driver/memory_pool.h"
 #include "softgpu/driver/stream.h"
@@ -14,13 +15,16 @@ namespace {
 constexpr unsigned kKnownFlags = CU_EVENT_BLOCKING_SYNC | CU_EVENT_DISABLE_TIMING;
 constexpr double kNsPerMs = 1e6;
 
-CUresult record(CUevent hEvent, CUstream hStream) {
+CUresult record(CUevent hEvent, CUstream hStream, bool external) {
   return guarded([&]() -> CUresult {
     std::shared_ptr<Stream> stream;
     SOFTGPU_RETURN_IF_ERROR(stream_of(hStream, &stream));
     std::shared_ptr<Event> event;
     SOFTGPU_RETURN_IF_ERROR(event_of(hEvent, &event));
     if (&event->context() != &stream->context()) return CUDA_ERROR_INVALID_HANDLE;
+    bool captured = false;
+    SOFTGPU_RETURN_IF_ERROR(enter_stream(*stream, &captured));
+    if (captured) return capture_event_record(*stream, event, external);
     event->record(*stream);
     return CUDA_SUCCESS;
   });
@@ -34,6 +38,7 @@ CUresult elapsed(float* milliseconds, CUevent hStart, CUevent hEnd) {
     SOFTGPU_RETURN_IF_ERROR(event_of(hEnd, &end));
     if (&start->context() != &end->context() || !start->timed() || !end->timed())
       return CUDA_ERROR_INVALID_HANDLE;
+    if (start->captured() || end->captured()) return CUDA_ERROR_CAPTURED_EVENT;
     const OpRef from = start->recorded(), to = end->recorded();
     if (!from || !to) return CUDA_ERROR_INVALID_HANDLE;
     if (!from->done() || !to->done()) return CUDA_ERROR_NOT_READY;
@@ -68,15 +73,18 @@ CUresult cuEventDestroy_v2(CUevent hEvent) {
 }
 CUresult cuEventDestroy(CUevent hEvent) { return cuEventDestroy_v2(hEvent); }
 
-CUresult cuEventRecord(CUevent hEvent, CUstream hStream) { return record(hEvent, hStream); }
+CUresult cuEventRecord(CUevent hEvent, CUstream hStream) { return record(hEvent, hStream, false); }
 CUresult cuEventRecordWithFlags(CUevent hEvent, CUstream hStream, unsigned int flags) {
-  return flags > CU_EVENT_RECORD_EXTERNAL ? CUDA_ERROR_INVALID_VALUE : record(hEvent, hStream);
+  return flags > CU_EVENT_RECORD_EXTERNAL ? CUDA_ERROR_INVALID_VALUE
+                                          : record(hEvent, hStream, flags == CU_EVENT_RECORD_EXTERNAL);
 }
 
 CUresult cuEventQuery(CUevent hEvent) {
   return guarded([&]() -> CUresult {
     std::shared_ptr<Event> event;
     SOFTGPU_RETURN_IF_ERROR(event_of(hEvent, &event));
+    SOFTGPU_RETURN_IF_ERROR(forbid_captured(*event));
+    SOFTGPU_RETURN_IF_ERROR(forbid_unsafe());
     const OpRef recorded = event->recorded();
     return !recorded || recorded->done() ? event->context().status() : CUDA_ERROR_NOT_READY;
   });
@@ -86,6 +94,8 @@ CUresult cuEventSynchronize(CUevent hEvent) {
   return guarded([&]() -> CUresult {
     std::shared_ptr<Event> event;
     SOFTGPU_RETURN_IF_ERROR(event_of(hEvent, &event));
+    SOFTGPU_RETURN_IF_ERROR(forbid_captured(*event));
+    SOFTGPU_RETURN_IF_ERROR(forbid_unsafe());
     if (const OpRef recorded = event->recorded()) recorded->wait();
     event->context().flush_output();
     trim_pools(event->context().device());

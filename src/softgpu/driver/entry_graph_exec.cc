@@ -1,5 +1,6 @@
 // Executable graphs: instantiating, launching, updating.
 #include "cuda/abi.h"
+#include "softgpu/driver/graph/capture.h"
 #include "softgpu/driver/graph/condition.h"
 #include "softgpu/driver/graph/lookup.h"
 #include "softgpu/driver/graph/node_params.h"
@@ -53,10 +54,15 @@ CUresult change(CUgraphExec handle, CUgraphNode node, CUgraphNodeType type, Make
 }
 
 CUresult launch_graph(CUgraphExec handle, CUstream hStream) {
-  return on_exec(handle, [&](GraphExec& exec) -> CUresult {
+  return guarded([&]() -> CUresult {
     std::shared_ptr<Stream> stream;
     SOFTGPU_RETURN_IF_ERROR(stream_of(hStream, &stream));
-    return exec.launch(*stream);
+    bool captured = false;
+    SOFTGPU_RETURN_IF_ERROR(enter_stream(*stream, &captured));
+    if (!captured) return on_exec(handle, [&](GraphExec& exec) { return exec.launch(*stream); });
+    std::shared_ptr<Graph> graph;
+    SOFTGPU_RETURN_IF_ERROR(on_exec(handle, [&](GraphExec& exec) { return exec.plan()->graph(&graph); }));
+    return capture_work(*stream, std::make_shared<ChildWork>(std::move(graph)));
   });
 }
 

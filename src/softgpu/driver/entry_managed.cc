@@ -8,6 +8,7 @@
 
 #include "cuda/abi.h"
 #include "softgpu/driver/entry.h"
+#include "softgpu/driver/graph/capture.h"
 #include "softgpu/driver/stream.h"
 #include "softgpu/memory/allocation_table.h"
 
@@ -108,6 +109,7 @@ CUresult prefetch(CUdeviceptr pointer, size_t count, const CUmemLocation& locati
   return guarded([&]() -> CUresult {
     std::shared_ptr<Stream> stream;
     SOFTGPU_RETURN_IF_ERROR(stream_of(hStream, &stream));
+    SOFTGPU_RETURN_IF_ERROR(forbid_captured(*stream));
     Allocation allocation;
     SOFTGPU_RETURN_IF_ERROR(managed_range(pointer, count, &allocation));
     if (!valid_location(location)) return CUDA_ERROR_INVALID_DEVICE;

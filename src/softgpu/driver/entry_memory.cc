@@ -2,6 +2,7 @@
 #include "cuda/abi.h"
 #include "softgpu/driver/device.h"
 #include "softgpu/driver/entry.h"
+#include "softgpu/driver/graph/capture.h"
 #include "softgpu/driver/memory.h"
 #include "softgpu/memory/arena.h"
 
@@ -33,6 +34,7 @@ CUresult cuMemGetInfo_v2(size_t* free, size_t* total) {
 
 CUresult cuMemAlloc_v2(CUdeviceptr* dptr, size_t bytesize) {
   return in_context([&](Context& context) -> CUresult {
+    SOFTGPU_RETURN_IF_ERROR(forbid_unsafe());
     if (dptr == nullptr) return CUDA_ERROR_INVALID_VALUE;
     uint64_t address = 0;
     SOFTGPU_RETURN_IF_ERROR(allocate_device(context, bytesize, MemoryKind::kDevice, 0, Arena::kGranularity,
@@ -45,6 +47,7 @@ CUresult cuMemAlloc_v2(CUdeviceptr* dptr, size_t bytesize) {
 CUresult cuMemAllocPitch_v2(CUdeviceptr* dptr, size_t* pPitch, size_t WidthInBytes, size_t Height,
                             unsigned int ElementSizeBytes) {
   return in_context([&](Context& context) -> CUresult {
+    SOFTGPU_RETURN_IF_ERROR(forbid_unsafe());
     const bool element_ok = ElementSizeBytes == 4 || ElementSizeBytes == 8 || ElementSizeBytes == 16;
     if (dptr == nullptr || pPitch == nullptr || !element_ok || WidthInBytes == 0 || Height == 0) {
       return CUDA_ERROR_INVALID_VALUE;
@@ -64,6 +67,7 @@ CUresult cuMemAllocPitch_v2(CUdeviceptr* dptr, size_t* pPitch, size_t WidthInByt
 
 CUresult cuMemFree_v2(CUdeviceptr dptr) {
   return in_context([&](Context&) -> CUresult {
+    SOFTGPU_RETURN_IF_ERROR(forbid_unsafe());
     return dptr == 0 ? CUDA_SUCCESS : free_device(dptr, MemoryOwner::kProgram);
   });
 }
@@ -80,6 +84,7 @@ CUresult cuMemGetAddressRange_v2(CUdeviceptr* pbase, size_t* psize, CUdeviceptr 
 
 CUresult cuMemAllocHost_v2(void** pp, size_t bytesize) {
   return in_context([&](Context& context) -> CUresult {
+    SOFTGPU_RETURN_IF_ERROR(forbid_unsafe());
     if (pp == nullptr) return CUDA_ERROR_INVALID_VALUE;
     return allocate_pinned(context, bytesize, CU_MEMHOSTALLOC_DEVICEMAP, pp);
   });
@@ -87,6 +92,7 @@ CUresult cuMemAllocHost_v2(void** pp, size_t bytesize) {
 
 CUresult cuMemHostAlloc(void** pp, size_t bytesize, unsigned int Flags) {
   return in_context([&](Context& context) -> CUresult {
+    SOFTGPU_RETURN_IF_ERROR(forbid_unsafe());
     if (pp == nullptr || (Flags & ~kHostAllocFlags) != 0) return CUDA_ERROR_INVALID_VALUE;
     // With unified addressing all pinned memory is mapped.
     return allocate_pinned(context, bytesize, Flags | CU_MEMHOSTALLOC_DEVICEMAP, pp);
@@ -94,11 +100,15 @@ CUresult cuMemHostAlloc(void** pp, size_t bytesize, unsigned int Flags) {
 }
 
 CUresult cuMemFreeHost(void* p) {
-  return in_context([&](Context&) -> CUresult { return p == nullptr ? CUDA_SUCCESS : free_pinned(p); });
+  return in_context([&](Context&) -> CUresult {
+    SOFTGPU_RETURN_IF_ERROR(forbid_unsafe());
+    return p == nullptr ? CUDA_SUCCESS : free_pinned(p);
+  });
 }
 
 CUresult cuMemHostRegister_v2(void* p, size_t bytesize, unsigned int Flags) {
   return in_context([&](Context& context) -> CUresult {
+    SOFTGPU_RETURN_IF_ERROR(forbid_unsafe());
     if ((Flags & CU_MEMHOSTREGISTER_IOMEMORY) != 0) return CUDA_ERROR_NOT_SUPPORTED;
     if ((Flags & ~kHostRegisterFlags) != 0) return CUDA_ERROR_INVALID_VALUE;
     return register_host(context, p, bytesize, Flags | CU_MEMHOSTREGISTER_DEVICEMAP);
@@ -131,6 +141,7 @@ CUresult cuMemHostGetFlags(unsigned int* pFlags, void* p) {
 
 CUresult cuMemAllocManaged(CUdeviceptr* dptr, size_t bytesize, unsigned int flags) {
   return in_context([&](Context& context) -> CUresult {
+    SOFTGPU_RETURN_IF_ERROR(forbid_unsafe());
     if (dptr == nullptr || (flags != CU_MEM_ATTACH_GLOBAL && flags != CU_MEM_ATTACH_HOST))
       return CUDA_ERROR_INVALID_VALUE;
     uint64_t address = 0;

@@ -2,6 +2,7 @@
 #include "cuda/abi.h"
 #include "softgpu/driver/device.h"
 #include "softgpu/driver/entry.h"
+#include "softgpu/driver/graph/capture.h"
 #include "softgpu/driver/handle_registry.h"
 #include "softgpu/driver/memory_pool.h"
 #include "softgpu/driver/stream.h"
@@ -14,6 +15,7 @@ CUresult allocate(CUdeviceptr* dptr, size_t size, MemoryPool* pool, CUstream hSt
   std::shared_ptr<Stream> stream;
   SOFTGPU_RETURN_IF_ERROR(stream_of(hStream, &stream));
   if (dptr == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  SOFTGPU_RETURN_IF_ERROR(forbid_captured(*stream));  // graphs have no memory nodes yet
   auto current = stream->context().device().current_pool();
   MemoryPool& used = pool != nullptr ? *pool : *current;
   uint64_t address = 0;
@@ -64,6 +66,7 @@ CUresult cuMemFreeAsync(CUdeviceptr dptr, CUstream hStream) {
   return guarded([&]() -> CUresult {
     std::shared_ptr<Stream> stream;
     SOFTGPU_RETURN_IF_ERROR(stream_of(hStream, &stream));
+    SOFTGPU_RETURN_IF_ERROR(forbid_captured(*stream));
     return dptr == 0 ? CUDA_SUCCESS : free_in_order(*stream, dptr);
   });
 }

@@ -5,6 +5,8 @@
 #include "softgpu/driver/device.h"
 #include "softgpu/driver/entry.h"
 #include "softgpu/driver/event.h"
+#include "softgpu/driver/graph/capture.h"
+#include "softgpu/driver/graph/work.h"
 #include "softgpu/driver/handle_registry.h"
 #include "softgpu/driver/host_op.h"
 #include "softgpu/driver/memory_pool.h"
@@ -48,6 +50,8 @@ CUresult cuStreamCreateWithPriority(CUstream* phStream, unsigned int flags, int 
 
 CUresult cuStreamDestroy_v2(CUstream hStream) {
   return initialised([&]() -> CUresult {
+    const auto stream = live<Stream>().find(hStream);
+    if (stream) SOFTGPU_RETURN_IF_ERROR(forbid_captured(*stream));
     return live<Stream>().remove(hStream) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
   });
 }
@@ -99,18 +103,25 @@ CUresult cuStreamGetCtx_v2(CUstream hStream, CUcontext* pCtx, CUgreenCtx* pGreen
 }
 
 CUresult cuStreamWaitEvent(CUstream hStream, CUevent hEvent, unsigned int Flags) {
-  return on_stream(hStream, [&](Stream& stream) -> CUresult {
+  return guarded([&]() -> CUresult {
+    std::shared_ptr<Stream> stream;
+    SOFTGPU_RETURN_IF_ERROR(stream_of(hStream, &stream));
     if (Flags > CU_EVENT_WAIT_EXTERNAL) return CUDA_ERROR_INVALID_VALUE;
     std::shared_ptr<Event> event;
     SOFTGPU_RETURN_IF_ERROR(event_of(hEvent, &event));
+    bool captured = false;
+    SOFTGPU_RETURN_IF_ERROR(capture_event_wait(stream, event, Flags == CU_EVENT_WAIT_EXTERNAL, &captured));
+    if (captured) return CUDA_SUCCESS;
     const OpRef recorded = event->recorded();
-    if (recorded && !recorded->done()) stream.submit(std::make_shared<MarkerOp>(), std::span(&recorded, 1));
+    if (recorded && !recorded->done()) stream->submit(std::make_shared<MarkerOp>(), std::span(&recorded, 1));
     return CUDA_SUCCESS;
   });
 }
 
 CUresult cuStreamQuery(CUstream hStream) {
   return on_stream(hStream, [&](Stream& stream) -> CUresult {
+    SOFTGPU_RETURN_IF_ERROR(forbid_captured(stream));
+    SOFTGPU_RETURN_IF_ERROR(forbid_unsafe());
     if (!stream.idle()) return CUDA_ERROR_NOT_READY;
     return stream.synchronize();
   });
@@ -118,6 +129,8 @@ CUresult cuStreamQuery(CUstream hStream) {
 
 CUresult cuStreamSynchronize(CUstream hStream) {
   return on_stream(hStream, [&](Stream& stream) -> CUresult {
+    SOFTGPU_RETURN_IF_ERROR(forbid_captured(stream));
+    SOFTGPU_RETURN_IF_ERROR(forbid_unsafe());
     const CUresult result = stream.synchronize();
     trim_pools(stream.context().device());
     return result;
@@ -128,6 +141,7 @@ CUresult cuStreamAddCallback(CUstream hStream, CUstreamCallback callback, void* 
                              unsigned int flags) {
   return on_stream(hStream, [&](Stream& stream) -> CUresult {
     if (callback == nullptr || flags != 0) return CUDA_ERROR_INVALID_VALUE;
+    SOFTGPU_RETURN_IF_ERROR(forbid_captured(stream));
     stream.submit(std::make_shared<HostOp>(stream.context_ref(), callback, hStream, userData));
     return CUDA_SUCCESS;
   });
@@ -136,6 +150,11 @@ CUresult cuStreamAddCallback(CUstream hStream, CUstreamCallback callback, void* 
 CUresult cuLaunchHostFunc(CUstream hStream, CUhostFn fn, void* userData) {
   return on_stream(hStream, [&](Stream& stream) -> CUresult {
     if (fn == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    bool captured = false;
+    SOFTGPU_RETURN_IF_ERROR(enter_stream(stream, &captured));
+    if (captured) {
+      return capture_work(stream, std::make_shared<HostWork>(CUDA_HOST_NODE_PARAMS{fn, userData}));
+    }
     stream.submit(std::make_shared<HostOp>(stream.context_ref(), fn, userData));
     return CUDA_SUCCESS;
   });
@@ -143,7 +162,8 @@ CUresult cuLaunchHostFunc(CUstream hStream, CUhostFn fn, void* userData) {
 
 // Managed memory is one memory for both sides here: it is attached to every stream already.
 CUresult cuStreamAttachMemAsync(CUstream hStream, CUdeviceptr dptr, size_t length, unsigned int flags) {
-  return on_stream(hStream, [&](Stream&) -> CUresult {
+  return on_stream(hStream, [&](Stream& stream) -> CUresult {
+    SOFTGPU_RETURN_IF_ERROR(forbid_captured(stream));
     const bool one_flag =
         flags == CU_MEM_ATTACH_GLOBAL || flags == CU_MEM_ATTACH_HOST || flags == CU_MEM_ATTACH_SINGLE;
     auto allocation = AllocationTable::instance().find(dptr);

@@ -19,6 +19,17 @@ void Event::record(Stream& stream) {
 void Event::record_as(OpRef op) {
   std::lock_guard lock(mutex_);
   recorded_ = std::move(op);
+  captured_.reset();
+}
+
+void Event::set_captured(std::shared_ptr<StreamCapture> point) {
+  std::lock_guard lock(mutex_);
+  captured_ = std::move(point);
+}
+
+std::shared_ptr<StreamCapture> Event::captured() const {
+  std::lock_guard lock(mutex_);
+  return captured_;
 }
 
 OpRef Event::recorded() const {

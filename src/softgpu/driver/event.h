@@ -11,6 +11,7 @@
 namespace tessera::softgpu {
 
 class Stream;
+struct StreamCapture;
 
 class Event {
  public:
@@ -24,6 +25,9 @@ class Event {
   void record(Stream& stream);
   // Means `op` from now on; the caller submits it.
   void record_as(OpRef op);
+  // Means a point of a capture from now on, until it is recorded again.
+  void set_captured(std::shared_ptr<StreamCapture> point);
+  std::shared_ptr<StreamCapture> captured() const;
   // What has to finish; null where the event was never recorded.
   OpRef recorded() const;
 
@@ -33,6 +37,7 @@ class Event {
   const unsigned flags_;
   mutable std::mutex mutex_;
   OpRef recorded_;
+  std::shared_ptr<StreamCapture> captured_;
 };
 
 // CUDA_ERROR_INVALID_HANDLE where there is none of that handle; the error of its context where that has

@@ -6,6 +6,8 @@
 
 #include "softgpu/device/model.h"
 #include "softgpu/driver/device.h"
+#include "softgpu/driver/graph/capture.h"
+#include "softgpu/driver/graph/work.h"
 #include "softgpu/driver/kernel_op.h"
 
 namespace tessera::softgpu {
@@ -113,11 +115,34 @@ OpRef make_kernel(std::shared_ptr<Context> context, exec::Launch work, int prior
   return std::make_shared<KernelOp>(std::move(context), std::move(work), priority);
 }
 
+namespace {
+
+CUresult capture_launch(Function& function, Stream& stream, const LaunchRequest& request) {
+  CUDA_KERNEL_NODE_PARAMS params{};
+  params.func = function.handle();
+  params.gridDimX = request.grid.x;
+  params.gridDimY = request.grid.y;
+  params.gridDimZ = request.grid.z;
+  params.blockDimX = request.block.x;
+  params.blockDimY = request.block.y;
+  params.blockDimZ = request.block.z;
+  params.sharedMemBytes = request.dynamic_shared_bytes;
+  std::shared_ptr<KernelWork> work;
+  const CUresult result = KernelWork::create(params, request, &work);
+  return result == CUDA_SUCCESS ? capture_work(stream, std::move(work)) : result;
+}
+
+}  // namespace
+
 CUresult launch(Function& function, Stream& stream, const LaunchRequest& request) {
   Context& context = stream.context();
   if (&function.module().context() != &context) return CUDA_ERROR_INVALID_HANDLE;
+  bool captured = false;
+  CUresult result = enter_stream(stream, &captured);
+  if (result != CUDA_SUCCESS) return result;
+  if (captured) return capture_launch(function, stream, request);
   exec::Launch work;
-  const CUresult result = prepare_launch(function, request, &work);
+  result = prepare_launch(function, request, &work);
   if (result != CUDA_SUCCESS) return result;
   context.flush_output();
   stream.submit(make_kernel(stream.context_ref(), std::move(work), request.priority));

@@ -9,6 +9,8 @@
 
 namespace tessera::softgpu {
 
+struct StreamCapture;
+
 class Stream {
  public:
   Stream(std::shared_ptr<Context> context, OpQueue::Kind kind, unsigned flags, int priority);
@@ -20,6 +22,10 @@ class Stream {
   unsigned flags() const { return flags_; }
   int priority() const { return priority_; }
   OpQueue& queue() { return queue_; }
+  bool legacy() const { return queue_.kind() == OpQueue::Kind::kLegacy; }
+  // The capture it is part of, null where there is none. Under graph_mutex().
+  const std::shared_ptr<StreamCapture>& capture() const { return capture_; }
+  void set_capture(std::shared_ptr<StreamCapture> capture) { capture_ = std::move(capture); }
 
   void submit(const OpRef& op, std::span<const OpRef> after = {}) {
     OpGraph::instance().submit(queue_, op, after);
@@ -35,6 +41,7 @@ class Stream {
   const unsigned flags_;
   const int priority_;
   OpQueue queue_;
+  std::shared_ptr<StreamCapture> capture_;
 };
 
 // Priorities run from 0, the least urgent, to this.

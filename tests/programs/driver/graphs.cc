@@ -286,6 +286,49 @@ void check_user_objects() {
   CU_EXPECT(CUDA_ERROR_INVALID_VALUE, cuUserObjectRetain(object, 1));
 }
 
+void count_call(void* calls) { ++*static_cast<std::atomic<int>*>(calls); }
+
+// Conditions with their default values: which of the bodies run.
+void check_conditions() {
+  constexpr unsigned kAssignDefault = 1;  // CU_GRAPH_COND_ASSIGN_DEFAULT
+  struct {
+    CUgraphConditionalNodeType type;
+    unsigned value, size;
+    int want;  // the body that runs
+  } const cases[] = {{CU_GRAPH_COND_TYPE_IF, 1, 1, 0},     {CU_GRAPH_COND_TYPE_IF, 0, 1, -1},
+                     {CU_GRAPH_COND_TYPE_IF, 0, 2, 1},     {CU_GRAPH_COND_TYPE_WHILE, 0, 1, -1},
+                     {CU_GRAPH_COND_TYPE_SWITCH, 2, 3, 2}, {CU_GRAPH_COND_TYPE_SWITCH, 3, 3, -1}};
+  for (const auto& test : cases) {
+    const Graph graph;
+    CUgraphConditionalHandle handle = 0;
+    CU_CHECK(cuGraphConditionalHandleCreate(&handle, graph.get(), nullptr, test.value, kAssignDefault));
+    CUDA_GRAPH_INSTANTIATE_PARAMS instantiate{};
+    CUgraphExec none = nullptr;
+    CU_EXPECT(CUDA_ERROR_INVALID_VALUE, cuGraphInstantiateWithParams(&none, graph.get(), &instantiate));
+    REQUIRE(instantiate.result_out == CUDA_GRAPH_INSTANTIATE_CONDITIONAL_HANDLE_UNUSED, "result %u",
+            instantiate.result_out);
+    CUgraphNodeParams params{};
+    params.type = CU_GRAPH_NODE_TYPE_CONDITIONAL;
+    params.conditional.handle = handle;
+    params.conditional.type = test.type;
+    params.conditional.size = test.size;
+    CUgraphNode node = nullptr;
+    CU_CHECK(cuGraphAddNode_v2(&node, graph.get(), nullptr, nullptr, 0, &params));
+    std::atomic<int> calls[3] = {0, 0, 0};
+    for (unsigned i = 0; i < test.size; ++i) {
+      const CUDA_HOST_NODE_PARAMS host{count_call, &calls[i]};
+      CU_CHECK(cuGraphAddHostNode(&node, params.conditional.phGraph_out[i], nullptr, 0, &host));
+    }
+    const Exec exec(graph.get());
+    exec.run();
+    exec.run();
+    for (int i = 0; i < 3; ++i) {
+      REQUIRE(calls[i] == (i == test.want ? 2 : 0), "type %u, value %u: body %d ran %d times", test.type,
+              test.value, i, calls[i].load());
+    }
+  }
+}
+
 void check_errors(const check::Module& module, const Diamond& diamond) {
   const Graph graph;
   const CUgraphNode a = add_advance(graph.get(), {}, module.function("advance"), diamond.a.get(), 1);
@@ -312,6 +355,7 @@ int main() {
   check_clone_and_child(diamond, module);
   check_order(module);
   check_user_objects();
+  check_conditions();
   check_errors(module, diamond);
-  return check::pass("7 nodes, 4 launches of a changing graph, a child, a clone");
+  return check::pass("7 nodes, 4 launches of a changing graph, a child, a clone, 6 conditions");
 }

@@ -45,6 +45,38 @@ std::shared_ptr<Plan> Plan::copy() const {
   return made;
 }
 
+CUresult Plan::graph(std::shared_ptr<Graph>* graph) const {
+  std::vector<WorkRef> works;
+  for (const Node& node : nodes) {
+    switch (node.work->type()) {
+      case CU_GRAPH_NODE_TYPE_CONDITIONAL:
+      case CU_GRAPH_NODE_TYPE_MEM_ALLOC:
+      case CU_GRAPH_NODE_TYPE_MEM_FREE:
+        return CUDA_ERROR_NOT_SUPPORTED;
+      case CU_GRAPH_NODE_TYPE_GRAPH: {
+        std::shared_ptr<Graph> inner;
+        const CUresult result = node.inner.front()->graph(&inner);
+        if (result != CUDA_SUCCESS) return result;
+        works.push_back(std::make_shared<ChildWork>(std::move(inner)));
+        break;
+      }
+      default:
+        works.push_back(node.enabled ? node.work : std::make_shared<EmptyWork>());
+        break;
+    }
+  }
+  std::shared_ptr<Graph> made = Graph::create();
+  std::vector<GraphNode*> added;
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    std::vector<GraphNode::Edge> edges;
+    for (const uint32_t before : nodes[i].after) edges.push_back({added[before], kPlainEdge});
+    // Edges among nodes of this graph, none of them twice: nothing can be refused.
+    (void)made->add(std::move(works[i]), edges, &added.emplace_back());
+  }
+  *graph = std::move(made);
+  return CUDA_SUCCESS;
+}
+
 Plan::Node* Plan::find(CUgraphNode node) {
   for (Node& candidate : nodes) {
     if (candidate.node == node) return &candidate;

@@ -26,6 +26,9 @@ struct Plan {
   // CUDA_ERROR_INVALID_VALUE where the edges form a cycle; `*error` is a node of it.
   static CUresult create(const Graph& graph, std::shared_ptr<Plan>* plan, CUgraphNode* error);
   std::shared_ptr<Plan> copy() const;
+  // A graph that does the same. CUDA_ERROR_NOT_SUPPORTED where there are conditional or memory nodes: those
+  // cannot be there twice.
+  CUresult graph(std::shared_ptr<Graph>* graph) const;
   // Also in graphs inside; null where there is none.
   Node* find(CUgraphNode node);
 };

@@ -5,6 +5,7 @@
 #include "softgpu/driver/entry.h"
 #include "softgpu/driver/graph/condition.h"
 #include "softgpu/driver/graph/lookup.h"
+#include "softgpu/driver/graph/mem_op_work.h"
 #include "softgpu/driver/handle_registry.h"
 #include "softgpu/driver/library.h"
 
@@ -29,6 +30,17 @@ CUresult make_conditional_work(Graph& graph, CUDA_CONDITIONAL_NODE_PARAMS* param
   auto made = std::make_shared<ConditionalWork>(condition, params->type, std::move(bodies));
   params->phGraph_out = made->body_handles();
   *work = std::move(made);
+  return CUDA_SUCCESS;
+}
+
+CUresult make_mem_op_work(const CUDA_BATCH_MEM_OP_NODE_PARAMS_v2& params, WorkRef* work) {
+  std::shared_ptr<Context> context;
+  SOFTGPU_RETURN_IF_ERROR(context_of(params.ctx, &context));
+  const bool list_ok = params.count <= kMaxMemOps && (params.count == 0 || params.paramArray != nullptr);
+  if (!list_ok || params.flags != 0) return CUDA_ERROR_INVALID_VALUE;
+  std::vector<CUstreamBatchMemOpParams> ops(params.paramArray, params.paramArray + params.count);
+  SOFTGPU_RETURN_IF_ERROR(check_mem_ops(ops));
+  *work = std::make_shared<MemOpWork>(std::move(context), std::move(ops));
   return CUDA_SUCCESS;
 }
 
@@ -143,13 +155,14 @@ CUresult make_work(Graph& graph, CUgraphNodeParams* params, WorkRef* work) {
       return make_event_work(false, params->eventWait.event, work);
     case CU_GRAPH_NODE_TYPE_EVENT_RECORD:
       return make_event_work(true, params->eventRecord.event, work);
+    case CU_GRAPH_NODE_TYPE_BATCH_MEM_OP:
+      return make_mem_op_work(params->memOp, work);
     case CU_GRAPH_NODE_TYPE_CONDITIONAL:
       return make_conditional_work(graph, &params->conditional, work);
     case CU_GRAPH_NODE_TYPE_EXT_SEMAS_SIGNAL:
     case CU_GRAPH_NODE_TYPE_EXT_SEMAS_WAIT:
     case CU_GRAPH_NODE_TYPE_MEM_ALLOC:
     case CU_GRAPH_NODE_TYPE_MEM_FREE:
-    case CU_GRAPH_NODE_TYPE_BATCH_MEM_OP:
       return CUDA_ERROR_NOT_SUPPORTED;
   }
   return CUDA_ERROR_INVALID_VALUE;

@@ -109,4 +109,33 @@ constexpr uint32_t kVideoThenAdd = 1u << 24;
 constexpr uint32_t kVideoThenMin = 2u << 24;
 constexpr uint32_t kVideoThenMax = 3u << 24;
 
+// Matrix instructions. Op::aux: four MatrixFormats of four bits, of a, b, c and d, then flags. Op::aux2:
+// rows, columns and depth, a byte each (k in the upper half).
+enum MatrixFormat : uint32_t {
+  kMatF16,
+  kMatBF16,
+  kMatTF32,
+  kMatF32,
+  kMatF64,
+  kMatS8,
+  kMatU8,
+  kMatS4,
+  kMatU4,
+  kMatB1,
+  kMatE4M3,
+  kMatE5M2,
+  kMatS32,
+};
+constexpr uint32_t kMatrixFormatBits = 4;
+constexpr uint32_t kMatrixSaturate = 1u << 16;  // .satfinite
+constexpr uint32_t kMatrixXor = 1u << 17;       // .xor.popc instead of .and.popc
+constexpr uint32_t kMatrixWarp = 1u << 18;      // fragments of wmma, whose layout is ours
+constexpr uint32_t kMatrixQuads = 1u << 19;     // m8n8k4 of f16: four products, each of eight lanes
+constexpr uint32_t kMatrixColumnA = 1u << 20;   // .col, where it changes the fragment
+constexpr uint32_t kMatrixColumnB = 1u << 21;
+// Of wmma.load, wmma.store, ldmatrix and stmatrix, beside the address kind. Op::aux2: rows, columns, elements
+// in a lane's fragment, bytes of an element; or the number of 8x8 matrices.
+constexpr uint32_t kMatrixColumnMajor = 1u << 8;
+constexpr uint32_t kMatrixTranspose = 1u << 8;
+
 }  // namespace tessera::softgpu::exec

@@ -94,6 +94,11 @@ class FunctionDecoder {
   Status match(const Instruction& in);
   Status elect(const Instruction& in);
   Status video(const Instruction& in);
+  Status multiply_matrices(const Instruction& in);
+  Status warp_matrix(const Instruction& in);
+  Status warp_fragment(const Instruction& in, bool load);
+  Status tiles(const Instruction& in);
+  Status move_matrix(const Instruction& in);
 
   struct Address {
     ValueId base = kNoValue;
@@ -102,6 +107,11 @@ class FunctionDecoder {
     bool wide = true;   // 64-bit register
   };
   Result<Address> address(const Instruction& in, const Operand& operand, ptx::Space space);
+  // Registers of a matrix fragment as one region, and back.
+  Result<ValueId> gather_fragment(const Instruction& in, const Operand& operand, char letter);
+  Result<ValueId> new_fragment(const Instruction& in, const Operand& operand, char letter);
+  Status scatter_fragment(const Instruction& in, const Operand& operand, char letter, ValueId region);
+  void converge();
   // A parameter region named by the operand, if it names one.
   const Name* region_of(const Operand& operand) const;
   Status load_region(const Instruction& in, const Name& name, const std::string& type);

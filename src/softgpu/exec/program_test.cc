@@ -55,11 +55,10 @@ TEST(Program, Symbols) {
 }
 
 TEST(Program, RefusesByName) {
-  const Status unsupported = status_of(
-      ".visible .entry k() { .reg .b32 %r<9>; \n wmma.load.a.sync.aligned.row.m16n16k16.f16 {%r0}, [%r1]; "
-      "ret; }");
+  const Status unsupported =
+      status_of(".visible .entry k() { .reg .b32 %r<9>; \n wgmma.wait_group.sync.aligned 0; ret; }");
   EXPECT_EQ(unsupported.code(), Code::kUnsupported);
-  EXPECT_NE(unsupported.message().find("wmma.load.a"), std::string::npos) << unsupported.message();
+  EXPECT_NE(unsupported.message().find("wgmma.wait_group"), std::string::npos) << unsupported.message();
   EXPECT_NE(unsupported.message().find("line 5"), std::string::npos) << unsupported.message();
   EXPECT_EQ(status_of(".extern .func (.param .b64 r) malloc(.param .b64 n); .visible .entry k() { .param "
                       ".b64 r; .param .b64 n; call (r), malloc, (n); ret; }")

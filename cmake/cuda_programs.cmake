@@ -85,16 +85,30 @@ function(tessera_nvcc_program name source)
   set(TESSERA_NVCC_PROGRAMS ${TESSERA_NVCC_PROGRAMS} ${programs} PARENT_SCOPE)
 endfunction()
 
-# tessera_program_tests(name program [ARGS ...] [RUN_ARGS ...]): the program straight on the software GPU, and in a slice
-# of it. ARGS go to the first, RUN_ARGS to the second.
+# tessera_program_tests(name program [ARGS ...] [RUN_ARGS ...] [DEVICES count]): the program straight on the software GPU,
+# and in a slice of it. ARGS go to the first, RUN_ARGS to the second. DEVICES: both have so many, all in the slice.
 function(tessera_program_tests name program)
-  cmake_parse_arguments(ARG "" "" "ARGS;RUN_ARGS" ${ARGN})
+  cmake_parse_arguments(ARG "" "DEVICES" "ARGS;RUN_ARGS" ${ARGN})
   add_test(NAME direct.${name} COMMAND "${program}" ${ARG_ARGS})
   set_tests_properties(direct.${name} PROPERTIES ENVIRONMENT "LD_LIBRARY_PATH=${TESSERA_LIB_DIR}/softgpu")
   set(tests direct.${name})
+  set(gpus)
+  if(ARG_DEVICES)
+    math(EXPR last "${ARG_DEVICES} - 1")
+    foreach(index RANGE ${last})
+      list(APPEND gpus ${index})
+    endforeach()
+    list(JOIN gpus "," gpus)
+    set(gpus --gpu ${gpus})
+  endif()
   if(TARGET tessera)
-    add_test(NAME run.${name} COMMAND "${TESSERA_BIN_DIR}/tessera" run --mem 1GiB -- "${program}" ${ARG_RUN_ARGS})
+    add_test(NAME run.${name}
+             COMMAND "${TESSERA_BIN_DIR}/tessera" run --mem 1GiB ${gpus} -- "${program}" ${ARG_RUN_ARGS})
     list(APPEND tests run.${name})
+  endif()
+  if(ARG_DEVICES)  # and a daemon that knows of them
+    set_property(TEST ${tests} APPEND PROPERTY ENVIRONMENT "SOFTGPU_DEVICES=${ARG_DEVICES}"
+                 "TESSERA_SOCKET=${CMAKE_BINARY_DIR}/with-${ARG_DEVICES}-gpus.sock")
   endif()
   set_tests_properties(${tests} PROPERTIES LABELS e2e TIMEOUT 120 SKIP_RETURN_CODE 77)
 endfunction()

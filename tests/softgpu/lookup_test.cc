@@ -169,7 +169,7 @@ TEST(Devices, AnswerWhatTheyAreAsked) {
   EXPECT_EQ(attribute(&value, static_cast<CUdevice_attribute>(9999), 0), CUDA_ERROR_INVALID_VALUE);
   EXPECT_EQ(attribute(&value, CU_DEVICE_ATTRIBUTE_WARP_SIZE, 2), CUDA_ERROR_INVALID_DEVICE);
   EXPECT_EQ(LOADED(driver(), cuDeviceCanAccessPeer)(&value, 0, 1), CUDA_SUCCESS);
-  EXPECT_EQ(value, 0);
+  EXPECT_EQ(value, 1);
   EXPECT_EQ(LOADED(driver(), cuDeviceGetLuid)(text, nullptr, 0), CUDA_ERROR_NOT_SUPPORTED);
 }
 

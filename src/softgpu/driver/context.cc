@@ -13,6 +13,7 @@
 #include "softgpu/driver/memory_pool.h"
 #include "softgpu/driver/module.h"
 #include "softgpu/driver/stream.h"
+#include "softgpu/driver/visibility.h"
 
 namespace tessera::softgpu {
 namespace {
@@ -85,6 +86,7 @@ void Context::teardown() {
   per_thread.clear();
   legacy.reset();
   OpGraph::instance().forget_finished(order_);
+  forget_peers(*this);
   free_context_memory(*this);
   id_.store(next_context_id.fetch_add(1), std::memory_order_relaxed);
   device_.count_contexts(-1);

@@ -44,14 +44,6 @@ CUresult give_uuid(CUuuid* uuid, CUdevice dev) {
   });
 }
 
-// Of two devices. CUDA says INVALID_DEVICE where they are the same one.
-CUresult find_pair(CUdevice first, CUdevice second) {
-  Device* device = nullptr;
-  SOFTGPU_RETURN_IF_ERROR(find_device(first, &device));
-  SOFTGPU_RETURN_IF_ERROR(find_device(second, &device));
-  return first == second ? CUDA_ERROR_INVALID_DEVICE : CUDA_SUCCESS;
-}
-
 }  // namespace
 }  // namespace tessera::softgpu
 
@@ -159,28 +151,6 @@ CUresult cuDeviceGetByPCIBusId(CUdevice* dev, const char* pciBusId) {
 CUresult cuDeviceGetPCIBusId(char* pciBusId, int len, CUdevice dev) {
   return on_device(dev, [&](Device& device) {
     return give_text(format_pci(pci_address(device.physical_index())), pciBusId, len);
-  });
-}
-
-CUresult cuDeviceCanAccessPeer(int* canAccessPeer, CUdevice dev, CUdevice peerDev) {
-  return guarded([&]() -> CUresult {
-    SOFTGPU_RETURN_IF_ERROR(find_pair(dev, peerDev));
-    if (canAccessPeer == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    *canAccessPeer = 0;
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult cuDeviceGetP2PAttribute(int* value, CUdevice_P2PAttribute attrib, CUdevice srcDevice,
-                                 CUdevice dstDevice) {
-  return guarded([&]() -> CUresult {
-    SOFTGPU_RETURN_IF_ERROR(find_pair(srcDevice, dstDevice));
-    if (value == nullptr || attrib < CU_DEVICE_P2P_ATTRIBUTE_PERFORMANCE_RANK ||
-        attrib > CU_DEVICE_P2P_ATTRIBUTE_ONLY_PARTIAL_NATIVE_ATOMIC_SUPPORTED) {
-      return CUDA_ERROR_INVALID_VALUE;
-    }
-    *value = 0;  // no peer access: no rank, no atomics
-    return CUDA_SUCCESS;
   });
 }
 

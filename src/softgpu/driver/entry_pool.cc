@@ -112,27 +112,16 @@ CUresult cuMemPoolDestroy(CUmemoryPool pool) {
   });
 }
 
-// A pool is accessible from its own device, always; from others once there is peer access.
 CUresult cuMemPoolSetAccess(CUmemoryPool pool, const CUmemAccessDesc* map, size_t count) {
   return with_pool(pool, [&](MemoryPool& found) -> CUresult {
-    if (map == nullptr && count != 0) return CUDA_ERROR_INVALID_VALUE;
-    for (size_t i = 0; i < count; ++i) {
-      if (map[i].location.type != CU_MEM_LOCATION_TYPE_DEVICE) return CUDA_ERROR_INVALID_VALUE;
-      const bool own = map[i].location.id == found.device().ordinal();
-      if (own && map[i].flags != CU_MEM_ACCESS_FLAGS_PROT_READWRITE) return CUDA_ERROR_INVALID_VALUE;
-      if (!own && map[i].flags != CU_MEM_ACCESS_FLAGS_PROT_NONE) return CUDA_ERROR_PEER_ACCESS_UNSUPPORTED;
-    }
-    return CUDA_SUCCESS;
+    return map == nullptr && count != 0 ? CUDA_ERROR_INVALID_VALUE : found.set_access({map, count});
   });
 }
 
 CUresult cuMemPoolGetAccess(CUmemAccess_flags* flags, CUmemoryPool memPool, CUmemLocation* location) {
   return with_pool(memPool, [&](MemoryPool& found) -> CUresult {
-    if (flags == nullptr || location == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    if (location->type != CU_MEM_LOCATION_TYPE_DEVICE) return CUDA_ERROR_INVALID_VALUE;
-    const bool own = location->id == found.device().ordinal();
-    *flags = own ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE : CU_MEM_ACCESS_FLAGS_PROT_NONE;
-    return CUDA_SUCCESS;
+    return flags == nullptr || location == nullptr ? CUDA_ERROR_INVALID_VALUE
+                                                   : found.get_access(*location, flags);
   });
 }
 

@@ -11,33 +11,12 @@
 #include "softgpu/driver/device_memory.h"
 #include "softgpu/driver/memory_pool.h"
 #include "softgpu/driver/state.h"
-#include "softgpu/memory/address_map.h"
+#include "softgpu/driver/visibility.h"
 
 namespace tessera::softgpu {
 namespace {
 
 constexpr uint64_t kPageBytes = 4096;
-
-bool seen_by_all(MemoryKind kind) { return kind != MemoryKind::kDevice && kind != MemoryKind::kPool; }
-
-void hide(const Allocation& allocation) {
-  for (Device* device : devices()) {
-    if (!seen_by_all(allocation.kind) && device->ordinal() != allocation.device) continue;
-    Status status = device->addresses().erase(allocation.begin);
-    assert(status.ok());
-  }
-}
-
-// In the table first: that one finds overlaps, the address maps follow.
-CUresult publish(const Allocation& allocation, bool writable) {
-  if (!AllocationTable::instance().insert(allocation).ok()) return CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
-  for (Device* device : devices()) {
-    if (!seen_by_all(allocation.kind) && device->ordinal() != allocation.device) continue;
-    Status status = device->addresses().insert({allocation.begin, allocation.end(), writable});
-    assert(status.ok());
-  }
-  return CUDA_SUCCESS;
-}
 
 Allocation describe(Context& context, uint64_t begin, uint64_t size, MemoryKind kind, unsigned flags) {
   Allocation allocation;
@@ -68,19 +47,12 @@ void release(const Allocation& allocation) {
   }
 }
 
-// Work that was submitted before may still use the memory that is about to go.
-void wait_for_users(const Allocation& allocation) {
-  for (Device* device : devices()) {
-    if (seen_by_all(allocation.kind) || device->ordinal() == allocation.device) device->wait_idle();
-  }
-}
-
 CUresult remove(uint64_t address, MemoryKind first, MemoryKind second, MemoryOwner owner, CUresult missing) {
   auto& table = AllocationTable::instance();
   auto ours = [=](const Allocation& a) { return (a.kind == first || a.kind == second) && a.owner == owner; };
   auto found = table.find(address);
   if (!found || found->begin != address || !ours(*found)) return missing;
-  wait_for_users(*found);
+  wait_for_users(found->begin);
   auto removed = table.remove(address, ours);
   if (!removed) return missing;  // another thread was faster
   release(*removed);
@@ -102,16 +74,16 @@ CUresult allocate_device(Context& context, uint64_t size, MemoryKind kind, unsig
   if (owner == MemoryOwner::kLibrary) allocation.context = 0;
   allocation.range_begin = range->begin;
   allocation.range_size = range->size;
-  const CUresult result = publish(allocation, true);
-  assert(result == CUDA_SUCCESS);
+  Status status = show(allocation, true);
+  assert(status.ok());
   *address = range->begin;
-  return result;
+  return CUDA_SUCCESS;
 }
 
 CUresult free_device(uint64_t address, MemoryOwner owner) {
   auto found = AllocationTable::instance().find(address);
   if (found && found->begin == address && found->kind == MemoryKind::kPool) {
-    wait_for_users(*found);
+    wait_for_users(found->begin);
     return free_to_pool_now(address);
   }
   return remove(address, MemoryKind::kDevice, MemoryKind::kManaged, owner, CUDA_ERROR_INVALID_VALUE);
@@ -134,11 +106,10 @@ CUresult allocate_pinned(Context& context, uint64_t size, unsigned flags, void**
       describe(context, reinterpret_cast<uint64_t>(memory), size, MemoryKind::kPinned, flags);
   allocation.range_begin = allocation.begin;
   allocation.range_size = rounded;
-  const CUresult result = publish(allocation, true);
-  if (result != CUDA_SUCCESS) {
+  if (!show(allocation, true).ok()) {
     // The program unmapped memory that is still registered, and the system reused the addresses.
     munmap(memory, rounded);
-    return result;
+    return CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
   }
   *pointer = memory;
   return CUDA_SUCCESS;
@@ -152,8 +123,9 @@ CUresult free_pinned(void* pointer) {
 CUresult register_host(Context& context, void* pointer, uint64_t size, unsigned flags) {
   const uint64_t begin = reinterpret_cast<uint64_t>(pointer);
   if (size == 0 || pointer == nullptr || begin + size < begin) return CUDA_ERROR_INVALID_VALUE;
-  return publish(describe(context, begin, size, MemoryKind::kRegistered, flags),
-                 (flags & CU_MEMHOSTREGISTER_READ_ONLY) == 0);
+  const Status status = show(describe(context, begin, size, MemoryKind::kRegistered, flags),
+                             (flags & CU_MEMHOSTREGISTER_READ_ONLY) == 0);
+  return status.ok() ? CUDA_SUCCESS : CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
 }
 
 CUresult unregister_host(void* pointer) {

@@ -12,6 +12,7 @@
 #include "softgpu/driver/memory.h"
 #include "softgpu/driver/state.h"
 #include "softgpu/driver/stream.h"
+#include "softgpu/driver/visibility.h"
 
 namespace tessera::softgpu {
 namespace {
@@ -30,9 +31,33 @@ HandleRegistry<MemoryPool>& holders() {
 
 bool idle(const OpRef& op) { return !op || op->done(); }
 
+void map_on(Device& device, RangeAllocator::Range range, CUmemAccess_flags flags) {
+  if (flags == CU_MEM_ACCESS_FLAGS_PROT_NONE) return;
+  const bool writable = flags == CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+  const Status status = device.addresses().insert({range.begin, range.end(), writable});
+  assert(status.ok());
+}
+
+void unmap_on(Device& device, RangeAllocator::Range range, CUmemAccess_flags flags) {
+  if (flags == CU_MEM_ACCESS_FLAGS_PROT_NONE) return;
+  const Status status = device.addresses().erase(range.begin);
+  assert(status.ok());
+}
+
 }  // namespace
 
 MemoryPool::MemoryPool(Device& device) : device_(device), handle_(next_handle()) {}
+
+// Mapped as long as the pool holds it: work ordered before a free may still touch it after the call.
+void MemoryPool::map_locked(RangeAllocator::Range range) {
+  mapped_.emplace(range.begin, range.end());
+  for (Device* device : devices()) map_on(*device, range, access_to_locked(*device));
+}
+
+void MemoryPool::unmap_locked(RangeAllocator::Range range) {
+  mapped_.erase(range.begin);
+  for (Device* device : devices()) unmap_on(*device, range, access_to_locked(*device));
+}
 
 std::shared_ptr<MemoryPool> MemoryPool::create(Device& device) {
   std::shared_ptr<MemoryPool> pool(new MemoryPool(device));
@@ -76,10 +101,8 @@ CUresult MemoryPool::take_new(uint64_t size, RangeAllocator::Range* range) {
     return CUDA_ERROR_OUT_OF_MEMORY;
   }
   *range = *taken;
-  // Mapped as long as the pool holds it: work ordered before a free may still touch it after the call.
-  Status status = device_.addresses().insert({range->begin, range->end(), true});
-  assert(status.ok());
   std::lock_guard lock(mutex_);
+  map_locked(*range);
   reserved_ += range->size;
   reserved_high_ = std::max(reserved_high_, reserved_);
   return CUDA_SUCCESS;
@@ -139,8 +162,7 @@ void MemoryPool::trim_locked(uint64_t keep) {
       ++it;
       continue;
     }
-    Status status = device_.addresses().erase(it->range.begin);
-    assert(status.ok());
+    unmap_locked(it->range);
     device_.memory().give_back(it->range);
     reserved_ -= it->range.size;
     it = free_.erase(it);
@@ -167,6 +189,53 @@ void MemoryPool::retire() {
     release_threshold_ = 0;
   }
   trim_to_threshold();
+}
+
+CUmemAccess_flags MemoryPool::access_to_locked(const Device& device) const {
+  if (&device == &device_) return CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+  const auto found = peer_access_.find(device.ordinal());
+  return found == peer_access_.end() ? CU_MEM_ACCESS_FLAGS_PROT_NONE : found->second;
+}
+
+CUresult MemoryPool::check_access(const CUmemAccessDesc& wanted) const {
+  Device* device = nullptr;
+  if (wanted.location.type != CU_MEM_LOCATION_TYPE_DEVICE ||
+      find_device(wanted.location.id, &device) != CUDA_SUCCESS)
+    return CUDA_ERROR_INVALID_VALUE;
+  const bool whole = wanted.flags == CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+  const bool known =
+      whole || wanted.flags == CU_MEM_ACCESS_FLAGS_PROT_READ || wanted.flags == CU_MEM_ACCESS_FLAGS_PROT_NONE;
+  return known && (whole || device != &device_) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+CUresult MemoryPool::set_access(std::span<const CUmemAccessDesc> wanted) {
+  for (const CUmemAccessDesc& each : wanted) {
+    const CUresult result = check_access(each);
+    if (result != CUDA_SUCCESS) return result;
+  }
+  for (const CUmemAccessDesc& each : wanted) {
+    Device& device = *devices()[static_cast<size_t>(each.location.id)];
+    if (&device == &device_) continue;
+    device.wait_idle();  // what runs there was given the access there was
+    std::lock_guard lock(mutex_);
+    CUmemAccess_flags& flags = peer_access_[device.ordinal()];
+    if (flags == each.flags) continue;
+    for (const auto& [begin, end] : mapped_) {
+      unmap_on(device, {begin, end - begin}, flags);
+      map_on(device, {begin, end - begin}, each.flags);
+    }
+    flags = each.flags;
+  }
+  return CUDA_SUCCESS;
+}
+
+CUresult MemoryPool::get_access(const CUmemLocation& location, CUmemAccess_flags* flags) const {
+  Device* device = nullptr;
+  if (location.type != CU_MEM_LOCATION_TYPE_DEVICE || find_device(location.id, &device) != CUDA_SUCCESS)
+    return CUDA_ERROR_INVALID_VALUE;
+  std::lock_guard lock(mutex_);
+  *flags = access_to_locked(*device);
+  return CUDA_SUCCESS;
 }
 
 CUresult MemoryPool::get_attribute(CUmemPool_attribute attribute, void* value) const {
@@ -231,8 +300,7 @@ class FreeOp : public MarkerOp {
  public:
   FreeOp(Device& device, Allocation allocation) : device_(device), allocation_(allocation) {}
   void start(const std::shared_ptr<Op>& self) override {
-    Status status = device_.addresses().erase(allocation_.begin);
-    assert(status.ok());
+    hide(allocation_);
     device_.memory().give_back({allocation_.range_begin, allocation_.range_size});
     MarkerOp::start(self);
   }

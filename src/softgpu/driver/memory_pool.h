@@ -4,8 +4,10 @@
 
 #include <cstdint>
 #include <list>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <span>
 
 #include "cuda/abi.h"
 #include "softgpu/driver/op.h"
@@ -41,6 +43,11 @@ class MemoryPool : public std::enable_shared_from_this<MemoryPool> {
   // cuMemPoolDestroy: the handle is gone at once, the pool when its memory is.
   void retire();
 
+  // Which devices' kernels see the memory of the pool, now and later. The own device always does.
+  // CUDA_ERROR_INVALID_VALUE where there is no such device, and nothing is changed.
+  CUresult set_access(std::span<const CUmemAccessDesc> wanted);
+  CUresult get_access(const CUmemLocation& location, CUmemAccess_flags* flags) const;
+
   CUresult get_attribute(CUmemPool_attribute attribute, void* value) const;
   CUresult set_attribute(CUmemPool_attribute attribute, const void* value);
 
@@ -52,6 +59,10 @@ class MemoryPool : public std::enable_shared_from_this<MemoryPool> {
   };
 
   explicit MemoryPool(Device& device);
+  CUresult check_access(const CUmemAccessDesc& wanted) const;
+  CUmemAccess_flags access_to_locked(const Device& device) const;
+  void map_locked(RangeAllocator::Range range);
+  void unmap_locked(RangeAllocator::Range range);
   bool take_cached_locked(uint64_t size, uint64_t stream_id, RangeAllocator::Range* range);
   CUresult take_new(uint64_t size, RangeAllocator::Range* range);
   void keep(FreeBlock block);
@@ -61,6 +72,8 @@ class MemoryPool : public std::enable_shared_from_this<MemoryPool> {
   const uintptr_t handle_;
   mutable std::mutex mutex_;
   std::list<FreeBlock> free_;
+  std::map<uint64_t, uint64_t> mapped_;           // all it holds: begin and end
+  std::map<int, CUmemAccess_flags> peer_access_;  // by ordinal; none where it is missing
   uint64_t reserved_ = 0, reserved_high_ = 0;
   uint64_t used_ = 0, used_high_ = 0;
   uint64_t release_threshold_ = 0;

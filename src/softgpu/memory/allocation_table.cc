@@ -44,13 +44,22 @@ bool AllocationTable::covers(uint64_t begin, uint64_t size) const {
   return allocation && size <= allocation->end() - begin;
 }
 
-std::vector<Allocation> AllocationTable::of_context(uint64_t context) const {
+template <typename Predicate>
+std::vector<Allocation> AllocationTable::select(Predicate&& matches) const {
   std::vector<Allocation> found;
   std::shared_lock lock(mutex_);
   for (const auto& [begin, allocation] : allocations_) {
-    if (allocation.context == context) found.push_back(allocation);
+    if (matches(allocation)) found.push_back(allocation);
   }
   return found;
+}
+
+std::vector<Allocation> AllocationTable::of_context(uint64_t context) const {
+  return select([context](const Allocation& allocation) { return allocation.context == context; });
+}
+
+std::vector<Allocation> AllocationTable::of_device(int device) const {
+  return select([device](const Allocation& allocation) { return allocation.device == device; });
 }
 
 bool AllocationTable::set_sync_memops(uint64_t address, bool value) {

@@ -66,10 +66,15 @@ class AllocationTable {
   bool overlaps(uint64_t begin, uint64_t size) const;
   // Begins of what belongs to a context.
   std::vector<Allocation> of_context(uint64_t context) const;
+  // Of that ordinal.
+  std::vector<Allocation> of_device(int device) const;
   // False where there is none.
   bool set_sync_memops(uint64_t address, bool value);
 
  private:
+  template <typename Predicate>
+  std::vector<Allocation> select(Predicate&& matches) const;
+
   mutable std::shared_mutex mutex_;
   std::map<uint64_t, Allocation> allocations_;
   uint64_t next_id_ = 1;

@@ -201,11 +201,14 @@ nvmlReturn_t nvmlDeviceGetTopologyNearestGpus(nvmlDevice_t device, nvmlGpuTopolo
   });
 }
 
+// Devices read, write and lock each other's memory; there is no NVLink.
 nvmlReturn_t nvmlDeviceGetP2PStatus(nvmlDevice_t device1, nvmlDevice_t device2,
                                     nvmlGpuP2PCapsIndex_t p2pIndex, nvmlGpuP2PStatus_t* p2pStatus) {
   return on_pair(device1, device2, [&](const ObservedDevice&, const ObservedDevice&) {
     if (p2pIndex >= NVML_P2P_CAPS_INDEX_UNKNOWN) return NVML_ERROR_INVALID_ARGUMENT;
-    return give(p2pStatus, NVML_P2P_STATUS_NOT_SUPPORTED);
+    const bool can = p2pIndex == NVML_P2P_CAPS_INDEX_READ || p2pIndex == NVML_P2P_CAPS_INDEX_WRITE ||
+                     p2pIndex == NVML_P2P_CAPS_INDEX_ATOMICS;
+    return give(p2pStatus, can ? NVML_P2P_STATUS_OK : NVML_P2P_STATUS_NOT_SUPPORTED);
   });
 }
 

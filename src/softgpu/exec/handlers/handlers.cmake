@@ -22,7 +22,7 @@ function(softgpu_handlers isa)
 endfunction()
 
 softgpu_handlers(base)
-if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+if(TESSERA_WIDE_HANDLERS AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   softgpu_handlers(v3 -march=x86-64-v3)
   softgpu_handlers(v4 -march=x86-64-v4 -mprefer-vector-width=512)
   set(handler_definitions TESSERA_HAVE_ISA_V3)

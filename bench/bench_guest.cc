@@ -1,15 +1,17 @@
 // What the guest adds to a call: the same calls through our libcuda.so.1 and through the driver alone, in one
 // run.
 //
-// usage: bench_guest DIRECT.so GUEST.so, in the environment of `tessera run` (or without a slice, to see
-// passing on). The driver is whatever DIRECT.so is; the guest finds its own, so give it the same by
-// TESSERA_DRIVER. A fake driver whose functions return at once shows the bare cost; the software GPU shows it
-// beside real work.
+// usage: bench_guest DIRECT.so GUEST.so [--rounds N], in the environment of `tessera run` (bench_guest.sh) or
+// without a slice, to see passing on. The driver is whatever DIRECT.so is; the guest finds its own, so give
+// it the same by TESSERA_DRIVER. The null driver (null_driver.cc) shows the bare cost; the software GPU shows
+// it beside real work.
 #include <dlfcn.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
+#include <string_view>
 #include <vector>
 
 #include "cuda/abi.h"
@@ -37,17 +39,23 @@ double ns_per_call(Work work) {
   return std::chrono::duration<double, std::nano>(Clock::now() - start).count() / kCalls;
 }
 
-// Both in turns, so that what disturbs the machine disturbs both; the best of each is kept.
-template <typename Direct, typename Guest>
-void compare(const char* name, Direct direct, Guest guest) {
-  double best_direct = 1e12;
-  double best_guest = 1e12;
-  for (int round = 0; round < 15; ++round) {
-    best_direct = std::min(best_direct, ns_per_call(direct));
-    best_guest = std::min(best_guest, ns_per_call(guest));
+double median(std::vector<double> figures) {
+  std::sort(figures.begin(), figures.end());
+  return figures[figures.size() / 2];
+}
+
+// Both in turns, so that what disturbs the machine disturbs both. Medians of the rounds; the added cost is
+// the median of the rounds' differences.
+template <typename Work>
+void compare(const char* name, int rounds, const Work& direct, const Work& guest) {
+  std::vector<double> direct_ns, guest_ns, added_ns;
+  for (int round = 0; round < rounds; ++round) {
+    direct_ns.push_back(ns_per_call(direct));
+    guest_ns.push_back(ns_per_call(guest));
+    added_ns.push_back(guest_ns.back() - direct_ns.back());
   }
-  printf("%-16s %9.1f ns direct %9.1f ns guest %+7.1f ns  ratio %.2f\n", name, best_direct, best_guest,
-         best_guest - best_direct, best_guest / best_direct);
+  printf("%-22s %8.1f ns direct %8.1f ns guest %+7.1f ns added\n", name, median(direct_ns), median(guest_ns),
+         median(added_ns));
 }
 
 using Launch = CUresult(CUfunction, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
@@ -81,6 +89,7 @@ auto alloc_free(const Calls& calls) {
   };
 }
 
+// Passed on as they are: one with little to do, one with many parameters' worth of forwarding.
 auto get_current(const Calls& calls) {
   return [call = calls.find<Current>("cuCtxGetCurrent")] {
     CUcontext context;
@@ -88,23 +97,40 @@ auto get_current(const Calls& calls) {
   };
 }
 
+auto query_stream(const Calls& calls) {
+  return [call = calls.find<CUresult(CUstream)>("cuStreamQuery")] { call(nullptr); };
+}
+
+int parse_rounds(int argc, char** argv) {
+  if (argc == 3) return 15;
+  if (argc != 5 || std::string_view(argv[3]) != "--rounds") return 0;
+  return std::clamp(atoi(argv[4]), 0, 1000);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3) {
-    fprintf(stderr, "usage: %s DIRECT.so GUEST.so\n", argv[0]);
+  const int rounds = parse_rounds(argc, argv);
+  if (rounds == 0) {
+    fprintf(stderr, "usage: %s DIRECT.so GUEST.so [--rounds N]\n", argv[0]);
     return 2;
   }
   Calls direct(argv[1]);
   Calls guest(argv[2]);
+  if (direct.library == guest.library) {
+    fprintf(stderr, "%s and %s are one library: give both as paths\n", argv[1], argv[2]);
+    return 1;
+  }
   // The guest first: it settles which devices are visible.
   if (!prepare(guest) || !prepare(direct)) {
     fprintf(stderr, "no GPU through one of the libraries\n");
     return 1;
   }
-  // A null function is refused at once by real drivers and taken by the fake: the cost of the call itself.
-  compare("cuLaunchKernel", launch(direct), launch(guest));
-  compare("alloc + free", alloc_free(direct), alloc_free(guest));
-  compare("cuCtxGetCurrent", get_current(direct), get_current(guest));
+  // A null function is refused at once by real drivers and taken by the null driver: the cost of the call
+  // itself.
+  compare("cuLaunchKernel", rounds, launch(direct), launch(guest));
+  compare("alloc + free of 4 KiB", rounds, alloc_free(direct), alloc_free(guest));
+  compare("cuCtxGetCurrent", rounds, get_current(direct), get_current(guest));
+  compare("cuStreamQuery", rounds, query_stream(direct), query_stream(guest));
   return 0;
 }

@@ -1,10 +1,16 @@
 #!/usr/bin/env bash
-# Runs every benchmark of the build, one after the other. Each prints its own floor beside its figures: compare within one
-# run, not across machines.
-#   bench.sh BUILD_DIR
+# Runs every benchmark of the build, one after the other, or the named one. Each prints its own floor beside its figures:
+# compare within one run, not across machines.
+#   bench.sh BUILD_DIR [NAME]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-for program in "${1:?usage: bench.sh BUILD_DIR}"/bench/*; do
-  echo "== $(basename "$program")"
-  "$program" --benchmark_repetitions="${REPETITIONS:-3}" --benchmark_report_aggregates_only=true
+build=${1:?usage: bench.sh BUILD_DIR [NAME]}
+for program in "$build"/bench/${2:-*}; do
+  name=$(basename "$program")
+  echo "== $name"
+  if [[ $name == bench_guest ]]; then
+    bench/bench_guest.sh "$build"
+  else
+    "$program" --benchmark_repetitions="${REPETITIONS:-3}" --benchmark_report_aggregates_only=true
+  fi
 done

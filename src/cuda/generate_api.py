@@ -11,6 +11,8 @@ KIND is one of
             per-thread-default-stream forms, which run the plain form with stream 0 redirected
   own_table the function table filled with the addresses of the library's own exported functions
   forward   a definition of every symbol for a guest: calls through its function table; and a table of the definitions
+  null      a weak definition of every symbol that returns success at once: a driver that costs nothing, to measure
+            what stands above it
   exports   a linker version script
 """
 import re
@@ -157,6 +159,15 @@ def forward(api, functions):
     yield "  };\n  return table;\n}\n\n}  // namespace tessera::guest"
 
 
+def null(api, functions):
+    yield '#include "%s"\n#include "%s"\n' % (api["abi"], api["header"])
+    yield '#pragma GCC diagnostic ignored "-Wunused-parameter"\n\nextern "C" {'
+    for f in functions:
+        for symbol, _, _ in f.symbols():
+            yield "__attribute__((weak)) %s %s {\n  return {};\n}" % (f.result, f.declaration(symbol))
+    yield '}  // extern "C"'
+
+
 def exports(api, functions):
     yield "{\n  global:"
     for f in functions:
@@ -170,7 +181,7 @@ def main():
         sys.exit(__doc__)
     kind, path, output = sys.argv[1:]
     makers = dict(header=header, table=table, entries=entries, defaults=defaults, own_table=own_table,
-                  forward=forward, exports=exports)
+                  forward=forward, null=null, exports=exports)
     name = path.rsplit("/", 1)[-1].removesuffix(".tbl")
     if kind not in makers or name not in APIS:
         sys.exit(__doc__)

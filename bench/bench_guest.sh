@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# What the guest adds to a call: bench_guest in a slice of its own, over the driver that costs nothing.
+#   bench_guest.sh BUILD_DIR [bench_guest's options]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+build=$(realpath "${1:?usage: bench_guest.sh BUILD_DIR [--rounds N]}")
+shift
+state=$(mktemp -d)
+trap 'rm -rf "$state"' EXIT
+# A daemon of its own: the one of the user has another driver. It ends by itself once the slice is gone.
+export TESSERA_SOCKET=$state/tesserad.sock TESSERA_DRIVER=$build/null_driver/libcuda.so.1
+export SOFTGPU_STATE_DIR=$state/devices
+bin/tessera run --name bench --mem 1GiB -- "$build/bench/bench_guest" "$TESSERA_DRIVER" "$PWD/lib/libcuda.so.1" "$@"

@@ -1,0 +1,79 @@
+// A driver whose calls return at once: what a program's calls cost above it is the cost of what stands above
+// it. Every function is made from the table (generate_api.py, kind "null"); here are the few whose answers
+// the vGPU needs. It has one device, the one that CUDA_VISIBLE_DEVICES names by its UUID, so that it fits
+// whatever inventory the node has.
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+
+#include "cuda/abi.h"
+#include "cuda/driver_api.h"
+
+namespace {
+
+constexpr size_t kDeviceBytes = size_t{1} << 40;
+
+// "GPU-" and 32 hexadecimal digits in groups. False where it is not one.
+bool parse_uuid(const char* text, CUuuid& uuid) {
+  if (text == nullptr || strncmp(text, "GPU-", 4) != 0) return false;
+  text += 4;
+  for (char& byte : uuid.bytes) {
+    if (*text == '-') ++text;
+    char digits[3] = {text[0], text[0] != '\0' ? text[1] : '\0', '\0'};
+    char* end = nullptr;
+    byte = static_cast<char>(strtoul(digits, &end, 16));
+    if (end != digits + 2) return false;
+    text += 2;
+  }
+  return true;
+}
+
+CUcontext the_context() { return reinterpret_cast<CUcontext>(0x10); }
+
+}  // namespace
+
+extern "C" {
+
+CUresult cuDriverGetVersion(int* driverVersion) {
+  *driverVersion = 13000;
+  return CUDA_SUCCESS;
+}
+CUresult cuDeviceGetCount(int* count) {
+  *count = 1;
+  return CUDA_SUCCESS;
+}
+CUresult cuDeviceGet(CUdevice* device, int) {
+  *device = 0;
+  return CUDA_SUCCESS;
+}
+CUresult cuDeviceGetUuid_v2(CUuuid* uuid, CUdevice) {
+  return parse_uuid(getenv("CUDA_VISIBLE_DEVICES"), *uuid) ? CUDA_SUCCESS : CUDA_ERROR_NO_DEVICE;
+}
+CUresult cuDeviceTotalMem_v2(size_t* bytes, CUdevice) {
+  *bytes = kDeviceBytes;
+  return CUDA_SUCCESS;
+}
+CUresult cuMemGetInfo_v2(size_t* free, size_t* total) {
+  *free = *total = kDeviceBytes;
+  return CUDA_SUCCESS;
+}
+CUresult cuDevicePrimaryCtxRetain(CUcontext* context, CUdevice) {
+  *context = the_context();
+  return CUDA_SUCCESS;
+}
+CUresult cuCtxGetCurrent(CUcontext* context) {
+  *context = the_context();
+  return CUDA_SUCCESS;
+}
+CUresult cuCtxGetDevice(CUdevice* device) {
+  *device = 0;
+  return CUDA_SUCCESS;
+}
+// Addresses differ, as a driver's do: the vGPU keeps account by them.
+CUresult cuMemAlloc_v2(CUdeviceptr* dptr, size_t) {
+  static std::atomic<CUdeviceptr> next{0x7f0000000000};
+  *dptr = next.fetch_add(512, std::memory_order_relaxed);
+  return CUDA_SUCCESS;
+}
+
+}  // extern "C"

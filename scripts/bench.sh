@@ -8,9 +8,9 @@ build=${1:?usage: bench.sh BUILD_DIR [NAME]}
 for program in "$build"/bench/${2:-*}; do
   name=$(basename "$program")
   echo "== $name"
-  if [[ $name == bench_guest ]]; then
-    bench/bench_guest.sh "$build"
-  else
-    "$program" --benchmark_repetitions="${REPETITIONS:-3}" --benchmark_report_aggregates_only=true
-  fi
+  case $name in
+    bench_guest) bench/bench_guest.sh "$build" ;;
+    bench_kernels) LD_LIBRARY_PATH=$PWD/lib/softgpu "$program" ;;
+    *) "$program" --benchmark_repetitions="${REPETITIONS:-3}" --benchmark_report_aggregates_only=true ;;
+  esac
 done

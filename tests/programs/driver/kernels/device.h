@@ -50,6 +50,10 @@ DEVICE int shuffle_down(int value, int offset) {
 DEVICE float shuffle_down(float value, int offset) {
   return __nvvm_shfl_sync_down_f32(kAllLanes, value, offset, kFullWidth);
 }
+// Lanes below `offset` keep their own value.
+DEVICE int shuffle_up(int value, int offset) {
+  return __nvvm_shfl_sync_up_i32(kAllLanes, value, offset, 0);
+}
 DEVICE int shuffle_xor(int value, int mask) {
   return __nvvm_shfl_sync_bfly_i32(kAllLanes, value, mask, kFullWidth);
 }

@@ -213,7 +213,8 @@ const Op* call_indirect(Warp& core, const Op* op, std::byte* frame, uint32_t mas
 }
 
 const Op* call_device(Warp& core, const Op* op, std::byte* frame, uint32_t mask) {
-  return run_device_call(core, op, site_of(*core.state, op), frame, mask);
+  const CallSite& site = site_of(*core.state, op);
+  return site.builtin->run(core, op, site, frame, mask);
 }
 
 const Op* trap(Warp& core, const Op* op, std::byte*, uint32_t mask) {

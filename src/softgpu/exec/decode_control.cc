@@ -1,5 +1,6 @@
 // Branches, calls, barriers and what ends a thread.
 #include "softgpu/exec/control.h"
+#include "softgpu/exec/device_calls.h"
 #include "softgpu/exec/function_decoder.h"
 #include "softgpu/exec/handler_table.h"
 
@@ -85,9 +86,8 @@ Status FunctionDecoder::call(const Instruction& in) {
         return malformed(in, "wrong number of arguments");
       builder_.emit(control::call, "", {}).op.imm = static_cast<int64_t>(index);
     } else {
-      site.device_call = callee->name == "vprintf" ? DeviceCall::kVprintf : DeviceCall::kAssertFail;
-      const size_t expected = site.device_call == DeviceCall::kVprintf ? 2 : 5;
-      if (site.arguments.size() != expected) return malformed(in, "wrong number of arguments");
+      site.builtin = find_device_builtin(callee->name);  // what is neither was refused before
+      if (site.arguments.size() != site.builtin->arguments) return malformed(in, "wrong number of arguments");
       builder_.emit(control::call_device, "", {}).op.imm = static_cast<int64_t>(index);
     }
   } else {

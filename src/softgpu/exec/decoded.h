@@ -63,11 +63,11 @@ struct Transfer {
   uint32_t bytes = 0;
 };
 
-enum class DeviceCall : uint8_t { kNone, kVprintf, kAssertFail };
+struct DeviceBuiltin;
 
 struct CallSite {
   int32_t function = -1;  // index into DecodedKernel::functions, or -1: the target is a register
-  DeviceCall device_call = DeviceCall::kNone;
+  const DeviceBuiltin* builtin = nullptr;  // a function of the device's runtime instead
   std::vector<Transfer> arguments, results;
 };
 

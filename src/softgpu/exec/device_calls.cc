@@ -1,6 +1,9 @@
 #include "softgpu/exec/device_calls.h"
 
+#include <algorithm>
+#include <atomic>
 #include <cstring>
+#include <iterator>
 
 #include "softgpu/exec/faults.h"
 #include "softgpu/exec/frames.h"
@@ -95,11 +98,35 @@ const Op* assert_failed(Warp& core, const Op* op, const CallSite& site, std::byt
   return fault(core, op, FaultKind::kAssert, static_cast<uint32_t>(__builtin_ctz(mask)), "assertion failed");
 }
 
+// A conditional handle of a graph is the address of its value, which the driver reads when the node's turn
+// comes.
+const Op* set_condition(Warp& core, const Op* op, const CallSite& site, std::byte* frame, uint32_t mask) {
+  const AddressMap& memory = *core.state->block->launch->memory;
+  for (uint32_t lane = 0; lane < kWarpSize; ++lane) {
+    if ((mask >> lane & 1) == 0) continue;
+    const uint64_t handle = argument(site, frame, 0, lane);
+    const AddressRange range = memory.find(handle);
+    if (handle % sizeof(uint32_t) != 0 || !range.contains(handle, sizeof(uint32_t)) || !range.writable) {
+      return fault(core, op, FaultKind::kIllegalAddress, lane, "cudaGraphSetConditional: not a handle");
+    }
+    auto* value = reinterpret_cast<uint32_t*>(static_cast<uintptr_t>(handle));
+    std::atomic_ref(*value).store(static_cast<uint32_t>(argument(site, frame, 1, lane)));
+  }
+  return op + 1;
+}
+
+constexpr DeviceBuiltin kBuiltins[] = {
+    {"vprintf", 2, print},
+    {"__assertfail", 5, assert_failed},
+    {"cudaGraphSetConditional", 2, set_condition},
+};
+
 }  // namespace
 
-const Op* run_device_call(Warp& core, const Op* op, const CallSite& site, std::byte* frame, uint32_t mask) {
-  return site.device_call == DeviceCall::kVprintf ? print(core, op, site, frame, mask)
-                                                  : assert_failed(core, op, site, frame, mask);
+const DeviceBuiltin* find_device_builtin(const std::string& name) {
+  const auto* found = std::find_if(std::begin(kBuiltins), std::end(kBuiltins),
+                                   [&](const DeviceBuiltin& builtin) { return name == builtin.name; });
+  return found == std::end(kBuiltins) ? nullptr : found;
 }
 
 }  // namespace tessera::softgpu::exec

@@ -1,10 +1,20 @@
-// The functions that the device's runtime provides: vprintf and __assertfail.
+// The functions that the device's runtime provides: programs declare them .extern, and nothing defines them.
 #pragma once
+
+#include <string>
 
 #include "softgpu/exec/warp.h"
 
 namespace tessera::softgpu::exec {
 
-const Op* run_device_call(Warp& warp, const Op* op, const CallSite& site, std::byte* frame, uint32_t mask);
+struct DeviceBuiltin {
+  const char* name;
+  size_t arguments;
+  // Runs it for the lanes of `mask`; the operation to go on with.
+  const Op* (*run)(Warp& warp, const Op* op, const CallSite& site, std::byte* frame, uint32_t mask);
+};
+
+// Null for any other name.
+const DeviceBuiltin* find_device_builtin(const std::string& name);
 
 }  // namespace tessera::softgpu::exec

@@ -7,8 +7,6 @@
 
 namespace tessera::softgpu::exec {
 
-bool is_device_builtin(const std::string& name) { return name == "vprintf" || name == "__assertfail"; }
-
 Result<std::shared_ptr<ProgramImage>> ProgramImage::create(ptx::Module module, VariableMemory& memory) {
   if (module.address_size != 64) {
     return Status::error(Code::kUnsupported, "PTX with .address_size %u: only 64 is supported",

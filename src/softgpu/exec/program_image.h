@@ -48,7 +48,4 @@ class ProgramImage {
   std::unique_ptr<std::byte[]> tokens_;  // never read or written: its addresses are the tokens
 };
 
-// Functions that the driver provides rather than the module.
-bool is_device_builtin(const std::string& name);
-
 }  // namespace tessera::softgpu::exec

@@ -117,6 +117,31 @@ TEST(DeviceRuntime, Assert) {
   EXPECT_EQ(machine.assertion(), "x:42: x: block: [0,0,0], thread: [0,0,0] Assertion `x` failed.");
 }
 
+constexpr const char* kDecide = R"(
+  .extern .func cudaGraphSetConditional(.param .b64 h, .param .b32 v);
+  .visible .entry k(.param .u64 handle) { .reg .b64 %h; .reg .b32 %v;
+    ld.param.u64 %h, [handle]; mov.u32 %v, %tid.x;
+    { .param .b64 h; .param .b32 v; st.param.b64 [h], %h; st.param.b32 [v], %v; call.uni cudaGraphSetConditional, (h, v); }
+    ret; }
+)";
+
+TEST(DeviceRuntime, SetConditional) {
+  TestMachine machine(std::string(kHeader) + kDecide);
+  ASSERT_TRUE(machine.status().ok()) << machine.status().message();
+  auto* value = machine.array<uint32_t>(2);
+  Parameters parameters;
+  parameters.add(value);
+  ASSERT_EQ(machine.run("k", {}, {3}, parameters), Outcome::kFinished) << machine.fault().detail;
+  EXPECT_EQ(value[0], 2u);  // the lanes' order
+  EXPECT_EQ(value[1], 0u);
+  const uint64_t bad[] = {0, reinterpret_cast<uintptr_t>(value) + 2, reinterpret_cast<uintptr_t>(value) + 8,
+                          reinterpret_cast<uintptr_t>(machine.array<uint32_t>(1, false))};
+  for (const uint64_t handle : bad) {
+    EXPECT_EQ(machine.run("k", {}, {1}, Parameters().add(handle)), Outcome::kFaulted) << handle;
+    EXPECT_EQ(machine.fault().kind, FaultKind::kIllegalAddress);
+  }
+}
+
 std::string format(const std::string& text, std::vector<uint64_t> arguments, int* count = nullptr) {
   size_t next = 0;
   int printed = 0;

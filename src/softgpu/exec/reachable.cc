@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include "softgpu/exec/device_calls.h"
+
 namespace tessera::softgpu::exec {
 namespace {
 
@@ -29,7 +31,7 @@ class Search {
  private:
   Status add(const ptx::Function& function) {
     if (!function.defined) {
-      if (is_device_builtin(function.name)) return {};
+      if (find_device_builtin(function.name) != nullptr) return {};
       const bool heap = function.name == "malloc" || function.name == "free";
       return Status::error(
           heap ? Code::kUnsupported : Code::kInvalidData, "%s '%s'",

@@ -4,6 +4,7 @@
 
 #include "common/clock.h"
 #include "softgpu/exec/barrier.h"
+#include "softgpu/exec/cluster.h"
 #include "softgpu/exec/device_calls.h"
 #include "softgpu/exec/faults.h"
 #include "softgpu/exec/frames.h"
@@ -151,6 +152,8 @@ const Op* exit(Warp& core, const Op* op, std::byte*, uint32_t mask) {
   leave_frame(warp, 0, mask);
   release_syncs(warp);
   open_complete_barriers(block);
+  block.cluster->exited += static_cast<uint32_t>(__builtin_popcount(mask));
+  open_complete_cluster_barrier(*block.cluster);
   return reschedule(core);
 }
 

@@ -126,7 +126,7 @@ Status FunctionDecoder::trap(const Instruction&) {
 
 Status FunctionDecoder::barrier(const Instruction& in) {
   if (has_modifier(in, "warp")) return emit_by_name(in, "bar.warp.sync");
-  if (has_modifier(in, "cluster")) return unsupported(in);
+  if (has_modifier(in, "cluster")) return cluster_barrier(in);
   const bool reduces = has_modifier(in, "red");
   const bool arrives = has_modifier(in, "arrive");
   const size_t first = reduces ? 1 : 0;

@@ -20,7 +20,7 @@ struct SpaceName {
   const char* name;
   ptx::Space space;
 };
-// Constant memory is ordinary device memory here. A cluster is one block.
+// Constant memory is ordinary device memory here. Shared addresses may lead to any block of the cluster.
 constexpr SpaceName kSpaces[] = {
     {"global", ptx::Space::kGlobal},
     {"const", ptx::Space::kGlobal},
@@ -186,6 +186,7 @@ Status FunctionDecoder::load(const Instruction& in) {
 }
 
 Status FunctionDecoder::store(const Instruction& in) {
+  if (has_modifier(in, "async")) return store_async(in);
   AccessModifiers access;
   const std::string& type = type_of(in);
   const uint32_t bits = type_bits(type);
@@ -302,6 +303,7 @@ Status FunctionDecoder::load_entry_parameter(const Instruction& in, const Name& 
 }
 
 Status FunctionDecoder::atomic(const Instruction& in) {
+  if (has_modifier(in, "async")) return store_async(in);
   AccessModifiers access;
   const std::string& type = type_of(in);
   const uint32_t bits = type_bits(type);
@@ -387,12 +389,15 @@ Status FunctionDecoder::is_space(const Instruction& in) {
   TESSERA_ASSIGN_OR_RETURN(const ValueId p, destination(in, in.operands[0], 'p'));
   TESSERA_ASSIGN_OR_RETURN(const ValueId value, source(in, in.operands[1], 'q'));
   if (space.starts_with("shared") || space == "local") {
-    emit(space == "local" ? "isspacep.local" : "isspacep.shared", {p, value});
+    emit(space == "local"             ? "isspacep.local"
+         : space == "shared::cluster" ? "isspacep.cluster"
+                                      : "isspacep.shared",
+         {p, value});
   } else if (space == "global") {
     const ValueId shared = builder_.new_register(Width::kPredicate);
     const ValueId local = builder_.new_register(Width::kPredicate);
     const ValueId either = builder_.new_register(Width::kPredicate);
-    emit("isspacep.shared", {shared, value});
+    emit("isspacep.cluster", {shared, value});
     emit("isspacep.local", {local, value});
     emit("or.pred", {either, shared, local});
     emit("not.pred", {p, either});
@@ -405,14 +410,17 @@ Status FunctionDecoder::is_space(const Instruction& in) {
   return {};
 }
 
-Status FunctionDecoder::fence(const Instruction& in) {
-  // What orders more than memory as we have it (tensor maps, barriers in memory, asynchronous copies) is not
-  // there.
-  for (const std::string& modifier : in.modifiers) {
-    if (modifier.starts_with("proxy") || modifier.starts_with("mbarrier") || modifier == "op_restrict")
-      return unsupported(in);
-  }
+// Of any kind: copies are done at once and all see one memory, so there are no proxies to order.
+Status FunctionDecoder::fence(const Instruction&) {
   emit("fence", {});
+  return {};
+}
+
+// Advice to caches; the policy is an opaque value.
+Status FunctionDecoder::create_policy(const Instruction& in) {
+  if (in.operands.empty()) return malformed(in, "expected a destination");
+  TESSERA_ASSIGN_OR_RETURN(const ValueId d, destination(in, in.operands[0], 'q'));
+  emit("mov.b64", {d, builder_.constant(Width::k64, 0)});
   return {};
 }
 

@@ -61,21 +61,24 @@ constexpr SpecialName kSpecials[] = {
     {"%reserved_smem_offset_begin", Special::kZero, 4},
     {"%reserved_smem_offset_end", Special::kZero, 4},
     {"%reserved_smem_offset_cap", Special::kZero, 4},
-    // Clusters are one block each.
-    {"%clusterid.x", Special::kCtaidX, 4},
-    {"%clusterid.y", Special::kCtaidY, 4},
-    {"%clusterid.z", Special::kCtaidZ, 4},
-    {"%nclusterid.x", Special::kNctaidX, 4},
-    {"%nclusterid.y", Special::kNctaidY, 4},
-    {"%nclusterid.z", Special::kNctaidZ, 4},
-    {"%cluster_ctaid.x", Special::kZero, 4},
-    {"%cluster_ctaid.y", Special::kZero, 4},
-    {"%cluster_ctaid.z", Special::kZero, 4},
-    {"%cluster_nctaid.x", Special::kOne, 4},
-    {"%cluster_nctaid.y", Special::kOne, 4},
-    {"%cluster_nctaid.z", Special::kOne, 4},
-    {"%cluster_ctarank", Special::kZero, 4},
-    {"%cluster_nctarank", Special::kOne, 4},
+    {"%clusterid.x", Special::kClusteridX, 4},
+    {"%clusterid.y", Special::kClusteridY, 4},
+    {"%clusterid.z", Special::kClusteridZ, 4},
+    {"%clusterid.w", Special::kZero, 4},
+    {"%nclusterid.x", Special::kNclusteridX, 4},
+    {"%nclusterid.y", Special::kNclusteridY, 4},
+    {"%nclusterid.z", Special::kNclusteridZ, 4},
+    {"%nclusterid.w", Special::kOne, 4},
+    {"%cluster_ctaid.x", Special::kClusterCtaidX, 4},
+    {"%cluster_ctaid.y", Special::kClusterCtaidY, 4},
+    {"%cluster_ctaid.z", Special::kClusterCtaidZ, 4},
+    {"%cluster_ctaid.w", Special::kZero, 4},
+    {"%cluster_nctaid.x", Special::kClusterNctaidX, 4},
+    {"%cluster_nctaid.y", Special::kClusterNctaidY, 4},
+    {"%cluster_nctaid.z", Special::kClusterNctaidZ, 4},
+    {"%cluster_nctaid.w", Special::kOne, 4},
+    {"%cluster_ctarank", Special::kClusterRank, 4},
+    {"%cluster_nctarank", Special::kClusterBlocks, 4},
 };
 
 struct VolatileSpecial {
@@ -175,10 +178,16 @@ Result<ValueId> FunctionDecoder::special(const Instruction& in, const std::strin
     return converted;
   };
   if (name == "WARP_SZ") return builder_.constant(width, kWarpSize);
-  if (name == "%is_explicit_cluster" || width == Width::kPredicate) {
-    return name == "%is_explicit_cluster" ? Result<ValueId>(builder_.constant(Width::kPredicate, 0))
-                                          : malformed(in, "a special register is no predicate");
+  if (name == "%is_explicit_cluster") {
+    Environment environment;
+    environment.special = Special::kExplicitCluster;
+    const ValueId asked = builder_.environment(environment);
+    if (width != Width::kPredicate) return fit(asked);
+    const ValueId p = builder_.new_register(Width::kPredicate);
+    emit("setp.ne.b32", {p, asked, builder_.constant(Width::k32, 0)});
+    return p;
   }
+  if (width == Width::kPredicate) return malformed(in, "a special register is no predicate");
   for (const SpecialName& known : kSpecials) {
     if (name != known.name) continue;
     Environment environment;

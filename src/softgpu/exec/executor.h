@@ -30,7 +30,12 @@ struct Dim3 {
 // Generic addresses of shared and local memory: windows of the process's address space that are reserved
 // (PROT_NONE) once, so that no allocation can ever coincide with them. Device and host addresses are
 // themselves.
+//
+// The first 16 MiB of the shared window are the block's own shared memory. The 16 MiB above it are that of
+// the block of rank 0 of its cluster, and so on: an address of .shared::cluster says whose memory it means.
 constexpr uint64_t kSharedWindowSize = 16u << 20;
+constexpr uint32_t kMaxClusterBlocks = 16;
+constexpr uint64_t kClusterWindowSize = kSharedWindowSize * (1 + kMaxClusterBlocks);
 constexpr uint64_t kLocalWindowSize = 16u << 20;
 struct Windows {
   uint64_t shared_base = 0;
@@ -61,7 +66,9 @@ struct KernelInfo {
   uint32_t registers_per_thread =
       0;  // 32-bit registers a hardware compiler would need, estimated from live ranges, 16..255
   uint32_t max_threads_per_block = 1024;
-  uint32_t required_block[3] = {0, 0, 0};  // .reqntid
+  uint32_t required_block[3] = {0, 0, 0};    // .reqntid
+  uint32_t required_cluster[3] = {0, 0, 0};  // .reqnctapercluster
+  bool explicit_cluster = false;             // .explicitcluster: launched with a size for its clusters
   uint32_t min_ctas_per_sm = 0;
   uint32_t ptx_version = 0, binary_version = 0;  // 75 for sm_75
 };
@@ -122,7 +129,9 @@ struct DeviceServices {
 
 struct Launch {
   std::shared_ptr<const Kernel> kernel;
-  Dim3 grid, block;
+  Dim3 grid, block;               // the grid in blocks, a multiple of the cluster
+  Dim3 cluster;                   // in blocks, kMaxClusterBlocks at most
+  bool explicit_cluster = false;  // the program asked for clusters
   uint32_t dynamic_shared_bytes = 0;
   std::vector<std::byte> parameters;  // parameter_bytes long
   const AddressMap* memory = nullptr;
@@ -140,13 +149,14 @@ enum class Outcome : uint8_t {
   kFaulted,    // see fault(); the block is dead
 };
 
-// One block of a launch, runnable and resumable. Not thread-safe: one thread runs it at a time.
+// One cluster of a launch, a single block where it has none; runnable and resumable. Not thread-safe: one
+// thread runs it at a time, turning its blocks round.
 class BlockRun {
  public:
-  // `block` is the block's index in the grid; `launch` must outlive the run.
+  // `block` is the index in the grid of its first block; `launch` must outlive the run.
   static std::unique_ptr<BlockRun> create(const Launch& launch, Dim3 block);
   virtual ~BlockRun() = default;
-  // Reuses the buffers for another block of the same launch.
+  // Reuses the buffers for another cluster of the same launch.
   virtual void reset(Dim3 block) = 0;
   // Runs until finished or until `stop` is seen set (checked at barriers and back-edges at least). sm_id is
   // %smid.

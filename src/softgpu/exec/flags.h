@@ -84,6 +84,19 @@ constexpr uint32_t kAcquire = 1u << 8;
 constexpr uint32_t kRelease = 1u << 9;
 constexpr uint32_t kNoResult = 1u << 10;  // red: an atom without destination
 
+// Asynchronous copies: the kind of the destination's address as above, the kind of the source's in the next
+// byte, then flags.
+constexpr uint32_t kSourceShift = 8;
+constexpr uint32_t kLimitSource = 1u << 16;   // an operand says how many bytes of the source are read
+constexpr uint32_t kIgnoreSource = 1u << 17;  // a predicate says that none are
+constexpr uint32_t kMulticast = 1u << 18;     // an operand names the blocks of the cluster that get the data
+
+// mbarrier, beside the kind of its address.
+constexpr uint32_t kMbarrierDrop = 1u << 16;        // the threads do not come back in later phases
+constexpr uint32_t kMbarrierNoComplete = 1u << 17;  // the arrivals must not complete the phase
+constexpr uint32_t kMbarrierExpect = 1u << 18;      // one arrival; the operand is bytes to expect
+constexpr uint32_t kMbarrierNoState = 1u << 19;     // without a result
+
 // Video instructions: bits 0..3 the operation; kSaturate as above.
 enum VideoOperation : uint32_t {
   kVideoAdd,

@@ -88,6 +88,36 @@ uint64_t uniform_value(const WarpState& warp, const Environment& environment) {
       return launch.grid.y;
     case Special::kNctaidZ:
       return launch.grid.z;
+    case Special::kClusteridX:
+      return block.block.x / launch.cluster.x;
+    case Special::kClusteridY:
+      return block.block.y / launch.cluster.y;
+    case Special::kClusteridZ:
+      return block.block.z / launch.cluster.z;
+    case Special::kNclusteridX:
+      return launch.grid.x / launch.cluster.x;
+    case Special::kNclusteridY:
+      return launch.grid.y / launch.cluster.y;
+    case Special::kNclusteridZ:
+      return launch.grid.z / launch.cluster.z;
+    case Special::kClusterCtaidX:
+      return block.block.x % launch.cluster.x;
+    case Special::kClusterCtaidY:
+      return block.block.y % launch.cluster.y;
+    case Special::kClusterCtaidZ:
+      return block.block.z % launch.cluster.z;
+    case Special::kClusterNctaidX:
+      return launch.cluster.x;
+    case Special::kClusterNctaidY:
+      return launch.cluster.y;
+    case Special::kClusterNctaidZ:
+      return launch.cluster.z;
+    case Special::kClusterRank:
+      return block.rank;
+    case Special::kClusterBlocks:
+      return block.cluster->blocks.size();
+    case Special::kExplicitCluster:
+      return launch.explicit_cluster ? 1 : 0;
     case Special::kWarpId:
       return warp.index;
     case Special::kNwarpId:
@@ -154,7 +184,17 @@ bool varies_by_lane(Special special) {
 }
 
 bool varies_by_block(Special special) {
-  return special == Special::kCtaidX || special == Special::kCtaidY || special == Special::kCtaidZ;
+  switch (special) {
+    case Special::kCtaidX:
+    case Special::kCtaidY:
+    case Special::kCtaidZ:
+    case Special::kClusteridX:
+    case Special::kClusteridY:
+    case Special::kClusteridZ:
+      return true;
+    default:  // also a block's place in its cluster: it runs the blocks of that place
+      return false;
+  }
 }
 
 void fill_environment(const WarpState& warp, const DecodedFunction& function, std::byte* frame,
@@ -265,9 +305,11 @@ const std::byte* readable(WarpState& warp, uint32_t lane, uint64_t address, uint
   const Warp& core = warp.core;
   const uint64_t in_shared = address - core.shared_window;
   const uint64_t in_local = address - core.local_window;
-  if (in_shared < kSharedWindowSize) {
-    return in_shared <= core.shared_bytes && size <= core.shared_bytes - in_shared ? core.shared + in_shared
-                                                                                   : nullptr;
+  if (in_shared < kClusterWindowSize) {
+    const uint64_t owner = in_shared / kSharedWindowSize, offset = in_shared % kSharedWindowSize;
+    if (owner > core.cluster_blocks) return nullptr;
+    const SharedMemory& shared = core.cluster[owner == 0 ? core.cluster_rank : owner - 1];
+    return offset <= shared.bytes && size <= shared.bytes - offset ? shared.memory + offset : nullptr;
   }
   if (in_local < kLocalWindowSize) {
     const bool fits = in_local <= core.local_bytes && size <= core.local_bytes - in_local;

@@ -94,6 +94,18 @@ class FunctionDecoder {
   Status match(const Instruction& in);
   Status elect(const Instruction& in);
   Status video(const Instruction& in);
+  Status copy_async(const Instruction& in);
+  Status copy_few(const Instruction& in);
+  Status copies_arrive(const Instruction& in);
+  Status copy_bulk(const Instruction& in);
+  Status reduce_bulk(const Instruction& in);
+  Status store_async(const Instruction& in);
+  Status mbarrier(const Instruction& in);
+  Status mbarrier_arrive(const Instruction& in);
+  Status mbarrier_wait(const Instruction& in);
+  Status cluster_barrier(const Instruction& in);
+  Status map_shared(const Instruction& in);
+  Status create_policy(const Instruction& in);
   Status multiply_matrices(const Instruction& in);
   Status warp_matrix(const Instruction& in);
   Status warp_fragment(const Instruction& in, bool load);
@@ -107,6 +119,16 @@ class FunctionDecoder {
     bool wide = true;   // 64-bit register
   };
   Result<Address> address(const Instruction& in, const Operand& operand, ptx::Space space);
+  Result<ValueId> wide_address(const Instruction& in, const Operand& operand, ptx::Space space);
+  static uint32_t wide_kind(ptx::Space space);  // AddressKind of such an address
+  struct BulkCopy {
+    ValueId to = kNoValue, from = kNoValue, bytes = kNoValue, barrier = kNoValue;
+    uint32_t kinds = 0;  // AddressKinds as cp.async has them
+    size_t next = 0;     // operand
+  };
+  Status bulk_operands(const Instruction& in, BulkCopy* copy);
+  // Tells the barrier about the copied bytes, in each of `blocks` where that is given.
+  void complete_at(const BulkCopy& copy, ValueId blocks);
   // Registers of a matrix fragment as one region, and back.
   Result<ValueId> gather_fragment(const Instruction& in, const Operand& operand, char letter);
   Result<ValueId> new_fragment(const Instruction& in, const Operand& operand, char letter);

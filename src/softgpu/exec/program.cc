@@ -44,6 +44,11 @@ KernelInfo make_info(const ptx::Module& module, const ptx::Function& function, c
   for (size_t i = 0; i < 3; ++i) {
     info.required_block[i] = function.required_ntid[0] != 0 ? std::max(function.required_ntid[i], 1u) : 0;
   }
+  for (size_t i = 0; i < 3; ++i) {
+    info.required_cluster[i] =
+        function.required_cluster[0] != 0 ? std::max(function.required_cluster[i], 1u) : 0;
+  }
+  info.explicit_cluster = function.explicit_cluster;
   info.min_ctas_per_sm = function.min_ctas_per_sm;
   info.binary_version = binary_version(module.target);
   info.ptx_version = info.binary_version;

@@ -103,6 +103,8 @@ const Op* reschedule(Warp& core) {
   return kLeave;
 }
 
+void note_progress(Warp& core) { ++core.state->block->progress; }
+
 const Op* wait_at_sync(Warp& core, const Op* op, uint32_t mask) {
   WarpState& warp = *core.state;
   Group& group = split_running(warp, mask, op + 1);

@@ -18,6 +18,12 @@ enum class Event : uint8_t { kNone, kReschedule, kBackEdges, kFault };
 struct WarpState;
 struct BlockState;
 
+// The shared memory of one block.
+struct SharedMemory {
+  std::byte* memory = nullptr;
+  uint32_t bytes = 0;
+};
+
 // What handlers touch while they run. They are compiled for several instruction sets, so this has no inline
 // functions: the linker could keep the copy that needs AVX-512.
 struct Warp {
@@ -37,6 +43,9 @@ struct Warp {
   uint32_t local_bytes = 0;   // per lane
   uint32_t local_stride = 0;  // from one lane's local memory to the next
   uint32_t parameter_bytes = 0;
+  const SharedMemory* cluster = nullptr;  // of the cluster's blocks, by rank
+  uint32_t cluster_blocks = 0;
+  uint32_t cluster_rank = 0;
   uint64_t shared_window = 0;
   uint64_t local_window = 0;
 
@@ -62,7 +71,7 @@ struct Warp {
   WarpState* state = nullptr;
 };
 
-enum class GroupState : uint8_t { kRunnable, kAtBarrier, kAtSync };
+enum class GroupState : uint8_t { kRunnable, kAtBarrier, kAtSync, kAtClusterBarrier };
 
 // Lanes that stand at the same instruction of the same frame.
 struct Group {
@@ -99,6 +108,8 @@ struct WarpState {
   uint32_t pool_bytes = 0;
   uint32_t pool_used = 0;
   std::unique_ptr<std::byte[], FreeDeleter> local;
+  uint32_t cluster_phases =
+      0;  // bit per lane: the parity of the phase in which it arrived at the cluster's barrier
   uint64_t instructions = 0;
 };
 
@@ -111,9 +122,22 @@ struct Barrier {
 };
 constexpr uint32_t kBarriers = 16;
 
+// Blocks that run together and see each other's shared memory.
+struct ClusterState {
+  std::vector<BlockState*> blocks;   // by rank
+  std::vector<SharedMemory> shared;  // by rank
+  uint32_t threads = 0;
+  uint32_t exited = 0;
+  // Of barrier.cluster:
+  uint32_t arrived = 0;
+  uint32_t phase = 0;
+};
+
 struct BlockState {
   const Launch* launch = nullptr;
   const DecodedKernel* kernel = nullptr;
+  ClusterState* cluster = nullptr;
+  uint32_t rank = 0;  // in the cluster
   Dim3 block;
   uint32_t threads = 0;
   uint32_t exited = 0;
@@ -123,7 +147,7 @@ struct BlockState {
   std::vector<std::byte> parameters;
   std::unique_ptr<std::byte[], FreeDeleter> shared;
   uint32_t shared_bytes = 0;
-  uint64_t progress = 0;  // barriers passed and warps finished
+  uint64_t progress = 0;  // barriers passed, phases of barriers in memory completed and warps finished
   Fault fault;
 };
 

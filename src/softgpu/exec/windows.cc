@@ -9,7 +9,7 @@ namespace tessera::softgpu::exec {
 namespace {
 
 Windows reserve() {
-  const uint64_t size = kSharedWindowSize + kLocalWindowSize;
+  const uint64_t size = kClusterWindowSize + kLocalWindowSize;
   void* base = mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (base == MAP_FAILED) {
     // No address space: nothing could run, and no caller could mend it.
@@ -17,7 +17,7 @@ Windows reserve() {
     std::abort();
   }
   const uint64_t address = reinterpret_cast<uintptr_t>(base);
-  return {address, address + kSharedWindowSize};
+  return {address, address + kClusterWindowSize};
 }
 
 }  // namespace

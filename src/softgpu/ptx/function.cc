@@ -27,7 +27,6 @@ const HeaderDirective kHeaderDirectives[] = {
     {".maxclusterrank", 1, nullptr},
     {".abi_preserve", 1, nullptr},
     {".abi_preserve_control", 1, nullptr},
-    {".explicitcluster", 0, nullptr},
     {".blocksareclusters", 0, nullptr},
     {".unified", 0, nullptr},
 };
@@ -56,8 +55,8 @@ bool parse_header_directives(Cursor& cursor, Function& function) {
     if (known != nullptr) {
       cursor.next();
       if (!parse_numbers(cursor, *known, function)) return false;
-    } else if (text == ".noreturn") {
-      function.noreturn = true;
+    } else if (text == ".noreturn" || text == ".explicitcluster") {
+      (text == ".noreturn" ? function.noreturn : function.explicit_cluster) = true;
       cursor.next();
     } else if (is_ignored_directive(text)) {
       if (!skip_ignored_directive(cursor)) return false;

@@ -6,8 +6,8 @@ namespace {
 
 inline u8* host(u64 address) { return reinterpret_cast<u8*>(static_cast<uintptr_t>(address)); }
 
-bool fail(Warp& w, const Op* op, FaultKind kind, u32 lane, u64 address, u32 bytes, const char* what) {
-  raise_fault(w, op, kind, lane, address, bytes, what);
+bool fail(Warp& w, const Op* op, FaultKind kind, u32 lane, u64 address, u64 bytes, const char* what) {
+  raise_fault(w, op, kind, lane, address, static_cast<u32>(bytes), what);
   return false;
 }
 
@@ -159,15 +159,47 @@ bool resolve_window(const Window& window, const T* offsets, T bias, uint32_t mas
   return bad == 0;
 }
 
-// The same for an address operand of that state space, with a fault for the first lane that is wrong.
+// Where an offset into the shared window is: in the block's own memory or in another block's of the cluster.
+// Null outside of them.
+u8* shared_pointer(const Warp& w, u64 offset, u64 bytes) {
+  const u64 owner = offset / kSharedWindowSize;
+  const u64 inside = offset % kSharedWindowSize;
+  if (owner > w.cluster_blocks) return nullptr;
+  const SharedMemory& shared = w.cluster[owner == 0 ? w.cluster_rank : owner - 1];
+  if (inside > shared.bytes || bytes > shared.bytes - inside) return nullptr;
+  return reinterpret_cast<u8*>(shared.memory) + inside;
+}
+
+// Lanes that were given their own pointer; the others get one that may be read.
+void fill_inactive(uint32_t mask, Access& access) {
+  u8* const valid = access.lane[lowest(mask)];
+  TESSERA_ACTIVE(~mask) access.lane[i] = valid;
+}
+
+// Addresses of which some are in the shared memory of other blocks.
 template <class T>
-bool resolve_space(Warp& w, const Op* op, const T* offsets, u32 kind, uint32_t mask, u32 bytes,
-                   Access& access) {
-  const Window window = window_of(w, kind);
-  const T bias = static_cast<T>(op->imm);
-  if (resolve_window(window, offsets, bias, mask, bytes, access)) return true;
+bool resolve_cluster(const Warp& w, const T* offsets, T bias, uint32_t mask, u32 bytes, Access& access) {
+  access.linear = false;
   TESSERA_ACTIVE(mask) {
     const u64 offset = static_cast<T>(offsets[i] + bias);
+    access.lane[i] = (offset & (bytes - 1)) == 0 ? shared_pointer(w, offset, bytes) : nullptr;
+    if (access.lane[i] == nullptr) return false;
+  }
+  fill_inactive(mask, access);
+  return true;
+}
+
+// The same for an address operand of that state space, with a fault for the first lane that is wrong.
+template <class T>
+bool resolve_space(Warp& w, const Op* op, const T* offsets, T bias, u32 kind, uint32_t mask, u32 bytes,
+                   Access& access) {
+  const Window window = window_of(w, kind);
+  if (resolve_window(window, offsets, bias, mask, bytes, access)) return true;
+  const bool shared = kind == kSharedAddress32 || kind == kSharedAddress64;
+  if (shared && resolve_cluster(w, offsets, bias, mask, bytes, access)) return true;
+  TESSERA_ACTIVE(mask) {
+    const u64 offset = static_cast<T>(offsets[i] + bias);
+    if (shared && (offset & (bytes - 1)) == 0 && shared_pointer(w, offset, bytes) != nullptr) continue;
     if ((offset & (bytes - 1)) != 0 && offset < window.size)
       return fail(w, op, FaultKind::kMisalignedAddress, i, offset, bytes, "misaligned");
     if (offset > window.size || bytes > window.size - offset) {
@@ -177,46 +209,47 @@ bool resolve_space(Warp& w, const Op* op, const T* offsets, u32 kind, uint32_t m
   return true;
 }
 
-// Generic addresses in the shared or local window; others are device memory.
+u8* no_pointer(Warp& w, const Op* op, u32 lane, u64 address, u64 bytes, const char* what) {
+  fail(w, op, FaultKind::kIllegalAddress, lane, address, bytes, what);
+  return nullptr;
+}
+
+// Generic addresses in the shared or local window; others are device memory. Null after raising a fault.
+u8* lane_pointer(Warp& w, const Op* op, u64 address, u32 lane, u64 bytes, bool generic, bool write) {
+  const u64 in_shared = address - w.shared_window;
+  const u64 in_local = address - w.local_window;
+  if (generic && in_shared < kClusterWindowSize) {
+    u8* const pointer = shared_pointer(w, in_shared, bytes);
+    return pointer != nullptr ? pointer
+                              : no_pointer(w, op, lane, address, bytes, "beyond the block's shared memory");
+  }
+  if (generic && in_local < kLocalWindowSize) {
+    if (in_local > w.local_bytes || bytes > w.local_bytes - in_local)
+      return no_pointer(w, op, lane, address, bytes, "beyond the thread's local memory");
+    return reinterpret_cast<u8*>(w.local) + u64{lane} * w.local_stride + in_local;
+  }
+  if (!write && generic && address - reinterpret_cast<uintptr_t>(w.parameters) < w.parameter_bytes &&
+      bytes <= w.parameter_bytes - (address - reinterpret_cast<uintptr_t>(w.parameters))) {
+    return host(address);
+  }
+  if (!in_device_memory(w, address, bytes, write)) {
+    return no_pointer(w, op, lane, address, bytes,
+                      write ? "write outside of writable memory" : "outside of every allocation");
+  }
+  return host(address);
+}
+
 bool resolve_lane(Warp& w, const Op* op, u64 address, u32 lane, u32 bytes, bool generic, bool write,
                   Access& access) {
   if ((address & (bytes - 1)) != 0)
     return fail(w, op, FaultKind::kMisalignedAddress, lane, address, bytes, "misaligned");
-  const u64 in_shared = address - w.shared_window;
-  const u64 in_local = address - w.local_window;
-  if (generic && in_shared < kSharedWindowSize) {
-    if (in_shared > w.shared_bytes || bytes > w.shared_bytes - in_shared) {
-      return fail(w, op, FaultKind::kIllegalAddress, lane, address, bytes,
-                  "beyond the block's shared memory");
-    }
-    access.lane[lane] = reinterpret_cast<u8*>(w.shared) + in_shared;
-    return true;
-  }
-  if (generic && in_local < kLocalWindowSize) {
-    if (in_local > w.local_bytes || bytes > w.local_bytes - in_local) {
-      return fail(w, op, FaultKind::kIllegalAddress, lane, address, bytes,
-                  "beyond the thread's local memory");
-    }
-    access.lane[lane] = reinterpret_cast<u8*>(w.local) + u64{lane} * w.local_stride + in_local;
-    return true;
-  }
-  if (!write && generic && address - reinterpret_cast<uintptr_t>(w.parameters) < w.parameter_bytes &&
-      bytes <= w.parameter_bytes - (address - reinterpret_cast<uintptr_t>(w.parameters))) {
-    access.lane[lane] = host(address);
-    return true;
-  }
-  if (!in_device_memory(w, address, bytes, write)) {
-    return fail(w, op, FaultKind::kIllegalAddress, lane, address, bytes,
-                write ? "write outside of writable memory" : "outside of every allocation");
-  }
-  access.lane[lane] = host(address);
-  return true;
+  access.lane[lane] = lane_pointer(w, op, address, lane, bytes, generic, write);
+  return access.lane[lane] != nullptr;
 }
 
-bool resolve_global(Warp& w, const Op* op, const u64* addresses, uint32_t mask, u32 bytes, bool generic,
-                    bool write, Access& access) {
+bool resolve_global(Warp& w, const Op* op, const u64* addresses, u64 imm, uint32_t mask, u32 bytes,
+                    bool generic, bool write, Access& access) {
   check_generation(w);
-  const u64 imm = static_cast<u64>(op->imm);
   const u64 stand_in = addresses[lowest(mask)] + imm;
   if (generic && stand_in - w.shared_window < kSharedWindowSize &&
       resolve_window(window_of(w, kSharedAddress64), addresses, imm - w.shared_window, mask, bytes, access)) {
@@ -257,28 +290,42 @@ bool resolve_global(Warp& w, const Op* op, const u64* addresses, uint32_t mask, 
   TESSERA_ACTIVE(mask) {
     if (!resolve_lane(w, op, addresses[i] + imm, i, bytes, generic, write, access)) return false;
   }
-  u8* const valid = access.lane[lowest(mask)];
-  TESSERA_ACTIVE(~mask) access.lane[i] = valid;
+  fill_inactive(mask, access);
   return true;
 }
 
 }  // namespace
 
-bool resolve(Warp& w, const Op* op, std::byte* frame, u32 addresses, uint32_t mask, u32 bytes, bool write,
-             Access& access) {
-  const u32 kind = op->aux & kAddressMask;
-  switch (kind) {
+bool resolve(Warp& w, const Op* op, std::byte* frame, const AddressOperand& at, uint32_t mask, u32 bytes,
+             bool write, Access& access) {
+  switch (at.kind) {
     case kGlobalAddress:
     case kGenericAddress:
-      return resolve_global(w, op, slot<u64>(frame, addresses), mask, bytes, kind == kGenericAddress, write,
-                            access);
+      return resolve_global(w, op, slot<u64>(frame, at.slot), static_cast<u64>(at.offset), mask, bytes,
+                            at.kind == kGenericAddress, write, access);
     case kSharedAddress32:
     case kLocalAddress32:
     case kParamAddress32:
-      return resolve_space(w, op, slot<u32>(frame, addresses), kind, mask, bytes, access);
+      return resolve_space(w, op, slot<u32>(frame, at.slot), static_cast<u32>(at.offset), at.kind, mask,
+                           bytes, access);
     default:
-      return resolve_space(w, op, slot<u64>(frame, addresses), kind, mask, bytes, access);
+      return resolve_space(w, op, slot<u64>(frame, at.slot), static_cast<u64>(at.offset), at.kind, mask,
+                           bytes, access);
   }
+}
+
+u8* resolve_range(Warp& w, const Op* op, u64 address, u32 kind, u32 lane, u64 bytes, u32 alignment,
+                  bool write) {
+  check_generation(w);
+  if ((address & (alignment - 1)) != 0) {
+    fail(w, op, FaultKind::kMisalignedAddress, lane, address, bytes, "misaligned");
+    return nullptr;
+  }
+  if (kind != kSharedAddress64)
+    return lane_pointer(w, op, address, lane, bytes, kind == kGenericAddress, write);
+  u8* const pointer = shared_pointer(w, address, bytes);
+  return pointer != nullptr ? pointer
+                            : no_pointer(w, op, lane, address, bytes, "out of bounds of its state space");
 }
 
 }  // namespace TESSERA_ISA

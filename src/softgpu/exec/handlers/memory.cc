@@ -134,10 +134,10 @@ const Op* store_parameter(Warp&, const Op* op, std::byte* frame, uint32_t mask) 
   return op + 1;
 }
 
-enum Window : u32 { kShared, kLocal };
+enum Window : u32 { kShared, kCluster, kLocal };
 template <Window W>
 u64 window_base(const Warp& w) {
-  return W == kShared ? w.shared_window : w.local_window;
+  return W == kLocal ? w.local_window : w.shared_window;
 }
 
 template <Window W, class T, bool ToGeneric>
@@ -155,7 +155,7 @@ const Op* convert_address(Warp& w, const Op* op, std::byte* frame, uint32_t mask
 template <Window W>
 const Op* in_window(Warp& w, const Op* op, std::byte* frame, uint32_t mask) {
   const u64* a = slot<u64>(frame, op->o[1]);
-  const u64 size = W == kShared ? kSharedWindowSize : kLocalWindowSize;
+  const u64 size = W == kShared ? kSharedWindowSize : W == kCluster ? kClusterWindowSize : kLocalWindowSize;
   uint32_t bits = 0;
   TESSERA_ACTIVE(mask) {
     if (a[i] - window_base<W>(w) < size) bits |= 1u << i;
@@ -226,6 +226,7 @@ const Entry kMemoryEntries[] = {
     {"cvta.to.shared.u64", "Qq", &convert_address<kShared, u64, false>},
     {"cvta.to.local.u64", "Qq", &convert_address<kLocal, u64, false>},
     {"isspacep.shared", "Pq", &in_window<kShared>},
+    {"isspacep.cluster", "Pq", &in_window<kCluster>},
     {"isspacep.local", "Pq", &in_window<kLocal>},
     {"local.address", "Q", &local_address},
     {"fence", "", &fence},

@@ -10,6 +10,8 @@ namespace tessera::softgpu::exec {
 const Op* wait_at_sync(Warp& warp, const Op* op, uint32_t mask);
 // Makes the range that holds `address` the warp's first cached range; false where no range does.
 bool cache_range(Warp& warp, uint64_t address);
+// Something happened that threads of the block may have waited for.
+void note_progress(Warp& warp);
 // Records a fault of one lane; returns kLeave.
 const Op* raise_fault(Warp& warp, const Op* op, FaultKind kind, uint32_t lane, uint64_t address,
                       uint32_t bytes, const char* what);

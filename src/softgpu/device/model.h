@@ -44,6 +44,9 @@ struct DeviceModel {
   uint32_t idle_celsius, full_celsius, slowdown_celsius, shutdown_celsius;
 };
 
+// Thread block clusters came with compute capability 9.0.
+inline bool has_clusters(const DeviceModel& model) { return model.compute_major >= 9; }
+
 // All models; the first is the default.
 std::span<const DeviceModel> device_models();
 // By key, upper or lower case; the default for an empty one. Null where there is none.

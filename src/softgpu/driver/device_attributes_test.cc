@@ -26,12 +26,14 @@ TEST(DeviceAttributes, TakesTheFiguresFromTheModelAndTheMachine) {
   EXPECT_EQ(device_attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, facts("T4")), 7);
   EXPECT_EQ(device_attribute(CU_DEVICE_ATTRIBUTE_PCI_BUS_ID, facts("T4")), 4);
   EXPECT_EQ(device_attribute(CU_DEVICE_ATTRIBUTE_WARP_SIZE, facts("")), 32);
+  EXPECT_EQ(device_attribute(CU_DEVICE_ATTRIBUTE_CLUSTER_LAUNCH, facts("A100-40")), 0);
+  EXPECT_EQ(device_attribute(CU_DEVICE_ATTRIBUTE_CLUSTER_LAUNCH, facts("H100-80")), 1);
 }
 
 // A model named after a card presents its shape, never a feature that is not built.
 TEST(DeviceAttributes, PromisesNothingThatIsNotBuilt) {
   for (CUdevice_attribute attribute :
-       {CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH, CU_DEVICE_ATTRIBUTE_CLUSTER_LAUNCH,
+       {CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH,
         CU_DEVICE_ATTRIBUTE_TENSOR_MAP_ACCESS_SUPPORTED,
         CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED, CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS,
         CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE2D_WIDTH, CU_DEVICE_ATTRIBUTE_ECC_ENABLED,

@@ -8,6 +8,7 @@
 #include "softgpu/driver/device.h"
 #include "softgpu/driver/entry.h"
 #include "softgpu/driver/function_attributes.h"
+#include "softgpu/driver/launch.h"
 #include "softgpu/driver/module.h"
 
 namespace tessera::softgpu {
@@ -65,6 +66,62 @@ CUresult max_potential_block_size(int* grid_size, int* block_size, CUfunction fu
   });
 }
 
+// A launch with clusters: runs `body(Function&, request, resident, sm_count)` with the
+// blocks that an SM holds at the same time. The launch's cluster may be unset.
+template <typename Body>
+CUresult with_cluster_launch(CUfunction handle, const CUlaunchConfig* config, Body&& body) noexcept {
+  return in_context([&](Context& context) -> CUresult {
+    if (config == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    std::shared_ptr<Function> function;
+    SOFTGPU_RETURN_IF_ERROR(function_of(handle, &function));
+    FunctionLimits limits;
+    SOFTGPU_RETURN_IF_ERROR(function_limits(*function, &limits));
+    const DeviceModel& model = model_of(context.device().config());
+    if (!has_clusters(model)) return CUDA_ERROR_NOT_SUPPORTED;
+    LaunchRequest request;
+    SOFTGPU_RETURN_IF_ERROR(apply_attributes(config->attrs, config->numAttrs, &request));
+    request.grid = {config->gridDimX, config->gridDimY, config->gridDimZ};
+    const exec::Dim3 block{config->blockDimX, config->blockDimY, config->blockDimZ};
+    if (block.count() == 0 || block.count() > limits.max_threads ||
+        config->sharedMemBytes > limits.max_dynamic_shared_bytes)
+      return CUDA_ERROR_INVALID_VALUE;
+    BlockNeeds needs = limits.needs;
+    needs.threads = static_cast<uint32_t>(block.count());
+    needs.dynamic_shared_bytes = config->sharedMemBytes;
+    return body(*function, request, resident_blocks(model, needs), context.device().sm_count());
+  });
+}
+
+// The largest cluster that may be launched: blocks of it may share an SM.
+CUresult max_potential_cluster(int* blocks, CUfunction handle, const CUlaunchConfig* config) {
+  return with_cluster_launch(
+      handle, config, [&](Function& function, const LaunchRequest&, uint32_t resident, int) -> CUresult {
+        if (blocks == nullptr) return CUDA_ERROR_INVALID_VALUE;
+        std::shared_ptr<const exec::Kernel> kernel;
+        SOFTGPU_RETURN_IF_ERROR(function.load(&kernel));
+        *blocks =
+            resident == 0 ? 0 : static_cast<int>(most_cluster_blocks(kernel->info(), function.settings()));
+        return CUDA_SUCCESS;
+      });
+}
+
+// Clusters whose blocks find room at the same time, on all SMs together. At least one: a cluster with more
+// blocks than there is room for takes turns.
+CUresult max_active_clusters(int* clusters, CUfunction handle, const CUlaunchConfig* config) {
+  return with_cluster_launch(
+      handle, config,
+      [&](Function& function, const LaunchRequest& request, uint32_t resident, int sm_count) -> CUresult {
+        if (clusters == nullptr) return CUDA_ERROR_INVALID_VALUE;
+        exec::Launch launch;
+        launch.grid = request.grid;
+        SOFTGPU_RETURN_IF_ERROR(set_cluster(function, request.cluster, &launch));
+        const uint64_t room = uint64_t{resident} * static_cast<uint64_t>(sm_count);
+        const uint64_t whole = room / launch.cluster.count();
+        *clusters = static_cast<int>(resident == 0 ? 0 : std::max<uint64_t>(whole, 1));
+        return CUDA_SUCCESS;
+      });
+}
+
 }  // namespace
 }  // namespace tessera::softgpu
 
@@ -109,6 +166,14 @@ CUresult cuOccupancyAvailableDynamicSMemPerBlock(size_t* dynamicSmemSize, CUfunc
     *dynamicSmemSize = available_dynamic_shared(model, needs, static_cast<uint32_t>(numBlocks));
     return CUDA_SUCCESS;
   });
+}
+
+CUresult cuOccupancyMaxPotentialClusterSize(int* clusterSize, CUfunction func, const CUlaunchConfig* config) {
+  return max_potential_cluster(clusterSize, func, config);
+}
+
+CUresult cuOccupancyMaxActiveClusters(int* numClusters, CUfunction func, const CUlaunchConfig* config) {
+  return max_active_clusters(numClusters, func, config);
 }
 
 }  // extern "C"

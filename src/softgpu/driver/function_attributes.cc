@@ -48,6 +48,14 @@ CUresult set_within(std::atomic<int>& setting, int value, int least, int most) {
   return CUDA_SUCCESS;
 }
 
+// Checked against the grid and the device when the kernel is launched.
+CUresult set_required_cluster(Function& function, size_t dimension, int blocks) {
+  std::shared_ptr<const exec::Kernel> kernel;
+  SOFTGPU_RETURN_IF_ERROR(function.load(&kernel));
+  if (kernel->info().required_cluster[0] != 0) return CUDA_ERROR_NOT_PERMITTED;
+  return set_within(function.settings().required_cluster[dimension], blocks, 0, exec::kMaxClusterBlocks);
+}
+
 }  // namespace
 
 CUresult function_limits(Function& function, FunctionLimits* limits) {
@@ -106,13 +114,24 @@ CUresult get_function_attribute(Function& function, CUfunction_attribute attribu
     case CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT:
       *value = settings.preferred_carveout;
       break;
+    case CU_FUNC_ATTRIBUTE_CLUSTER_SIZE_MUST_BE_SET:
+      *value = info.explicit_cluster ? 1 : 0;
+      break;
+    case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_WIDTH:
+    case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_HEIGHT:
+    case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_DEPTH: {
+      const size_t i = attribute - CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_WIDTH;
+      const auto compiled = static_cast<int>(info.required_cluster[i]);
+      *value = compiled != 0 ? compiled : settings.required_cluster[i].load();
+      break;
+    }
     case CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED:
       *value = settings.non_portable_cluster;
       break;
     case CU_FUNC_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE:
       *value = settings.cluster_policy;
       break;
-    default:  // no compile-time cache mode, no clusters
+    default:  // no compile-time cache mode
       *value = 0;
       break;
   }
@@ -135,7 +154,7 @@ CUresult set_function_attribute(Function& function, CUfunction_attribute attribu
     case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_WIDTH:
     case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_HEIGHT:
     case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_DEPTH:
-      return CUDA_ERROR_NOT_SUPPORTED;
+      return set_required_cluster(function, attribute - CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_WIDTH, value);
     default:  // read-only, or not defined
       return CUDA_ERROR_INVALID_VALUE;
   }

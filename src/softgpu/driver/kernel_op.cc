@@ -7,12 +7,20 @@
 #include "softgpu/driver/op_graph.h"
 
 namespace tessera::softgpu {
+namespace {
+
+exec::Dim3 clusters_of(const exec::Launch& launch) {
+  const exec::Dim3 &grid = launch.grid, &cluster = launch.cluster;
+  return {grid.x / cluster.x, grid.y / cluster.y, grid.z / cluster.z};
+}
+
+}  // namespace
 
 KernelOp::KernelOp(std::shared_ptr<Context> context, exec::Launch launch, int priority)
     : context_(std::move(context)),
       launch_(std::move(launch)),
       priority_(priority),
-      blocks_(launch_.grid.count()),
+      blocks_(clusters_of(launch_).count()),
       unfinished_(blocks_) {}
 
 void KernelOp::start(const std::shared_ptr<Op>& self) {
@@ -27,10 +35,11 @@ bool KernelOp::take(exec::Dim3* block) {
   if (exhausted()) return false;
   const uint64_t index = next_.fetch_add(1, std::memory_order_relaxed);
   if (index >= blocks_) return false;
-  const exec::Dim3& grid = launch_.grid;
-  block->x = static_cast<uint32_t>(index % grid.x);
-  block->y = static_cast<uint32_t>(index / grid.x % grid.y);
-  block->z = static_cast<uint32_t>(index / grid.x / grid.y);
+  const exec::Dim3 clusters = clusters_of(launch_);
+  const exec::Dim3& size = launch_.cluster;
+  block->x = static_cast<uint32_t>(index % clusters.x) * size.x;
+  block->y = static_cast<uint32_t>(index / clusters.x % clusters.y) * size.y;
+  block->z = static_cast<uint32_t>(index / clusters.x / clusters.y) * size.z;
   return true;
 }
 

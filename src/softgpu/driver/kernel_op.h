@@ -1,4 +1,5 @@
-// A launched kernel: its blocks are taken one by one by the workers of the device.
+// A launched kernel: its blocks are taken one by one by the workers of the device. A cluster counts as one
+// block here: one worker runs it whole.
 #pragma once
 
 #include <atomic>
@@ -20,7 +21,7 @@ class KernelOp : public Op {
   int priority() const { return priority_; }  // smaller is more urgent
   uint64_t blocks() const { return blocks_; }
 
-  // The next block that nobody has taken; false where there is none.
+  // The next block that nobody has taken, of a cluster the first; false where there is none.
   bool take(exec::Dim3* block);
   bool exhausted() const { return next_.load(std::memory_order_relaxed) >= blocks_; }
   // True for whoever finished the last of them: that one tells the graph.

@@ -84,9 +84,51 @@ CUresult gather(const LaunchRequest& request, const exec::KernelInfo& info, std:
   return CUDA_SUCCESS;
 }
 
+// What the kernel was compiled for or a program has set for it; zeros where neither is.
+exec::Dim3 required_cluster(const exec::KernelInfo& info, const FunctionSettings& settings) {
+  const uint32_t* compiled = info.required_cluster;
+  if (compiled[0] != 0) return {compiled[0], compiled[1], compiled[2]};
+  const auto set = [&](size_t i) { return static_cast<uint32_t>(settings.required_cluster[i].load()); };
+  return {set(0), set(1), set(2)};
+}
+
+bool same(const exec::Dim3& a, const exec::Dim3& b) { return a.x == b.x && a.y == b.y && a.z == b.z; }
+
 std::atomic<uint64_t> next_grid_id{1};
 
 }  // namespace
+
+uint32_t most_cluster_blocks(const exec::KernelInfo& info, const FunctionSettings& settings) {
+  const uint32_t most =
+      settings.non_portable_cluster.load() != 0 ? exec::kMaxClusterBlocks : kPortableClusterBlocks;
+  return info.max_cluster_blocks != 0 ? std::min(most, info.max_cluster_blocks) : most;
+}
+
+CUresult set_cluster(Function& function, exec::Dim3 wanted, exec::Launch* work) {
+  std::shared_ptr<const exec::Kernel> kernel;
+  const CUresult result = function.load(&kernel);
+  if (result != CUDA_SUCCESS) return result;
+  const exec::KernelInfo& info = kernel->info();
+  const exec::Dim3 required = required_cluster(info, function.settings());
+  if (wanted.count() == 0) {
+    if (!same(wanted, {0, 0, 0})) return CUDA_ERROR_INVALID_VALUE;
+    if (info.explicit_cluster && required.count() == 0) return CUDA_ERROR_INVALID_CLUSTER_SIZE;
+    wanted = required.count() != 0 ? required : exec::Dim3{};
+    work->explicit_cluster = required.count() != 0;
+  } else {
+    if (required.count() != 0 && !same(wanted, required)) return CUDA_ERROR_INVALID_CLUSTER_SIZE;
+    work->explicit_cluster = true;
+  }
+  const uint64_t blocks = wanted.count();
+  const exec::Dim3& grid = work->grid;
+  if (blocks > most_cluster_blocks(info, function.settings()) || grid.x % wanted.x != 0 ||
+      grid.y % wanted.y != 0 || grid.z % wanted.z != 0)
+    return CUDA_ERROR_INVALID_CLUSTER_SIZE;
+  if (blocks > 1 && !has_clusters(function.module().context().device().model()))
+    return CUDA_ERROR_NOT_SUPPORTED;
+  work->cluster = wanted;
+  return CUDA_SUCCESS;
+}
 
 CUresult prepare_launch(Function& function, const LaunchRequest& request, exec::Launch* work) {
   Context& context = function.module().context();
@@ -103,6 +145,8 @@ CUresult prepare_launch(Function& function, const LaunchRequest& request, exec::
   work->kernel = std::move(kernel);
   work->grid = request.grid;
   work->block = request.block;
+  result = set_cluster(function, request.cluster, work);
+  if (result != CUDA_SUCCESS) return result;
   work->dynamic_shared_bytes = request.dynamic_shared_bytes;
   work->memory = &context.device().addresses();
   work->services = &context.services();
@@ -161,8 +205,8 @@ CUresult apply_attributes(const CUlaunchAttribute* attributes, unsigned count, L
         if (value.cooperative != 0) return CUDA_ERROR_NOT_SUPPORTED;
         break;
       case CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION:
-        if (value.clusterDim.x > 1 || value.clusterDim.y > 1 || value.clusterDim.z > 1)
-          return CUDA_ERROR_NOT_SUPPORTED;
+        request->cluster = {value.clusterDim.x, value.clusterDim.y, value.clusterDim.z};
+        if (request->cluster.count() == 0) return CUDA_ERROR_INVALID_VALUE;
         break;
       case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT:
       case CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT:

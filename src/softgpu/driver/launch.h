@@ -11,6 +11,7 @@ namespace tessera::softgpu {
 
 struct LaunchRequest {
   exec::Dim3 grid, block;
+  exec::Dim3 cluster{0, 0, 0};  // in blocks; 0: what the kernel says
   uint32_t dynamic_shared_bytes = 0;
   int priority = 0;
   void** parameters = nullptr;  // one pointer for each
@@ -18,9 +19,18 @@ struct LaunchRequest {
   bool by_kernel = false;       // launched by a CUkernel, as the CUDA runtime does
 };
 
+// Blocks of a cluster that every device with clusters can run (cuda.h,
+// CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED), and that this kernel may have.
+constexpr uint32_t kPortableClusterBlocks = 8;
+uint32_t most_cluster_blocks(const exec::KernelInfo& info, const FunctionSettings& settings);
+
 // Checks the request against the kernel and the device, and gathers what running it takes: all but a number
 // for the grid.
 CUresult prepare_launch(Function& function, const LaunchRequest& request, exec::Launch* work);
+// Makes it a launch of clusters of that many blocks; {0, 0, 0} for what the kernel says, single blocks where
+// it says nothing. CUDA_ERROR_INVALID_CLUSTER_SIZE where the kernel, the grid or the device does not allow
+// it.
+CUresult set_cluster(Function& function, exec::Dim3 wanted, exec::Launch* work);
 // The operation of one launch.
 OpRef make_kernel(std::shared_ptr<Context> context, exec::Launch work, int priority);
 // Prepares the request and submits it. Returns before it runs.

@@ -24,6 +24,7 @@ struct FunctionSettings {
   std::atomic<int> cache_config{0};
   std::atomic<int> cluster_policy{0};
   std::atomic<int> non_portable_cluster{0};
+  std::atomic<int> required_cluster[3] = {};
 };
 
 // Keeps its module, and that its context: what a call has looked up stays valid until the call ends.

@@ -29,6 +29,8 @@ class InterpretedBlock {
     state_.parameters = launch.parameters;
     state_.parameters.resize(kernel.kernel_info.parameter_bytes);
     state_.shared_bytes = kernel.dynamic_shared_offset + launch.dynamic_shared_bytes;
+    if (kernel.reserved_shared_bytes != 0)
+      state_.shared_bytes = (state_.shared_bytes + 15) / 16 * 16 + kernel.reserved_shared_bytes;
     state_.shared = allocate_zeroed(state_.shared_bytes);
     state_.warps.resize((state_.threads + kWarpSize - 1) / kWarpSize);
   }

@@ -23,6 +23,7 @@ std::optional<Format> format_of(const std::string& type) {
   }
   return std::nullopt;
 }
+bool is_float8_pair(const std::string& type) { return type == "e4m3x2" || type == "e5m2x2"; }
 bool is_float(const std::string& type) { return type[0] == 'f' || type[0] == 'b' || type == "tf32"; }
 
 struct FlagName {
@@ -42,6 +43,7 @@ constexpr FlagName kFlagNames[] = {
     {"ftz", kFlush},
     {"sat", kSaturate},
     {"relu", kRelu},
+    {"satfinite", kSaturateFinite},
 };
 bool flags_of(const ptx::Instruction& in, uint32_t* flags, std::string* round) {
   for (size_t i = 0; i + 2 < in.modifiers.size(); ++i) {
@@ -74,7 +76,8 @@ Status FunctionDecoder::convert_one(const Instruction& in, const std::string& to
   constexpr const char* kRounds[] = {"rn.", "rz.", "rm.", "rp.", "rna."};
   constexpr const char* kIntegralRounds[] = {"rni.", "rzi.", "rmi.", "rpi."};
   const uint32_t mode = (flags & kRoundMask) >> kRoundShift;
-  if ((flags & (kFlush | kSaturate | kRelu)) == 0 && (flags & kIntegral) == 0 && mode == kNearest) {
+  constexpr uint32_t kGeneral = kFlush | kSaturate | kRelu | kSaturateFinite;
+  if ((flags & kGeneral) == 0 && (flags & kIntegral) == 0 && mode == kNearest) {
     const bool integers = !is_float(to) && !is_float(from);
     const std::string target = integers && type_bits(to) > 8 ? "b" + std::to_string(type_bits(to)) : to;
     for (const std::string& name : {"cvt." + target + "." + from, "cvt.rn." + target + "." + from}) {
@@ -83,7 +86,7 @@ Status FunctionDecoder::convert_one(const Instruction& in, const std::string& to
       return {};
     }
   }
-  if ((flags & (kFlush | kSaturate | kRelu)) == 0) {
+  if ((flags & kGeneral) == 0) {
     const std::string round = (flags & kIntegral) != 0 ? kIntegralRounds[mode] : kRounds[mode];
     if (const std::string name = "cvt." + round + to + "." + from; find_handler(name) != nullptr) {
       emit(name, {d, a});
@@ -102,6 +105,7 @@ Status FunctionDecoder::convert(const Instruction& in) {
   if (in.modifiers[0] == "pack") return convert_pack(in);
   const std::string& to = in.modifiers[in.modifiers.size() - 2];
   const std::string& from = type_of(in);
+  if (is_float8_pair(to) || is_float8_pair(from)) return convert_float8(in);
   if (to == "f16x2" || to == "bf16x2") return convert_pair(in);
   uint32_t flags = 0;
   std::string round;
@@ -142,6 +146,18 @@ Status FunctionDecoder::convert_pair(const Instruction& in) {
   }
   TESSERA_ASSIGN_OR_RETURN(const ValueId d, destination(in, in.operands[0], 'w'));
   emit("pack.2x16", {d, halves[1], halves[0]});
+  return {};
+}
+
+// cvt.rn.satfinite.e4m3x2.f32 d, a, b and both ways with f16x2; e5m2x2 likewise.
+Status FunctionDecoder::convert_float8(const Instruction& in) {
+  uint32_t flags = 0;
+  std::string round;
+  const std::string name = "cvt." + in.modifiers[in.modifiers.size() - 2] + "." + type_of(in);
+  if (!flags_of(in, &flags, &round) || find_handler(name) == nullptr) return unsupported(in);
+  ProtoOp* proto = nullptr;
+  TESSERA_RETURN_IF_ERROR(emit_by_name(in, name, &proto));
+  proto->op.aux = flags & kRelu;
   return {};
 }
 

@@ -53,8 +53,8 @@ bool parse(const ptx::Instruction& in, AccessModifiers* access) {
       access->space = space->space;
     } else if (among(kStrong, modifier)) {
       access->strong = true;
-    } else if (modifier == "v2" || modifier == "v4") {
-      access->elements = modifier == "v2" ? 2 : 4;
+    } else if (modifier == "v2" || modifier == "v4" || modifier == "v8") {
+      access->elements = static_cast<uint32_t>(modifier[1] - '0');
     } else if (among(kAtomicOperations, modifier)) {
       access->operation = modifier;
     } else if (!among(kNoEffect, modifier) && !modifier.starts_with("L1::") &&
@@ -305,17 +305,37 @@ Status FunctionDecoder::load_entry_parameter(const Instruction& in, const Name& 
 Status FunctionDecoder::atomic(const Instruction& in) {
   if (has_modifier(in, "async")) return store_async(in);
   AccessModifiers access;
+  if (!parse(in, &access)) return unsupported(in);
+  if (access.elements == 1) return atomic_element(in, in.operands, 0);
+  // A vector is as many operations: only each element is atomic.
+  for (uint32_t k = 0; k < access.elements; ++k) {
+    std::vector<Operand> operands = in.operands;
+    for (Operand& operand : operands) {
+      if (operand.kind != ptx::OperandKind::kVector) continue;
+      if (operand.elements.size() != access.elements)
+        return malformed(in, "the vector has another number of elements");
+      const Operand element = operand.elements[k];
+      operand = element;
+    }
+    TESSERA_RETURN_IF_ERROR(atomic_element(in, operands, k));
+  }
+  return {};
+}
+
+// Element `index` at its place behind the address.
+Status FunctionDecoder::atomic_element(const Instruction& in, const std::vector<Operand>& operands,
+                                       uint32_t index) {
+  AccessModifiers access;
   const std::string& type = type_of(in);
   const uint32_t bits = type_bits(type);
-  if (!parse(in, &access) || access.operation.empty() || access.elements != 1 || bits < 16 || bits > 64)
-    return unsupported(in);
+  if (!parse(in, &access) || access.operation.empty() || bits < 16 || bits > 64) return unsupported(in);
   if (access.space != ptx::Space::kGeneric && access.space != ptx::Space::kGlobal &&
       access.space != ptx::Space::kShared)
     return unsupported(in);
   const bool is_atom = in.opcode == "atom";
   const size_t sources = access.operation == "cas" ? 2 : 1;
   const size_t first = is_atom ? 1 : 0;
-  if (in.operands.size() < first + 1 + sources || in.operands.size() > first + 2 + sources)
+  if (operands.size() < first + 1 + sources || operands.size() > first + 2 + sources)
     return malformed(in, "wrong number of operands");
   const Entry* entry = find_handler("atom." + access.operation + "." + type);
   const bool is_float = type.find('f') != std::string::npos;
@@ -323,25 +343,24 @@ Status FunctionDecoder::atomic(const Instruction& in) {
     entry = find_handler("atom." + access.operation + ".b" + std::to_string(bits));
   if (entry == nullptr) return unsupported(in);
   const Width width = width_of_bits(bits);
-  const bool result = is_atom && in.operands[0].kind != ptx::OperandKind::kSink;
+  const bool result = is_atom && operands[0].kind != ptx::OperandKind::kSink;
   std::vector<ValueId> values;
   std::string signature;
   if (result) {
-    TESSERA_ASSIGN_OR_RETURN(const ValueId d, destination(in, in.operands[0], letter_of(width)));
+    TESSERA_ASSIGN_OR_RETURN(const ValueId d, destination(in, operands[0], letter_of(width)));
     values.push_back(d);
     signature += static_cast<char>(letter_of(width) - 'a' + 'A');
   }
-  TESSERA_ASSIGN_OR_RETURN(const Address at, address(in, in.operands[first], access.space));
+  TESSERA_ASSIGN_OR_RETURN(const Address at, address(in, operands[first], access.space));
   values.push_back(at.base);
   signature += at.wide ? 'q' : 'w';
   for (size_t i = 0; i < sources; ++i) {
-    TESSERA_ASSIGN_OR_RETURN(const ValueId value,
-                             source(in, in.operands[first + 1 + i], source_letter(type)));
+    TESSERA_ASSIGN_OR_RETURN(const ValueId value, source(in, operands[first + 1 + i], source_letter(type)));
     values.push_back(value);
     signature += letter_of(width);
   }
   ProtoOp& proto = builder_.emit(entry->handler, signature.c_str(), values);
-  proto.op.imm = at.offset;
+  proto.op.imm = at.offset + static_cast<int64_t>(index * (bits / 8));
   proto.op.aux = at.kind | (result ? 0 : kNoResult);
   return {};
 }

@@ -36,7 +36,8 @@ Status FunctionDecoder::vote(const Instruction& in) {
   const bool sync = has_modifier(in, "sync");
   if (in.modifiers.size() != (sync ? 3u : 2u) || in.operands.size() != (sync ? 3u : 2u))
     return unsupported(in);
-  const std::string& mode = in.modifiers[sync ? 1 : 0];
+  // ".sync" and the mode come in either order.
+  const std::string& mode = in.modifiers[in.modifiers[0] == "sync" ? 1 : 0];
   const Entry* entry = find_handler("vote." + mode);
   if (entry == nullptr) return unsupported(in);
   TESSERA_ASSIGN_OR_RETURN(const ValueId d, destination(in, in.operands[0], mode == "ballot" ? 'w' : 'p'));

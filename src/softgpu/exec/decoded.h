@@ -56,6 +56,10 @@ enum class Special : uint8_t {
   kLanemaskGt,
   kDynamicSmem,
   kTotalSmem,
+  kAggregateSmem,
+  kReservedBegin,  // of the reserved shared memory, and the halves of it
+  kReservedMiddle,
+  kReservedEnd,
   kParameterBase,
   kZero,
   kOne,
@@ -91,6 +95,10 @@ struct ParameterSlot {
   uint32_t bytes = 0;
 };
 
+// The system's part of a block's shared memory, which CUDA's own libraries may use: 1 KiB, as on cards since
+// compute capability 8.0.
+constexpr uint32_t kReservedSharedBytes = 1024;
+
 struct DecodedFunction {
   std::string name;
   std::vector<Op> ops;
@@ -111,6 +119,7 @@ struct DecodedKernel final : Kernel {
   KernelInfo kernel_info;
   std::vector<DecodedFunction> functions;  // [0] is the entry
   uint32_t dynamic_shared_offset = 0;
+  uint32_t reserved_shared_bytes = 0;  // behind the dynamic shared memory; 0 where nothing names it
   // Function pointers: tokens are token_base + 16 * i for the program's i-th function; -1 where it is not
   // decoded.
   uint64_t token_base = 0;

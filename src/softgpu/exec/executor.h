@@ -68,6 +68,7 @@ struct KernelInfo {
   uint32_t max_threads_per_block = 1024;
   uint32_t required_block[3] = {0, 0, 0};    // .reqntid
   uint32_t required_cluster[3] = {0, 0, 0};  // .reqnctapercluster
+  uint32_t max_cluster_blocks = 0;           // .maxclusterrank; 0: no limit of the kernel's own
   bool explicit_cluster = false;             // .explicitcluster: launched with a size for its clusters
   uint32_t min_ctas_per_sm = 0;
   uint32_t ptx_version = 0, binary_version = 0;  // 75 for sm_75

@@ -25,13 +25,14 @@ constexpr uint32_t kFloatOperationMask = 0xff;
 constexpr uint32_t kRoundShift = 8;  // 3 bits of Rounding
 enum Rounding : uint32_t { kNearest, kTowardZero, kDown, kUp, kNearestAway };
 constexpr uint32_t kRoundMask = 7u << kRoundShift;
-constexpr uint32_t kFlush = 1u << 11;     // .ftz
-constexpr uint32_t kSaturate = 1u << 12;  // .sat
-constexpr uint32_t kKeepNan = 1u << 13;   // .NaN of min and max
-constexpr uint32_t kXorSign = 1u << 14;   // .xorsign.abs
-constexpr uint32_t kRelu = 1u << 15;      // .relu
-constexpr uint32_t kIntegral = 1u << 16;  // cvt: round to an integral value, .rni and its kin
-constexpr uint32_t kCompareShift = 17;    // half comparisons: 4 bits of Comparison
+constexpr uint32_t kFlush = 1u << 11;           // .ftz
+constexpr uint32_t kSaturate = 1u << 12;        // .sat
+constexpr uint32_t kKeepNan = 1u << 13;         // .NaN of min and max
+constexpr uint32_t kXorSign = 1u << 14;         // .xorsign.abs
+constexpr uint32_t kRelu = 1u << 15;            // .relu
+constexpr uint32_t kIntegral = 1u << 16;        // cvt: round to an integral value, .rni and its kin
+constexpr uint32_t kSaturateFinite = 1u << 21;  // .satfinite of cvt: never infinite
+constexpr uint32_t kCompareShift = 17;          // half comparisons: 4 bits of Comparison
 
 enum Comparison : uint32_t {
   kEq,

@@ -66,6 +66,10 @@ uint64_t parameter_value(const BlockState& block, const Environment& environment
   return value;
 }
 
+uint32_t user_shared_bytes(const BlockState& block) {
+  return block.kernel->dynamic_shared_offset + block.launch->dynamic_shared_bytes;
+}
+
 uint64_t uniform_value(const WarpState& warp, const Environment& environment) {
   const BlockState& block = *warp.block;
   const Launch& launch = *block.launch;
@@ -129,6 +133,14 @@ uint64_t uniform_value(const WarpState& warp, const Environment& environment) {
     case Special::kDynamicSmem:
       return launch.dynamic_shared_bytes;
     case Special::kTotalSmem:
+      return user_shared_bytes(block);
+    case Special::kAggregateSmem:
+      return block.shared_bytes;
+    case Special::kReservedBegin:
+      return block.shared_bytes - kReservedSharedBytes;
+    case Special::kReservedMiddle:
+      return block.shared_bytes - kReservedSharedBytes / 2;
+    case Special::kReservedEnd:
       return block.shared_bytes;
     case Special::kParameterBase:
       return reinterpret_cast<uintptr_t>(block.parameters.data());

@@ -73,11 +73,13 @@ class FunctionDecoder {
   Status convert(const Instruction& in);
   Status convert_pair(const Instruction& in);
   Status convert_pack(const Instruction& in);
+  Status convert_float8(const Instruction& in);
   Status convert_one(const Instruction& in, const std::string& to, const std::string& from, uint32_t flags,
                      ValueId d, ValueId a, Width d_width, Width a_width);
   Status load(const Instruction& in);
   Status store(const Instruction& in);
   Status atomic(const Instruction& in);
+  Status atomic_element(const Instruction& in, const std::vector<Operand>& operands, uint32_t index);
   Status convert_address(const Instruction& in);
   Status is_space(const Instruction& in);
   Status fence(const Instruction& in);

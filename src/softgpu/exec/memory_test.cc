@@ -125,6 +125,24 @@ Fault fault_of(const std::string& body, const std::string& before = "", bool wri
   return machine.fault();
 }
 
+TEST(Atomics, VectorsAreAsManyOperations) {
+  // Element k of the old value comes back in register k; sums and the larger halves stay.
+  expect(kernel(R"(
+    mad.wide.u32 %rd3, %i, 16, %rd1; mov.f32 %f1, 0f3F800000; mov.f32 %f2, 0f40000000; cvt.rn.f32.u32 %f3, %i;
+    st.global.v4.f32 [%rd3+4096], {%f1, %f2, %f3, %f3};
+    atom.global.add.v4.f32 {%f1, %f2, %f4, _}, [%rd3+4096], {%f2, %f2, %f3, %f3};
+    red.global.add.v2.f32 [%rd3+4104], {%f3, %f3};
+    ld.global.v4.f32 {%f1, %f2, %f3, %f5}, [%rd3+4096]; add.f32 %f1, %f1, %f2; add.f32 %f3, %f3, %f5;
+    add.f32 %f1, %f1, %f3; add.f32 %f1, %f1, %f4; cvt.rzi.u32.f32 %v, %f1;)"),
+         32, [](uint32_t i) { return 7 + 7 * i; });
+  expect(kernel(R"(
+    mad.wide.u32 %rd3, %i, 4, %rd1; mov.u32 %r1, 0x3c00fe00; st.global.u32 [%rd3+4096], %r1;
+    mov.b16 %h1, 0x4000; mov.b16 %h2, 0x3800;
+    atom.global.max.noftz.v2.f16 {%h3, %h4}, [%rd3+4096], {%h1, %h2};
+    ld.global.u32 %r2, [%rd3+4096]; mov.b32 %r3, {%h3, %h4}; sub.u32 %r3, %r3, %r1; add.u32 %v, %r2, %r3;)"),
+         32, [](uint32_t) { return 0x3c004000u; });
+}
+
 TEST(Faults, OutOfBounds) {
   const Fault past = fault_of("mov.u32 %v, 0; mad.wide.u32 %rd3, %i, 4, %rd1; ld.global.u32 %v, [%rd3+4];");
   EXPECT_EQ(past.kind, FaultKind::kIllegalAddress);

@@ -48,6 +48,7 @@ KernelInfo make_info(const ptx::Module& module, const ptx::Function& function, c
     info.required_cluster[i] =
         function.required_cluster[0] != 0 ? std::max(function.required_cluster[i], 1u) : 0;
   }
+  info.max_cluster_blocks = function.max_cluster_rank;
   info.explicit_cluster = function.explicit_cluster;
   info.min_ctas_per_sm = function.min_ctas_per_sm;
   info.binary_version = binary_version(module.target);
@@ -94,6 +95,13 @@ class LinkedProgram final : public Program {
       TESSERA_RETURN_IF_ERROR(FunctionDecoder(*image_, reachable, function).decode(kernel->functions[i]));
       if (!function.entry)
         kernel->function_of_token[image_->function_index(function)] = static_cast<int32_t>(i);
+    }
+    const auto reserved = [](const Environment& e) {
+      return e.special >= Special::kReservedBegin && e.special <= Special::kReservedEnd;
+    };
+    for (const DecodedFunction& function : kernel->functions) {
+      if (std::any_of(function.environment.begin(), function.environment.end(), reserved))
+        kernel->reserved_shared_bytes = kReservedSharedBytes;
     }
     kernel->dynamic_shared_offset = reachable.shared.dynamic_offset;
     kernel->kernel_info = make_info(image_->module(), entry, reachable, *kernel);

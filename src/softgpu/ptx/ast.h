@@ -141,6 +141,7 @@ struct Function {
   uint32_t max_ntid[3] = {0, 0, 0};
   uint32_t required_ntid[3] = {0, 0, 0};
   uint32_t required_cluster[3] = {0, 0, 0};
+  uint32_t max_cluster_rank = 0;
   bool explicit_cluster = false;
   uint32_t min_ctas_per_sm = 0;
   uint32_t max_registers = 0;

@@ -24,7 +24,7 @@ const HeaderDirective kHeaderDirectives[] = {
     {".minnctapersm", 1, [](Function& f) { return &f.min_ctas_per_sm; }},
     {".maxnctapersm", 1, nullptr},
     {".maxnreg", 1, [](Function& f) { return &f.max_registers; }},
-    {".maxclusterrank", 1, nullptr},
+    {".maxclusterrank", 1, [](Function& f) { return &f.max_cluster_rank; }},
     {".abi_preserve", 1, nullptr},
     {".abi_preserve_control", 1, nullptr},
     {".blocksareclusters", 0, nullptr},

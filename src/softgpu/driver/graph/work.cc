@@ -61,6 +61,8 @@ CUDA_KERNEL_NODE_PARAMS KernelWork::params() const { return params_; }
 CUresult KernelWork::attribute(CUlaunchAttributeID id, CUlaunchAttributeValue* value) const {
   *value = {};
   if (id == CU_LAUNCH_ATTRIBUTE_PRIORITY) value->priority = priority_;
+  if (id == CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION && launch_.explicit_cluster)
+    value->clusterDim = {launch_.cluster.x, launch_.cluster.y, launch_.cluster.z};
   for (const CUlaunchAttribute& known : attributes_) {
     if (known.id == id) *value = known.value;
   }
@@ -76,6 +78,10 @@ CUresult KernelWork::with_attribute(CUlaunchAttributeID id, const CUlaunchAttrib
   if (result != CUDA_SUCCESS) return result;
   auto made = copy();
   made->priority_ = request.priority;
+  if (id == CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION) {
+    const CUresult clusters = set_cluster(*made->function_, request.cluster, &made->launch_);
+    if (clusters != CUDA_SUCCESS) return clusters;
+  }
   std::erase_if(made->attributes_, [id](const CUlaunchAttribute& known) { return known.id == id; });
   if (id != CU_LAUNCH_ATTRIBUTE_PRIORITY) made->attributes_.push_back(attribute);
   *work = std::move(made);
@@ -86,6 +92,9 @@ std::shared_ptr<KernelWork> KernelWork::with_attributes_of(const KernelWork& oth
   auto made = copy();
   made->priority_ = other.priority_;
   made->attributes_ = other.attributes_;
+  // Where this kernel or grid does not allow the other's clusters, it keeps its own.
+  if (other.launch_.explicit_cluster)
+    (void)set_cluster(*made->function_, other.launch_.cluster, &made->launch_);
   return made;
 }
 

@@ -125,6 +125,11 @@ struct Plus {
   }
 };
 
+using HalfMin = atomics::HalfPick<F16, false>;
+using HalfMax = atomics::HalfPick<F16, true>;
+using BfloatMin = atomics::HalfPick<BF16, false>;
+using BfloatMax = atomics::HalfPick<BF16, true>;
+
 }  // namespace
 
 #define TESSERA_REDUCE(operation, type, F, T) \
@@ -143,6 +148,10 @@ const Entry kAsyncCopyEntries[] = {
     TESSERA_REDUCE("add", "bf16", atomics::HalfAdd<BF16>, u16),
     TESSERA_REDUCE("add", "f32", atomics::FloatAdd<f32>, u32),
     TESSERA_REDUCE("add", "f64", atomics::FloatAdd<f64>, u64),
+    TESSERA_REDUCE("min", "f16", HalfMin, u16),
+    TESSERA_REDUCE("min", "bf16", BfloatMin, u16),
+    TESSERA_REDUCE("max", "f16", HalfMax, u16),
+    TESSERA_REDUCE("max", "bf16", BfloatMax, u16),
     TESSERA_REDUCE("min", "u32", atomics::Min<u32>, u32),
     TESSERA_REDUCE("min", "s32", atomics::Min<s32>, u32),
     TESSERA_REDUCE("min", "u64", atomics::Min<u64>, u64),

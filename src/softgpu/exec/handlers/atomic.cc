@@ -95,8 +95,16 @@ const Entry kAtomicEntries[] = {
     {"atom.add.f64", "", &atom<FloatAdd<f64>, u64>},
     {"atom.add.f16", "", &atom<HalfAdd<F16>, u16>},
     {"atom.add.bf16", "", &atom<HalfAdd<BF16>, u16>},
-    {"atom.add.f16x2", "", &atom<PairAdd<F16>, u32>},
-    {"atom.add.bf16x2", "", &atom<PairAdd<BF16>, u32>},
+    {"atom.add.f16x2", "", &atom<Pair<HalfAdd<F16>>, u32>},
+    {"atom.add.bf16x2", "", &atom<Pair<HalfAdd<BF16>>, u32>},
+    {"atom.min.f16", "", &atom<HalfPick<F16, false>, u16>},
+    {"atom.min.bf16", "", &atom<HalfPick<BF16, false>, u16>},
+    {"atom.min.f16x2", "", &atom<Pair<HalfPick<F16, false>>, u32>},
+    {"atom.min.bf16x2", "", &atom<Pair<HalfPick<BF16, false>>, u32>},
+    {"atom.max.f16", "", &atom<HalfPick<F16, true>, u16>},
+    {"atom.max.bf16", "", &atom<HalfPick<BF16, true>, u16>},
+    {"atom.max.f16x2", "", &atom<Pair<HalfPick<F16, true>>, u32>},
+    {"atom.max.bf16x2", "", &atom<Pair<HalfPick<BF16, true>>, u32>},
 };
 const size_t kAtomicCount = sizeof(kAtomicEntries) / sizeof(Entry);
 

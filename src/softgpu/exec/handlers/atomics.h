@@ -74,11 +74,23 @@ template <class H>
 struct HalfAdd {
   static u16 apply(u16 old, u16 b, u16) { return H::store(H::load(old) + H::load(b)); }
 };
-template <class H>
-struct PairAdd {
+// A NaN loses against a number; -0 is less than +0.
+template <class H, bool Larger>
+struct HalfPick {
+  static u16 apply(u16 old, u16 b, u16) {
+    const f32 x = H::load(old), y = H::load(b);
+    if (x != x) return y != y ? u16{kNan16} : b;
+    if (y != y) return old;
+    if (x == y) return static_cast<u16>(Larger ? old & b : old | b);
+    return (x > y) == Larger ? old : b;
+  }
+};
+// An operation on each half of a word.
+template <class F>
+struct Pair {
   static u32 apply(u32 old, u32 b, u32) {
-    const u16 low = HalfAdd<H>::apply(static_cast<u16>(old), static_cast<u16>(b), 0);
-    const u16 high = HalfAdd<H>::apply(static_cast<u16>(old >> 16), static_cast<u16>(b >> 16), 0);
+    const u16 low = F::apply(static_cast<u16>(old), static_cast<u16>(b), 0);
+    const u16 high = F::apply(static_cast<u16>(old >> 16), static_cast<u16>(b >> 16), 0);
     return (u32{high} << 16) | low;
   }
 };

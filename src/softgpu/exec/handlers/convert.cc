@@ -239,8 +239,10 @@ u64 pack_float(Unpacked v, u32 format, u32 flags) {
     return pack_bits(shape, format, v.negative && (flags & (kRelu | kSaturate)) == 0, 0, 0);
   const u32 one = static_cast<u32>(1 - shape.minimum);
   if (v.kind == kInfinity) {
-    return (flags & kSaturate) != 0 ? pack_bits(shape, format, false, one, 0)
-                                    : pack_bits(shape, format, v.negative, all_ones, 0);
+    if ((flags & kSaturate) != 0) return pack_bits(shape, format, false, one, 0);
+    if ((flags & kSaturateFinite) != 0)
+      return pack_bits(shape, format, v.negative, all_ones - 1, (u64{1} << (shape.precision - 1)) - 1);
+    return pack_bits(shape, format, v.negative, all_ones, 0);
   }
   const s32 top = v.exponent + 63 - static_cast<s32>(__builtin_clzll(v.mantissa));
   const s32 least = (top < shape.minimum ? shape.minimum : top) - static_cast<s32>(shape.precision) + 1;
@@ -258,8 +260,9 @@ u64 pack_float(Unpacked v, u32 format, u32 flags) {
   if (exponent > shape.maximum) {
     const bool to_infinity = mode == kNearest || mode == kNearestAway || (mode == kUp && !v.negative) ||
                              (mode == kDown && v.negative);
-    return to_infinity ? pack_bits(shape, format, v.negative, all_ones, 0)
-                       : pack_bits(shape, format, v.negative, all_ones - 1, hidden - 1);
+    return to_infinity && (flags & kSaturateFinite) == 0
+               ? pack_bits(shape, format, v.negative, all_ones, 0)
+               : pack_bits(shape, format, v.negative, all_ones - 1, hidden - 1);
   }
   if ((mantissa & hidden) == 0) {
     return pack_bits(shape, format, v.negative, 0, (flags & kFlush) != 0 && format == kFmtF32 ? 0 : mantissa);

@@ -1,6 +1,6 @@
 # The handler files are compiled once per instruction set, each time in its own namespace; handler_table.cc chooses.
 set(handler_sources
-  access.cc async_copy.cc atomic.cc bits.cc carry.cc cluster.cc compare.cc convert.cc float.cc float_math.cc half.cc integer.cc
+  access.cc async_copy.cc atomic.cc bits.cc carry.cc cluster.cc compare.cc convert.cc float.cc float8.cc float_math.cc half.cc integer.cc
   matrix.cc matrix_memory.cc mbarrier.cc memory.cc moves.cc shuffle.cc tables.cc video.cc)
 list(TRANSFORM handler_sources PREPEND "${CMAKE_CURRENT_LIST_DIR}/")
 

@@ -6,7 +6,7 @@
 #define TESSERA_FOR_EACH_FAMILY(apply)                                                                 \
   apply(Integer) apply(Bits) apply(Moves) apply(Carry) apply(Compare) apply(Float) apply(FloatMath)    \
       apply(Half) apply(Convert) apply(Memory) apply(Atomic) apply(Shuffle) apply(Video) apply(Matrix) \
-          apply(MatrixMemory) apply(AsyncCopy) apply(Mbarrier) apply(Cluster)
+          apply(MatrixMemory) apply(AsyncCopy) apply(Mbarrier) apply(Cluster) apply(Float8)
 
 #define TESSERA_DECLARE_FAMILY(name)     \
   extern const Entry k##name##Entries[]; \

@@ -34,7 +34,7 @@ TestMachine::TestMachine(const std::string& ptx) {
 }
 
 const Launch* TestMachine::prepare(const std::string& name, Dim3 grid, Dim3 block,
-                                   const Parameters& parameters, uint32_t dynamic_shared) {
+                                   const Parameters& parameters, uint32_t dynamic_shared, Dim3 cluster) {
   if (!status_.ok()) return nullptr;
   auto kernel = program_->kernel(name);
   if (!kernel.ok()) {
@@ -45,6 +45,8 @@ const Launch* TestMachine::prepare(const std::string& name, Dim3 grid, Dim3 bloc
   launch->kernel = *kernel;
   launch->grid = grid;
   launch->block = block;
+  launch->cluster = cluster;
+  launch->explicit_cluster = cluster.count() > 1;
   launch->dynamic_shared_bytes = dynamic_shared;
   launch->parameters = parameters.bytes();
   launch->memory = &memory_.map();
@@ -54,13 +56,13 @@ const Launch* TestMachine::prepare(const std::string& name, Dim3 grid, Dim3 bloc
 }
 
 Outcome TestMachine::run(const std::string& name, Dim3 grid, Dim3 block, const Parameters& parameters,
-                         uint32_t dynamic_shared) {
-  const Launch* launch = prepare(name, grid, block, parameters, dynamic_shared);
+                         uint32_t dynamic_shared, Dim3 cluster) {
+  const Launch* launch = prepare(name, grid, block, parameters, dynamic_shared, cluster);
   if (launch == nullptr) return Outcome::kFaulted;
   std::vector<std::unique_ptr<BlockRun>> blocks;
-  for (uint32_t z = 0; z < grid.z; ++z) {
-    for (uint32_t y = 0; y < grid.y; ++y) {
-      for (uint32_t x = 0; x < grid.x; ++x) blocks.push_back(BlockRun::create(*launch, {x, y, z}));
+  for (uint32_t z = 0; z < grid.z; z += cluster.z) {
+    for (uint32_t y = 0; y < grid.y; y += cluster.y) {
+      for (uint32_t x = 0; x < grid.x; x += cluster.x) blocks.push_back(BlockRun::create(*launch, {x, y, z}));
     }
   }
   const std::atomic<bool> stop{false};

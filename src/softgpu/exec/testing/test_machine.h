@@ -56,10 +56,10 @@ class TestMachine {
 
   // A launch that the machine keeps alive; kernel() errors end up in status().
   const Launch* prepare(const std::string& kernel, Dim3 grid, Dim3 block, const Parameters& parameters,
-                        uint32_t dynamic_shared = 0);
+                        uint32_t dynamic_shared = 0, Dim3 cluster = {});
   // Runs all blocks to their end, one after the other; rotates while one of them spins.
   Outcome run(const std::string& kernel, Dim3 grid, Dim3 block, const Parameters& parameters,
-              uint32_t dynamic_shared = 0);
+              uint32_t dynamic_shared = 0, Dim3 cluster = {});
   const Fault& fault() const { return fault_; }
   const std::string& printed() const { return printed_; }
   const std::string& assertion() const { return assertion_; }

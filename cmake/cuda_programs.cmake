@@ -16,12 +16,17 @@ else()
   message(STATUS "nvcc not found: CUDA runtime programs are skipped")
 endif()
 
-# tessera_ptx(name source): an object library that embeds the PTX of `source` as the zero-terminated text `<name>_ptx`.
+# tessera_ptx(name source [TARGET sm_70] [ISA ptx63]): an object library that embeds the PTX of `source` as the zero-terminated text `<name>_ptx`.
 # Multiply and add are not fused, so that a host compiled the same way computes the same bits.
 # A second call with the same name is the same library.
 function(tessera_ptx name source)
   if(TARGET ${name}_ptx)
     return()
+  endif()
+  cmake_parse_arguments(ARG "" "TARGET;ISA" "" ${ARGN})
+  if(NOT ARG_TARGET)
+    set(ARG_TARGET sm_70)
+    set(ARG_ISA ptx63)
   endif()
   get_filename_component(source "${source}" ABSOLUTE)
   set(ptx "${CMAKE_BINARY_DIR}/ptx/${name}.ptx")
@@ -29,7 +34,7 @@ function(tessera_ptx name source)
   add_custom_command(
     OUTPUT "${ptx}"
     COMMAND "${TESSERA_CLANG}" -x cuda --cuda-path=/nonexistent --cuda-device-only -nocudainc -nocudalib
-            --cuda-gpu-arch=sm_70 -Xclang -target-feature -Xclang +ptx63 -std=c++17 -O2 -ffp-contract=off
+            --cuda-gpu-arch=${ARG_TARGET} -Xclang -target-feature -Xclang +${ARG_ISA} -std=c++17 -O2 -ffp-contract=off
             -Wall -Wextra -Werror -MD -MF "${ptx}.d" -MT "${ptx}" -S "${source}" -o "${ptx}"
     DEPENDS "${source}" DEPFILE "${ptx}.d" COMMENT "PTX ${name}" VERBATIM)
   file(CONFIGURE OUTPUT "${embedding}" @ONLY CONTENT [[

@@ -264,7 +264,8 @@ Status FunctionDecoder::warp_fragment(const Instruction& in, bool load) {
                         {region, at.base, stride});
   proto.partial = false;
   proto.op.imm = at.offset;
-  proto.op.aux = at.kind | (columns ? kMatrixColumnMajor : 0);
+  const bool input = role == "a" || role == "b";
+  proto.op.aux = at.kind | (columns ? kMatrixColumnMajor : 0) | (columns && input ? kMatrixColumnOrder : 0);
   proto.op.aux2 = rows | width << 8 | elements << 16 | format->bits / 8 << 24;
   return load ? scatter_fragment(in, registers, letter, region) : Status();
 }

@@ -150,6 +150,7 @@ constexpr uint32_t kMatrixColumnB = 1u << 21;
 // Of wmma.load, wmma.store, ldmatrix and stmatrix, beside the address kind. Op::aux2: rows, columns, elements
 // in a lane's fragment, bytes of an element; or the number of 8x8 matrices.
 constexpr uint32_t kMatrixColumnMajor = 1u << 8;
+constexpr uint32_t kMatrixColumnOrder = 1u << 9;  // the fragment has the elements column after column
 constexpr uint32_t kMatrixTranspose = 1u << 8;
 
 }  // namespace tessera::softgpu::exec

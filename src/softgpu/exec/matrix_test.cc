@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <functional>
+#include <tuple>
 
 #include "softgpu/exec/testing/test_machine.h"
 
@@ -44,6 +45,7 @@ struct Case {
   Fragment a, b, c;  // registers of 32 bits, f64 has two each
   char kind;         // 'h' f16, 'b' bf16, 't' tf32, 'd' f64, 's' signed, 'u' unsigned, '4' e4m3, '5' e5m2
   Layout place_a, place_b, place_c;
+  char kind_b = 0;  // where it differs
 };
 
 uint32_t half_of(int value) {  // small integers
@@ -137,16 +139,17 @@ void check(Case test) {
   SCOPED_TRACE(test.name);
   TestMachine machine(kernel(test));
   ASSERT_TRUE(machine.status().ok()) << machine.status().message();
-  const bool positive = test.kind == 'u', bits = test.a.bits == 1;
+  const char kind_b = test.kind_b != 0 ? test.kind_b : test.kind;
+  const bool bits = test.a.bits == 1;
   const bool exclusive = std::string(test.name).ends_with(".xor.popc");
   std::vector<int> a(test.m * test.k), b(test.k * test.n), c(test.m * test.n);
-  const auto value = [&](size_t i, int seed) {
+  const auto value = [&](size_t i, int seed, char kind) {
     return static_cast<int>((i * 7 + static_cast<size_t>(seed)) % (bits ? 2 : 8)) -
-           (positive || bits ? 0 : 4);
+           (kind == 'u' || bits ? 0 : 4);
   };
-  for (size_t i = 0; i < a.size(); ++i) a[i] = value(i + i / test.k, 1);
-  for (size_t i = 0; i < b.size(); ++i) b[i] = value(i + i / test.n, 3);
-  for (size_t i = 0; i < c.size(); ++i) c[i] = value(i, 5);
+  for (size_t i = 0; i < a.size(); ++i) a[i] = value(i + i / test.k, 1, test.kind);
+  for (size_t i = 0; i < b.size(); ++i) b[i] = value(i + i / test.n, 3, kind_b);
+  for (size_t i = 0; i < c.size(); ++i) c[i] = value(i, 5, 's');
   const char c_kind = test.kind == 'd'                       ? 'd'
                       : test.kind == 's' || test.kind == 'u' ? 's'
                       : test.c.bits == 16                    ? 'h'
@@ -160,7 +163,7 @@ void check(Case test) {
       }
     };
     fill(test.a, test.place_a, a, test.k, test.kind);
-    fill(test.b, test.place_b, b, test.n, test.kind);
+    fill(test.b, test.place_b, b, test.n, kind_b);
     fill(test.c, test.place_c, c, test.n, c_kind);
   }
   uint32_t* device_c = upload(machine, test.c);
@@ -383,28 +386,14 @@ TEST(Matrix, Bytes) {
          a32,
          b32,
          c_of});
-  check({"mma.sync.aligned.m16n8k32.row.col.f32.e4m3.e4m3.f32",
-         16,
-         8,
-         32,
-         {4, 8},
-         {2, 8},
-         {4, 32},
-         '4',
-         a32,
-         b32,
-         c_of});
-  check({"mma.sync.aligned.m16n8k32.row.col.f32.e5m2.e5m2.f32",
-         16,
-         8,
-         32,
-         {4, 8},
-         {2, 8},
-         {4, 32},
-         '5',
-         a32,
-         b32,
-         c_of});
+  for (const auto& [name, kind, kind_b] :
+       {std::tuple{"mma.sync.aligned.m16n8k32.row.col.f32.e4m3.e4m3.f32", '4', '4'},
+        std::tuple{"mma.sync.aligned.m16n8k32.row.col.f32.e5m2.e5m2.f32", '5', '5'},
+        std::tuple{"mma.sync.aligned.m16n8k32.row.col.s32.s8.u8.s32", 's', 'u'},
+        std::tuple{"mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32", 'u', 's'},
+        std::tuple{"mma.sync.aligned.m16n8k32.row.col.f32.e4m3.e5m2.f32", '4', '5'},
+        std::tuple{"mma.sync.aligned.m16n8k32.row.col.f32.e5m2.e4m3.f32", '5', '4'}})
+    check({name, 16, 8, 32, {4, 8}, {2, 8}, {4, 32}, kind, a32, b32, c_of, kind_b});
   const Layout a64 = [](uint32_t l, uint32_t i) {
     return Place{group(l) + (i < 8 || (i >= 16 && i < 24) ? 0 : 8),
                  place(l) * 8 + (i & 7) + (i >= 16 ? 32 : 0)};

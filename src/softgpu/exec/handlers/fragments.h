@@ -8,8 +8,9 @@
 //   B, register r: rows from (t + 4 * r) * e, column g
 //   C, element i:  row g + 8 * (i / 2), column 2 * t + i % 2
 // m8n8k4 of f16 is older: four 8x8x4 products, each by the lanes 4q..4q+3 and 16+4q..16+4q+3.
-// The fragments of wmma are nobody's business but wmma's: elements in row-major order, lane after lane, from
-// the start again where a fragment has room for more than the matrix.
+// The fragments of wmma are nobody's business but wmma's: elements in the order of memory, lane after lane,
+// from the start again where a fragment has room for more than the matrix. Those of sums are row after row,
+// since they are loaded and stored in either layout.
 #pragma once
 
 #include "softgpu/exec/flags.h"
@@ -32,8 +33,9 @@ inline Place place_b(u32 lane, u32 reg, u32 element, u32 per_register) {
 }
 inline Place place_c(u32 lane, u32 index) { return {lane / 4 + 8 * (index / 2), lane % 4 * 2 + index % 2}; }
 
-inline Place place_warp(u32 lane, u32 index, u32 per_lane, u32 rows, u32 columns) {
+inline Place place_warp(u32 lane, u32 index, u32 per_lane, u32 rows, u32 columns, bool by_columns) {
   const u32 at = (lane * per_lane + index) % (rows * columns);
+  if (by_columns) return {at % rows, at / rows};
   return {at / columns, at % columns};
 }
 

@@ -116,7 +116,10 @@ Place place_of(const Shape& s, Role role, u32 lane, u32 index) {
   if (s.warp()) {
     const u32 registers = role == kRoleA ? s.a_registers : role == kRoleB ? s.b_registers : s.c_registers;
     const u32 rows = role == kRoleB ? s.k : s.m;
-    return place_warp(lane, index, registers * each, rows, role == kRoleA ? s.k : s.n);
+    const u32 by_columns = role == kRoleA   ? s.flags & kMatrixColumnA
+                           : role == kRoleB ? s.flags & kMatrixColumnB
+                                            : 0;
+    return place_warp(lane, index, registers * each, rows, role == kRoleA ? s.k : s.n, by_columns != 0);
   }
   if ((s.flags & kMatrixQuads) != 0) {
     if (role == kRoleA) return place_quad_a(lane, index, (s.flags & kMatrixColumnA) != 0);

@@ -10,26 +10,41 @@ namespace {
 // Op::aux2 of wmma.load and wmma.store.
 struct Fragment {
   u32 rows, columns, elements, bytes;
-  bool column_major;
+  bool column_major, by_columns;  // in memory, in the fragment
 };
 Fragment fragment_of(const Op* op) {
-  return {op->aux2 & 0xff, op->aux2 >> 8 & 0xff, op->aux2 >> 16 & 0xff, op->aux2 >> 24,
-          (op->aux & kMatrixColumnMajor) != 0};
+  return {op->aux2 & 0xff,
+          op->aux2 >> 8 & 0xff,
+          op->aux2 >> 16 & 0xff,
+          op->aux2 >> 24,
+          (op->aux & kMatrixColumnMajor) != 0,
+          (op->aux & kMatrixColumnOrder) != 0};
 }
 
-// Each lane's address of element `index`; T is as wide as the address register.
+// How many elements of a lane follow each other in memory and are moved together: up to 16 bytes, to which
+// fragments in memory are aligned (PTX ISA, "wmma.load").
+u32 together(const Fragment& f) {
+  constexpr u32 kMostBytes = 16;
+  if (f.column_major != f.by_columns) return 1;
+  const u32 line = f.by_columns ? f.rows : f.columns;
+  u32 count = kMostBytes / f.bytes;
+  while (f.elements % count != 0 || line % count != 0) count /= 2;
+  return count;
+}
+
+// Each lane's address of `count` elements from `index` on; T is as wide as the address register.
 template <class T>
-bool resolve_element(Warp& w, const Op* op, std::byte* frame, u32 addresses, u32 strides, uint32_t mask,
-                     const Fragment& f, u32 index, bool write, Access& access) {
+bool resolve_elements(Warp& w, const Op* op, std::byte* frame, u32 addresses, u32 strides, uint32_t mask,
+                      const Fragment& f, u32 index, u32 count, bool write, Access& access) {
   alignas(64) T at[kWarpSize];
   const T* base = slot<T>(frame, addresses);
   const u32* stride = slot<u32>(frame, strides);
   TESSERA_LANES {
-    const Place p = place_warp(i, index, f.elements, f.rows, f.columns);
+    const Place p = place_warp(i, index, f.elements, f.rows, f.columns, f.by_columns);
     const u64 offset = f.column_major ? u64{p.column} * stride[i] + p.row : u64{p.row} * stride[i] + p.column;
     at[i] = static_cast<T>(base[i] + offset * f.bytes);
   }
-  return resolve(w, op, reinterpret_cast<std::byte*>(at), 0, mask, f.bytes, write, access);
+  return resolve(w, op, reinterpret_cast<std::byte*>(at), 0, mask, f.bytes * count, write, access);
 }
 
 // Where a lane's element is in the region: rows of 32 words.
@@ -37,20 +52,20 @@ u8* element_in(u32* rows, u32 index, u32 bytes, u32 lane) {
   const u32 offset = index * bytes;
   return reinterpret_cast<u8*>(rows + offset / 4 * kWarpSize + lane) + offset % 4;
 }
-void copy_element(u8* to, const u8* from, u32 bytes) {
-  for (u32 k = 0; k < bytes; ++k) to[k] = from[k];
-}
-// The second word of a 64-bit element is a row further on.
-void copy_wide(u32* first, u8* memory, bool load) {
-  u32* words = reinterpret_cast<u32*>(memory);
-  for (u32 k = 0; k < 2; ++k) {
-    u32& word = first[k * kWarpSize];
-    if (load) {
-      word = words[k];
+// Whole words are a row apart; less than a word lies together.
+template <bool Load>
+void move(u8* lane, u8* memory, u32 bytes) {
+  u32* const words = reinterpret_cast<u32*>(lane);
+  for (u32 k = 0; k < bytes / 4; ++k) {
+    u32* const word = reinterpret_cast<u32*>(memory) + k;
+    if (Load) {
+      words[k * kWarpSize] = *word;
     } else {
-      words[k] = word;
+      *word = words[k * kWarpSize];
     }
   }
+  if (bytes >= 4) return;
+  for (u32 k = 0; k < bytes; ++k) (Load ? lane : memory)[k] = (Load ? memory : lane)[k];
 }
 
 // o: region, address, stride.
@@ -58,19 +73,13 @@ template <class T, bool Load>
 const Op* warp_fragment(Warp& w, const Op* op, std::byte* frame, uint32_t mask) {
   const Fragment f = fragment_of(op);
   u32* const rows = slot<u32>(frame, op->o[0]);
-  for (u32 index = 0; index < f.elements; ++index) {
+  const u32 count = together(f);
+  for (u32 index = 0; index < f.elements; index += count) {
     Access access;
-    if (!resolve_element<T>(w, op, frame, op->o[1], op->o[2], mask, f, index, !Load, access)) return kLeave;
+    if (!resolve_elements<T>(w, op, frame, op->o[1], op->o[2], mask, f, index, count, !Load, access))
+      return kLeave;
     TESSERA_ACTIVE(mask) {
-      u8* const memory = access.pointer(i);
-      u8* const lane = element_in(rows, index, f.bytes, i);
-      if (f.bytes == 8) {
-        copy_wide(reinterpret_cast<u32*>(lane), memory, Load);
-      } else if (Load) {
-        copy_element(lane, memory, f.bytes);
-      } else {
-        copy_element(memory, lane, f.bytes);
-      }
+      move<Load>(element_in(rows, index, f.bytes, i), access.pointer(i), count * f.bytes);
     }
   }
   return op + 1;

@@ -168,7 +168,10 @@ CUresult cuGetExportTable(const void** table, const CUuuid*) {
   return CUDA_SUCCESS;
 }
 
-// Knows, besides its own functions, one that no table of ours has.
+static CUresult only_the_driver_knows() { return CUDA_SUCCESS; }
+
+// Knows, besides its own functions, one that no table of ours has, and what the runtime's first question
+// means.
 CUresult cuGetProcAddress_v2(const char* symbol, void** pfn, int version, cuuint64_t flags,
                              CUdriverProcAddressQueryResult* status) {
   bool per_thread = (flags & CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM) != 0;
@@ -185,7 +188,8 @@ CUresult cuGetProcAddress_v2(const char* symbol, void** pfn, int version, cuuint
   }
   if (name == "cuMemAlloc" && version >= 3020) found = reinterpret_cast<void*>(&cuMemAlloc_v2);
   if (name == "cuCtxGetDevice") found = reinterpret_cast<void*>(&cuCtxGetDevice);
-  if (name == "cuOnlyTheDriverKnows") found = reinterpret_cast<void*>(&cuInit);
+  if (name == "cuOnlyTheDriverKnows") found = reinterpret_cast<void*>(&only_the_driver_knows);
+  if (name.empty()) found = reinterpret_cast<void*>(&cuGetProcAddress_v2);
   *pfn = found;
   auto answer = found != nullptr ? CU_GET_PROC_ADDRESS_SUCCESS : CU_GET_PROC_ADDRESS_SYMBOL_NOT_FOUND;
   if (status != nullptr) *status = answer;

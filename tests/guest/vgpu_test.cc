@@ -243,8 +243,12 @@ TEST_F(LookupTest, WhatWeDoNotKnowIsNotFoundEvenIfTheDriverKnowsIt) {
   EXPECT_EQ(ask("cuOnlyTheDriverKnows", 13000, 0), CUDA_ERROR_NOT_FOUND);
   EXPECT_EQ(pfn, nullptr);
   EXPECT_EQ(status, CU_GET_PROC_ADDRESS_SYMBOL_NOT_FOUND);
-  EXPECT_EQ(ask("", 0, 0), CUDA_ERROR_NOT_FOUND);
   EXPECT_EQ(ask("cuMemAlloc", 2000, 0), CUDA_ERROR_NOT_FOUND);  // the driver has no form that old
+}
+
+TEST_F(LookupTest, ANameOfTheDriversOwnForAFunctionWeExportIsAnsweredWithOurs) {
+  EXPECT_EQ(ask("", 0, 0), CUDA_SUCCESS);
+  EXPECT_EQ(pfn, ours("cuGetProcAddress_v2"));
 }
 
 TEST_F(VgpuTest, PassesExportTablesOn) {

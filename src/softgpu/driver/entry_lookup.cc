@@ -45,6 +45,7 @@ CUresult get_proc_address(const char* symbol, void** function, int version, cuui
   if (symbol == nullptr || function == nullptr || flags > CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM) {
     return CUDA_ERROR_INVALID_VALUE;
   }
+  if (version > kDriverVersion) return CUDA_ERROR_INVALID_VALUE;  // as cuda.h has it: the driver is too old
   const cuda::Lookup found = look_up(symbol, version, static_cast<cuda::StreamForm>(flags));
   const bool ok = found.status == cuda::LookupStatus::kFound;
   *function = ok ? const_cast<void*>(own_function(found.index)) : nullptr;

@@ -17,6 +17,15 @@ const void* slot(const DriverTable& table, size_t index) {
   return reinterpret_cast<const void* const*>(&table)[index];
 }
 
+// Our export in the place of the driver's own function at that address, or null where the driver exports
+// none.
+void* exported_for(const void* drivers_own) {
+  for (size_t index = 0; index < cuda::kDriverEntriesCount; ++index) {
+    if (slot(lower(), index) == drivers_own) return const_cast<void*>(slot(active_vgpu->exported(), index));
+  }
+  return nullptr;
+}
+
 // Our export that means what the driver's answer means, or null where we have none.
 void* exported_form(const char* symbol, int version, cuuint64_t flags) {
   int driver_version = 0;
@@ -41,6 +50,8 @@ CUresult look_up(const char* symbol, void** pfn, int version, cuuint64_t flags, 
   CUresult result = ask(symbol);
   if (result != CUDA_SUCCESS || *pfn == nullptr) return result;
   void* exported = exported_form(symbol, version, flags);
+  // A name that only the driver understands, as the empty one of the runtime's first question.
+  if (exported == nullptr) exported = exported_for(*pfn);
   // Unknown to us: the answer is the one for a function that does not exist.
   if (exported == nullptr) {
     result = ask(kNoFunction);

@@ -1,5 +1,6 @@
 #include "softgpu/driver/context.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "softgpu/driver/array.h"
@@ -19,6 +20,7 @@ namespace tessera::softgpu {
 namespace {
 
 std::atomic<uint64_t> next_context_id{1};
+constexpr size_t kSmallestHeapBytes = 1u << 20;
 constexpr size_t kMaxStackBytes = 512u << 10;  // local memory per thread of every model
 
 }  // namespace
@@ -31,6 +33,8 @@ Context::Context(Device& device, bool primary, unsigned flags)
       flags_(flags),
       status_(CUDA_ERROR_CONTEXT_IS_DESTROYED) {
   services_.print = [this](std::string text) { output_.append(std::move(text)); };
+  services_.heap_allocate = [this](uint64_t bytes) { return heap_.allocate(bytes); };
+  services_.heap_free = [this](uint64_t address) { return heap_.free(address); };
   services_.assert_failed = [](std::string text) { fprintf(stderr, "%s\n", text.c_str()); };
 }
 
@@ -87,6 +91,7 @@ void Context::teardown() {
   legacy.reset();
   OpGraph::instance().forget_finished(order_);
   forget_peers(*this);
+  heap_.forget();
   free_context_memory(*this);
   id_.store(next_context_id.fetch_add(1), std::memory_order_relaxed);
   device_.count_contexts(-1);
@@ -109,6 +114,15 @@ std::shared_ptr<Stream> Context::per_thread_stream() {
 void Context::at_teardown(std::function<void()> action) {
   std::lock_guard lock(mutex_);
   teardown_actions_.push_back(std::move(action));
+}
+
+CUresult Context::provide_for(const exec::KernelInfo& kernel) {
+  if (kernel.uses_heap) {
+    // CUDA C++ Programming Guide, "Heap Memory Allocation": what a load answers where the heap does not fit.
+    if (heap_.reserve(*this, limits().heap_bytes) != CUDA_SUCCESS)
+      return CUDA_ERROR_SHARED_OBJECT_INIT_FAILED;
+  }
+  return CUDA_SUCCESS;
 }
 
 ContextLimits Context::limits() const {
@@ -157,7 +171,9 @@ CUresult Context::set_limit(CUlimit limit, size_t value) {
       output_.set_capacity(value);
       return CUDA_SUCCESS;
     case CU_LIMIT_MALLOC_HEAP_SIZE:
-      limits_.heap_bytes = value;
+      // Only before a kernel that uses it has been loaded, as CUDA has it.
+      if (heap_.reserved()) return CUDA_ERROR_INVALID_VALUE;
+      limits_.heap_bytes = std::max(value, kSmallestHeapBytes);
       return CUDA_SUCCESS;
     case CU_LIMIT_DEV_RUNTIME_SYNC_DEPTH:
       limits_.sync_depth = value;

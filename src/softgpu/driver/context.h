@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cuda/abi.h"
+#include "softgpu/driver/device_heap.h"
 #include "softgpu/driver/op_graph.h"
 #include "softgpu/driver/print_fifo.h"
 #include "softgpu/exec/executor.h"
@@ -59,6 +60,8 @@ class Context : public std::enable_shared_from_this<Context> {
   CUresult get_limit(CUlimit limit, size_t* value) const;
   CUresult set_limit(CUlimit limit, size_t value);
   ContextLimits limits() const;
+  // Before a kernel can run: takes the device memory that what it calls stands on.
+  CUresult provide_for(const exec::KernelInfo& kernel);
 
   OrderGroup& order() { return order_; }
   std::shared_ptr<Stream> legacy_stream();
@@ -85,6 +88,7 @@ class Context : public std::enable_shared_from_this<Context> {
   std::atomic<CUresult> status_;
   OrderGroup order_;
   PrintFifo output_;
+  DeviceHeap heap_;
   exec::DeviceServices services_;
 
   mutable std::mutex mutex_;  // the members below

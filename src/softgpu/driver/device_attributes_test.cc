@@ -33,7 +33,7 @@ TEST(DeviceAttributes, TakesTheFiguresFromTheModelAndTheMachine) {
 // A model named after a card presents its shape, never a feature that is not built.
 TEST(DeviceAttributes, PromisesNothingThatIsNotBuilt) {
   for (CUdevice_attribute attribute :
-       {CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH,
+       {CU_DEVICE_ATTRIBUTE_COOPERATIVE_MULTI_DEVICE_LAUNCH,
         CU_DEVICE_ATTRIBUTE_TENSOR_MAP_ACCESS_SUPPORTED,
         CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED, CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS,
         CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE2D_WIDTH, CU_DEVICE_ATTRIBUTE_ECC_ENABLED,

@@ -57,4 +57,25 @@ CUresult cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction f, void** ker
   });
 }
 
+CUresult cuLaunchCooperativeKernel(CUfunction f, unsigned int gridDimX, unsigned int gridDimY,
+                                   unsigned int gridDimZ, unsigned int blockDimX, unsigned int blockDimY,
+                                   unsigned int blockDimZ, unsigned int sharedMemBytes, CUstream hStream,
+                                   void** kernelParams) {
+  CUlaunchAttribute attribute{};
+  attribute.id = CU_LAUNCH_ATTRIBUTE_COOPERATIVE;
+  attribute.value.cooperative = 1;
+  CUlaunchConfig config{};
+  config.gridDimX = gridDimX;
+  config.gridDimY = gridDimY;
+  config.gridDimZ = gridDimZ;
+  config.blockDimX = blockDimX;
+  config.blockDimY = blockDimY;
+  config.blockDimZ = blockDimZ;
+  config.sharedMemBytes = sharedMemBytes;
+  config.hStream = hStream;
+  config.attrs = &attribute;
+  config.numAttrs = 1;
+  return cuLaunchKernelEx(&config, f, kernelParams, nullptr);
+}
+
 }  // extern "C"

@@ -182,7 +182,8 @@ CUresult cuFuncLoad(CUfunction function) {
     std::shared_ptr<Function> found;
     SOFTGPU_RETURN_IF_ERROR(function_of(function, &found));
     std::shared_ptr<const exec::Kernel> kernel;
-    return found->load(&kernel);
+    SOFTGPU_RETURN_IF_ERROR(found->load(&kernel));
+    return found->module().context().provide_for(kernel->info());
   });
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/log.h"
+#include "cuda/device_use_table.h"
 #include "softgpu/device/pci.h"
 #include "softgpu/device/version.h"
 #include "softgpu/driver/context_storage.h"
@@ -175,6 +176,18 @@ CUresult handshake(uint32_t version, uint64_t seconds, uint64_t* answer) {
 }
 #endif
 
+CUresult used_bytes(CUdevice ordinal, uint64_t* used) {
+  return guarded([&]() -> CUresult {
+    const auto& all = devices();
+    if (used == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    if (ordinal < 0 || static_cast<size_t>(ordinal) >= all.size()) return CUDA_ERROR_INVALID_DEVICE;
+    *used = all[static_cast<size_t>(ordinal)]->file().own_used_bytes();
+    return CUDA_SUCCESS;
+  });
+}
+
+constexpr cuda::DeviceUseTable kDeviceUse = {sizeof(cuda::DeviceUseTable), used_bytes};
+
 struct Offer {
   uint8_t id[16];
   const Slot* (*table)();
@@ -200,6 +213,7 @@ constexpr Offer kOffers[] = {
 }  // namespace
 
 const void* export_table(const CUuuid& id) {
+  if (memcmp(cuda::kDeviceUseTable.bytes, id.bytes, sizeof id.bytes) == 0) return &kDeviceUse;
   for (const Offer& offer : kOffers) {
     if (memcmp(offer.id, id.bytes, sizeof offer.id) == 0) return offer.table();
   }

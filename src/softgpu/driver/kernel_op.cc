@@ -1,6 +1,7 @@
 #include "softgpu/driver/kernel_op.h"
 
 #include <algorithm>
+#include <cassert>
 
 #include "softgpu/driver/compute_engine.h"
 #include "softgpu/driver/device.h"
@@ -16,9 +17,30 @@ exec::Dim3 clusters_of(const exec::Launch& launch) {
 
 }  // namespace
 
-KernelOp::KernelOp(std::shared_ptr<Context> context, exec::Launch launch, int priority)
+GridWorkspace::GridWorkspace(AddressMap& addresses) : addresses_(addresses) {
+  const Status status = addresses_.insert({address(), address() + sizeof(words_), true});
+  assert(status.ok());
+}
+
+GridWorkspace::~GridWorkspace() {
+  const Status status = addresses_.erase(address());
+  assert(status.ok());
+}
+
+namespace {
+
+exec::Launch with_workspace(exec::Launch launch, const GridWorkspace* workspace) {
+  if (workspace != nullptr) launch.grid_workspace = workspace->address();
+  return launch;
+}
+
+}  // namespace
+
+KernelOp::KernelOp(std::shared_ptr<Context> context, GridLaunch work, int priority)
     : context_(std::move(context)),
-      launch_(std::move(launch)),
+      workspace_(work.cooperative ? std::make_unique<GridWorkspace>(context_->device().addresses())
+                                  : nullptr),
+      launch_(with_workspace(std::move(work.launch), workspace_.get())),
       priority_(priority),
       blocks_(clusters_of(launch_).count()),
       unfinished_(blocks_) {}

@@ -11,9 +11,28 @@
 
 namespace tessera::softgpu {
 
+struct GridLaunch {
+  exec::Launch launch;
+  bool cooperative = false;
+};
+
+// Where the blocks of a cooperative grid meet; kernels can touch it while it lives.
+class GridWorkspace {
+ public:
+  explicit GridWorkspace(AddressMap& addresses);
+  ~GridWorkspace();
+  GridWorkspace(const GridWorkspace&) = delete;
+  GridWorkspace& operator=(const GridWorkspace&) = delete;
+  uint64_t address() const { return reinterpret_cast<uintptr_t>(words_); }
+
+ private:
+  AddressMap& addresses_;
+  alignas(64) uint32_t words_[16] = {};
+};
+
 class KernelOp : public Op {
  public:
-  KernelOp(std::shared_ptr<Context> context, exec::Launch launch, int priority);
+  KernelOp(std::shared_ptr<Context> context, GridLaunch work, int priority);
   void start(const std::shared_ptr<Op>& self) override;
 
   Context& context() const { return *context_; }
@@ -31,6 +50,7 @@ class KernelOp : public Op {
 
  private:
   const std::shared_ptr<Context> context_;
+  const std::unique_ptr<const GridWorkspace> workspace_;  // of a cooperative launch
   const exec::Launch launch_;
   const int priority_;
   const uint64_t blocks_;

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "softgpu/device/model.h"
+#include "softgpu/device/occupancy.h"
 #include "softgpu/driver/device.h"
 #include "softgpu/driver/graph/capture.h"
 #include "softgpu/driver/graph/work.h"
@@ -130,7 +131,20 @@ CUresult set_cluster(Function& function, exec::Dim3 wanted, exec::Launch* work) 
   return CUDA_SUCCESS;
 }
 
-CUresult prepare_launch(Function& function, const LaunchRequest& request, exec::Launch* work) {
+CUresult check_residency(const exec::Launch& launch, const Device& device) {
+  const exec::KernelInfo& info = launch.kernel->info();
+  BlockNeeds needs;
+  needs.threads = static_cast<uint32_t>(launch.block.count());
+  needs.registers_per_thread = info.registers_per_thread;
+  needs.static_shared_bytes = info.static_shared_bytes;
+  needs.dynamic_shared_bytes = launch.dynamic_shared_bytes;
+  const uint64_t most =
+      uint64_t{resident_blocks(device.model(), needs)} * static_cast<uint64_t>(device.sm_count());
+  return launch.grid.count() <= most ? CUDA_SUCCESS : CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE;
+}
+
+CUresult prepare_launch(Function& function, const LaunchRequest& request, GridLaunch* grid) {
+  exec::Launch* work = &grid->launch;
   Context& context = function.module().context();
   std::shared_ptr<const exec::Kernel> kernel;
   CUresult result = function.load(&kernel);
@@ -142,6 +156,8 @@ CUresult prepare_launch(Function& function, const LaunchRequest& request, exec::
   if (result != CUDA_SUCCESS) return result;
   result = gather(request, info, &work->parameters);
   if (result != CUDA_SUCCESS) return result;
+  result = context.provide_for(info);
+  if (result != CUDA_SUCCESS) return result;
   work->kernel = std::move(kernel);
   work->grid = request.grid;
   work->block = request.block;
@@ -151,11 +167,12 @@ CUresult prepare_launch(Function& function, const LaunchRequest& request, exec::
   work->memory = &context.device().addresses();
   work->services = &context.services();
   work->sm_count = static_cast<uint32_t>(context.device().sm_count());
-  return CUDA_SUCCESS;
+  grid->cooperative = request.cooperative;
+  return grid->cooperative ? check_residency(*work, context.device()) : CUDA_SUCCESS;
 }
 
-OpRef make_kernel(std::shared_ptr<Context> context, exec::Launch work, int priority) {
-  work.grid_id = next_grid_id.fetch_add(1, std::memory_order_relaxed);
+OpRef make_kernel(std::shared_ptr<Context> context, GridLaunch work, int priority) {
+  work.launch.grid_id = next_grid_id.fetch_add(1, std::memory_order_relaxed);
   return std::make_shared<KernelOp>(std::move(context), std::move(work), priority);
 }
 
@@ -185,7 +202,7 @@ CUresult launch(Function& function, Stream& stream, const LaunchRequest& request
   CUresult result = enter_stream(stream, &captured);
   if (result != CUDA_SUCCESS) return result;
   if (captured) return capture_launch(function, stream, request);
-  exec::Launch work;
+  GridLaunch work;
   result = prepare_launch(function, request, &work);
   if (result != CUDA_SUCCESS) return result;
   context.flush_output();
@@ -202,7 +219,7 @@ CUresult apply_attributes(const CUlaunchAttribute* attributes, unsigned count, L
         request->priority = std::clamp(value.priority, kGreatestPriority, 0);
         break;
       case CU_LAUNCH_ATTRIBUTE_COOPERATIVE:
-        if (value.cooperative != 0) return CUDA_ERROR_NOT_SUPPORTED;
+        request->cooperative = value.cooperative != 0;
         break;
       case CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION:
         request->cluster = {value.clusterDim.x, value.clusterDim.y, value.clusterDim.z};

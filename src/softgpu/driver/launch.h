@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "cuda/abi.h"
+#include "softgpu/driver/kernel_op.h"
 #include "softgpu/driver/module.h"
 #include "softgpu/driver/stream.h"
 
@@ -17,6 +18,7 @@ struct LaunchRequest {
   void** parameters = nullptr;  // one pointer for each
   void** extra = nullptr;       // or all of them in one buffer
   bool by_kernel = false;       // launched by a CUkernel, as the CUDA runtime does
+  bool cooperative = false;     // all blocks run at the same time and may wait for each other
 };
 
 // Blocks of a cluster that every device with clusters can run (cuda.h,
@@ -26,13 +28,16 @@ uint32_t most_cluster_blocks(const exec::KernelInfo& info, const FunctionSetting
 
 // Checks the request against the kernel and the device, and gathers what running it takes: all but a number
 // for the grid.
-CUresult prepare_launch(Function& function, const LaunchRequest& request, exec::Launch* work);
+CUresult prepare_launch(Function& function, const LaunchRequest& request, GridLaunch* work);
 // Makes it a launch of clusters of that many blocks; {0, 0, 0} for what the kernel says, single blocks where
 // it says nothing. CUDA_ERROR_INVALID_CLUSTER_SIZE where the kernel, the grid or the device does not allow
 // it.
 CUresult set_cluster(Function& function, exec::Dim3 wanted, exec::Launch* work);
+// Blocks of a cooperative launch wait for each other, so all of them must be resident at once:
+// CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE where the device has not the room.
+CUresult check_residency(const exec::Launch& launch, const Device& device);
 // The operation of one launch.
-OpRef make_kernel(std::shared_ptr<Context> context, exec::Launch work, int priority);
+OpRef make_kernel(std::shared_ptr<Context> context, GridLaunch work, int priority);
 // Prepares the request and submits it. Returns before it runs.
 CUresult launch(Function& function, Stream& stream, const LaunchRequest& request);
 

@@ -57,6 +57,9 @@ constexpr SpecialName kSpecials[] = {
     {"%lanemask_gt", Special::kLanemaskGt, 4},
     {"%dynamic_smem_size", Special::kDynamicSmem, 4},
     {"%total_smem_size", Special::kTotalSmem, 4},
+    // What cooperative groups know of the grid; the other environment registers belong to no driver program.
+    {"%envreg1", Special::kGridWorkspaceHigh, 4},
+    {"%envreg2", Special::kGridWorkspaceLow, 4},
     {"%aggr_smem_size", Special::kAggregateSmem, 4},
     {"%reserved_smem_offset_begin", Special::kReservedBegin, 4},
     {"%reserved_smem_offset_end", Special::kReservedEnd, 4},
@@ -203,8 +206,7 @@ Result<ValueId> FunctionDecoder::special(const Instruction& in, const std::strin
     builder_.emit(known.handler, known.width == Width::k64 ? "Q" : "W", {value});
     return fit(value);
   }
-  // Performance counters and the debugger's registers read as zero; envreg too, as no driver program sets
-  // them.
+  // Performance counters and the debugger's registers read as zero; so do the other envregs.
   if (name.starts_with("%pm") || name.starts_with("%envreg")) return builder_.constant(width, 0);
   return unsupported(in, name.c_str());
 }

@@ -61,6 +61,8 @@ enum class Special : uint8_t {
   kReservedMiddle,
   kReservedEnd,
   kParameterBase,
+  kGridWorkspaceHigh,
+  kGridWorkspaceLow,
   kZero,
   kOne,
   kParameter,  // bytes of the kernel's parameters
@@ -116,6 +118,7 @@ class ProgramImage;
 
 struct DecodedKernel final : Kernel {
   const KernelInfo& info() const override { return kernel_info; }
+  Result<std::shared_ptr<const Kernel>> kernel_at(uint64_t pointer) const override;
   KernelInfo kernel_info;
   std::vector<DecodedFunction> functions;  // [0] is the entry
   uint32_t dynamic_shared_offset = 0;
@@ -124,7 +127,8 @@ struct DecodedKernel final : Kernel {
   // decoded.
   uint64_t token_base = 0;
   std::vector<int32_t> function_of_token;
-  std::shared_ptr<const void> owner;  // keeps the program's tokens alive
+  std::shared_ptr<const ProgramImage> owner;  // keeps the program's tokens alive
+  std::weak_ptr<Program> program;             // that decoded it
 };
 
 }  // namespace tessera::softgpu::exec

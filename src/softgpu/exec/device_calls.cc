@@ -115,10 +115,46 @@ const Op* set_condition(Warp& core, const Op* op, const CallSite& site, std::byt
   return op + 1;
 }
 
+// The result of a call, for one lane.
+void write_result(const CallSite& site, std::byte* frame, uint32_t lane, uint64_t value) {
+  if (site.results.empty()) return;
+  const Transfer& transfer = site.results[0];
+  for (uint32_t row = 0; row < (transfer.bytes + 3) / 4 && row < 2; ++row) {
+    const auto word = static_cast<uint32_t>(value >> (32 * row));
+    std::memcpy(frame + transfer.caller + (size_t{row} * kWarpSize + lane) * 4, &word, 4);
+  }
+}
+
+const Op* heap_allocate(Warp& core, const Op* op, const CallSite& site, std::byte* frame, uint32_t mask) {
+  const DeviceServices* services = core.state->block->launch->services;
+  for (uint32_t lane = 0; lane < kWarpSize; ++lane) {
+    if ((mask >> lane & 1) == 0) continue;
+    const uint64_t bytes = argument(site, frame, 0, lane);
+    const bool heap = services != nullptr && services->heap_allocate;
+    write_result(site, frame, lane, heap ? services->heap_allocate(bytes) : 0);
+  }
+  return op + 1;
+}
+
+const Op* heap_free(Warp& core, const Op* op, const CallSite& site, std::byte* frame, uint32_t mask) {
+  const DeviceServices* services = core.state->block->launch->services;
+  for (uint32_t lane = 0; lane < kWarpSize; ++lane) {
+    if ((mask >> lane & 1) == 0) continue;
+    const uint64_t address = argument(site, frame, 0, lane);
+    if (address == 0) continue;
+    if (services == nullptr || !services->heap_free || !services->heap_free(address)) {
+      return fault(core, op, FaultKind::kTrap, lane, "free of what malloc did not give, or twice");
+    }
+  }
+  return op + 1;
+}
+
 constexpr DeviceBuiltin kBuiltins[] = {
-    {"vprintf", 2, print},
-    {"__assertfail", 5, assert_failed},
-    {"cudaGraphSetConditional", 2, set_condition},
+    {"vprintf", 2, nullptr, print},
+    {"__assertfail", 5, nullptr, assert_failed},
+    {"cudaGraphSetConditional", 2, nullptr, set_condition},
+    {"malloc", 1, &KernelInfo::uses_heap, heap_allocate},
+    {"free", 1, &KernelInfo::uses_heap, heap_free},
 };
 
 }  // namespace

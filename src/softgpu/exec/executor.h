@@ -72,6 +72,8 @@ struct KernelInfo {
   bool explicit_cluster = false;             // .explicitcluster: launched with a size for its clusters
   uint32_t min_ctas_per_sm = 0;
   uint32_t ptx_version = 0, binary_version = 0;  // 75 for sm_75
+  bool uses_heap = false;                        // calls malloc or free
+  bool launches_grids = false;                   // calls the device runtime's launches
 };
 
 class Program;
@@ -80,6 +82,8 @@ class Kernel {
  public:
   virtual ~Kernel() = default;
   virtual const KernelInfo& info() const = 0;
+  // The kernel of the same program that a pointer in device code names; kInvalidArgument where it names none.
+  virtual Result<std::shared_ptr<const Kernel>> kernel_at(uint64_t pointer) const = 0;
 };
 
 struct Symbol {
@@ -126,6 +130,26 @@ struct DeviceServices {
   std::function<void(std::string)> print;
   // Text of a failed assert: "file:line: function: block: [x,y,z], thread: [x,y,z] Assertion `…` failed."
   std::function<void(std::string)> assert_failed;
+  // The device heap: an address, or 0 where it is exhausted.
+  std::function<uint64_t(uint64_t bytes)> heap_allocate;
+  // False where no allocation of the heap begins at `address`.
+  std::function<bool(uint64_t address)> heap_free;
+};
+
+// Launches from kernels: the CUDA device runtime, as the driver implements it for each grid. Results are
+// values of cudaError_t. Called from the threads that run blocks of the grid.
+class GridRuntime {
+ public:
+  virtual ~GridRuntime() = default;
+  // Where a kernel writes its child's parameters; 0 where too many launches are pending.
+  virtual uint64_t parameter_buffer(uint64_t function, const Dim3& grid, const Dim3& block,
+                                    uint32_t dynamic_shared_bytes) = 0;
+  // Takes a buffer of parameter_buffer. `thread_block` is the number of the launching block: the stream 0 is
+  // one for each.
+  virtual uint32_t launch(uint64_t buffer, uint64_t stream, uint64_t thread_block) = 0;
+  virtual uint32_t create_stream(uint32_t flags, uint64_t* stream) = 0;
+  virtual uint32_t destroy_stream(uint64_t stream) = 0;
+  virtual uint32_t attribute(int32_t attribute, int32_t device, int32_t* value) = 0;
 };
 
 struct Launch {
@@ -137,6 +161,10 @@ struct Launch {
   std::vector<std::byte> parameters;  // parameter_bytes long
   const AddressMap* memory = nullptr;
   const DeviceServices* services = nullptr;
+  GridRuntime* runtime = nullptr;  // null: kernels cannot launch kernels
+  // Of a cooperative launch: zeroed memory in which its blocks meet (cooperative groups find it in %envreg1
+  // and %envreg2); 0 for others.
+  uint64_t grid_workspace = 0;
   uint64_t grid_id = 0;
   uint32_t sm_count = 1;                    // %nsmid
   uint32_t local_limit_bytes = 512u << 10;  // per thread: CU_LIMIT_STACK_SIZE and locals together

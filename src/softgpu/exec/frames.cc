@@ -142,6 +142,10 @@ uint64_t uniform_value(const WarpState& warp, const Environment& environment) {
       return block.shared_bytes - kReservedSharedBytes / 2;
     case Special::kReservedEnd:
       return block.shared_bytes;
+    case Special::kGridWorkspaceHigh:
+      return launch.grid_workspace >> 32;
+    case Special::kGridWorkspaceLow:
+      return launch.grid_workspace & 0xffffffff;
     case Special::kParameterBase:
       return reinterpret_cast<uintptr_t>(block.parameters.data());
     case Special::kParameter:

@@ -20,7 +20,7 @@ uint32_t binary_version(const std::string& target) {
 
 KernelInfo make_info(const ptx::Module& module, const ptx::Function& function, const Reachable& reachable,
                      const DecodedKernel& kernel) {
-  KernelInfo info;
+  KernelInfo info = reachable.needs;
   info.name = function.name;
   info.parameters = parameter_layout(function, &info.parameter_bytes);
   info.static_shared_bytes = reachable.shared.static_bytes;
@@ -56,7 +56,7 @@ KernelInfo make_info(const ptx::Module& module, const ptx::Function& function, c
   return info;
 }
 
-class LinkedProgram final : public Program {
+class LinkedProgram final : public Program, public std::enable_shared_from_this<LinkedProgram> {
  public:
   explicit LinkedProgram(std::shared_ptr<ProgramImage> image) : image_(std::move(image)) {}
 
@@ -83,10 +83,11 @@ class LinkedProgram final : public Program {
   const std::vector<Symbol>& symbols() const override { return image_->symbols(); }
 
  private:
-  Result<std::shared_ptr<const DecodedKernel>> decode(const ptx::Function& entry) const {
+  Result<std::shared_ptr<const DecodedKernel>> decode(const ptx::Function& entry) {
     TESSERA_ASSIGN_OR_RETURN(const Reachable reachable, find_reachable(*image_, entry));
     auto kernel = std::make_shared<DecodedKernel>();
     kernel->owner = image_;
+    kernel->program = weak_from_this();
     kernel->token_base = image_->token_base();
     kernel->function_of_token.assign(image_->module().functions.size(), -1);
     kernel->functions.resize(reachable.functions.size());
@@ -114,6 +115,15 @@ class LinkedProgram final : public Program {
 };
 
 }  // namespace
+
+Result<std::shared_ptr<const Kernel>> DecodedKernel::kernel_at(uint64_t pointer) const {
+  const uint64_t distance = pointer - token_base;
+  const auto& known = owner->module().functions;
+  const auto of_program = program.lock();
+  if (of_program == nullptr || distance % kTokenStride != 0 || distance / kTokenStride >= known.size())
+    return Status(Code::kInvalidArgument, "the pointer is no function's");
+  return of_program->kernel(known[distance / kTokenStride].name);
+}
 
 Result<std::shared_ptr<Program>> Program::link(ptx::Module module, VariableMemory& memory) {
   TESSERA_ASSIGN_OR_RETURN(std::shared_ptr<ProgramImage> image,

@@ -60,10 +60,6 @@ TEST(Program, RefusesByName) {
   EXPECT_EQ(unsupported.code(), Code::kUnsupported);
   EXPECT_NE(unsupported.message().find("wgmma.wait_group"), std::string::npos) << unsupported.message();
   EXPECT_NE(unsupported.message().find("line 5"), std::string::npos) << unsupported.message();
-  EXPECT_EQ(status_of(".extern .func (.param .b64 r) malloc(.param .b64 n); .visible .entry k() { .param "
-                      ".b64 r; .param .b64 n; call (r), malloc, (n); ret; }")
-                .code(),
-            Code::kUnsupported);
   EXPECT_EQ(status_of(".extern .func absent(); .visible .entry k() { call absent, (); ret; }").code(),
             Code::kInvalidData);
   EXPECT_EQ(status_of(".extern .global .u32 absent; .visible .entry k() { ret; }").code(),
@@ -101,6 +97,69 @@ TEST(DeviceRuntime, Printf) {
   ASSERT_EQ(machine.run("k", {}, {3}, {}), Outcome::kFinished)
       << machine.status().message() << machine.fault().detail;
   EXPECT_EQ(machine.printed(), "thread 0: 1.50 abc\nthread 2: 1.50 abc\n");
+}
+
+constexpr const char* kHeap = R"(
+  .extern .func (.param .b64 r) malloc(.param .b64 n);
+  .extern .func free(.param .b64 p);
+  .visible .entry take(.param .u64 out) {
+    .reg .b64 %o, %n, %p; .reg .b32 %i;
+    ld.param.u64 %o, [out]; mov.u32 %i, %tid.x; mul.wide.u32 %n, %i, 8; add.u64 %o, %o, %n;
+    { .param .b64 r; .param .b64 n; st.param.b64 [n], %n; call.uni (r), malloc, (n); ld.param.b64 %p, [r]; }
+    st.global.u64 [%o], %p; ret; }
+  .visible .entry give(.param .u64 in) {
+    .reg .b64 %o, %n, %p; .reg .b32 %i;
+    ld.param.u64 %o, [in]; mov.u32 %i, %tid.x; mul.wide.u32 %n, %i, 8; add.u64 %o, %o, %n; ld.global.u64 %p, [%o];
+    { .param .b64 p; st.param.b64 [p], %p; call.uni free, (p); }
+    ret; }
+  .visible .entry neither() { ret; }
+)";
+
+TEST(DeviceRuntime, HeapCallsReachTheDriver) {
+  TestMachine machine(std::string(kHeader) + kHeap);
+  ASSERT_TRUE(machine.status().ok()) << machine.status().message();
+  std::vector<uint64_t> asked, freed;
+  machine.services().heap_allocate = [&](uint64_t bytes) {
+    asked.push_back(bytes);
+    return bytes == 16 ? 0 : 1000 + bytes;
+  };
+  machine.services().heap_free = [&](uint64_t address) {
+    freed.push_back(address);
+    return address != 1024;
+  };
+  auto* pieces = machine.array<uint64_t>(4);
+  Parameters parameters;
+  parameters.add(pieces);
+  ASSERT_EQ(machine.run("take", {}, {3}, parameters), Outcome::kFinished) << machine.fault().detail;
+  EXPECT_EQ(asked, (std::vector<uint64_t>{0, 8, 16}));
+  EXPECT_EQ(std::vector<uint64_t>(pieces, pieces + 3), (std::vector<uint64_t>{1000, 1008, 0}));
+  ASSERT_EQ(machine.run("give", {}, {3}, parameters), Outcome::kFinished) << machine.fault().detail;
+  EXPECT_EQ(freed, (std::vector<uint64_t>{1000, 1008}));  // null is not asked about
+  pieces[0] = 1024;
+  ASSERT_EQ(machine.run("give", {}, {1}, parameters), Outcome::kFaulted);
+  EXPECT_EQ(machine.fault().kind, FaultKind::kTrap);
+  EXPECT_TRUE((*machine.program().kernel("take"))->info().uses_heap);
+  EXPECT_FALSE((*machine.program().kernel("neither"))->info().uses_heap);
+}
+
+TEST(Program, KernelsByPointer) {
+  TestMachine machine(std::string(kHeader) + R"(
+    .func helper() { ret; }
+    .visible .entry other() { ret; }
+    .visible .entry k(.param .u64 out) { .reg .b64 %o, %f; ld.param.u64 %o, [out]; mov.u64 %f, other;
+      st.global.u64 [%o], %f; mov.u64 %f, helper; st.global.u64 [%o+8], %f; ret; })");
+  ASSERT_TRUE(machine.status().ok()) << machine.status().message();
+  auto* pointers = machine.array<uint64_t>(2);
+  Parameters parameters;
+  parameters.add(pointers);
+  ASSERT_EQ(machine.run("k", {}, {1}, parameters), Outcome::kFinished);
+  const auto kernel = *machine.program().kernel("k");
+  const auto found = kernel->kernel_at(pointers[0]);
+  ASSERT_TRUE(found.ok()) << found.status().message();
+  EXPECT_EQ((*found)->info().name, "other");
+  EXPECT_FALSE(kernel->kernel_at(pointers[1]).ok());  // a function is no kernel
+  EXPECT_FALSE(kernel->kernel_at(pointers[0] + 1).ok());
+  EXPECT_FALSE(kernel->kernel_at(0).ok());
 }
 
 TEST(DeviceRuntime, Assert) {

@@ -31,12 +31,11 @@ class Search {
  private:
   Status add(const ptx::Function& function) {
     if (!function.defined) {
-      if (find_device_builtin(function.name) != nullptr) return {};
-      const bool heap = function.name == "malloc" || function.name == "free";
-      return Status::error(
-          heap ? Code::kUnsupported : Code::kInvalidData, "%s '%s'",
-          heap ? "the device heap is not supported: call of" : "call of an undefined function",
-          function.name.c_str());
+      if (const DeviceBuiltin* builtin = find_device_builtin(function.name)) {
+        if (builtin->need != nullptr) found_.needs.*builtin->need = true;
+        return {};
+      }
+      return Status::error(Code::kInvalidData, "call of an undefined function '%s'", function.name.c_str());
     }
     if (found_.index.try_emplace(&function, static_cast<int32_t>(found_.functions.size())).second)
       found_.functions.push_back(&function);

@@ -22,6 +22,7 @@ struct Reachable {
   std::vector<const ptx::Function*> functions;  // the entry first; defined ones only
   std::unordered_map<const ptx::Function*, int32_t> index;
   SharedLayout shared;
+  KernelInfo needs;  // only what calls of the device's runtime need
 };
 
 // kInvalidData for calls of functions that nothing defines.

@@ -35,7 +35,8 @@ std::optional<Allocation> AllocationTable::find(uint64_t address) const {
   auto after = allocations_.upper_bound(address);
   if (after == allocations_.begin()) return std::nullopt;
   const Allocation& candidate = std::prev(after)->second;
-  if (address - candidate.begin >= candidate.size) return std::nullopt;
+  if (address - candidate.begin >= candidate.size || candidate.owner == MemoryOwner::kKernels)
+    return std::nullopt;
   return candidate;
 }
 

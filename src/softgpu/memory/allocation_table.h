@@ -20,8 +20,9 @@ enum class MemoryKind : uint8_t {
   kManaged,
 };
 
-// Who frees it. A library's memory belongs to no context.
-enum class MemoryOwner : uint8_t { kProgram, kModule, kLibrary, kArray };
+// Who frees it. A library's memory belongs to no context. What kernels take themselves (the device heap) is
+// unknown to the API: find() does not show it.
+enum class MemoryOwner : uint8_t { kProgram, kModule, kLibrary, kArray, kKernels };
 
 struct Allocation {
   uint64_t begin = 0;

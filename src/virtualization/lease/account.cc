@@ -90,6 +90,11 @@ uint64_t Account::recall(uint32_t device, uint64_t bytes) {
   return on.budget.recall(bytes);
 }
 
+uint64_t Account::own_used_bytes(uint32_t device) {
+  std::lock_guard lock(devices_[device]->mutex);
+  return devices_[device]->budget.used();
+}
+
 uint64_t Account::slice_used_bytes(uint32_t device) {
   auto usage = client_->query(device);
   if (usage.ok()) return usage->used_bytes;

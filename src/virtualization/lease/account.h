@@ -29,6 +29,7 @@ class Account {
   // message has the figures; the refusal is counted.
   Status charge(uint32_t device, uint64_t bytes);
   void credit(uint32_t device, uint64_t bytes);
+  uint64_t own_used_bytes(uint32_t device);  // charged by this process
 
   void abandon_in_child() { client_->abandon_in_child(); }
 

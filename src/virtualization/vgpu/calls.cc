@@ -18,6 +18,13 @@ uint64_t charged_bytes(uint64_t bytes) {
 }
 
 CUresult charge(Tenant& tenant, uint32_t device, uint64_t bytes) {
+  if (tenant.overheads.has_debts() && !tenant.overheads.settle(device, [&](uint64_t owed) {
+        return tenant.account->charge(device, owed).ok();
+      })) {
+    LOG_INFO("vgpu", "nothing more is granted: the driver holds %llu bytes beyond the slice",
+             static_cast<unsigned long long>(tenant.overheads.debt_bytes(device)));
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  }
   Status charged = tenant.account->charge(device, bytes);
   if (charged.ok()) return CUDA_SUCCESS;
   LOG_INFO("vgpu", "%s", charged.message().c_str());
@@ -54,6 +61,7 @@ void install(cuda::DriverTable& upper, const cuda::DriverTable& lower, Vgpu& vgp
   install_pool_calls(upper, lower);
   install_physical_calls(upper, lower);
   install_array_calls(upper, lower);
+  install_code_calls(upper, lower);
   install_context_calls(upper, lower);
   install_info_calls(upper, lower);
   install_counted_calls(upper, lower);

@@ -11,6 +11,7 @@ void install_memory_calls(cuda::DriverTable& upper, const cuda::DriverTable& low
 void install_pool_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_physical_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_array_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
+void install_code_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_context_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_info_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_counted_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
@@ -33,6 +34,9 @@ uint64_t charged_bytes(uint64_t bytes);
 
 // Charges and logs a refusal; CUDA_ERROR_OUT_OF_MEMORY where it is refused for whatever reason.
 CUresult charge(Tenant& tenant, uint32_t device, uint64_t bytes);
+
+// Before `function` is launched or added to a graph: loads it, and charges what that takes.
+CUresult charge_function(CUfunction function);
 
 // Records a live allocation that is charged already.
 void record(Tenant& tenant, ChargeKey key, uint32_t device, uint64_t bytes);

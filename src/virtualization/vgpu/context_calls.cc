@@ -1,5 +1,6 @@
 // Ends of contexts: the driver frees what was allocated in them.
 #include "virtualization/vgpu/calls.h"
+#include "virtualization/vgpu/overhead.h"
 
 namespace tessera::vgpu {
 namespace {
@@ -8,6 +9,12 @@ using cuda::DriverTable;
 
 void credit_all(Tenant& tenant, const std::vector<std::pair<ChargeKey, Charge>>& charges) {
   for (const auto& [key, charge] : charges) credit(tenant, charge);
+}
+
+// What the driver took for it beside allocations.
+void context_ended(Tenant& tenant, CUcontext context) {
+  tenant.code.forget_loads();
+  overhead_context_ended(tenant, context);
 }
 
 // The charges are taken first: once the driver has destroyed it, its handle may name another context.
@@ -19,6 +26,7 @@ CUresult destroy(CUcontext context) {
   CUresult result = (lower().*Entry)(context);
   if (result == CUDA_SUCCESS) {
     credit_all(*tenant, charges);
+    context_ended(*tenant, context);
     return result;
   }
   for (const auto& [key, charge] : charges) {
@@ -31,9 +39,48 @@ CUresult primary_retain(CUcontext* context, CUdevice device) {
   Tenant* tenant = active_vgpu->tenant();
   if (tenant == nullptr) return lower().cuDevicePrimaryCtxRetain(context, device);
   std::lock_guard lock(tenant->primary_mutex);
-  CUresult result = lower().cuDevicePrimaryCtxRetain(context, device);
-  if (result == CUDA_SUCCESS) tenant->primary_contexts[device] = *context;
+  uint32_t index;
+  CUresult result = active_vgpu->device_of(*tenant, device, index);
+  if (result != CUDA_SUCCESS || context == nullptr) return lower().cuDevicePrimaryCtxRetain(context, device);
+  Measurement measurement(*tenant, device, index);
+  result = lower().cuDevicePrimaryCtxRetain(context, device);
+  if (result != CUDA_SUCCESS) return result;
+  tenant->primary_contexts[device] = *context;
+  result = measurement.charge(0, *context);
+  if (result != CUDA_SUCCESS) lower().cuDevicePrimaryCtxRelease_v2(device);
   return result;
+}
+
+template <auto Entry>
+struct Create;
+template <typename... Args, CUresult (*DriverTable::*Entry)(CUcontext*, Args...)>
+struct Create<Entry> {
+  static CUresult call(CUcontext* context, Args... args) {
+    Tenant* tenant = active_vgpu->tenant();
+    CUdevice ordinal = -1;
+    ((ordinal = device_argument(args, ordinal)), ...);  // the last of them
+    uint32_t index;
+    if (tenant == nullptr || context == nullptr ||
+        active_vgpu->device_of(*tenant, ordinal, index) != CUDA_SUCCESS) {
+      return (lower().*Entry)(context, args...);
+    }
+    Measurement measurement(*tenant, ordinal, index);
+    CUresult result = (lower().*Entry)(context, args...);
+    if (result != CUDA_SUCCESS) return result;
+    result = measurement.charge(0, *context);
+    if (result != CUDA_SUCCESS) lower().cuCtxDestroy_v2(*context);
+    return result;
+  }
+  static CUdevice device_argument(CUdevice device, CUdevice) { return device; }
+  template <typename Other>
+  static CUdevice device_argument(const Other&, CUdevice before) {
+    return before;
+  }
+};
+
+template <auto... Entries>
+void measure_creation(DriverTable& upper, const DriverTable& below) {
+  (replace<Entries, &Create<Entries>::call>(upper, below), ...);
 }
 
 bool is_active(CUdevice device) {
@@ -52,6 +99,7 @@ CUresult primary_end(CUdevice device) {
   auto context = tenant->primary_contexts.find(device);
   if (result == CUDA_SUCCESS && context != tenant->primary_contexts.end() && !is_active(device)) {
     credit_all(*tenant, tenant->charges.take_context(context->second));
+    context_ended(*tenant, context->second);
     tenant->primary_contexts.erase(context);
   }
   return result;
@@ -62,6 +110,8 @@ CUresult primary_end(CUdevice device) {
 void install_context_calls(DriverTable& upper, const DriverTable& lower) {
   replace<&DriverTable::cuCtxDestroy_v2, &destroy<&DriverTable::cuCtxDestroy_v2>>(upper, lower);
   replace<&DriverTable::cuCtxDestroy, &destroy<&DriverTable::cuCtxDestroy>>(upper, lower);
+  measure_creation<&DriverTable::cuCtxCreate_v2, &DriverTable::cuCtxCreate_v3, &DriverTable::cuCtxCreate_v4>(
+      upper, lower);
   if (lower.cuDevicePrimaryCtxGetState == nullptr) return;
   replace<&DriverTable::cuDevicePrimaryCtxRetain, &primary_retain>(upper, lower);
   replace<&DriverTable::cuDevicePrimaryCtxRelease_v2,

@@ -13,11 +13,19 @@ struct Launch;
 template <typename... Args, CUresult (*DriverTable::*Entry)(Args...)>
 struct Launch<Entry> {
   static CUresult call(Args... args) {
-    CUresult result = (lower().*Entry)(args...);
+    CUresult result = CUDA_SUCCESS;
+    ((result = result == CUDA_SUCCESS ? prepare(args) : result), ...);
+    if (result != CUDA_SUCCESS) return result;
+    result = (lower().*Entry)(args...);
     if (result == CUDA_SUCCESS) {
       active_vgpu->current_counters().launches.fetch_add(1, std::memory_order_relaxed);
     }
     return result;
+  }
+  static CUresult prepare(CUfunction function) { return charge_function(function); }
+  template <typename Other>
+  static CUresult prepare(const Other&) {
+    return CUDA_SUCCESS;
   }
 };
 

@@ -24,7 +24,7 @@ CUresult memory_info(Size* free, Size* total) {
   result = active_vgpu->current_device(*tenant, device);
   if (result != CUDA_SUCCESS) return result;
   uint64_t limit = tenant->account->limit_bytes(device);
-  uint64_t used = tenant->account->slice_used_bytes(device);
+  uint64_t used = tenant->account->slice_used_bytes(device) + tenant->overheads.debt_bytes(device);
   uint64_t left = limit - std::min(limit, used);
   // Where the card itself has less than the slice leaves, it is the card that counts.
   *free = saturate<Size>(std::min<uint64_t>(left, *free));

@@ -14,6 +14,8 @@
 #include "cuda/driver_table.h"
 #include "virtualization/lease/account.h"
 #include "virtualization/vgpu/charge_registry.h"
+#include "virtualization/vgpu/loaded_code.h"
+#include "virtualization/vgpu/overhead.h"
 #include "virtualization/vgpu/physical_ledger.h"
 #include "virtualization/vgpu/slice_access.h"
 
@@ -24,6 +26,10 @@ struct Tenant {
   std::unique_ptr<Account> account;
   std::vector<uint32_t> device_of_ordinal;  // CUdevice → index in the slice
   ChargeRegistry charges;
+
+  std::mutex overhead_mutex;  // one measurement at a time
+  OverheadLedger overheads;
+  LoadedCode code;
 
   std::mutex physical_mutex;  // held across the driver's calls, see physical_ledger.h
   PhysicalLedger physical;

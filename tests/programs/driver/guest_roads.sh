@@ -5,7 +5,7 @@
 # Exit status 77: this machine lets us mount nothing.
 set -euo pipefail
 road=$1 tessera=$2 libraries=$3 program=$4
-limit=$((64 << 20))
+limit=$((96 << 20))  # one block of the program, and what its module takes
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 

@@ -1,4 +1,5 @@
-// The device heap: malloc, free, new and delete in kernels; memory that outlives the kernel that took it.
+// The device heap: malloc, free, new and delete in kernels; memory that outlives the kernel that took it; its
+// size, what it takes of the device, and that the host has no business there.
 #include "cuda_check.h"
 
 namespace {
@@ -70,6 +71,84 @@ __global__ void ask_too_much(int* refused, size_t bytes) {
   free(memory);
 }
 
+// Takes pieces of `bytes` until there are none and chains them; how many there were, and the first.
+__global__ void fill_heap(size_t bytes, int* taken, void** first) {
+  void** previous = nullptr;
+  int count = 0;
+  while (auto* piece = static_cast<void**>(malloc(bytes))) {
+    *piece = previous;
+    previous = piece;
+    ++count;
+  }
+  *taken = count;
+  *first = previous;
+}
+
+__global__ void empty_heap(void** first, int* freed) {
+  int count = 0;
+  for (void* piece = *first; piece; ++count) {
+    void* next = *static_cast<void**>(piece);
+    free(piece);
+    piece = next;
+  }
+  *freed = count;
+}
+
+__global__ void free_twice() {
+  void* piece = malloc(64);
+  free(piece);
+  free(piece);
+}
+
+constexpr size_t kHeapBytes = 4u << 20;
+
+size_t free_memory() {
+  size_t free = 0, total = 0;
+  CUDA_CHECK(cudaMemGetInfo(&free, &total));
+  return free;
+}
+
+// The heap is the device's memory from the first launch that uses it on, and from then on its size is fixed.
+void check_size() {
+  CUDA_CHECK(cudaDeviceSetLimit(cudaLimitMallocHeapSize, kHeapBytes));
+  size_t heap = 0;
+  CUDA_CHECK(cudaDeviceGetLimit(&heap, cudaLimitMallocHeapSize));
+  REQUIRE(heap == kHeapBytes, "a heap of %zu bytes, %zu asked for", heap, kHeapBytes);
+  check::DeviceArray<int> count(1);
+  check::DeviceArray<void*> first(1);
+  const size_t before = free_memory();
+  constexpr size_t kPiece = 1000;
+  fill_heap<<<1, 1>>>(kPiece, count.get(), first.get());
+  CUDA_CHECK_KERNEL();
+  const size_t after = free_memory();
+  REQUIRE(before - after >= kHeapBytes, "a heap of %zu bytes took %zu of the device", kHeapBytes,
+          before - after);
+  const int taken = count.download()[0];
+  REQUIRE(taken > 0 && taken * kPiece <= kHeapBytes && taken * kPiece > kHeapBytes / 2,
+          "%d pieces of %zu bytes in a heap of %zu", taken, kPiece, kHeapBytes);
+  CUDA_EXPECT(cudaErrorInvalidValue, cudaDeviceSetLimit(cudaLimitMallocHeapSize, 2 * kHeapBytes));
+  CUDA_CHECK(cudaDeviceGetLimit(&heap, cudaLimitMallocHeapSize));
+  REQUIRE(heap == kHeapBytes, "the heap grew to %zu bytes", heap);
+
+  void* piece = first.download()[0];
+  int word = 0;
+  CUDA_EXPECT(cudaErrorInvalidValue, cudaFree(piece));
+  CUDA_EXPECT(cudaErrorInvalidValue, cudaMemcpy(&word, piece, sizeof(word), cudaMemcpyDeviceToHost));
+  CUDA_EXPECT(cudaErrorInvalidValue, cudaMemset(piece, 0, sizeof(word)));
+  (void)cudaGetLastError();
+
+  empty_heap<<<1, 1>>>(first.get(), count.get());
+  CUDA_CHECK_KERNEL();
+  REQUIRE(count.download()[0] == taken, "%d pieces freed, %d taken", count.download()[0], taken);
+  fill_heap<<<1, 1>>>(kPiece, count.get(), first.get());
+  empty_heap<<<1, 1>>>(first.get(), count.get());
+  CUDA_CHECK_KERNEL();
+  REQUIRE(count.download()[0] == taken, "%d pieces the second time, %d the first", count.download()[0],
+          taken);
+  REQUIRE(free_memory() == after, "the heap took more of the device: %zu bytes free, %zu before",
+          free_memory(), after);
+}
+
 void check_lists() {
   constexpr int kThreads = 96, kLength = 20;
   check::DeviceArray<Node*> heads(kThreads);
@@ -103,11 +182,26 @@ void check_exhaustion() {
   REQUIRE(refused.download()[0] == 1, "the heap of %zu bytes gave four times as much", heap);
 }
 
+// The end of the device's context ends the heap too.
+void check_end() {
+  free_twice<<<1, 1>>>();
+  CUDA_EXPECT(cudaErrorLaunchFailure, cudaDeviceSynchronize());
+  CUDA_CHECK(cudaDeviceReset());
+  (void)cudaGetLastError();
+  size_t heap = 0;
+  CUDA_CHECK(cudaDeviceGetLimit(&heap, cudaLimitMallocHeapSize));
+  REQUIRE(heap == 8u << 20, "a heap of %zu bytes after the reset, not CUDA's 8 MiB", heap);
+  check_lists();
+}
+
 }  // namespace
 
 int main() {
+  check_size();
   check_lists();
   check_objects();
   check_exhaustion();
-  return check::pass("lists across kernels, objects with virtual destructors, exhaustion: exact");
+  check_end();
+  return check::pass(
+      "size, lists across kernels, objects with virtual destructors, exhaustion, faults: exact");
 }

@@ -32,8 +32,8 @@ CUresult KernelWork::create(const CUDA_KERNEL_NODE_PARAMS& params, const LaunchR
 
 void KernelWork::point_at_parameters() {
   pointers_.clear();
-  for (const exec::Parameter& parameter : launch_.kernel->info().parameters) {
-    pointers_.push_back(launch_.parameters.data() + parameter.offset);
+  for (const exec::Parameter& parameter : launch_.launch.kernel->info().parameters) {
+    pointers_.push_back(launch_.launch.parameters.data() + parameter.offset);
   }
   params_.kernelParams = pointers_.empty() ? nullptr : pointers_.data();
   params_.extra = nullptr;
@@ -61,8 +61,9 @@ CUDA_KERNEL_NODE_PARAMS KernelWork::params() const { return params_; }
 CUresult KernelWork::attribute(CUlaunchAttributeID id, CUlaunchAttributeValue* value) const {
   *value = {};
   if (id == CU_LAUNCH_ATTRIBUTE_PRIORITY) value->priority = priority_;
-  if (id == CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION && launch_.explicit_cluster)
-    value->clusterDim = {launch_.cluster.x, launch_.cluster.y, launch_.cluster.z};
+  if (id == CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION && launch_.launch.explicit_cluster)
+    value->clusterDim = {launch_.launch.cluster.x, launch_.launch.cluster.y, launch_.launch.cluster.z};
+  if (id == CU_LAUNCH_ATTRIBUTE_COOPERATIVE) value->cooperative = launch_.cooperative ? 1 : 0;
   for (const CUlaunchAttribute& known : attributes_) {
     if (known.id == id) *value = known.value;
   }
@@ -74,16 +75,23 @@ CUresult KernelWork::with_attribute(CUlaunchAttributeID id, const CUlaunchAttrib
   const CUlaunchAttribute attribute{id, {}, value};
   LaunchRequest request;
   request.priority = priority_;
+  request.cooperative = launch_.cooperative;
   const CUresult result = apply_attributes(&attribute, 1, &request);
   if (result != CUDA_SUCCESS) return result;
+  if (request.cooperative) {
+    const CUresult fits = check_residency(launch_.launch, context_->device());
+    if (fits != CUDA_SUCCESS) return fits;
+  }
   auto made = copy();
   made->priority_ = request.priority;
   if (id == CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION) {
-    const CUresult clusters = set_cluster(*made->function_, request.cluster, &made->launch_);
+    const CUresult clusters = set_cluster(*made->function_, request.cluster, &made->launch_.launch);
     if (clusters != CUDA_SUCCESS) return clusters;
   }
+  made->launch_.cooperative = request.cooperative;
   std::erase_if(made->attributes_, [id](const CUlaunchAttribute& known) { return known.id == id; });
-  if (id != CU_LAUNCH_ATTRIBUTE_PRIORITY) made->attributes_.push_back(attribute);
+  if (id != CU_LAUNCH_ATTRIBUTE_PRIORITY && id != CU_LAUNCH_ATTRIBUTE_COOPERATIVE)
+    made->attributes_.push_back(attribute);
   *work = std::move(made);
   return CUDA_SUCCESS;
 }
@@ -91,10 +99,11 @@ CUresult KernelWork::with_attribute(CUlaunchAttributeID id, const CUlaunchAttrib
 std::shared_ptr<KernelWork> KernelWork::with_attributes_of(const KernelWork& other) const {
   auto made = copy();
   made->priority_ = other.priority_;
+  made->launch_.cooperative = other.launch_.cooperative;
   made->attributes_ = other.attributes_;
   // Where this kernel or grid does not allow the other's clusters, it keeps its own.
-  if (other.launch_.explicit_cluster)
-    (void)set_cluster(*made->function_, other.launch_.cluster, &made->launch_);
+  if (other.launch_.launch.explicit_cluster)
+    (void)set_cluster(*made->function_, other.launch_.launch.cluster, &made->launch_.launch);
   return made;
 }
 

@@ -63,7 +63,7 @@ class KernelWork : public OpWork {
   std::shared_ptr<Function> function_;
   std::shared_ptr<Context> context_;
   CUDA_KERNEL_NODE_PARAMS params_{};
-  exec::Launch launch_;
+  GridLaunch launch_;
   int priority_ = 0;
   std::vector<void*> pointers_;  // to each parameter in launch_
   std::vector<CUlaunchAttribute> attributes_;

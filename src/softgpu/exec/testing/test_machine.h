@@ -49,6 +49,7 @@ class TestMachine {
   const Status& status() const { return status_; }
   Program& program() { return *program_; }
   TestMemory& memory() { return memory_; }
+  DeviceServices& services() { return services_; }
   template <class T>
   T* array(size_t count, bool writable = true) {
     return static_cast<T*>(memory_.allocate_bytes(count * sizeof(T), writable));

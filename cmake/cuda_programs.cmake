@@ -57,22 +57,30 @@ function(tessera_driver_program name)
   set_target_properties(${name} PROPERTIES SKIP_BUILD_RPATH TRUE RUNTIME_OUTPUT_DIRECTORY "${TESSERA_PROGRAM_DIR}")
 endfunction()
 
-# tessera_nvcc_program(name source [CUDART static shared] [OPTIONS ...]): compiled once, linked into `<name>.static` and
-# `<name>.shared`. A shared cudart is found by run path; the driver below it is not. Appends the programs to
+# tessera_nvcc_program(name source [OTHERS sources] [CUDART static shared] [OPTIONS ...]): compiled once, with other
+# translation units where it has them, linked into `<name>.static` and `<name>.shared`. A shared cudart is found by run path; the driver below it is not. Appends the programs to
 # TESSERA_NVCC_PROGRAMS of the caller.
 function(tessera_nvcc_program name source)
-  cmake_parse_arguments(ARG "" "" "CUDART;OPTIONS" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "OTHERS;CUDART;OPTIONS" ${ARGN})
   if(NOT ARG_CUDART)
     set(ARG_CUDART static shared)
   endif()
-  get_filename_component(source "${source}" ABSOLUTE)
   file(MAKE_DIRECTORY "${TESSERA_PROGRAM_DIR}")
-  set(object "${TESSERA_PROGRAM_DIR}/${name}.o")
-  add_custom_command(
-    OUTPUT "${object}"
-    COMMAND "${TESSERA_NVCC}" -std=c++17 -O2 -Xcompiler -Wall,-Wextra,-Werror,-ffp-contract=off -Werror all-warnings
-            ${ARG_OPTIONS} -MD -MF "${object}.d" -c "${source}" -o "${object}"
-    DEPENDS "${source}" DEPFILE "${object}.d" COMMENT "nvcc ${name}" VERBATIM)
+  set(objects)
+  foreach(unit "${source}" ${ARG_OTHERS})
+    get_filename_component(unit "${unit}" ABSOLUTE)
+    set(object "${TESSERA_PROGRAM_DIR}/${name}.o")
+    if(objects)
+      get_filename_component(unit_name "${unit}" NAME_WE)
+      set(object "${TESSERA_PROGRAM_DIR}/${name}.${unit_name}.o")
+    endif()
+    add_custom_command(
+      OUTPUT "${object}"
+      COMMAND "${TESSERA_NVCC}" -std=c++17 -O2 -Xcompiler -Wall,-Wextra,-Werror,-ffp-contract=off -Werror all-warnings
+              ${ARG_OPTIONS} -MD -MF "${object}.d" -c "${unit}" -o "${object}"
+      DEPENDS "${unit}" DEPFILE "${object}.d" COMMENT "nvcc ${name}" VERBATIM)
+    list(APPEND objects "${object}")
+  endforeach()
   set(programs)
   foreach(cudart ${ARG_CUDART})
     set(program "${TESSERA_PROGRAM_DIR}/${name}.${cudart}")
@@ -82,8 +90,8 @@ function(tessera_nvcc_program name source)
     endif()
     add_custom_command(
       OUTPUT "${program}"
-      COMMAND "${TESSERA_NVCC}" ${ARG_OPTIONS} --cudart ${cudart} "${object}" -o "${program}" ${run_path}
-      DEPENDS "${object}" COMMENT "nvcc ${name}, ${cudart} cudart" VERBATIM)
+      COMMAND "${TESSERA_NVCC}" ${ARG_OPTIONS} --cudart ${cudart} ${objects} -o "${program}" ${run_path}
+      DEPENDS ${objects} COMMENT "nvcc ${name}, ${cudart} cudart" VERBATIM)
     list(APPEND programs "${program}")
   endforeach()
   add_custom_target(cuda_${name} ALL DEPENDS ${programs})

@@ -191,24 +191,39 @@ Result<DeviceCode> extract_fatbin_at(const void* fatbin, uint32_t architecture_m
   return extract_fatbin({header.data(), kFatbinHeaderSize + size}, architecture_max);
 }
 
-Result<DeviceCode> extract_units(const void* const* fatbins, uint32_t architecture_max) {
-  DeviceCode all;
-  for (size_t i = 0; fatbins[i] != nullptr; ++i) {
-    if (i == kMaxUnits) return damaged("its list of translation units does not end");
-    const Result<DeviceCode> unit = extract_fatbin_at(fatbins[i], architecture_max);
+// Translation units of one program, gathered.
+class Units {
+ public:
+  Status add(const Result<DeviceCode>& unit) {
     if (!unit.ok() && unit.status().code() != Code::kUnsupported) return unit.status();
     if (!unit.ok()) {
-      all.left_out = unit.status().message();
-      continue;
+      all_.left_out = unit.status().message();
+      return {};
     }
-    if (all.text.size() + unit->text.size() > kMaxTextBytes) return damaged("too much PTX");
-    all.text += unit->text;
-    all.text += '\n';
-    all.architecture = std::max(all.architecture, unit->architecture);
+    if (all_.text.size() + unit->text.size() > kMaxTextBytes) return damaged("too much PTX");
+    all_.text += unit->text;
+    all_.text += '\n';
+    all_.architecture = std::max(all_.architecture, unit->architecture);
+    return {};
   }
-  if (!all.text.empty()) return all;
-  if (!all.left_out.empty()) return Status(Code::kUnsupported, all.left_out);
-  return damaged("its list of translation units is empty");
+
+  Result<DeviceCode> take(const char* none) {
+    if (!all_.text.empty()) return std::move(all_);
+    if (!all_.left_out.empty()) return Status(Code::kUnsupported, all_.left_out);
+    return damaged(none);
+  }
+
+ private:
+  DeviceCode all_;
+};
+
+Result<DeviceCode> extract_units(const void* const* fatbins, uint32_t architecture_max) {
+  Units units;
+  for (size_t i = 0; fatbins[i] != nullptr; ++i) {
+    if (i == kMaxUnits) return damaged("its list of translation units does not end");
+    TESSERA_RETURN_IF_ERROR(units.add(extract_fatbin_at(fatbins[i], architecture_max)));
+  }
+  return units.take("its list of translation units is empty");
 }
 
 Result<DeviceCode> extract_wrapper(const void* image, uint32_t architecture_max) {
@@ -264,6 +279,53 @@ Result<DeviceCode> extract_bounded(ByteSpan image, uint32_t architecture_max) {
   if (image.size() > kMaxTextBytes) return damaged("too much PTX");
   std::string_view text(reinterpret_cast<const char*>(image.data()), image.size());
   return extract_text(text.substr(0, text.find('\0')), architecture_max);
+}
+
+// Fat binaries lie in sections of their own, aligned to 8 bytes there; members of archives to 2.
+Result<DeviceCode> extract_embedded(ByteSpan file, uint32_t architecture_max) {
+  Units units;
+  for (size_t at = 0; at + kFatbinHeaderSize <= file.size();) {
+    const ByteSpan rest = file.subspan(at);
+    const bool begins = *read_at<uint32_t>(rest, 0) == kFatbinMagic && *read_at<uint16_t>(rest, 4) == 1 &&
+                        *read_at<uint16_t>(rest, 6) == kFatbinHeaderSize;
+    const uint64_t size = *read_at<uint64_t>(rest, 8);
+    if (!begins || !range_fits(kFatbinHeaderSize, size, rest.size())) {
+      at += 2;
+      continue;
+    }
+    TESSERA_RETURN_IF_ERROR(units.add(extract_fatbin(rest, architecture_max)));
+    at += kFatbinHeaderSize + size;
+  }
+  return units.take("no device code in this file");
+}
+
+namespace {
+
+template <typename T>
+void append(std::string* bytes, T value) {
+  bytes->append(reinterpret_cast<const char*>(&value), sizeof value);
+}
+
+}  // namespace
+
+std::string make_fatbin(const std::string& text, uint32_t architecture) {
+  const size_t padded = (text.size() + 8) / 8 * 8;  // at least one NUL behind the text
+  std::string bytes;
+  append<uint32_t>(&bytes, kFatbinMagic);
+  append<uint16_t>(&bytes, 1);
+  append<uint16_t>(&bytes, kFatbinHeaderSize);
+  append<uint64_t>(&bytes, kEntryHeaderSize + padded);
+  const size_t entry = bytes.size();
+  append<uint16_t>(&bytes, kKindPtx);
+  append<uint16_t>(&bytes, 0x101);
+  append<uint32_t>(&bytes, kEntryHeaderSize);
+  append<uint64_t>(&bytes, padded);
+  bytes.resize(entry + 28);
+  append<uint32_t>(&bytes, architecture);
+  bytes.resize(entry + kEntryHeaderSize);
+  bytes += text;
+  bytes.resize(entry + kEntryHeaderSize + padded);
+  return bytes;
 }
 
 }  // namespace tessera::softgpu::ptx

@@ -32,4 +32,11 @@ Result<DeviceCode> extract(const void* image, uint32_t architecture_max);
 // here: it holds pointers into the process it was linked into.
 Result<DeviceCode> extract_bounded(ByteSpan image, uint32_t architecture_max);
 
+// All fat binaries inside a file of another kind (an object file or an archive of them), as translation units
+// of one text, in the order of the file. Units without suitable PTX are left out, as in a wrapper.
+Result<DeviceCode> extract_embedded(ByteSpan file, uint32_t architecture_max);
+
+// A fat binary that holds this PTX, uncompressed, for compute_`architecture`.
+std::string make_fatbin(const std::string& text, uint32_t architecture);
+
 }  // namespace tessera::softgpu::ptx

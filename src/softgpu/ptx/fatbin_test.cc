@@ -44,7 +44,7 @@ std::string make_entry(const EntrySpec& spec) {
   return bytes + spec.payload + padding;
 }
 
-std::string make_fatbin(const std::string& entries) {
+std::string fatbin_of(const std::string& entries) {
   std::string bytes;
   append<uint32_t>(&bytes, 0xba55ed50);
   append<uint16_t>(&bytes, 1);
@@ -95,7 +95,7 @@ TEST(Fatbin, TheNewestThatMayRunIsChosen) {
 }
 
 TEST(Fatbin, FamilySpecificPtx) {
-  const std::string bytes = make_fatbin(make_entry({1, 100, 0x200011, ptx_for(100)}));
+  const std::string bytes = fatbin_of(make_entry({1, 100, 0x200011, ptx_for(100)}));
   EXPECT_TRUE(extract_string(bytes, 103).ok());
   EXPECT_FALSE(extract_string(bytes, 120).ok());
 }
@@ -107,7 +107,7 @@ TEST(Fatbin, OnlyMachineCode) {
   expect_error(std::string("\x7f"
                            "ELF and so on"),
                Code::kUnsupported, "is a cubin");
-  expect_error(make_fatbin(make_entry({8, 75, 0x11, "LTO"})), Code::kUnsupported, "link-time optimisation");
+  expect_error(fatbin_of(make_entry({8, 75, 0x11, "LTO"})), Code::kUnsupported, "link-time optimisation");
 }
 
 TEST(Fatbin, PtxText) {
@@ -125,11 +125,9 @@ TEST(Fatbin, PtxText) {
 }
 
 TEST(Fatbin, Wrappers) {
-  const std::string first =
-      make_fatbin(make_entry({1, 75, 0x11, ptx_for(75, ".visible .func a() { ret; }")}));
-  const std::string second =
-      make_fatbin(make_entry({1, 70, 0x11, ptx_for(70, ".visible .func b() { ret; }")}));
-  const std::string runtime = make_fatbin(make_entry({1, 121, 0x11, ptx_for(121)}));
+  const std::string first = fatbin_of(make_entry({1, 75, 0x11, ptx_for(75, ".visible .func a() { ret; }")}));
+  const std::string second = fatbin_of(make_entry({1, 70, 0x11, ptx_for(70, ".visible .func b() { ret; }")}));
+  const std::string runtime = fatbin_of(make_entry({1, 121, 0x11, ptx_for(121)}));
   Wrapper one;
   one.data = first.data();
   EXPECT_TRUE(extract(&one, 75).ok());
@@ -158,21 +156,50 @@ TEST(Fatbin, Wrappers) {
   EXPECT_EQ(extract(&linked, 75).status().code(), Code::kUnsupported);
 }
 
+TEST(Fatbin, WhatIsMadeIsReadBack) {
+  const std::string text = ptx_for(70, "// one\n") + ptx_for(75, "// two\n");
+  const std::string made = make_fatbin(text, 75);
+  EXPECT_EQ(made.size() % 8, 0u);
+  const auto code = extract_string(made);
+  ASSERT_TRUE(code.ok()) << code.status().message();
+  EXPECT_EQ(code->text, text);
+  EXPECT_EQ(code->architecture, 75u);
+  EXPECT_EQ(extract_string(made, 70).status().code(), Code::kUnsupported);
+}
+
+TEST(Fatbin, EmbeddedInOtherFiles) {
+  const std::string one = make_fatbin(ptx_for(70, "// one\n"), 70),
+                    two = make_fatbin(ptx_for(75, "// two\n"), 75), newer = make_fatbin(ptx_for(90), 90);
+  const auto embedded = [](const std::string& file) {
+    return extract_embedded({reinterpret_cast<const std::byte*>(file.data()), file.size()}, 75);
+  };
+  const std::string file = "!<arch>\nabcd" + one + "12" + newer + "\x50\xed\x55\xba" + two + "end";
+  const auto code = embedded(file);
+  ASSERT_TRUE(code.ok()) << code.status().message();
+  EXPECT_NE(code->text.find("// one"), std::string::npos);
+  EXPECT_NE(code->text.find("// two"), std::string::npos);
+  EXPECT_NE(code->left_out.find("compute_90"), std::string::npos) << code->left_out;
+  EXPECT_EQ(embedded("nothing here").status().code(), Code::kInvalidData);
+  EXPECT_EQ(embedded("").status().code(), Code::kInvalidData);
+  EXPECT_EQ(embedded(newer).status().code(), Code::kUnsupported);
+  for (size_t cut = 0; cut < one.size(); ++cut) EXPECT_FALSE(embedded(one.substr(0, cut)).ok()) << cut;
+}
+
 TEST(Fatbin, DamagedContainers) {
   const std::string entry = make_entry({1, 75, 0x11, ptx_for(75)});
-  std::string fatbin = make_fatbin(entry);
+  std::string fatbin = fatbin_of(entry);
   expect_error(fatbin.substr(0, 10), Code::kInvalidData, "no header");
   expect_error(fatbin.substr(0, fatbin.size() - 1), Code::kInvalidData, "shorter than its header says");
-  expect_error(make_fatbin(entry + "x"), Code::kInvalidData, "an entry is cut off");
+  expect_error(fatbin_of(entry + "x"), Code::kInvalidData, "an entry is cut off");
   std::string bad = entry;
   bad[4] = 8;  // header size
-  expect_error(make_fatbin(bad), Code::kInvalidData, "header is too small");
+  expect_error(fatbin_of(bad), Code::kInvalidData, "header is too small");
   bad = entry;
   bad.replace(8, 8, 8, '\xff');  // payload size
-  expect_error(make_fatbin(bad), Code::kInvalidData, "reaches beyond the end");
+  expect_error(fatbin_of(bad), Code::kInvalidData, "reaches beyond the end");
   fatbin[4] = 9;  // format version
   expect_error(fatbin, Code::kUnsupported, "format version 9");
-  expect_error(make_fatbin(""), Code::kUnsupported, "is an empty fat binary");
+  expect_error(fatbin_of(""), Code::kUnsupported, "is an empty fat binary");
 }
 
 std::string zstd(const std::string& text) {
@@ -191,22 +218,20 @@ std::string lz4(const std::string& text) {
 
 TEST(Fatbin, CompressedSizesAreChecked) {
   const std::string text = ptx_for(75, std::string(1000, '\n'));
-  EXPECT_EQ(extract_string(make_fatbin(make_entry({1, 75, 0x8011, zstd(text), text.size()})))->text, text);
-  EXPECT_EQ(extract_string(make_fatbin(make_entry({1, 75, 0x2011, lz4(text), text.size()})))->text, text);
-  expect_error(make_fatbin(make_entry({1, 75, 0x8011, zstd(text), text.size() + 1})), Code::kInvalidData,
+  EXPECT_EQ(extract_string(fatbin_of(make_entry({1, 75, 0x8011, zstd(text), text.size()})))->text, text);
+  EXPECT_EQ(extract_string(fatbin_of(make_entry({1, 75, 0x2011, lz4(text), text.size()})))->text, text);
+  expect_error(fatbin_of(make_entry({1, 75, 0x8011, zstd(text), text.size() + 1})), Code::kInvalidData,
                "zstd");
-  expect_error(make_fatbin(make_entry({1, 75, 0x2011, lz4(text), text.size() + 1})), Code::kInvalidData,
-               "lz4");
-  expect_error(make_fatbin(make_entry({1, 75, 0x2011, lz4(text), text.size() - 1})), Code::kInvalidData,
-               "lz4");
-  expect_error(make_fatbin(make_entry({1, 75, 0x8011, "not zstd", 8})), Code::kInvalidData, "zstd");
-  expect_error(make_fatbin(make_entry({1, 75, 0x2011, lz4(text), 1u << 24})), Code::kInvalidData,
+  expect_error(fatbin_of(make_entry({1, 75, 0x2011, lz4(text), text.size() + 1})), Code::kInvalidData, "lz4");
+  expect_error(fatbin_of(make_entry({1, 75, 0x2011, lz4(text), text.size() - 1})), Code::kInvalidData, "lz4");
+  expect_error(fatbin_of(make_entry({1, 75, 0x8011, "not zstd", 8})), Code::kInvalidData, "zstd");
+  expect_error(fatbin_of(make_entry({1, 75, 0x2011, lz4(text), 1u << 24})), Code::kInvalidData,
                "cannot hold");
-  expect_error(make_fatbin(make_entry({1, 75, 0x8011, zstd(text), uint64_t{1} << 40})), Code::kInvalidData,
+  expect_error(fatbin_of(make_entry({1, 75, 0x8011, zstd(text), uint64_t{1} << 40})), Code::kInvalidData,
                "too much");
   std::string entry = make_entry({1, 75, 0x8011, zstd(text), text.size()});
   entry[18] = 1;  // compressed size
-  expect_error(make_fatbin(entry), Code::kInvalidData, "larger than the entry");
+  expect_error(fatbin_of(entry), Code::kInvalidData, "larger than the entry");
 }
 
 }  // namespace

@@ -36,7 +36,7 @@ CUresult cuLinkCreate_v2(unsigned int numOptions, CUjit_option* options, void** 
     auto linker =
         std::make_shared<Linker>(log, static_cast<uint32_t>(model.compute_major * 10 + model.compute_minor));
     *stateOut = linker->handle();
-    live<Linker>().add(reinterpret_cast<uintptr_t>(linker->handle()), std::move(linker));
+    live<Linker>().add(reinterpret_cast<uintptr_t>(*stateOut), std::move(linker));
     return CUDA_SUCCESS;
   });
 }

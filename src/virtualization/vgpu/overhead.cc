@@ -11,9 +11,12 @@ namespace {
 const cuda::DeviceUseTable* device_use_table() {
   static const cuda::DeviceUseTable* const found = [] {
     const void* table = nullptr;
-    const bool offered = lower().cuGetExportTable != nullptr &&
-                         lower().cuGetExportTable(&table, &cuda::kDeviceUseTable) == CUDA_SUCCESS;
-    return offered ? static_cast<const cuda::DeviceUseTable*>(table) : nullptr;
+    if (lower().cuGetExportTable == nullptr ||
+        lower().cuGetExportTable(&table, &cuda::kDeviceUseTable) != CUDA_SUCCESS || table == nullptr) {
+      return static_cast<const cuda::DeviceUseTable*>(nullptr);
+    }
+    const auto* use = static_cast<const cuda::DeviceUseTable*>(table);
+    return use->bytes >= sizeof(*use) ? use : nullptr;
   }();
   return found;
 }

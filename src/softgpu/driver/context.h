@@ -53,6 +53,10 @@ class Context : public std::enable_shared_from_this<Context> {
   // dropped.
   void poison(CUresult error);
 
+  // Those who share it by cuCtxAttach, its creator included. detach(): whether nobody is left.
+  void attach() { users_.fetch_add(1, std::memory_order_relaxed); }
+  bool detach() { return users_.fetch_sub(1, std::memory_order_relaxed) == 1; }
+
   // Life. teardown() cancels what runs, waits until nothing of this context does, frees everything it owns.
   void activate();
   void teardown();
@@ -86,6 +90,7 @@ class Context : public std::enable_shared_from_this<Context> {
   std::atomic<uint64_t> id_;
   std::atomic<unsigned> flags_;
   std::atomic<CUresult> status_;
+  std::atomic<int> users_{1};
   OrderGroup order_;
   PrintFifo output_;
   DeviceHeap heap_;

@@ -5,6 +5,7 @@
 
 #include "softgpu/driver/device.h"
 #include "softgpu/driver/graph/capture.h"
+#include "softgpu/driver/graph/graph_memory.h"
 #include "softgpu/driver/graph/work.h"
 #include "softgpu/driver/memory.h"
 #include "softgpu/driver/stream.h"
@@ -84,14 +85,18 @@ size_t span_of(size_t width, size_t height, size_t depth, size_t pitch, size_t s
   return (depth - 1) * slice + (height - 1) * pitch + width;
 }
 
+enum class When : uint8_t { kNow, kLater };
+
 // Finds out what is at `address`. A unified or device address must lie in one allocation from its begin to
 // its end.
-CUresult check(uint64_t address, size_t bytes, Side side, std::optional<Allocation>* allocation) {
+CUresult check(uint64_t address, size_t bytes, Side side, When when, std::optional<Allocation>* allocation) {
   if (address + bytes < address) return CUDA_ERROR_INVALID_VALUE;
   *allocation = AllocationTable::instance().find(address);
   if (!*allocation) {
+    if (when == When::kLater && GraphMemory::instance().covers(address, bytes)) return CUDA_SUCCESS;
     const bool plain_host = side == Side::kHost || (side == Side::kUnified && address != 0);
-    return plain_host && address != 0 && !in_any_arena(address) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    return plain_host && address != 0 && !in_device_addresses(address) ? CUDA_SUCCESS
+                                                                       : CUDA_ERROR_INVALID_VALUE;
   }
   const bool inside = bytes <= (*allocation)->end() - address;
   // Host memory may go on beyond what is registered of it.
@@ -99,15 +104,15 @@ CUresult check(uint64_t address, size_t bytes, Side side, std::optional<Allocati
   return inside ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
-CUresult check_both(const CopyRequest& request, std::optional<Allocation>* dst,
+CUresult check_both(const CopyRequest& request, When when, std::optional<Allocation>* dst,
                     std::optional<Allocation>* src) {
   const CopyBox& box = request.box;
   const CUresult result =
       check(box.dst, span_of(box.width, box.height, box.depth, box.dst_pitch, box.dst_slice),
-            request.dst_side, dst);
+            request.dst_side, when, dst);
   if (result != CUDA_SUCCESS) return result;
   return check(box.src, span_of(box.width, box.height, box.depth, box.src_pitch, box.src_slice),
-               request.src_side, src);
+               request.src_side, when, src);
 }
 
 CUresult check_shape(const SetBox& box) {
@@ -121,10 +126,11 @@ CUresult check_shape(const SetBox& box) {
   return CUDA_SUCCESS;
 }
 
-CUresult check_target(const SetBox& box, std::optional<Allocation>* dst) {
+CUresult check_target(const SetBox& box, When when, std::optional<Allocation>* dst) {
   const CUresult result = check_shape(box);
   if (result != CUDA_SUCCESS) return result;
-  return check(box.dst, span_of(box.width * box.element, box.height, 1, box.pitch, 0), Side::kDevice, dst);
+  return check(box.dst, span_of(box.width * box.element, box.height, 1, box.pitch, 0), Side::kDevice, when,
+               dst);
 }
 
 // Before a copy or set: whether a capture takes it. A synchronous one cannot be captured, and it waits for
@@ -156,7 +162,7 @@ CUresult copy(Stream& stream, const CopyRequest& request, bool wait) {
   CUresult result = enter(stream, wait, &captured);
   if (result != CUDA_SUCCESS || box.empty()) return result;
   std::optional<Allocation> dst, src;
-  result = check_both(request, &dst, &src);
+  result = check_both(request, captured ? When::kLater : When::kNow, &dst, &src);
   if (result != CUDA_SUCCESS) return result;
   if (captured) return capture_work(stream, std::make_shared<CopyWork>(request, stream.context_ref()));
 
@@ -186,7 +192,7 @@ CUresult fill(Stream& stream, const SetBox& box, bool wait) {
   CUresult result = enter(stream, wait, &captured);
   if (result != CUDA_SUCCESS || box.width == 0 || box.height == 0) return result;
   std::optional<Allocation> dst;
-  result = check_target(box, &dst);
+  result = check_target(box, captured ? When::kLater : When::kNow, &dst);
   if (result != CUDA_SUCCESS) return result;
   if (captured) {
     WorkRef work;
@@ -202,11 +208,23 @@ CUresult fill(Stream& stream, const SetBox& box, bool wait) {
   return CUDA_SUCCESS;
 }
 
+CUresult check_copy(const CopyRequest& request) {
+  if (request.box.empty()) return CUDA_SUCCESS;
+  std::optional<Allocation> dst, src;
+  return check_both(request, When::kLater, &dst, &src);
+}
+
+CUresult check_fill(const SetBox& box) {
+  if (box.width == 0 || box.height == 0) return CUDA_SUCCESS;
+  std::optional<Allocation> dst;
+  return check_target(box, When::kLater, &dst);
+}
+
 CUresult make_copy(const std::shared_ptr<Context>& context, const CopyRequest& request, OpRef* op) {
   op->reset();
   if (request.box.empty()) return CUDA_SUCCESS;
   std::optional<Allocation> dst, src;
-  const CUresult result = check_both(request, &dst, &src);
+  const CUresult result = check_both(request, When::kNow, &dst, &src);
   if (result != CUDA_SUCCESS) return result;
   *op = std::make_shared<CopyOp>(context, request.box, std::vector<std::byte>());
   return CUDA_SUCCESS;
@@ -216,7 +234,7 @@ CUresult make_fill(const std::shared_ptr<Context>& context, const SetBox& box, O
   op->reset();
   if (box.width == 0 || box.height == 0) return CUDA_SUCCESS;
   std::optional<Allocation> dst;
-  const CUresult result = check_target(box, &dst);
+  const CUresult result = check_target(box, When::kNow, &dst);
   if (result == CUDA_SUCCESS) *op = std::make_shared<FillOp>(context, box);
   return result;
 }

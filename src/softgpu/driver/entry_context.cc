@@ -111,6 +111,9 @@ CUresult cuDevicePrimaryCtxGetState(CUdevice dev, unsigned int* flags, int* acti
   });
 }
 
+CUresult cuCtxCreate(CUcontext* pctx, unsigned int flags, CUdevice dev) {
+  return create_context(pctx, flags, dev);
+}
 CUresult cuCtxCreate_v2(CUcontext* pctx, unsigned int flags, CUdevice dev) {
   return create_context(pctx, flags, dev);
 }
@@ -128,6 +131,25 @@ CUresult cuCtxCreate_v4(CUcontext* pctx, CUctxCreateParams* ctxCreateParams, uns
     if (ctxCreateParams->cigParams != nullptr) return CUDA_ERROR_NOT_SUPPORTED;
   }
   return create_context(pctx, flags, dev);
+}
+
+// Before CUDA 4.0 a context was counted: it ended with the last detachment. A primary one is counted by its
+// device.
+CUresult cuCtxAttach(CUcontext* pctx, unsigned int flags) {
+  return in_context([&](Context& context) -> CUresult {
+    if (pctx == nullptr || flags != 0) return CUDA_ERROR_INVALID_VALUE;
+    if (context.is_primary()) return CUDA_ERROR_INVALID_CONTEXT;
+    context.attach();
+    *pctx = context.handle();
+    return CUDA_SUCCESS;
+  });
+}
+CUresult cuCtxDetach(CUcontext ctx) {
+  return initialised([&]() -> CUresult {
+    const auto context = live<Context>().find(ctx);
+    if (!context || context->is_primary() || current_context() != context) return CUDA_ERROR_INVALID_CONTEXT;
+    return context->detach() ? cuCtxDestroy_v2(ctx) : CUDA_SUCCESS;
+  });
 }
 
 CUresult cuCtxDestroy_v2(CUcontext ctx) {

@@ -1,17 +1,16 @@
 // Graphs: making them, their nodes and edges, and asking about them.
 #include <algorithm>
+#include <cstdio>
 
 #include "cuda/abi.h"
+#include "softgpu/driver/graph/dot.h"
 #include "softgpu/driver/graph/lookup.h"
+#include "softgpu/driver/graph/memory_nodes.h"
 #include "softgpu/driver/graph/node_params.h"
 
 using namespace tessera::softgpu;  // NOLINT: the C interface of that namespace
 
 namespace {
-
-bool holds_memory(const Graph& graph) {
-  return graph.contains(CU_GRAPH_NODE_TYPE_MEM_ALLOC) || graph.contains(CU_GRAPH_NODE_TYPE_MEM_FREE);
-}
 
 // Edges of a graph, in order of creation of the nodes they lead to.
 struct EdgeList {
@@ -88,7 +87,6 @@ CUresult change_edges(CUgraph handle, const CUgraphNode* from, const CUgraphNode
     const std::vector<CUgraphEdgeData> edges =
         data != nullptr ? std::vector(data, data + count) : std::vector(count, kPlainEdge);
     if (change == Change::kAdd) return graph.connect(sources, targets, edges);
-    // The order of allocation and free was checked when the nodes came in.
     if (holds_memory(graph)) return CUDA_ERROR_NOT_SUPPORTED;
     return graph.disconnect(sources, targets, edges);
   });
@@ -212,6 +210,17 @@ CUresult cuGraphRemoveDependencies(CUgraph hGraph, const CUgraphNode* from, cons
 CUresult cuGraphRemoveDependencies_v2(CUgraph hGraph, const CUgraphNode* from, const CUgraphNode* to,
                                       const CUgraphEdgeData* edgeData, size_t numDependencies) {
   return change_edges(hGraph, from, to, edgeData, numDependencies, Change::kRemove);
+}
+
+CUresult cuGraphDebugDotPrint(CUgraph hGraph, const char* path, unsigned int flags) {
+  return on_graph(hGraph, [&](Graph& graph) -> CUresult {
+    if (path == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    const std::string text = dot_of(graph, flags);
+    FILE* file = fopen(path, "we");
+    if (file == nullptr) return CUDA_ERROR_OPERATING_SYSTEM;
+    const bool written = fwrite(text.data(), 1, text.size(), file) == text.size();
+    return fclose(file) == 0 && written ? CUDA_SUCCESS : CUDA_ERROR_OPERATING_SYSTEM;
+  });
 }
 
 }  // extern "C"

@@ -23,6 +23,9 @@ CUresult instantiate(CUgraphExec* out, CUgraph handle, uint64_t flags, Instantia
   return on_graph(handle, [&](Graph& graph) -> CUresult {
     if (out == nullptr || (flags & ~kKnownFlags) != 0) return CUDA_ERROR_INVALID_VALUE;
     report->result = CUDA_GRAPH_INSTANTIATE_ERROR;
+    constexpr uint64_t kExclusive =
+        CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH | CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH;
+    if ((flags & kExclusive) == kExclusive) return CUDA_ERROR_INVALID_VALUE;
     if ((flags & CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH) != 0) return CUDA_ERROR_NOT_SUPPORTED;
     for (const auto& condition : graph.conditions()) {
       if (condition->used) continue;
@@ -105,11 +108,11 @@ CUresult cuGraphInstantiateWithParams(CUgraphExec* phGraphExec, CUgraph hGraph,
   return result;
 }
 
-// Nothing has to be brought anywhere before a launch.
 CUresult cuGraphUpload(CUgraphExec hGraph, CUstream hStream) {
-  return on_exec(hGraph, [&](GraphExec&) -> CUresult {
+  return on_exec(hGraph, [&](GraphExec& exec) -> CUresult {
     std::shared_ptr<Stream> stream;
-    return stream_of(hStream, &stream);
+    SOFTGPU_RETURN_IF_ERROR(stream_of(hStream, &stream));
+    return exec.upload();
   });
 }
 CUresult cuGraphLaunch(CUgraphExec hGraph, CUstream hStream) { return launch_graph(hGraph, hStream); }
@@ -134,7 +137,7 @@ CUresult cuGraphExecUpdate_v2(CUgraphExec hGraphExec, CUgraph hGraph,
                               CUgraphExecUpdateResultInfo* resultInfo) {
   return on_exec(hGraphExec, [&](GraphExec& exec) -> CUresult {
     const auto graph = live<Graph>().find(hGraph);
-    if (!graph || resultInfo == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    if (!graph || graph->moved() || resultInfo == nullptr) return CUDA_ERROR_INVALID_VALUE;
     *resultInfo = exec.update(*graph);
     return resultInfo->result == CU_GRAPH_EXEC_UPDATE_SUCCESS ? CUDA_SUCCESS
                                                               : CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE;

@@ -4,44 +4,22 @@
 #include "cuda/abi.h"
 #include "softgpu/driver/graph/condition.h"
 #include "softgpu/driver/graph/lookup.h"
+#include "softgpu/driver/graph/memory_nodes.h"
 #include "softgpu/driver/graph/node_params.h"
 
 using namespace tessera::softgpu;  // NOLINT: the C interface of that namespace
 
 namespace {
 
-// Where a node goes: CUDA's four parameters.
-struct Place {
-  CUgraphNode* out;
-  CUgraph graph;
-  const CUgraphNode* dependencies;
-  size_t count;
-  const CUgraphEdgeData* edges = nullptr;
-};
-
 // `make(Graph&, WorkRef*)` makes the work.
 template <typename Make>
-CUresult add_node(const Place& place, Make&& make) {
-  return on_graph(place.graph, [&](Graph& graph) -> CUresult {
-    if (place.out == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    std::vector<GraphNode::Edge> edges;
-    SOFTGPU_RETURN_IF_ERROR(edges_of(place.dependencies, place.edges, place.count, &edges));
-    WorkRef work;
-    SOFTGPU_RETURN_IF_ERROR(make(graph, &work));
-    GraphNode* node = nullptr;
-    SOFTGPU_RETURN_IF_ERROR(graph.add(std::move(work), edges, &node));
-    *place.out = node->handle();
-    return CUDA_SUCCESS;
-  });
-}
-
-// `body(const Work&)`, where the node is of that type.
-template <typename Work, typename Body>
-CUresult read_node(CUgraphNode handle, Body&& body) {
-  return on_node(handle, [&](GraphNode& node) -> CUresult {
-    const Work* work = work_as<Work>(*node.work());
-    return work != nullptr ? body(*work) : CUDA_ERROR_INVALID_VALUE;
-  });
+CUresult add_work(const Place& place, Make&& make) {
+  return add_node(place,
+                  [&](Graph& graph, std::span<const GraphNode::Edge> edges, GraphNode** node) -> CUresult {
+                    WorkRef work;
+                    SOFTGPU_RETURN_IF_ERROR(make(graph, &work));
+                    return graph.add(std::move(work), edges, node);
+                  });
 }
 
 // Replaces what a node of type `type` does by what `make(WorkRef*)` makes.
@@ -57,11 +35,28 @@ CUresult change_node(CUgraphNode handle, CUgraphNodeType type, Make&& make) {
 }
 
 CUresult get_event(CUgraphNode handle, CUgraphNodeType type, CUevent* event) {
-  return read_node<EventWork>(handle, [&](const EventWork& work) -> CUresult {
+  return on_work<EventWork>(handle, [&](const EventWork& work) -> CUresult {
     if (event == nullptr || work.type() != type) return CUDA_ERROR_INVALID_VALUE;
     *event = work.event().handle();
     return CUDA_SUCCESS;
   });
+}
+
+CUresult add_described_node(Graph& graph, std::span<const GraphNode::Edge> edges, CUgraphNodeParams* params,
+                            GraphNode** node) {
+  if (params->type == CU_GRAPH_NODE_TYPE_MEM_ALLOC) {
+    CUDA_MEM_ALLOC_NODE_PARAMS alloc;
+    static_assert(sizeof(alloc) == sizeof(params->alloc));
+    memcpy(&alloc, &params->alloc, sizeof(alloc));
+    SOFTGPU_RETURN_IF_ERROR(add_alloc_node(graph, edges, alloc, node));
+    params->alloc.dptr = work_as<AllocWork>(*(*node)->work())->params().dptr;
+    return CUDA_SUCCESS;
+  }
+  if (params->type == CU_GRAPH_NODE_TYPE_MEM_FREE)
+    return add_free_node(graph, edges, params->free.dptr, node);
+  WorkRef work;
+  SOFTGPU_RETURN_IF_ERROR(make_work(graph, params, &work));
+  return graph.add(std::move(work), edges, node);
 }
 
 }  // namespace
@@ -77,18 +72,18 @@ CUresult cuGraphAddKernelNode(CUgraphNode* phGraphNode, CUgraph hGraph, const CU
 CUresult cuGraphAddKernelNode_v2(CUgraphNode* phGraphNode, CUgraph hGraph, const CUgraphNode* dependencies,
                                  size_t numDependencies, const CUDA_KERNEL_NODE_PARAMS* nodeParams) {
   if (nodeParams == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  return add_node({phGraphNode, hGraph, dependencies, numDependencies},
+  return add_work({phGraphNode, hGraph, dependencies, numDependencies},
                   [&](Graph&, WorkRef* work) { return make_kernel_work(*nodeParams, work); });
 }
 CUresult cuGraphKernelNodeGetParams(CUgraphNode hNode, CUDA_KERNEL_NODE_PARAMS_v1* nodeParams) {
-  return read_node<KernelWork>(hNode, [&](const KernelWork& work) -> CUresult {
+  return on_work<KernelWork>(hNode, [&](const KernelWork& work) -> CUresult {
     if (nodeParams == nullptr) return CUDA_ERROR_INVALID_VALUE;
     *nodeParams = narrowed(work.params());
     return CUDA_SUCCESS;
   });
 }
 CUresult cuGraphKernelNodeGetParams_v2(CUgraphNode hNode, CUDA_KERNEL_NODE_PARAMS* nodeParams) {
-  return read_node<KernelWork>(hNode, [&](const KernelWork& work) -> CUresult {
+  return on_work<KernelWork>(hNode, [&](const KernelWork& work) -> CUresult {
     if (nodeParams == nullptr) return CUDA_ERROR_INVALID_VALUE;
     *nodeParams = work.params();
     return CUDA_SUCCESS;
@@ -107,7 +102,7 @@ CUresult cuGraphKernelNodeSetParams_v2(CUgraphNode hNode, const CUDA_KERNEL_NODE
 
 CUresult cuGraphKernelNodeGetAttribute(CUgraphNode hNode, CUlaunchAttributeID attr,
                                        CUlaunchAttributeValue* value_out) {
-  return read_node<KernelWork>(hNode, [&](const KernelWork& work) -> CUresult {
+  return on_work<KernelWork>(hNode, [&](const KernelWork& work) -> CUresult {
     return value_out == nullptr ? CUDA_ERROR_INVALID_VALUE : work.attribute(attr, value_out);
   });
 }
@@ -135,11 +130,11 @@ CUresult cuGraphKernelNodeCopyAttributes(CUgraphNode dst, CUgraphNode src) {
 
 CUresult cuGraphAddMemcpyNode(CUgraphNode* phGraphNode, CUgraph hGraph, const CUgraphNode* dependencies,
                               size_t numDependencies, const CUDA_MEMCPY3D* copyParams, CUcontext ctx) {
-  return add_node({phGraphNode, hGraph, dependencies, numDependencies},
+  return add_work({phGraphNode, hGraph, dependencies, numDependencies},
                   [&](Graph&, WorkRef* work) { return make_copy_work(copyParams, ctx, work); });
 }
 CUresult cuGraphMemcpyNodeGetParams(CUgraphNode hNode, CUDA_MEMCPY3D* nodeParams) {
-  return read_node<CopyWork>(hNode, [&](const CopyWork& work) -> CUresult {
+  return on_work<CopyWork>(hNode, [&](const CopyWork& work) -> CUresult {
     if (nodeParams == nullptr) return CUDA_ERROR_INVALID_VALUE;
     *nodeParams = work.params();
     return CUDA_SUCCESS;
@@ -159,11 +154,11 @@ CUresult cuGraphMemcpyNodeSetParams(CUgraphNode hNode, const CUDA_MEMCPY3D* node
 CUresult cuGraphAddMemsetNode(CUgraphNode* phGraphNode, CUgraph hGraph, const CUgraphNode* dependencies,
                               size_t numDependencies, const CUDA_MEMSET_NODE_PARAMS* memsetParams,
                               CUcontext ctx) {
-  return add_node({phGraphNode, hGraph, dependencies, numDependencies},
+  return add_work({phGraphNode, hGraph, dependencies, numDependencies},
                   [&](Graph&, WorkRef* work) { return make_set_work(memsetParams, ctx, work); });
 }
 CUresult cuGraphMemsetNodeGetParams(CUgraphNode hNode, CUDA_MEMSET_NODE_PARAMS* nodeParams) {
-  return read_node<SetWork>(hNode, [&](const SetWork& work) -> CUresult {
+  return on_work<SetWork>(hNode, [&](const SetWork& work) -> CUresult {
     if (nodeParams == nullptr) return CUDA_ERROR_INVALID_VALUE;
     *nodeParams = work.params();
     return CUDA_SUCCESS;
@@ -182,11 +177,11 @@ CUresult cuGraphMemsetNodeSetParams(CUgraphNode hNode, const CUDA_MEMSET_NODE_PA
 
 CUresult cuGraphAddHostNode(CUgraphNode* phGraphNode, CUgraph hGraph, const CUgraphNode* dependencies,
                             size_t numDependencies, const CUDA_HOST_NODE_PARAMS* nodeParams) {
-  return add_node({phGraphNode, hGraph, dependencies, numDependencies},
+  return add_work({phGraphNode, hGraph, dependencies, numDependencies},
                   [&](Graph&, WorkRef* work) { return make_host_work(nodeParams, work); });
 }
 CUresult cuGraphHostNodeGetParams(CUgraphNode hNode, CUDA_HOST_NODE_PARAMS* nodeParams) {
-  return read_node<HostWork>(hNode, [&](const HostWork& work) -> CUresult {
+  return on_work<HostWork>(hNode, [&](const HostWork& work) -> CUresult {
     if (nodeParams == nullptr) return CUDA_ERROR_INVALID_VALUE;
     *nodeParams = work.params();
     return CUDA_SUCCESS;
@@ -199,12 +194,12 @@ CUresult cuGraphHostNodeSetParams(CUgraphNode hNode, const CUDA_HOST_NODE_PARAMS
 
 CUresult cuGraphAddChildGraphNode(CUgraphNode* phGraphNode, CUgraph hGraph, const CUgraphNode* dependencies,
                                   size_t numDependencies, CUgraph childGraph) {
-  return add_node({phGraphNode, hGraph, dependencies, numDependencies}, [&](Graph& graph, WorkRef* work) {
+  return add_work({phGraphNode, hGraph, dependencies, numDependencies}, [&](Graph& graph, WorkRef* work) {
     return make_child_work(graph, childGraph, CU_GRAPH_CHILD_GRAPH_OWNERSHIP_CLONE, work);
   });
 }
 CUresult cuGraphChildGraphNodeGetGraph(CUgraphNode hNode, CUgraph* phGraph) {
-  return read_node<ChildWork>(hNode, [&](const ChildWork& work) -> CUresult {
+  return on_work<ChildWork>(hNode, [&](const ChildWork& work) -> CUresult {
     if (phGraph == nullptr) return CUDA_ERROR_INVALID_VALUE;
     *phGraph = work.inner().front()->handle();
     return CUDA_SUCCESS;
@@ -213,7 +208,7 @@ CUresult cuGraphChildGraphNodeGetGraph(CUgraphNode hNode, CUgraph* phGraph) {
 
 CUresult cuGraphAddEmptyNode(CUgraphNode* phGraphNode, CUgraph hGraph, const CUgraphNode* dependencies,
                              size_t numDependencies) {
-  return add_node({phGraphNode, hGraph, dependencies, numDependencies},
+  return add_work({phGraphNode, hGraph, dependencies, numDependencies},
                   [&](Graph&, WorkRef* work) -> CUresult {
                     *work = std::make_shared<EmptyWork>();
                     return CUDA_SUCCESS;
@@ -222,7 +217,7 @@ CUresult cuGraphAddEmptyNode(CUgraphNode* phGraphNode, CUgraph hGraph, const CUg
 
 CUresult cuGraphAddEventRecordNode(CUgraphNode* phGraphNode, CUgraph hGraph, const CUgraphNode* dependencies,
                                    size_t numDependencies, CUevent event) {
-  return add_node({phGraphNode, hGraph, dependencies, numDependencies},
+  return add_work({phGraphNode, hGraph, dependencies, numDependencies},
                   [&](Graph&, WorkRef* work) { return make_event_work(true, event, work); });
 }
 CUresult cuGraphEventRecordNodeGetEvent(CUgraphNode hNode, CUevent* event_out) {
@@ -234,7 +229,7 @@ CUresult cuGraphEventRecordNodeSetEvent(CUgraphNode hNode, CUevent event) {
 }
 CUresult cuGraphAddEventWaitNode(CUgraphNode* phGraphNode, CUgraph hGraph, const CUgraphNode* dependencies,
                                  size_t numDependencies, CUevent event) {
-  return add_node({phGraphNode, hGraph, dependencies, numDependencies},
+  return add_work({phGraphNode, hGraph, dependencies, numDependencies},
                   [&](Graph&, WorkRef* work) { return make_event_work(false, event, work); });
 }
 CUresult cuGraphEventWaitNodeGetEvent(CUgraphNode hNode, CUevent* event_out) {
@@ -266,8 +261,11 @@ CUresult cuGraphAddNode(CUgraphNode* phGraphNode, CUgraph hGraph, const CUgraphN
 CUresult cuGraphAddNode_v2(CUgraphNode* phGraphNode, CUgraph hGraph, const CUgraphNode* dependencies,
                            const CUgraphEdgeData* dependencyData, size_t numDependencies,
                            CUgraphNodeParams* nodeParams) {
+  if (nodeParams == nullptr) return CUDA_ERROR_INVALID_VALUE;
   return add_node({phGraphNode, hGraph, dependencies, numDependencies, dependencyData},
-                  [&](Graph& graph, WorkRef* work) { return make_work(graph, nodeParams, work); });
+                  [&](Graph& graph, std::span<const GraphNode::Edge> edges, GraphNode** node) {
+                    return add_described_node(graph, edges, nodeParams, node);
+                  });
 }
 
 CUresult cuGraphNodeSetParams(CUgraphNode hNode, CUgraphNodeParams* nodeParams) {

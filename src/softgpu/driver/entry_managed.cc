@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cuda/abi.h"
+#include "softgpu/driver/batch.h"
 #include "softgpu/driver/entry.h"
 #include "softgpu/driver/graph/capture.h"
 #include "softgpu/driver/stream.h"
@@ -119,6 +120,60 @@ CUresult prefetch(CUdeviceptr pointer, size_t count, const CUmemLocation& locati
   });
 }
 
+// A batch of ranges, each of them whole in managed memory; locations where the call has any. Checked as a
+// whole before anything is done.
+struct RangeBatch {
+  CUdeviceptr* pointers;
+  size_t* sizes;
+  size_t count;
+  CUmemLocation* locations = nullptr;
+  size_t* starts = nullptr;
+  size_t entries = 0;
+};
+
+CUresult check_ranges(const RangeBatch& batch) {
+  if (batch.count == 0 || batch.pointers == nullptr || batch.sizes == nullptr)
+    return CUDA_ERROR_INVALID_VALUE;
+  for (size_t i = 0; i < batch.count; ++i) {
+    Allocation unused;
+    SOFTGPU_RETURN_IF_ERROR(managed_range(batch.pointers[i], batch.sizes[i], &unused));
+  }
+  return CUDA_SUCCESS;
+}
+
+CUresult check_locations(const RangeBatch& batch) {
+  if (batch.locations == nullptr || !valid_runs(batch.starts, batch.entries, batch.count))
+    return CUDA_ERROR_INVALID_VALUE;
+  for (size_t i = 0; i < batch.entries; ++i) {
+    if (!valid_location(batch.locations[i])) return CUDA_ERROR_INVALID_DEVICE;
+  }
+  return CUDA_SUCCESS;
+}
+
+template <typename Body>
+CUresult on_ranges(const RangeBatch& batch, unsigned long long flags, CUstream hStream, Body&& body) {
+  return guarded([&]() -> CUresult {
+    std::shared_ptr<Stream> stream;
+    SOFTGPU_RETURN_IF_ERROR(stream_of(hStream, &stream));
+    if (flags != 0 || stream->legacy()) return CUDA_ERROR_INVALID_VALUE;
+    SOFTGPU_RETURN_IF_ERROR(forbid_captured(*stream));
+    SOFTGPU_RETURN_IF_ERROR(check_ranges(batch));
+    return body();
+  });
+}
+
+CUresult prefetch_batch(const RangeBatch& batch, unsigned long long flags, CUstream hStream) {
+  return on_ranges(batch, flags, hStream, [&]() -> CUresult {
+    SOFTGPU_RETURN_IF_ERROR(check_locations(batch));
+    Runs runs(batch.starts, batch.entries);
+    for (size_t i = 0; i < batch.count; ++i) {
+      SOFTGPU_RETURN_IF_ERROR(
+          prefetch(batch.pointers[i], batch.sizes[i], batch.locations[runs.entry_of(i)], hStream));
+    }
+    return CUDA_SUCCESS;
+  });
+}
+
 int device_of(const CUmemLocation& location) {
   if (location.type == CU_MEM_LOCATION_TYPE_DEVICE) return location.id;
   return location.type == CU_MEM_LOCATION_TYPE_INVALID ? CU_DEVICE_INVALID : CU_DEVICE_CPU;
@@ -174,6 +229,25 @@ CUresult cuMemPrefetchAsync(CUdeviceptr devPtr, size_t count, CUdevice dstDevice
 CUresult cuMemPrefetchAsync_v2(CUdeviceptr devPtr, size_t count, CUmemLocation location, unsigned int flags,
                                CUstream hStream) {
   return flags != 0 ? CUDA_ERROR_INVALID_VALUE : prefetch(devPtr, count, location, hStream);
+}
+
+CUresult cuMemPrefetchBatchAsync(CUdeviceptr* dptrs, size_t* sizes, size_t count, CUmemLocation* prefetchLocs,
+                                 size_t* prefetchLocIdxs, size_t numPrefetchLocs, unsigned long long flags,
+                                 CUstream hStream) {
+  return prefetch_batch({dptrs, sizes, count, prefetchLocs, prefetchLocIdxs, numPrefetchLocs}, flags,
+                        hStream);
+}
+// What is in a discarded range is anything: what was there will do.
+CUresult cuMemDiscardBatchAsync(CUdeviceptr* dptrs, size_t* sizes, size_t count, unsigned long long flags,
+                                CUstream hStream) {
+  return on_ranges({dptrs, sizes, count}, flags, hStream, [] { return CUDA_SUCCESS; });
+}
+CUresult cuMemDiscardAndPrefetchBatchAsync(CUdeviceptr* dptrs, size_t* sizes, size_t count,
+                                           CUmemLocation* prefetchLocs, size_t* prefetchLocIdxs,
+                                           size_t numPrefetchLocs, unsigned long long flags,
+                                           CUstream hStream) {
+  return prefetch_batch({dptrs, sizes, count, prefetchLocs, prefetchLocIdxs, numPrefetchLocs}, flags,
+                        hStream);
 }
 
 CUresult cuMemRangeGetAttribute(void* data, size_t dataSize, CUmem_range_attribute attribute,

@@ -3,6 +3,7 @@
 #include "softgpu/driver/device.h"
 #include "softgpu/driver/entry.h"
 #include "softgpu/driver/graph/capture.h"
+#include "softgpu/driver/graph/memory_nodes.h"
 #include "softgpu/driver/handle_registry.h"
 #include "softgpu/driver/memory_pool.h"
 #include "softgpu/driver/stream.h"
@@ -11,13 +12,37 @@ using namespace tessera::softgpu;  // NOLINT: the C interface of that namespace
 
 namespace {
 
+// An allocation node where the pool's memory would be, seen by the devices that see the pool's.
+CUresult capture_allocation(Stream& stream, const MemoryPool& pool, size_t size, CUdeviceptr* address) {
+  std::vector<CUmemAccessDesc> access;
+  for (const Device* device : devices()) {
+    CUmemAccessDesc seen{{CU_MEM_LOCATION_TYPE_DEVICE, {device->ordinal()}}, CU_MEM_ACCESS_FLAGS_PROT_NONE};
+    SOFTGPU_RETURN_IF_ERROR(pool.get_access(seen.location, &seen.flags));
+    if (seen.flags != CU_MEM_ACCESS_FLAGS_PROT_NONE) access.push_back(seen);
+  }
+  CUDA_MEM_ALLOC_NODE_PARAMS params{};
+  params.poolProps.allocType = CU_MEM_ALLOCATION_TYPE_PINNED;
+  params.poolProps.location = {CU_MEM_LOCATION_TYPE_DEVICE, {pool.device().ordinal()}};
+  params.accessDescs = access.data();
+  params.accessDescCount = access.size();
+  params.bytesize = size;
+  return capture_node(
+      stream, [&](Graph& graph, std::span<const GraphNode::Edge> edges, GraphNode** node) -> CUresult {
+        SOFTGPU_RETURN_IF_ERROR(add_alloc_node(graph, edges, params, node));
+        *address = static_cast<const AllocWork&>(*(*node)->work()).params().dptr;
+        return CUDA_SUCCESS;
+      });
+}
+
 CUresult allocate(CUdeviceptr* dptr, size_t size, MemoryPool* pool, CUstream hStream) {
   std::shared_ptr<Stream> stream;
   SOFTGPU_RETURN_IF_ERROR(stream_of(hStream, &stream));
   if (dptr == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  SOFTGPU_RETURN_IF_ERROR(forbid_captured(*stream));  // graphs have no memory nodes yet
+  bool captured = false;
+  SOFTGPU_RETURN_IF_ERROR(enter_stream(*stream, &captured));
   auto current = stream->context().device().current_pool();
   MemoryPool& used = pool != nullptr ? *pool : *current;
+  if (captured) return capture_allocation(*stream, used, size, dptr);
   uint64_t address = 0;
   SOFTGPU_RETURN_IF_ERROR(used.allocate(*stream, size, &address));
   *dptr = address;
@@ -66,7 +91,12 @@ CUresult cuMemFreeAsync(CUdeviceptr dptr, CUstream hStream) {
   return guarded([&]() -> CUresult {
     std::shared_ptr<Stream> stream;
     SOFTGPU_RETURN_IF_ERROR(stream_of(hStream, &stream));
-    SOFTGPU_RETURN_IF_ERROR(forbid_captured(*stream));
+    bool captured = false;
+    SOFTGPU_RETURN_IF_ERROR(enter_stream(*stream, &captured));
+    if (captured) {
+      return capture_node(*stream, [&](Graph& graph, std::span<const GraphNode::Edge> edges,
+                                       GraphNode** node) { return add_free_node(graph, edges, dptr, node); });
+    }
     return dptr == 0 ? CUDA_SUCCESS : free_in_order(*stream, dptr);
   });
 }

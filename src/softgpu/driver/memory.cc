@@ -9,6 +9,7 @@
 #include "softgpu/driver/context.h"
 #include "softgpu/driver/device.h"
 #include "softgpu/driver/device_memory.h"
+#include "softgpu/driver/graph/graph_memory.h"
 #include "softgpu/driver/memory_pool.h"
 #include "softgpu/driver/state.h"
 #include "softgpu/driver/visibility.h"
@@ -41,7 +42,8 @@ void release(const Allocation& allocation) {
     case MemoryKind::kPinned:
       munmap(reinterpret_cast<void*>(allocation.range_begin), allocation.range_size);
       break;
-    case MemoryKind::kPool:  // given back by its pool
+    case MemoryKind::kPool:   // given back by its pool
+    case MemoryKind::kGraph:  // kept for graphs
     case MemoryKind::kRegistered:
       break;
   }
@@ -85,6 +87,10 @@ CUresult free_device(uint64_t address, MemoryOwner owner) {
   if (found && found->begin == address && found->kind == MemoryKind::kPool) {
     wait_for_users(found->begin);
     return free_to_pool_now(address);
+  }
+  if (GraphMemory::instance().find(address)) {
+    wait_for_users(address);
+    return GraphMemory::instance().free_now(address);
   }
   return remove(address, MemoryKind::kDevice, MemoryKind::kManaged, owner, CUDA_ERROR_INVALID_VALUE);
 }
@@ -133,8 +139,9 @@ CUresult unregister_host(void* pointer) {
                 MemoryOwner::kProgram, CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED);
 }
 
-bool in_any_arena(uint64_t address) {
-  return std::any_of(devices().begin(), devices().end(),
+bool in_device_addresses(uint64_t address) {
+  return GraphMemory::instance().contains(address) ||
+         std::any_of(devices().begin(), devices().end(),
                      [address](Device* device) { return device->memory().contains(address); });
 }
 

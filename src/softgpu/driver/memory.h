@@ -24,8 +24,8 @@ CUresult free_pinned(void* pointer);
 CUresult register_host(Context& context, void* pointer, uint64_t size, unsigned flags);
 CUresult unregister_host(void* pointer);
 
-// Whether an address belongs to device memory that may or may not be allocated: nothing else is there.
-bool in_any_arena(uint64_t address);
+// Whether an address is one where only device memory can be, allocated, mapped or not.
+bool in_device_addresses(uint64_t address);
 // Everything a context owns; it is idle.
 void free_context_memory(Context& context);
 

@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "softgpu/driver/device.h"
 #include "softgpu/driver/device_memory.h"
+#include "softgpu/driver/graph/graph_memory.h"
 #include "softgpu/driver/handle_registry.h"
 #include "softgpu/driver/memory.h"
 #include "softgpu/driver/state.h"
@@ -317,8 +318,10 @@ std::shared_ptr<MemoryPool> pool_of(const Allocation& allocation) {
 }  // namespace
 
 CUresult free_in_order(Stream& stream, uint64_t address) {
-  auto allocation = AllocationTable::instance().remove(
-      address, [](const Allocation& a) { return a.on_device() && a.owner == MemoryOwner::kProgram; });
+  if (GraphMemory::instance().find(address)) return GraphMemory::instance().free_in_order(stream, address);
+  auto allocation = AllocationTable::instance().remove(address, [](const Allocation& a) {
+    return (a.kind == MemoryKind::kDevice || a.kind == MemoryKind::kPool) && a.owner == MemoryOwner::kProgram;
+  });
   if (!allocation) return CUDA_ERROR_INVALID_VALUE;
   if (allocation->kind == MemoryKind::kPool) {
     pool_of(*allocation)->free(stream, *allocation);

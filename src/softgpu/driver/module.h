@@ -28,6 +28,14 @@ struct FunctionSettings {
 };
 
 // Keeps its module, and that its context: what a call has looked up stays valid until the call ends.
+// What launches from before CUDA 4.0 take from their function.
+struct KeptLaunch {
+  exec::Dim3 block{0, 0, 0};
+  uint32_t shared_bytes = 0;
+  size_t parameter_bytes = 0;
+  std::vector<std::byte> parameters;
+};
+
 class Function {
  public:
   Function(std::shared_ptr<Module> module, std::string name, std::shared_ptr<FunctionSettings> settings);
@@ -40,6 +48,12 @@ class Function {
   // supported.
   CUresult load(std::shared_ptr<const exec::Kernel>* kernel);
   bool loaded() const;
+  // Runs `body(KeptLaunch&)` while nobody else does.
+  template <typename Body>
+  CUresult with_kept_launch(Body&& body) {
+    std::lock_guard lock(mutex_);
+    return body(kept_);
+  }
 
  private:
   const std::shared_ptr<Module> module_;
@@ -48,6 +62,7 @@ class Function {
   const std::shared_ptr<FunctionSettings> settings_;
   mutable std::mutex mutex_;
   std::shared_ptr<const exec::Kernel> kernel_;
+  KeptLaunch kept_;
 };
 
 // Managed variables that several modules of one library share: linking the same code asks for the same

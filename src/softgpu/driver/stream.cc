@@ -20,6 +20,16 @@ Stream::Stream(std::shared_ptr<Context> context, OpQueue::Kind kind, unsigned fl
       priority_(priority),
       queue_(context_->order(), kind) {}
 
+StreamHints Stream::hints() const {
+  std::lock_guard lock(hints_mutex_);
+  return hints_;
+}
+
+void Stream::set_hints(const StreamHints& hints) {
+  std::lock_guard lock(hints_mutex_);
+  hints_ = hints;
+}
+
 CUresult Stream::synchronize() {
   for (const OpRef& op : OpGraph::instance().unfinished(queue_)) op->wait();
   context_->flush_output();

@@ -1,11 +1,14 @@
 // CUDA streams: a place in the order of work.
 #pragma once
 
+#include <atomic>
 #include <memory>
+#include <mutex>
 
 #include "cuda/abi.h"
 #include "softgpu/driver/context.h"
 #include "softgpu/driver/op_graph.h"
+#include "softgpu/driver/stream_attributes.h"
 
 namespace tessera::softgpu {
 
@@ -20,7 +23,11 @@ class Stream {
   Context& context() const { return *context_; }
   std::shared_ptr<Context> context_ref() const { return context_; }
   unsigned flags() const { return flags_; }
-  int priority() const { return priority_; }
+  // Of what is submitted from now on.
+  int priority() const { return priority_.load(std::memory_order_relaxed); }
+  void set_priority(int priority) { priority_.store(priority, std::memory_order_relaxed); }
+  StreamHints hints() const;
+  void set_hints(const StreamHints& hints);
   OpQueue& queue() { return queue_; }
   bool legacy() const { return queue_.kind() == OpQueue::Kind::kLegacy; }
   // The capture it is part of, null where there is none. Under graph_mutex().
@@ -39,7 +46,9 @@ class Stream {
   const uintptr_t handle_;
   const uint64_t id_;
   const unsigned flags_;
-  const int priority_;
+  std::atomic<int> priority_;
+  mutable std::mutex hints_mutex_;
+  StreamHints hints_;
   OpQueue queue_;
   std::shared_ptr<StreamCapture> capture_;
 };

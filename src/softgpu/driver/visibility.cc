@@ -28,7 +28,9 @@ Peers& peers() {
   return *made;
 }
 
-bool seen_by_all(MemoryKind kind) { return kind != MemoryKind::kDevice && kind != MemoryKind::kPool; }
+bool seen_by_all(MemoryKind kind) {
+  return kind != MemoryKind::kDevice && kind != MemoryKind::kPool && kind != MemoryKind::kGraph;
+}
 
 bool linked_locked(const Device& reader, const Device& owner) {
   const auto& links = peers().links;

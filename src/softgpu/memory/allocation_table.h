@@ -18,6 +18,7 @@ enum class MemoryKind : uint8_t {
   kPinned,      // cuMemAllocHost, cuMemHostAlloc
   kRegistered,  // cuMemHostRegister
   kManaged,
+  kGraph,  // of allocation nodes of graphs
 };
 
 // Who frees it. A library's memory belongs to no context. What kernels take themselves (the device heap) is
@@ -39,7 +40,9 @@ struct Allocation {
   uint64_t range_begin = 0;  // what the allocator gave, which may be larger
   uint64_t range_size = 0;
 
-  bool on_device() const { return kind == MemoryKind::kDevice || kind == MemoryKind::kPool; }
+  bool on_device() const {
+    return kind == MemoryKind::kDevice || kind == MemoryKind::kPool || kind == MemoryKind::kGraph;
+  }
   uint64_t end() const { return begin + size; }
 };
 

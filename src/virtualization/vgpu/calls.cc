@@ -64,6 +64,7 @@ void install(cuda::DriverTable& upper, const cuda::DriverTable& lower, Vgpu& vgp
   install_code_calls(upper, lower);
   install_context_calls(upper, lower);
   install_info_calls(upper, lower);
+  install_graph_calls(upper, lower);
   install_counted_calls(upper, lower);
   install_lookup_calls(upper, lower);
   pthread_atfork(nullptr, nullptr, [] { active_vgpu->abandon_in_child(); });

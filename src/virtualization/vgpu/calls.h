@@ -14,6 +14,7 @@ void install_array_calls(cuda::DriverTable& upper, const cuda::DriverTable& lowe
 void install_code_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_context_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_info_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
+void install_graph_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_counted_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_lookup_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 

@@ -35,6 +35,19 @@ CUresult destroy(CUcontext context) {
   return result;
 }
 
+// Ends the context with its last user, which only the driver knows.
+CUresult detach(CUcontext context) {
+  Tenant* tenant = active_vgpu->tenant();
+  CUresult result = lower().cuCtxDetach(context);
+  unsigned int version;
+  bool ended = tenant != nullptr && result == CUDA_SUCCESS && lower().cuCtxGetApiVersion != nullptr &&
+               lower().cuCtxGetApiVersion(context, &version) != CUDA_SUCCESS;
+  if (!ended) return result;
+  credit_all(*tenant, tenant->charges.take_context(context));
+  context_ended(*tenant, context);
+  return result;
+}
+
 CUresult primary_retain(CUcontext* context, CUdevice device) {
   Tenant* tenant = active_vgpu->tenant();
   if (tenant == nullptr) return lower().cuDevicePrimaryCtxRetain(context, device);
@@ -110,8 +123,9 @@ CUresult primary_end(CUdevice device) {
 void install_context_calls(DriverTable& upper, const DriverTable& lower) {
   replace<&DriverTable::cuCtxDestroy_v2, &destroy<&DriverTable::cuCtxDestroy_v2>>(upper, lower);
   replace<&DriverTable::cuCtxDestroy, &destroy<&DriverTable::cuCtxDestroy>>(upper, lower);
-  measure_creation<&DriverTable::cuCtxCreate_v2, &DriverTable::cuCtxCreate_v3, &DriverTable::cuCtxCreate_v4>(
-      upper, lower);
+  replace<&DriverTable::cuCtxDetach, &detach>(upper, lower);
+  measure_creation<&DriverTable::cuCtxCreate, &DriverTable::cuCtxCreate_v2, &DriverTable::cuCtxCreate_v3,
+                   &DriverTable::cuCtxCreate_v4>(upper, lower);
   if (lower.cuDevicePrimaryCtxGetState == nullptr) return;
   replace<&DriverTable::cuDevicePrimaryCtxRetain, &primary_retain>(upper, lower);
   replace<&DriverTable::cuDevicePrimaryCtxRelease_v2,

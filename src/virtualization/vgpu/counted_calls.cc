@@ -31,10 +31,10 @@ struct Launch<Entry> {
 
 template <Counter Count, auto Entry>
 struct Copy;
-template <Counter Count, typename To, typename From, typename... Rest,
-          CUresult (*DriverTable::*Entry)(To, From, size_t, Rest...)>
+template <Counter Count, typename To, typename From, typename Size, typename... Rest,
+          CUresult (*DriverTable::*Entry)(To, From, Size, Rest...)>
 struct Copy<Count, Entry> {
-  static CUresult call(To to, From from, size_t bytes, Rest... rest) {
+  static CUresult call(To to, From from, Size bytes, Rest... rest) {
     CUresult result = (lower().*Entry)(to, from, bytes, rest...);
     if (result == CUDA_SUCCESS) {
       (active_vgpu->current_counters().*Count).fetch_add(bytes, std::memory_order_relaxed);
@@ -60,14 +60,15 @@ void install_counted_calls(DriverTable& upper, const DriverTable& lower) {
                  &DriverTable::cuLaunchKernelEx, &DriverTable::cuLaunchKernelEx_ptsz,
                  &DriverTable::cuLaunchCooperativeKernel, &DriverTable::cuLaunchCooperativeKernel_ptsz,
                  &DriverTable::cuLaunchCooperativeKernelMultiDevice, &DriverTable::cuLaunch,
-                 &DriverTable::cuLaunchGrid, &DriverTable::cuLaunchGridAsync, &DriverTable::cuGraphLaunch,
-                 &DriverTable::cuGraphLaunch_ptsz>(upper, lower);
+                 &DriverTable::cuLaunchGrid, &DriverTable::cuLaunchGridAsync>(upper, lower);
   count_copies<&DeviceCounters::bytes_to_device, &DriverTable::cuMemcpyHtoD_v2,
                &DriverTable::cuMemcpyHtoD_v2_ptds, &DriverTable::cuMemcpyHtoDAsync_v2,
-               &DriverTable::cuMemcpyHtoDAsync_v2_ptsz>(upper, lower);
+               &DriverTable::cuMemcpyHtoDAsync_v2_ptsz, &DriverTable::cuMemcpyHtoD,
+               &DriverTable::cuMemcpyHtoDAsync>(upper, lower);
   count_copies<&DeviceCounters::bytes_from_device, &DriverTable::cuMemcpyDtoH_v2,
                &DriverTable::cuMemcpyDtoH_v2_ptds, &DriverTable::cuMemcpyDtoHAsync_v2,
-               &DriverTable::cuMemcpyDtoHAsync_v2_ptsz>(upper, lower);
+               &DriverTable::cuMemcpyDtoHAsync_v2_ptsz, &DriverTable::cuMemcpyDtoH,
+               &DriverTable::cuMemcpyDtoHAsync>(upper, lower);
 }
 
 }  // namespace tessera::vgpu

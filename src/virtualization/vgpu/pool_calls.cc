@@ -28,9 +28,19 @@ CUresult allocate_in_order(Tenant& tenant, uint32_t device, CUdeviceptr* dptr, s
   });
 }
 
-template <auto Entry>
+// A captured allocation is a node of a graph, and charged with the launches of that.
+template <auto IsCapturing>
+bool captured(CUstream stream) {
+  CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
+  return lower().*IsCapturing != nullptr && (lower().*IsCapturing)(stream, &status) == CUDA_SUCCESS &&
+         status != CU_STREAM_CAPTURE_STATUS_NONE;
+}
+
+template <auto Entry, auto IsCapturing>
 CUresult alloc_async(CUdeviceptr* dptr, size_t bytesize, CUstream stream) {
-  if (dptr == nullptr || bytesize == 0) return (lower().*Entry)(dptr, bytesize, stream);
+  if (dptr == nullptr || bytesize == 0 || captured<IsCapturing>(stream)) {
+    return (lower().*Entry)(dptr, bytesize, stream);
+  }
   Tenant* tenant = active_vgpu->tenant();
   if (tenant == nullptr) return CUDA_ERROR_NOT_INITIALIZED;
   uint32_t device;
@@ -40,10 +50,10 @@ CUresult alloc_async(CUdeviceptr* dptr, size_t bytesize, CUstream stream) {
                            [&] { return (lower().*Entry)(dptr, bytesize, stream); });
 }
 
-template <auto Entry>
+template <auto Entry, auto IsCapturing>
 CUresult alloc_from_pool(CUdeviceptr* dptr, size_t bytesize, CUmemoryPool pool, CUstream stream) {
   auto allocate = [&] { return (lower().*Entry)(dptr, bytesize, pool, stream); };
-  if (dptr == nullptr || bytesize == 0) return allocate();
+  if (dptr == nullptr || bytesize == 0 || captured<IsCapturing>(stream)) return allocate();
   Tenant* tenant = active_vgpu->tenant();
   if (tenant == nullptr) return CUDA_ERROR_NOT_INITIALIZED;
   std::optional<CUmemLocation> location;
@@ -88,12 +98,14 @@ CUresult pool_destroy(CUmemoryPool pool) {
 }  // namespace
 
 void install_pool_calls(DriverTable& upper, const DriverTable& lower) {
-  replace<&DriverTable::cuMemAllocAsync, &alloc_async<&DriverTable::cuMemAllocAsync>>(upper, lower);
-  replace<&DriverTable::cuMemAllocAsync_ptsz, &alloc_async<&DriverTable::cuMemAllocAsync_ptsz>>(upper, lower);
-  replace<&DriverTable::cuMemAllocFromPoolAsync, &alloc_from_pool<&DriverTable::cuMemAllocFromPoolAsync>>(
+  using T = DriverTable;
+  replace<&T::cuMemAllocAsync, &alloc_async<&T::cuMemAllocAsync, &T::cuStreamIsCapturing>>(upper, lower);
+  replace<&T::cuMemAllocAsync_ptsz, &alloc_async<&T::cuMemAllocAsync_ptsz, &T::cuStreamIsCapturing_ptsz>>(
       upper, lower);
-  replace<&DriverTable::cuMemAllocFromPoolAsync_ptsz,
-          &alloc_from_pool<&DriverTable::cuMemAllocFromPoolAsync_ptsz>>(upper, lower);
+  replace<&T::cuMemAllocFromPoolAsync,
+          &alloc_from_pool<&T::cuMemAllocFromPoolAsync, &T::cuStreamIsCapturing>>(upper, lower);
+  replace<&T::cuMemAllocFromPoolAsync_ptsz,
+          &alloc_from_pool<&T::cuMemAllocFromPoolAsync_ptsz, &T::cuStreamIsCapturing_ptsz>>(upper, lower);
   replace<&DriverTable::cuMemFreeAsync, &free_async<&DriverTable::cuMemFreeAsync>>(upper, lower);
   replace<&DriverTable::cuMemFreeAsync_ptsz, &free_async<&DriverTable::cuMemFreeAsync_ptsz>>(upper, lower);
   replace<&DriverTable::cuMemPoolCreate, &pool_create>(upper, lower);

@@ -14,6 +14,7 @@
 #include "cuda/driver_table.h"
 #include "virtualization/lease/account.h"
 #include "virtualization/vgpu/charge_registry.h"
+#include "virtualization/vgpu/graph_ledger.h"
 #include "virtualization/vgpu/loaded_code.h"
 #include "virtualization/vgpu/overhead.h"
 #include "virtualization/vgpu/physical_ledger.h"
@@ -39,6 +40,10 @@ struct Tenant {
 
   std::mutex pool_mutex;
   std::unordered_map<CUmemoryPool, CUmemLocation> pools;  // made by the program: where their memory lies
+
+  std::mutex graph_mutex;  // held across the driver's calls, see graph_ledger.h
+  GraphLedger graphs;
+  std::atomic<bool> graphs_with_memory{false};  // whether there ever were any
 };
 
 class Vgpu {

@@ -1,7 +1,10 @@
 // Graphs built by hand: kernels, copies, sets, host functions, events and a child graph in the order of their
 // edges; queries, clones, updates, nodes switched off; launches that stay in the order of their streams.
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
+#include <string>
 #include <thread>
 
 #include "driver_check.h"
@@ -289,7 +292,7 @@ void check_user_objects() {
 void count_call(void* calls) { ++*static_cast<std::atomic<int>*>(calls); }
 
 // Conditions with their default values: which of the bodies run.
-void check_conditions() {
+void check_conditions(CUcontext context) {
   constexpr unsigned kAssignDefault = 1;  // CU_GRAPH_COND_ASSIGN_DEFAULT
   struct {
     CUgraphConditionalNodeType type;
@@ -314,19 +317,64 @@ void check_conditions() {
     params.conditional.size = test.size;
     CUgraphNode node = nullptr;
     CU_CHECK(cuGraphAddNode_v2(&node, graph.get(), nullptr, nullptr, 0, &params));
-    std::atomic<int> calls[3] = {0, 0, 0};
+    check::DeviceArray<uint32_t> ran(3);
     for (unsigned i = 0; i < test.size; ++i) {
-      const CUDA_HOST_NODE_PARAMS host{count_call, &calls[i]};
-      CU_CHECK(cuGraphAddHostNode(&node, params.conditional.phGraph_out[i], nullptr, 0, &host));
+      const CUDA_MEMSET_NODE_PARAMS set{ran.get() + i * sizeof(uint32_t), 0, 1, sizeof(uint32_t), 1, 1};
+      CU_CHECK(cuGraphAddMemsetNode(&node, params.conditional.phGraph_out[i], nullptr, 0, &set, context));
     }
     const Exec exec(graph.get());
-    exec.run();
-    exec.run();
-    for (int i = 0; i < 3; ++i) {
-      REQUIRE(calls[i] == (i == test.want ? 2 : 0), "type %u, value %u: body %d ran %d times", test.type,
-              test.value, i, calls[i].load());
+    for (int run = 0; run < 2; ++run) {
+      ran.fill(0);
+      exec.run();
+      const std::vector<uint32_t> got = ran.download();
+      for (int i = 0; i < 3; ++i) {
+        REQUIRE(got[size_t(i)] == (i == test.want ? 1 : 0), "type %u, value %u: body %d ran: %u", test.type,
+                test.value, i, got[size_t(i)]);
+      }
     }
+    // Host functions and others cannot be in a body.
+    std::atomic<int> calls = 0;
+    const CUDA_HOST_NODE_PARAMS host{count_call, &calls};
+    CUgraphExec refused = nullptr;
+    CU_CHECK(cuGraphAddHostNode(&node, params.conditional.phGraph_out[0], nullptr, 0, &host));
+    CU_EXPECT(CUDA_ERROR_INVALID_VALUE, cuGraphInstantiateWithParams(&refused, graph.get(), &instantiate));
+    REQUIRE(instantiate.hErrNode_out == node, "another node is in the way");
   }
+}
+
+std::string drawing(CUgraph graph, unsigned flags) {
+  char path[] = "/tmp/driver_graphs.XXXXXX";
+  const int file = mkstemp(path);
+  REQUIRE(file >= 0, "no temporary file");
+  CU_CHECK(cuGraphDebugDotPrint(graph, path, flags));
+  std::string text(1u << 16, '\0');
+  const ssize_t bytes = read(file, text.data(), text.size());
+  text.resize(bytes > 0 ? size_t(bytes) : 0);
+  close(file);
+  unlink(path);
+  return text;
+}
+
+size_t count_of(const std::string& text, const std::string& word) {
+  size_t count = 0;
+  for (size_t at = text.find(word); at != std::string::npos; at = text.find(word, at + 1)) ++count;
+  return count;
+}
+
+// Every node and edge is in the drawing, and what the flags ask for.
+void check_drawing(const Diamond& diamond) {
+  const CUgraph graph = diamond.graph.get();
+  size_t nodes = 0, edges = 0;
+  CU_CHECK(cuGraphGetNodes(graph, nullptr, &nodes));
+  CU_CHECK(cuGraphGetEdges(graph, nullptr, nullptr, &edges));
+  const std::string plain = drawing(graph, 0), all = drawing(graph, CU_GRAPH_DEBUG_DOT_FLAGS_VERBOSE);
+  for (const std::string& text : {plain, all}) {
+    REQUIRE(text.starts_with("digraph dot {") && text.ends_with("}\n"), "no drawing: %s", text.c_str());
+    REQUIRE(count_of(text, "[shape=") == nodes && count_of(text, " -> ") == edges, "%s", text.c_str());
+    REQUIRE(count_of(text, "advance") == 2 && count_of(text, "combine") == 1, "%s", text.c_str());
+  }
+  REQUIRE(count_of(plain, "userData") == 0 && count_of(all, "userData") == 1, "%s", all.c_str());
+  CU_EXPECT(CUDA_ERROR_OPERATING_SYSTEM, cuGraphDebugDotPrint(graph, "/nonexistent/folder/file", 0));
 }
 
 void check_errors(const check::Module& module, const Diamond& diamond) {
@@ -355,7 +403,8 @@ int main() {
   check_clone_and_child(diamond, module);
   check_order(module);
   check_user_objects();
-  check_conditions();
+  check_conditions(context.get());
+  check_drawing(diamond);
   check_errors(module, diamond);
   return check::pass("7 nodes, 4 launches of a changing graph, a child, a clone, 6 conditions");
 }

@@ -49,7 +49,7 @@ void merge(CapturePoint* into, const CapturePoint& from) {
   }
 }
 
-CUresult add_locked(StreamCapture& capture, WorkRef work, CUgraphNode* out) {
+CUresult add_locked(StreamCapture& capture, const AddNode& add, CUgraphNode* out) {
   if (capture.session->invalidated) return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
   std::vector<GraphNode::Edge> edges;
   for (size_t i = 0; i < capture.point.nodes.size(); ++i) {
@@ -57,7 +57,7 @@ CUresult add_locked(StreamCapture& capture, WorkRef work, CUgraphNode* out) {
     if (from != nullptr) edges.push_back({from, capture.point.edges[i]});  // else the program destroyed it
   }
   GraphNode* node = nullptr;
-  const CUresult result = capture.session->graph->add(std::move(work), edges, &node);
+  const CUresult result = add(*capture.session->graph, edges, &node);
   if (result != CUDA_SUCCESS) {
     capture.session->invalidated = true;
     return result;
@@ -66,6 +66,13 @@ CUresult add_locked(StreamCapture& capture, WorkRef work, CUgraphNode* out) {
   capture.point.add(node->handle(), kPlainEdge);
   if (out != nullptr) *out = node->handle();
   return CUDA_SUCCESS;
+}
+
+CUresult add_locked(StreamCapture& capture, WorkRef work, CUgraphNode* out) {
+  const AddNode add = [&](Graph& graph, std::span<const GraphNode::Edge> edges, GraphNode** node) {
+    return graph.add(std::move(work), edges, node);
+  };
+  return add_locked(capture, add, out);
 }
 
 // Whether every end of every other stream comes before the ends of the first one.
@@ -119,6 +126,12 @@ CUresult capture_work(Stream& stream, WorkRef work, CUgraphNode* node) {
   std::lock_guard lock(graph_mutex());
   const auto& capture = stream.capture();
   return capture ? add_locked(*capture, std::move(work), node) : CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
+}
+
+CUresult capture_node(Stream& stream, const AddNode& add) {
+  std::lock_guard lock(graph_mutex());
+  const auto& capture = stream.capture();
+  return capture ? add_locked(*capture, add, nullptr) : CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
 }
 
 CUresult capture_event_record(Stream& stream, const std::shared_ptr<Event>& event, bool external) {

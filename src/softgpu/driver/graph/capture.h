@@ -6,6 +6,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -47,6 +48,9 @@ inline bool any_capture() { return active_captures.load(std::memory_order_acquir
 // CUDA_ERROR_STREAM_CAPTURE_INVALIDATED, CUDA_ERROR_STREAM_CAPTURE_IMPLICIT.
 CUresult enter_stream(Stream& stream, bool* captured);
 CUresult capture_work(Stream& stream, WorkRef work, CUgraphNode* node = nullptr);
+// The same for nodes that depend on where they are; `add` adds one to the graph.
+using AddNode = std::function<CUresult(Graph&, std::span<const GraphNode::Edge>, GraphNode**)>;
+CUresult capture_node(Stream& stream, const AddNode& add);
 CUresult capture_event_record(Stream& stream, const std::shared_ptr<Event>& event, bool external);
 // Also where the stream is not captured but the event is: the capture spreads. `*done`: nothing is left to
 // do.

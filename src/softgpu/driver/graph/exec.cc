@@ -6,11 +6,59 @@
 
 #include "common/log.h"
 #include "softgpu/driver/graph/condition.h"
+#include "softgpu/driver/graph/memory_nodes.h"
 #include "softgpu/driver/graph/user_object.h"
 #include "softgpu/driver/graph/work.h"
 #include "softgpu/driver/handle_registry.h"
 
 namespace tessera::softgpu {
+
+namespace {
+
+// The body of a condition may hold these; CUDA_CONDITIONAL_NODE_PARAMS.
+bool allowed_in_body(CUgraphNodeType type) {
+  switch (type) {
+    case CU_GRAPH_NODE_TYPE_KERNEL:
+    case CU_GRAPH_NODE_TYPE_EMPTY:
+    case CU_GRAPH_NODE_TYPE_GRAPH:
+    case CU_GRAPH_NODE_TYPE_MEMSET:
+    case CU_GRAPH_NODE_TYPE_MEMCPY:
+    case CU_GRAPH_NODE_TYPE_CONDITIONAL:
+      return true;
+    default:
+      return false;
+  }
+}
+
+CUresult check_body(const Graph& body, CUgraphNode* error) {
+  for (const auto& node : body.nodes()) {
+    if (!allowed_in_body(node->work()->type())) {
+      *error = node->handle();
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    for (const auto& inner : node->work()->inner()) {
+      const CUresult result = check_body(*inner, error);
+      if (result != CUDA_SUCCESS) return result;
+    }
+  }
+  return CUDA_SUCCESS;
+}
+
+void collect_memory(const Plan& plan, std::vector<GraphMemory::Step>* steps) {
+  for (const Plan::Node& node : plan.nodes) {
+    if (const auto* work = dynamic_cast<const MemoryWork*>(node.work.get()))
+      steps->push_back({work->block(), work->type() == CU_GRAPH_NODE_TYPE_MEM_ALLOC});
+    for (const auto& inner : node.inner) collect_memory(*inner, steps);
+  }
+}
+
+std::vector<GraphMemory::Step> memory_of(const Plan& plan) {
+  std::vector<GraphMemory::Step> steps;
+  collect_memory(plan, &steps);
+  return steps;
+}
+
+}  // namespace
 
 CUresult Plan::create(const Graph& graph, std::shared_ptr<Plan>* plan, CUgraphNode* error) {
   auto made = std::make_shared<Plan>();
@@ -28,7 +76,9 @@ CUresult Plan::create(const Graph& graph, std::shared_ptr<Plan>* plan, CUgraphNo
     for (const GraphNode::Edge& edge : node->dependencies()) added.after.push_back(place[edge.from]);
     std::sort(added.after.begin(), added.after.end());
     for (const auto& inner : node->work()->inner()) {
-      const CUresult result = create(*inner, &added.inner.emplace_back(), error);
+      CUresult result = CUDA_SUCCESS;
+      if (node->work()->type() == CU_GRAPH_NODE_TYPE_CONDITIONAL) result = check_body(*inner, error);
+      if (result == CUDA_SUCCESS) result = create(*inner, &added.inner.emplace_back(), error);
       if (result != CUDA_SUCCESS) return result;
     }
   }
@@ -244,10 +294,12 @@ OpGroup expand(const std::shared_ptr<const Plan>& root, const Plan& plan,
 }
 
 GraphExec::GraphExec(std::shared_ptr<Plan> plan, uint64_t flags)
-    : handle_(next_handle()), flags_(flags), plan_(std::move(plan)) {}
+    : handle_(next_handle()), flags_(flags), plan_(std::move(plan)), memory_(memory_of(*plan_)) {}
 
 CUresult GraphExec::create(Graph& graph, uint64_t flags, std::shared_ptr<GraphExec>* exec,
                            CUgraphNode* error) {
+  const auto other = graph.memory_exec().lock();
+  if (graph.moved() || (other && live<GraphExec>().find(other->handle()))) return CUDA_ERROR_INVALID_VALUE;
   std::shared_ptr<Plan> plan;
   const CUresult result = Plan::create(graph, &plan, error);
   if (result != CUDA_SUCCESS) return result;
@@ -256,6 +308,7 @@ CUresult GraphExec::create(Graph& graph, uint64_t flags, std::shared_ptr<GraphEx
     object->retain(count);
     made->user_objects_[object] = count;
   }
+  if (!made->memory_.empty()) graph.memory_exec() = made;
   live<GraphExec>().add(made->handle_, made);
   *exec = std::move(made);
   return CUDA_SUCCESS;
@@ -290,6 +343,13 @@ bool GraphExec::update_child(CUgraphNode node, const Graph& graph, CUgraphExecUp
 }
 
 CUresult GraphExec::launch(Stream& stream) {
+  std::vector<OpRef> after;
+  const bool free_before = (flags_ & CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH) != 0;
+  if (!memory_.empty()) {
+    const CUresult result = GraphMemory::instance().prepare(memory_, free_before, &after);
+    if (result != CUDA_SUCCESS) return result;
+  }
+  if (last_launch_) after.push_back(last_launch_);
   const OpGroup group = expand(plan_, *plan_, stream.context_ref());
   std::unordered_set<Context*> contexts;
   collect_contexts(*plan_, &contexts);
@@ -297,8 +357,9 @@ CUresult GraphExec::launch(Stream& stream) {
   std::vector<OrderGroup*> also;
   for (Context* context : contexts) also.push_back(&context->order());
   stream.context().flush_output();
-  OpGraph::instance().submit(stream.queue(), group, {&last_launch_, 1}, also);
+  OpGraph::instance().submit(stream.queue(), group, after, also);
   last_launch_ = group.last;
+  if (!memory_.empty()) GraphMemory::instance().launched(memory_, group.last);
   return CUDA_SUCCESS;
 }
 

@@ -6,6 +6,7 @@
 
 #include "cuda/abi.h"
 #include "softgpu/driver/graph/graph.h"
+#include "softgpu/driver/graph/graph_memory.h"
 #include "softgpu/driver/op_graph.h"
 #include "softgpu/driver/stream.h"
 
@@ -39,6 +40,7 @@ OpGroup expand(const std::shared_ptr<const Plan>& root, const Plan& plan,
 
 class GraphExec {
  public:
+  // CUDA_ERROR_INVALID_VALUE for what CUDA does not let be instantiated, with a node that is in the way.
   static CUresult create(Graph& graph, uint64_t flags, std::shared_ptr<GraphExec>* exec, CUgraphNode* error);
   ~GraphExec();
   GraphExec(const GraphExec&) = delete;
@@ -55,6 +57,8 @@ class GraphExec {
   bool update_child(CUgraphNode node, const Graph& graph, CUgraphExecUpdateResultInfo* info);
   // Behind its earlier launches, in whatever stream: a graph never overlaps itself.
   CUresult launch(Stream& stream);
+  // What a launch would have to bring about first.
+  CUresult upload() { return GraphMemory::instance().back(memory_); }
 
  private:
   GraphExec(std::shared_ptr<Plan> plan, uint64_t flags);
@@ -63,6 +67,8 @@ class GraphExec {
   const uint64_t flags_;
   std::shared_ptr<Plan> plan_;
   std::unordered_map<std::shared_ptr<UserObject>, uint64_t> user_objects_;
+  const std::vector<GraphMemory::Step>
+      memory_;  // what its nodes allocate and free; updates change none of it
   OpRef last_launch_;
 };
 

@@ -19,6 +19,7 @@ namespace tessera::softgpu {
 
 class Condition;
 class Graph;
+class GraphExec;
 class UserObject;
 
 std::mutex& graph_mutex();
@@ -79,6 +80,9 @@ class Graph : public std::enable_shared_from_this<Graph> {
   // Part of a node of another graph: destroyed with that node, not by the program.
   bool owned() const { return owned_; }
   void set_owned() { owned_ = true; }
+  // Moved into its node, which the program gave it to.
+  bool moved() const { return moved_; }
+  void set_moved() { moved_ = true; }
   bool contains(CUgraphNodeType type) const;  // also in graphs inside it
 
   // CUDA_ERROR_INVALID_VALUE where a dependency is not of this graph or named twice.
@@ -101,6 +105,8 @@ class Graph : public std::enable_shared_from_this<Graph> {
   // The values that decide conditional nodes of this graph.
   std::vector<std::shared_ptr<Condition>>& conditions() { return conditions_; }
   const std::vector<std::shared_ptr<Condition>>& conditions() const { return conditions_; }
+  // The executable graph that was made from it, where there are memory nodes: there is one at a time.
+  std::weak_ptr<GraphExec>& memory_exec() { return memory_exec_; }
 
  private:
   Graph();
@@ -109,6 +115,8 @@ class Graph : public std::enable_shared_from_this<Graph> {
   const uintptr_t handle_;
   std::vector<std::shared_ptr<GraphNode>> nodes_;
   bool owned_ = false;
+  bool moved_ = false;
+  std::weak_ptr<GraphExec> memory_exec_;
   std::unordered_map<std::shared_ptr<UserObject>, uint64_t> user_objects_;
   std::vector<std::shared_ptr<Condition>> conditions_;
 };

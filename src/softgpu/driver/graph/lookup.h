@@ -49,6 +49,38 @@ CUresult edges_of(const CUgraphNode* nodes, const CUgraphEdgeData* edges, size_t
                   std::vector<GraphNode::Edge>* out);
 CUresult nodes_of(const CUgraphNode* nodes, size_t count, std::vector<GraphNode*>* out);
 
+// Where a node goes: CUDA's parameters.
+struct Place {
+  CUgraphNode* out;
+  CUgraph graph;
+  const CUgraphNode* dependencies;
+  size_t count;
+  const CUgraphEdgeData* edges = nullptr;
+};
+
+// `add(Graph&, span<const GraphNode::Edge>, GraphNode**)` adds the node.
+template <typename Add>
+CUresult add_node(const Place& place, Add&& add) noexcept {
+  return on_graph(place.graph, [&](Graph& graph) -> CUresult {
+    if (place.out == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    std::vector<GraphNode::Edge> edges;
+    SOFTGPU_RETURN_IF_ERROR(edges_of(place.dependencies, place.edges, place.count, &edges));
+    GraphNode* node = nullptr;
+    SOFTGPU_RETURN_IF_ERROR(add(graph, std::span<const GraphNode::Edge>(edges), &node));
+    *place.out = node->handle();
+    return CUDA_SUCCESS;
+  });
+}
+
+// `body(const Work&)`, where the node is of that type.
+template <typename Work, typename Body>
+CUresult on_work(CUgraphNode handle, Body&& body) noexcept {
+  return on_node(handle, [&](GraphNode& node) -> CUresult {
+    const auto* work = dynamic_cast<const Work*>(node.work().get());
+    return work != nullptr ? body(*work) : CUDA_ERROR_INVALID_VALUE;
+  });
+}
+
 // CUDA's way to answer a list: the program says how many it has room for, null asks for the number. Beyond
 // the list there are nulls, and `count` is how many were written.
 template <typename T>

@@ -6,6 +6,7 @@
 #include "softgpu/driver/graph/condition.h"
 #include "softgpu/driver/graph/lookup.h"
 #include "softgpu/driver/graph/mem_op_work.h"
+#include "softgpu/driver/graph/memory_nodes.h"
 #include "softgpu/driver/handle_registry.h"
 #include "softgpu/driver/library.h"
 
@@ -112,10 +113,11 @@ CUresult make_child_work(const Graph& parent, CUgraph handle, CUgraphChildGraphN
                          WorkRef* work) {
   const auto child = live<Graph>().find(handle);
   if (!child) return CUDA_ERROR_INVALID_VALUE;
-  const bool memory =
-      child->contains(CU_GRAPH_NODE_TYPE_MEM_ALLOC) || child->contains(CU_GRAPH_NODE_TYPE_MEM_FREE);
+  const bool memory = holds_memory(*child);
   if (ownership == CU_GRAPH_CHILD_GRAPH_OWNERSHIP_MOVE) {
     if (child->owned() || encloses(*child, parent)) return CUDA_ERROR_INVALID_VALUE;
+    if (memory && parent.owned()) return CUDA_ERROR_NOT_SUPPORTED;
+    child->set_moved();
     *work = std::make_shared<ChildWork>(child);
     return CUDA_SUCCESS;
   }
@@ -159,10 +161,10 @@ CUresult make_work(Graph& graph, CUgraphNodeParams* params, WorkRef* work) {
       return make_mem_op_work(params->memOp, work);
     case CU_GRAPH_NODE_TYPE_CONDITIONAL:
       return make_conditional_work(graph, &params->conditional, work);
+    case CU_GRAPH_NODE_TYPE_MEM_ALLOC:  // whose work depends on where the node is
+    case CU_GRAPH_NODE_TYPE_MEM_FREE:
     case CU_GRAPH_NODE_TYPE_EXT_SEMAS_SIGNAL:
     case CU_GRAPH_NODE_TYPE_EXT_SEMAS_WAIT:
-    case CU_GRAPH_NODE_TYPE_MEM_ALLOC:
-    case CU_GRAPH_NODE_TYPE_MEM_FREE:
       return CUDA_ERROR_NOT_SUPPORTED;
   }
   return CUDA_ERROR_INVALID_VALUE;

@@ -1,0 +1,212 @@
+// Memory of graphs: charged as the driver reserves it, which is with launches and uploads.
+#include <algorithm>
+
+#include "common/log.h"
+#include "virtualization/vgpu/calls.h"
+
+namespace tessera::vgpu {
+namespace {
+
+using cuda::DriverTable;
+using Bytes = GraphLedger::Bytes;
+
+// What the allocation nodes of a graph need: nodes with one address follow each other.
+using Blocks = std::map<CUdeviceptr, std::pair<CUdevice, uint64_t>>;
+
+void collect_blocks(CUgraph graph, Blocks& blocks);
+
+void collect_blocks(CUgraphNode node, Blocks& blocks) {
+  CUgraphNodeType type;
+  if (lower().cuGraphNodeGetType(node, &type) != CUDA_SUCCESS) return;
+  CUgraph child;
+  CUDA_MEM_ALLOC_NODE_PARAMS params;
+  if (type == CU_GRAPH_NODE_TYPE_GRAPH &&
+      lower().cuGraphChildGraphNodeGetGraph(node, &child) == CUDA_SUCCESS) {
+    collect_blocks(child, blocks);
+  } else if (type == CU_GRAPH_NODE_TYPE_MEM_ALLOC &&
+             lower().cuGraphMemAllocNodeGetParams(node, &params) == CUDA_SUCCESS &&
+             params.poolProps.location.type == CU_MEM_LOCATION_TYPE_DEVICE) {
+    auto& [device, bytes] = blocks[params.dptr];
+    device = params.poolProps.location.id;
+    bytes = std::max(bytes, charged_bytes(params.bytesize));
+  }
+}
+
+void collect_blocks(CUgraph graph, Blocks& blocks) {
+  size_t count = 0;
+  if (lower().cuGraphGetNodes(graph, nullptr, &count) != CUDA_SUCCESS || count == 0) return;
+  std::vector<CUgraphNode> nodes(count);
+  if (lower().cuGraphGetNodes(graph, nodes.data(), &count) != CUDA_SUCCESS) return;
+  nodes.resize(std::min(count, nodes.size()));
+  for (CUgraphNode node : nodes) collect_blocks(node, blocks);
+}
+
+Bytes needs_of(CUgraph graph) {
+  Blocks blocks;
+  collect_blocks(graph, blocks);
+  Bytes needs;
+  for (const auto& [address, block] : blocks) needs[block.first] += block.second;
+  return needs;
+}
+
+// Below, tenant.graph_mutex is held.
+
+// Makes the charge what the driver says it has reserved.
+void settle(Tenant& tenant, CUdevice ordinal) {
+  uint32_t device;
+  cuuint64_t reserved = 0;
+  if (active_vgpu->device_of(tenant, ordinal, device) != CUDA_SUCCESS ||
+      lower().cuDeviceGetGraphMemAttribute(ordinal, CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT, &reserved) !=
+          CUDA_SUCCESS) {
+    return;
+  }
+  uint64_t charged = tenant.graphs.charged(ordinal);
+  if (reserved < charged) {
+    tenant.account->credit(device, charged - reserved);
+  } else if (reserved > charged && charge(tenant, device, reserved - charged) != CUDA_SUCCESS) {
+    // More than the nodes asked for, and it is the driver's already.
+    LOG_WARN("vgpu", "graphs hold %llu bytes that are beyond the limit",
+             static_cast<unsigned long long>(reserved - charged));
+    return;
+  }
+  tenant.graphs.set_charged(ordinal, reserved);
+}
+
+CUresult charge_all(Tenant& tenant, const Bytes& needs) {
+  for (auto need = needs.begin(); need != needs.end(); ++need) {
+    uint32_t device;
+    CUresult result = active_vgpu->device_of(tenant, need->first, device);
+    if (result == CUDA_SUCCESS) result = charge(tenant, device, need->second);
+    if (result != CUDA_SUCCESS) {
+      for (auto done = needs.begin(); done != need; ++done) settle(tenant, done->first);
+      return result;
+    }
+    tenant.graphs.set_charged(need->first, tenant.graphs.charged(need->first) + need->second);
+  }
+  return CUDA_SUCCESS;
+}
+
+CUresult trim_device(Tenant& tenant, CUdevice ordinal) {
+  CUresult result = lower().cuDeviceGraphMemTrim(ordinal);
+  tenant.graphs.trimmed();
+  settle(tenant, ordinal);
+  return result;
+}
+
+// Runs a call that may reserve so much. What the driver keeps for graphs that do not run may be in the way:
+// it is given back before anything is refused.
+template <typename Call>
+CUresult reserving(Tenant& tenant, const Bytes& needs, Call call) {
+  CUresult result = charge_all(tenant, needs);
+  if (result == CUDA_ERROR_OUT_OF_MEMORY) {
+    for (const auto& [ordinal, bytes] : needs) trim_device(tenant, ordinal);
+    result = charge_all(tenant, needs);
+  }
+  if (result != CUDA_SUCCESS) return result;
+  result = call();
+  for (const auto& [ordinal, bytes] : needs) settle(tenant, ordinal);
+  return result;
+}
+
+template <typename Call>
+CUresult run_graph(CUgraphExec exec, Call call) {
+  Tenant* tenant = active_vgpu->tenant();
+  if (tenant == nullptr || !tenant->graphs_with_memory.load(std::memory_order_acquire)) return call();
+  std::unique_lock lock(tenant->graph_mutex);
+  Bytes needs = tenant->graphs.needs(exec);
+  if (needs.empty()) {
+    lock.unlock();
+    return call();
+  }
+  CUresult result = reserving(*tenant, needs, call);
+  if (result == CUDA_SUCCESS) tenant->graphs.launched(exec);
+  return result;
+}
+
+template <auto Entry>
+CUresult launch(CUgraphExec exec, CUstream stream) {
+  CUresult result = run_graph(exec, [&] { return (lower().*Entry)(exec, stream); });
+  if (result == CUDA_SUCCESS)
+    active_vgpu->current_counters().launches.fetch_add(1, std::memory_order_relaxed);
+  return result;
+}
+
+template <auto Entry>
+CUresult upload(CUgraphExec exec, CUstream stream) {
+  return run_graph(exec, [&] { return (lower().*Entry)(exec, stream); });
+}
+
+CUresult destroy(CUgraphExec exec) {
+  Tenant* tenant = active_vgpu->tenant();
+  if (tenant == nullptr || !tenant->graphs_with_memory.load(std::memory_order_acquire)) {
+    return lower().cuGraphExecDestroy(exec);
+  }
+  // Under the lock: the driver may give the handle to the next one at once.
+  std::lock_guard lock(tenant->graph_mutex);
+  CUresult result = lower().cuGraphExecDestroy(exec);
+  if (result == CUDA_SUCCESS) tenant->graphs.destroyed(exec);
+  return result;
+}
+
+CUresult trim(CUdevice ordinal) {
+  Tenant* tenant = active_vgpu->tenant();
+  if (tenant == nullptr) return lower().cuDeviceGraphMemTrim(ordinal);
+  std::lock_guard lock(tenant->graph_mutex);
+  return trim_device(*tenant, ordinal);
+}
+
+// `uploads`: the call reserves what the graph needs.
+template <typename Call>
+CUresult instantiating(CUgraphExec* exec, CUgraph graph, bool uploads, Call call) {
+  Tenant* tenant = active_vgpu->tenant();
+  if (tenant == nullptr) return call();
+  Bytes needs = needs_of(graph);
+  if (needs.empty()) return call();
+  std::lock_guard lock(tenant->graph_mutex);
+  CUresult result = uploads ? reserving(*tenant, needs, call) : call();
+  if (result != CUDA_SUCCESS) return result;
+  tenant->graphs.instantiated(*exec, std::move(needs));
+  if (uploads) tenant->graphs.launched(*exec);
+  tenant->graphs_with_memory.store(true, std::memory_order_release);
+  return result;
+}
+
+template <auto Entry>
+CUresult instantiate(CUgraphExec* exec, CUgraph graph, CUgraphNode* error, char* log, size_t log_bytes) {
+  return instantiating(exec, graph, false,
+                       [&] { return (lower().*Entry)(exec, graph, error, log, log_bytes); });
+}
+
+CUresult instantiate_with_flags(CUgraphExec* exec, CUgraph graph, unsigned long long flags) {
+  return instantiating(exec, graph, false,
+                       [&] { return lower().cuGraphInstantiateWithFlags(exec, graph, flags); });
+}
+
+template <auto Entry>
+CUresult instantiate_with_params(CUgraphExec* exec, CUgraph graph, CUDA_GRAPH_INSTANTIATE_PARAMS* params) {
+  bool uploads = params != nullptr && (params->flags & CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD) != 0;
+  return instantiating(exec, graph, uploads, [&] { return (lower().*Entry)(exec, graph, params); });
+}
+
+}  // namespace
+
+void install_graph_calls(DriverTable& upper, const DriverTable& lower) {
+  using T = DriverTable;
+  replace<&T::cuGraphLaunch, &launch<&T::cuGraphLaunch>>(upper, lower);
+  replace<&T::cuGraphLaunch_ptsz, &launch<&T::cuGraphLaunch_ptsz>>(upper, lower);
+  if (lower.cuGraphMemAllocNodeGetParams == nullptr)
+    return;  // drivers from before CUDA 11.4 have no such nodes
+  replace<&T::cuGraphUpload, &upload<&T::cuGraphUpload>>(upper, lower);
+  replace<&T::cuGraphUpload_ptsz, &upload<&T::cuGraphUpload_ptsz>>(upper, lower);
+  replace<&T::cuGraphExecDestroy, &destroy>(upper, lower);
+  replace<&T::cuDeviceGraphMemTrim, &trim>(upper, lower);
+  replace<&T::cuGraphInstantiate, &instantiate<&T::cuGraphInstantiate>>(upper, lower);
+  replace<&T::cuGraphInstantiate_v2, &instantiate<&T::cuGraphInstantiate_v2>>(upper, lower);
+  replace<&T::cuGraphInstantiateWithFlags, &instantiate_with_flags>(upper, lower);
+  replace<&T::cuGraphInstantiateWithParams, &instantiate_with_params<&T::cuGraphInstantiateWithParams>>(
+      upper, lower);
+  replace<&T::cuGraphInstantiateWithParams_ptsz,
+          &instantiate_with_params<&T::cuGraphInstantiateWithParams_ptsz>>(upper, lower);
+}
+
+}  // namespace tessera::vgpu

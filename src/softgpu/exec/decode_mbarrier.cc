@@ -109,7 +109,7 @@ Status FunctionDecoder::cluster_barrier(const Instruction& in) {
 Status FunctionDecoder::map_shared(const Instruction& in) {
   const bool shared = has_modifier(in, "shared::cluster");
   const bool wide = type_of(in) == "u64";
-  if (in.operands.size() != 3 || (!shared && !wide)) return unsupported(in);
+  if (in.operands.size() != 3 || (!wide && !(shared && type_of(in) == "u32"))) return unsupported(in);
   const char letter = wide ? 'q' : 'w';
   TESSERA_ASSIGN_OR_RETURN(const ValueId d, destination(in, in.operands[0], letter));
   TESSERA_ASSIGN_OR_RETURN(const ValueId a, source(in, in.operands[1], letter));

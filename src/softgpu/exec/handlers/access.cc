@@ -294,10 +294,10 @@ bool resolve_global(Warp& w, const Op* op, const u64* addresses, u64 imm, uint32
   return true;
 }
 
-}  // namespace
-
-bool resolve(Warp& w, const Op* op, std::byte* frame, const AddressOperand& at, uint32_t mask, u32 bytes,
-             bool write, Access& access) {
+// Inline in both entries: most accesses come by the first, and pass no operand through memory.
+__attribute__((always_inline)) inline bool resolve_operand(Warp& w, const Op* op, std::byte* frame,
+                                                           const AddressOperand& at, uint32_t mask, u32 bytes,
+                                                           bool write, Access& access) {
   switch (at.kind) {
     case kGlobalAddress:
     case kGenericAddress:
@@ -312,6 +312,19 @@ bool resolve(Warp& w, const Op* op, std::byte* frame, const AddressOperand& at, 
       return resolve_space(w, op, slot<u64>(frame, at.slot), static_cast<u64>(at.offset), at.kind, mask,
                            bytes, access);
   }
+}
+
+}  // namespace
+
+bool resolve(Warp& w, const Op* op, std::byte* frame, u32 addresses, uint32_t mask, u32 bytes, bool write,
+             Access& access) {
+  return resolve_operand(w, op, frame, {addresses, op->aux & kAddressMask, op->imm}, mask, bytes, write,
+                         access);
+}
+
+bool resolve(Warp& w, const Op* op, std::byte* frame, const AddressOperand& at, uint32_t mask, u32 bytes,
+             bool write, Access& access) {
+  return resolve_operand(w, op, frame, at, mask, bytes, write, access);
 }
 
 u8* resolve_range(Warp& w, const Op* op, u64 address, u32 kind, u32 lane, u64 bytes, u32 alignment,

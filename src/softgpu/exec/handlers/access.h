@@ -27,20 +27,18 @@ struct Access {
   }
 };
 
-// An address operand: its slot, how it is read, and what is added to each lane's value.
+// Resolves the address operand at `addresses`, of the op's own kind and with its offset op->imm, for accesses
+// of `bytes` bytes, which is also their alignment. False after raising a fault.
+bool resolve(Warp& warp, const Op* op, std::byte* frame, u32 addresses, uint32_t mask, u32 bytes, bool write,
+             Access& access);
+// The same for an op with several addresses: which kind it is, and what is added to each lane's value.
 struct AddressOperand {
   u32 slot;
   u32 kind;  // AddressKind
   s64 offset = 0;
 };
-// Resolves it for accesses of `bytes` bytes, which is also their alignment. False after raising a fault.
 bool resolve(Warp& warp, const Op* op, std::byte* frame, const AddressOperand& operand, uint32_t mask,
              u32 bytes, bool write, Access& access);
-// The operand at `addresses`, with the op's own kind and offset.
-inline bool resolve(Warp& warp, const Op* op, std::byte* frame, u32 addresses, uint32_t mask, u32 bytes,
-                    bool write, Access& access) {
-  return resolve(warp, op, frame, {addresses, op->aux & kAddressMask, op->imm}, mask, bytes, write, access);
-}
 // `bytes` bytes of one lane at an address of kind kGlobalAddress, kGenericAddress or kSharedAddress64; null
 // after raising a fault.
 u8* resolve_range(Warp& warp, const Op* op, u64 address, u32 kind, u32 lane, u64 bytes, u32 alignment,

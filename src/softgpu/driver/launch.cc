@@ -7,6 +7,7 @@
 #include "softgpu/device/model.h"
 #include "softgpu/device/occupancy.h"
 #include "softgpu/driver/device.h"
+#include "softgpu/driver/event.h"
 #include "softgpu/driver/graph/capture.h"
 #include "softgpu/driver/graph/work.h"
 #include "softgpu/driver/kernel_op.h"
@@ -201,12 +202,21 @@ CUresult launch(Function& function, Stream& stream, const LaunchRequest& request
   bool captured = false;
   CUresult result = enter_stream(stream, &captured);
   if (result != CUDA_SUCCESS) return result;
-  if (captured) return capture_launch(function, stream, request);
+  if (captured)
+    return request.events.empty() ? capture_launch(function, stream, request) : CUDA_ERROR_NOT_SUPPORTED;
+  std::vector<std::shared_ptr<Event>> events(request.events.size());
+  for (size_t i = 0; i < events.size(); ++i) {
+    result = event_of(request.events[i], &events[i]);
+    if (result != CUDA_SUCCESS) return result;
+    if (&events[i]->context() != &context) return CUDA_ERROR_INVALID_HANDLE;
+  }
   GridLaunch work;
   result = prepare_launch(function, request, &work);
   if (result != CUDA_SUCCESS) return result;
   context.flush_output();
   stream.submit(make_kernel(stream.context_ref(), std::move(work), request.priority));
+  // They may come before the kernel's end, when its blocks have begun or said so; never before that.
+  for (const std::shared_ptr<Event>& event : events) event->record(stream);
   return CUDA_SUCCESS;
 }
 
@@ -226,7 +236,11 @@ CUresult apply_attributes(const CUlaunchAttribute* attributes, unsigned count, L
         if (request->cluster.count() == 0) return CUDA_ERROR_INVALID_VALUE;
         break;
       case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT:
+        request->events.push_back(value.programmaticEvent.event);
+        break;
       case CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT:
+        request->events.push_back(value.launchCompletionEvent.event);
+        break;
       case CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE:
         return CUDA_ERROR_NOT_SUPPORTED;
       default:  // hints: caches, waiting, scheduling, overlap with the kernel before

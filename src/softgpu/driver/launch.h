@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "cuda/abi.h"
 #include "softgpu/driver/kernel_op.h"
@@ -15,6 +16,7 @@ struct LaunchRequest {
   exec::Dim3 cluster{0, 0, 0};  // in blocks; 0: what the kernel says
   uint32_t dynamic_shared_bytes = 0;
   int priority = 0;
+  std::vector<CUevent> events;  // recorded behind it
   void** parameters = nullptr;  // one pointer for each
   void** extra = nullptr;       // or all of them in one buffer
   bool by_kernel = false;       // launched by a CUkernel, as the CUDA runtime does

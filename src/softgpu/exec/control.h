@@ -18,6 +18,11 @@ const Op* ret(Warp&, const Op*, std::byte* frame, uint32_t mask);
 const Op* call(Warp&, const Op*, std::byte* frame, uint32_t mask);
 const Op* call_indirect(Warp&, const Op*, std::byte* frame, uint32_t mask);
 const Op* call_device(Warp&, const Op*, std::byte* frame, uint32_t mask);
+// o: address, size. aux: alignment.
+const Op* stack_allocate(Warp&, const Op*, std::byte* frame, uint32_t mask);
+// o: an opaque value.
+const Op* stack_save(Warp&, const Op*, std::byte* frame, uint32_t mask);
+const Op* stack_restore(Warp&, const Op*, std::byte* frame, uint32_t mask);
 const Op* trap(Warp&, const Op*, std::byte* frame, uint32_t mask);
 
 // o: barrier (32 bits), thread count (32 bits; constant 0: all of the block), then for bar.red the source and

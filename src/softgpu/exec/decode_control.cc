@@ -119,6 +119,32 @@ Status FunctionDecoder::leave(const Instruction& in) {
   return {};
 }
 
+// alloca.u64 d, size {, alignment}; stacksave.u64 d; stackrestore.u64 a.
+Status FunctionDecoder::stack(const Instruction& in) {
+  constexpr uint64_t kMostAlignment = 256;
+  const bool allocates = in.opcode == "alloca";
+  const size_t least = allocates ? 2 : 1, most = allocates ? 3 : 1;
+  if (type_of(in) != "u64" || in.modifiers.size() != 1) return unsupported(in);
+  if (in.operands.size() < least || in.operands.size() > most)
+    return malformed(in, "wrong number of operands");
+  if (in.opcode == "stackrestore") {
+    TESSERA_ASSIGN_OR_RETURN(const ValueId saved, source(in, in.operands[0], 'q'));
+    builder_.emit(control::stack_restore, "q", {saved});
+    return {};
+  }
+  TESSERA_ASSIGN_OR_RETURN(const ValueId d, destination(in, in.operands[0], 'q'));
+  if (!allocates) {
+    builder_.emit(control::stack_save, "Q", {d});
+    return {};
+  }
+  TESSERA_ASSIGN_OR_RETURN(const ValueId size, source(in, in.operands[1], 'q'));
+  const uint64_t alignment = in.operands.size() == 3 ? in.operands[2].bits : 8;
+  if (alignment == 0 || alignment > kMostAlignment || (alignment & (alignment - 1)) != 0)
+    return unsupported(in, "this alignment");
+  builder_.emit(control::stack_allocate, "Qq", {d, size}).op.aux = static_cast<uint32_t>(alignment);
+  return {};
+}
+
 Status FunctionDecoder::trap(const Instruction&) {
   builder_.emit(control::trap, "", {});
   return {};

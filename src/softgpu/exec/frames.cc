@@ -261,6 +261,7 @@ void push_entry_frame(WarpState& warp, const DecodedFunction& function) {
 void refresh_entry_frame(WarpState& warp) {
   Frame& frame = warp.frames[0];
   frame.lanes = warp.lanes;
+  frame.stack = 0;
   warp.frames.resize(1);
   warp.pool_used = align_up(frame.function->frame_bytes, 64);
   fill_environment(warp, *frame.function, warp.pool.get(), true);
@@ -277,7 +278,7 @@ bool push_frame(WarpState& warp, const DecodedFunction& function, uint32_t mask,
   frame.parent = parent;
   frame.call_pc = call_pc;
   frame.base = warp.pool_used;
-  frame.local_base = caller.local_base + caller.function->local_bytes;
+  frame.local_base = caller.local_base + caller.function->local_bytes + align_up(caller.stack, 16);
   // Registers that a call saves live on the thread's stack too.
   const uint64_t saved = (uint64_t{warp.pool_used} + bytes) / kWarpSize;
   if (uint64_t{frame.local_base} + function.local_bytes + saved >
@@ -289,6 +290,18 @@ bool push_frame(WarpState& warp, const DecodedFunction& function, uint32_t mask,
   place_frame(warp, frame);
   *index = static_cast<uint32_t>(warp.frames.size());
   warp.frames.push_back(frame);
+  return true;
+}
+
+bool extend_frame(WarpState& warp, uint32_t index, uint64_t bytes, uint32_t alignment, uint32_t* address) {
+  Frame& frame = warp.frames[index];
+  const uint32_t base = frame.local_base + frame.function->local_bytes;
+  const uint64_t limit = std::min<uint64_t>(warp.block->launch->local_limit_bytes, kLocalWindowSize);
+  const uint64_t start = (uint64_t{base} + frame.stack + alignment - 1) / alignment * alignment;
+  if (bytes > limit || start + bytes > limit) return false;
+  grow_local(warp, static_cast<uint32_t>(start + bytes));
+  frame.stack = static_cast<uint32_t>(start + bytes) - base;
+  *address = static_cast<uint32_t>(start);
   return true;
 }
 

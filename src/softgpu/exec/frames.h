@@ -12,6 +12,9 @@ void refresh_entry_frame(WarpState& warp);
 // A frame for `mask` lanes that call `function`; false where the stack is exhausted. May move all frames.
 bool push_frame(WarpState& warp, const DecodedFunction& function, uint32_t mask, uint32_t parent,
                 uint32_t call_pc, uint32_t* index);
+// More local memory behind what the frame has, for all its lanes; false where the stack is exhausted.
+// `address` is in the local space. The alignment is a power of two.
+bool extend_frame(WarpState& warp, uint32_t index, uint64_t bytes, uint32_t alignment, uint32_t* address);
 // Lanes that left a frame for good; frames without lanes at the top are dropped.
 void leave_frame(WarpState& warp, uint32_t index, uint32_t mask);
 

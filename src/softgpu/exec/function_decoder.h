@@ -88,6 +88,7 @@ class FunctionDecoder {
   Status branch_table(const Instruction& in);
   Status call(const Instruction& in);
   Status leave(const Instruction& in);
+  Status stack(const Instruction& in);
   Status trap(const Instruction& in);
   Status barrier(const Instruction& in);
   Status nanosleep(const Instruction& in);

@@ -91,6 +91,7 @@ struct Frame {
   uint32_t parent = 0;
   uint32_t call_pc = 0;  // of the call in the parent
   uint32_t local_base = 0;
+  uint32_t stack = 0;  // bytes of local memory that alloca took, behind the function's own
 };
 
 struct FreeDeleter {

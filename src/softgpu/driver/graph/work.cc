@@ -78,6 +78,7 @@ CUresult KernelWork::with_attribute(CUlaunchAttributeID id, const CUlaunchAttrib
   request.cooperative = launch_.cooperative;
   const CUresult result = apply_attributes(&attribute, 1, &request);
   if (result != CUDA_SUCCESS) return result;
+  if (!request.events.empty()) return CUDA_ERROR_NOT_SUPPORTED;
   if (request.cooperative) {
     const CUresult fits = check_residency(launch_.launch, context_->device());
     if (fits != CUDA_SUCCESS) return fits;

@@ -137,6 +137,10 @@ void gather(const Shape& s, Role role, const u32* rows, T* matrix, uint32_t lane
   const u32 registers = role == kRoleA ? s.a_registers : role == kRoleB ? s.b_registers : s.c_registers;
   const u32 each = per_register(format);
   const u32 columns = role == kRoleA ? s.k : s.n;
+  const u32 elements = (role == kRoleB ? s.k : s.m) * columns;
+  // A fragment with room for more than the matrix has it several times.
+  const u32 enough = elements / (registers * each);
+  if (s.warp() && enough < kWarpSize) lanes &= (1u << enough) - 1;
   for (u32 index = 0; index < registers * each; ++index) {
     TESSERA_ACTIVE(lanes) {
       const Place at = place_of(s, role, i, index);

@@ -107,7 +107,7 @@ CUresult cuGraphCreate(CUgraph* phGraph, unsigned int flags) {
 CUresult cuGraphDestroy(CUgraph hGraph) {
   return on_graph(hGraph, [&](Graph& graph) -> CUresult {
     if (graph.owned()) return CUDA_ERROR_INVALID_VALUE;
-    live<Graph>().remove(hGraph);
+    graph.retire();
     return CUDA_SUCCESS;
   });
 }

@@ -281,6 +281,7 @@ CUresult cuGraphNodeSetParams(CUgraphNode hNode, CUgraphNodeParams* nodeParams) 
     }
     WorkRef work;
     SOFTGPU_RETURN_IF_ERROR(make_work(node.graph(), nodeParams, &work));
+    for (const auto& inner : node.work()->inner()) inner->retire();
     node.set_work(std::move(work));
     return CUDA_SUCCESS;
   });

@@ -240,6 +240,63 @@ void check_clone_and_child(Diamond& diamond, const check::Module& module) {
   CU_CHECK(cuEventDestroy_v2(event));
 }
 
+// Handles of an embedded graph end with its parent, although an executable graph still runs what is in it.
+void check_child_after_parent(const check::Module& module) {
+  const check::DeviceArray<uint32_t> array(std::vector<uint32_t>(kCount, 1));
+  const Graph child;
+  CUgraph parent = nullptr, embedded = nullptr;
+  CUgraphNode node = nullptr, inside = nullptr;
+  size_t count = 1;
+  add_advance(child.get(), {}, module.function("advance"), array.get(), 4);
+  CU_CHECK(cuGraphCreate(&parent, 0));
+  CU_CHECK(cuGraphAddChildGraphNode(&node, parent, nullptr, 0, child.get()));
+  CU_CHECK(cuGraphChildGraphNodeGetGraph(node, &embedded));
+  CU_CHECK(cuGraphGetNodes(embedded, &inside, &count));
+  REQUIRE(count == 1 && embedded != child.get(), "%zu nodes in the child", count);
+  const Exec exec(parent);
+  CU_CHECK(cuGraphDestroy(parent));
+  CUgraphNodeType type;
+  CU_EXPECT(CUDA_ERROR_INVALID_VALUE, cuGraphGetNodes(embedded, &inside, &count));
+  CU_EXPECT(CUDA_ERROR_INVALID_VALUE, cuGraphNodeGetType(inside, &type));
+  CU_EXPECT(CUDA_ERROR_INVALID_VALUE, cuGraphNodeGetType(node, &type));
+  exec.run();
+  for (const uint32_t state : array.download())
+    REQUIRE(state == advanced(1, 4), "%u after the launch", state);
+}
+
+// What an update that is refused says about the place.
+void check_update_reports(const check::Module& module) {
+  const CUfunction advance = module.function("advance");
+  const check::DeviceArray<uint32_t> array(kCount);
+  const auto make = [&](const Graph& graph, int before_last) {
+    Nodes nodes{add_advance(graph.get(), {}, advance, array.get(), 1),
+                add_advance(graph.get(), {}, advance, array.get(), 1)};
+    const Nodes after = before_last < 0 ? nodes : Nodes{nodes[size_t(before_last)]};
+    nodes.push_back(add_advance(graph.get(), after, advance, array.get(), 1));
+    return nodes;
+  };
+  const Graph graph, other_edge, more_edges, other_type;
+  make(graph, 0);
+  const Nodes moved = make(other_edge, 1), more = make(more_edges, -1);
+  CUgraphNode empty = nullptr;
+  Nodes typed{add_advance(other_type.get(), {}, advance, array.get(), 1)};
+  CU_CHECK(cuGraphAddEmptyNode(&empty, other_type.get(), nullptr, 0));
+  add_advance(other_type.get(), typed, advance, array.get(), 1);
+  const Exec exec(graph.get());
+  const auto refused = [&](const Graph& with, CUgraphExecUpdateResult result, CUgraphNode node,
+                           CUgraphNode from) {
+    CUgraphExecUpdateResultInfo info{};
+    CU_EXPECT(CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE, cuGraphExecUpdate_v2(exec.get(), with.get(), &info));
+    REQUIRE(info.result == result && info.errorNode == node && info.errorFromNode == from,
+            "result %u, not %u; nodes %p and %p", info.result, result, static_cast<void*>(info.errorNode),
+            static_cast<void*>(info.errorFromNode));
+  };
+  refused(other_edge, CU_GRAPH_EXEC_UPDATE_ERROR_TOPOLOGY_CHANGED, moved[2], moved[1]);
+  refused(more_edges, CU_GRAPH_EXEC_UPDATE_ERROR_TOPOLOGY_CHANGED, more[2], nullptr);
+  refused(other_type, CU_GRAPH_EXEC_UPDATE_ERROR_NODE_TYPE_CHANGED, empty, nullptr);
+  refused(Graph(), CU_GRAPH_EXEC_UPDATE_ERROR_TOPOLOGY_CHANGED, nullptr, nullptr);
+}
+
 struct Gate {
   std::atomic<bool> open{false};
   static void wait(void* gate) {
@@ -401,6 +458,8 @@ int main() {
   check_queries(diamond);
   check_updates(diamond, module, context.get());
   check_clone_and_child(diamond, module);
+  check_child_after_parent(module);
+  check_update_reports(module);
   check_order(module);
   check_user_objects();
   check_conditions(context.get());

@@ -70,6 +70,10 @@ class Scene {
   cudaGraph_t graph() const { return graph_; }
   unsigned* value() const { return value_.get(); }
   unsigned* choice() const { return choice_.get(); }
+  void update(cudaGraph_t graph) {
+    cudaGraphExecUpdateResultInfo info;
+    CUDA_CHECK(cudaGraphExecUpdate(exec_, graph, &info));
+  }
   // What one launch makes of `initial`, where `choice` is given.
   unsigned run(unsigned initial, unsigned choice = 0) {
     if (exec_ == nullptr) CUDA_CHECK(cudaGraphInstantiate(&exec_, graph_, 0));
@@ -169,6 +173,25 @@ void check_captured_body() {
   scene.require(49, 1, 42, "captured body");
 }
 
+// An update brings the condition of the other graph along, and its default.
+void check_update() {
+  Scene scene;
+  cudaGraph_t other;
+  CUDA_CHECK(cudaGraphCreate(&other, 0));
+  const auto fill = [&](cudaGraph_t graph, unsigned initial, unsigned term) {
+    const Handle handle = make_handle(graph, initial, cudaGraphCondAssignDefault);
+    const Conditional branch = add_conditional(graph, nullptr, handle, cudaGraphCondTypeIf, 1);
+    add_term(branch.bodies[0], nullptr, scene.value(), term);
+  };
+  fill(scene.graph(), 0, 5);
+  fill(other, 1, 6);
+  scene.require(1, 1, 0, "before the update");
+  scene.update(other);
+  scene.require(7, 1, 0, "updated");
+  CUDA_CHECK(cudaGraphDestroy(other));
+  scene.require(7, 1, 0, "updated from a graph that is gone");
+}
+
 void check_errors() {
   cudaGraph_t graph;
   CUDA_CHECK(cudaGraphCreate(&graph, 0));
@@ -196,6 +219,7 @@ int main() {
   check_branch(2);
   check_switch();
   check_captured_body();
+  check_update();
   check_errors();
   return check::pass("while, nested while, if, if and else, switch, a captured body");
 }

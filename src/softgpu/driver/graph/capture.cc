@@ -95,7 +95,7 @@ bool joined(const CaptureSession& session) {
 }
 
 void finish(const std::shared_ptr<CaptureSession>& session, bool keep_graph) {
-  if (!keep_graph && !session->into_existing) live<Graph>().remove(session->graph->handle());
+  if (!keep_graph && !session->into_existing) session->graph->retire();
   session->graph.reset();
   session->ended = true;
   for (const auto& stream : session->streams) stream->set_capture(nullptr);

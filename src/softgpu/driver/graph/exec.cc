@@ -256,6 +256,13 @@ void collect_contexts(const Plan& plan, std::unordered_set<Context*>* contexts) 
   }
 }
 
+// The first dependency of `with` that its counterpart has not; null where all are the same.
+CUgraphNode other_dependency(const Plan::Node& node, const Plan& next, const Plan::Node& with) {
+  const auto differs =
+      std::mismatch(with.after.begin(), with.after.end(), node.after.begin(), node.after.end());
+  return differs.first == with.after.end() ? nullptr : next.nodes[*differs.first].node;
+}
+
 // The first difference that forbids the update, recorded in `info`; otherwise takes over what differs.
 bool take_over(Plan& plan, const Plan& next, bool dry, CUgraphExecUpdateResultInfo* info) {
   auto refuse = [info](CUgraphExecUpdateResult result, CUgraphNode node) {
@@ -271,6 +278,7 @@ bool take_over(Plan& plan, const Plan& next, bool dry, CUgraphExecUpdateResultIn
     const Plan::Node& with = next.nodes[i];
     const CUgraphExecUpdateResult result = check_update(*node.work, *with.work);
     if (result != CU_GRAPH_EXEC_UPDATE_SUCCESS) return refuse(result, with.node);
+    if (node.after.size() == with.after.size()) info->errorFromNode = other_dependency(node, next, with);
     if (node.after != with.after || node.inner.size() != with.inner.size()) {
       return refuse(CU_GRAPH_EXEC_UPDATE_ERROR_TOPOLOGY_CHANGED, with.node);
     }
@@ -279,6 +287,7 @@ bool take_over(Plan& plan, const Plan& next, bool dry, CUgraphExecUpdateResultIn
     }
     if (!dry) node.work = with.work;
   }
+  if (!dry) plan.conditions = next.conditions;  // which kernels that were taken over set from now on
   return true;
 }
 

@@ -114,7 +114,16 @@ CUresult Graph::disconnect(std::span<GraphNode* const> from, std::span<GraphNode
   return CUDA_SUCCESS;
 }
 
+void Graph::retire() {
+  live<Graph>().remove(handle());
+  for (const auto& node : nodes_) {
+    live<GraphNode>().remove(node->handle());
+    for (const auto& inner : node->work_->inner()) inner->retire();
+  }
+}
+
 void Graph::remove(GraphNode& node) {
+  for (const auto& inner : node.work_->inner()) inner->retire();
   for (const GraphNode::Edge& edge : node.dependencies_) std::erase(edge.from->dependents_, &node);
   for (GraphNode* dependent : node.dependents_) {
     std::erase_if(dependent->dependencies_, [&](const GraphNode::Edge& edge) { return edge.from == &node; });

@@ -95,6 +95,9 @@ class Graph : public std::enable_shared_from_this<Graph> {
   CUresult disconnect(std::span<GraphNode* const> from, std::span<GraphNode* const> to,
                       std::span<const CUgraphEdgeData> data);
   void remove(GraphNode& node);
+  // The program destroyed it: handles of the graph, of its nodes and of the graphs in them mean nothing from
+  // now on, whatever still runs of it.
+  void retire();
   std::shared_ptr<Graph> clone() const;
   // The nodes such that each comes after those it depends on; among the free ones in order of creation. Empty
   // where the edges form a cycle (and where there are no nodes).

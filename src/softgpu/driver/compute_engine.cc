@@ -6,7 +6,6 @@
 
 #include "common/log.h"
 #include "softgpu/driver/fault.h"
-#include "softgpu/driver/op_graph.h"
 #include "softgpu/driver/thread.h"
 
 namespace tessera::softgpu {
@@ -59,12 +58,8 @@ void ComputeEngine::drop_dead_contexts() {
     ready_.erase(first, ready_.end());
     update_best_locked();
   }
-  for (const auto& kernel : dead) finish_blocks(kernel, kernel->cancel());
+  for (const auto& kernel : dead) kernel->finish(kernel->cancel());
   slots_.interrupt_own();
-}
-
-void ComputeEngine::finish_blocks(const std::shared_ptr<KernelOp>& kernel, uint64_t blocks) {
-  if (kernel->finished(blocks)) OpGraph::instance().finish(kernel);
 }
 
 bool ComputeEngine::take(int than, Resident* resident) {
@@ -127,13 +122,13 @@ void ComputeEngine::run_front(Residents& residents, uint32_t* slot) {
   exec::Dim3 block;
   if (kernel->context().status() != CUDA_SUCCESS) {
     residents.pop_front();
-    finish_blocks(kernel, 1 + kernel->cancel());
+    kernel->finish(1 + kernel->cancel());
   } else if (!ready_more_urgent(kernel->priority()) && kernel->take(&block)) {
     front.block->reset(block);
-    finish_blocks(kernel, 1);
+    kernel->finish(1);
   } else {
     residents.pop_front();
-    finish_blocks(kernel, 1);
+    kernel->finish(1);
   }
 }
 
@@ -142,7 +137,9 @@ void ComputeEngine::report_fault(const Resident& resident) {
   Context& context = resident.kernel->context();
   const CUresult error = result_of_fault(fault.kind);
   if (context.status() == CUDA_SUCCESS) {
-    LOG_ERROR("kernel", "%s", describe_fault(resident.kernel->launch().kernel->info().name, fault).c_str());
+    const std::string text = describe_fault(resident.kernel->launch().kernel->info().name, fault);
+    LOG_ERROR("kernel", "%s", text.c_str());
+    dump_core(context.coredump_settings(), text);
   }
   context.poison(error);
 }

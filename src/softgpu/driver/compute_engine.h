@@ -44,7 +44,6 @@ class ComputeEngine {
   // The first block of the most urgent ready kernel, if that is more urgent than `than`.
   bool take(int than, Resident* resident);
   bool ready_more_urgent(int than) const { return best_ready_.load(std::memory_order_relaxed) < than; }
-  void finish_blocks(const std::shared_ptr<KernelOp>& kernel, uint64_t blocks);
   void report_fault(const Resident& resident);
   void update_best_locked();
 

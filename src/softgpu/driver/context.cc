@@ -21,7 +21,8 @@ namespace {
 
 std::atomic<uint64_t> next_context_id{1};
 constexpr size_t kSmallestHeapBytes = 1u << 20;
-constexpr size_t kMaxStackBytes = 512u << 10;  // local memory per thread of every model
+constexpr size_t kLaunchBufferBytes = 1u << 10;  // for each launch that may be pending; most need less
+constexpr size_t kMaxStackBytes = 512u << 10;    // local memory per thread of every model
 
 }  // namespace
 
@@ -50,6 +51,8 @@ void Context::activate() {
     std::lock_guard lock(mutex_);
     legacy_ = std::move(legacy);
     limits_ = ContextLimits();
+    coredump_ = global_coredump_settings();
+    if ((flags() & CU_CTX_COREDUMP_ENABLE) != 0) coredump_.on_exception = true;
   }
   device_.count_contexts(1);
   status_.store(CUDA_SUCCESS, std::memory_order_release);
@@ -92,6 +95,7 @@ void Context::teardown() {
   OpGraph::instance().forget_finished(order_);
   forget_peers(*this);
   heap_.forget();
+  launch_buffers_.forget();
   free_context_memory(*this);
   id_.store(next_context_id.fetch_add(1), std::memory_order_relaxed);
   device_.count_contexts(-1);
@@ -122,7 +126,28 @@ CUresult Context::provide_for(const exec::KernelInfo& kernel) {
     if (heap_.reserve(*this, limits().heap_bytes) != CUDA_SUCCESS)
       return CUDA_ERROR_SHARED_OBJECT_INIT_FAILED;
   }
+  if (kernel.launches_grids) {
+    const size_t bytes = limits().pending_launches * kLaunchBufferBytes;
+    if (launch_buffers_.reserve(*this, bytes) != CUDA_SUCCESS) return CUDA_ERROR_SHARED_OBJECT_INIT_FAILED;
+  }
   return CUDA_SUCCESS;
+}
+
+CoredumpSettings Context::coredump_settings() const {
+  std::lock_guard lock(mutex_);
+  return coredump_;
+}
+
+void Context::set_coredump_settings(const CoredumpSettings& settings) {
+  std::lock_guard lock(mutex_);
+  coredump_ = settings;
+}
+
+bool Context::count_pending(int change) {
+  const int64_t before = pending_.fetch_add(change, std::memory_order_relaxed);
+  if (change < 0 || static_cast<uint64_t>(before) < limits().pending_launches) return true;
+  pending_.fetch_sub(change, std::memory_order_relaxed);
+  return false;
 }
 
 ContextLimits Context::limits() const {

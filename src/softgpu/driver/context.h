@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cuda/abi.h"
+#include "softgpu/driver/coredump.h"
 #include "softgpu/driver/device_heap.h"
 #include "softgpu/driver/op_graph.h"
 #include "softgpu/driver/print_fifo.h"
@@ -64,8 +65,14 @@ class Context : public std::enable_shared_from_this<Context> {
   CUresult get_limit(CUlimit limit, size_t* value) const;
   CUresult set_limit(CUlimit limit, size_t value);
   ContextLimits limits() const;
+  CoredumpSettings coredump_settings() const;
+  void set_coredump_settings(const CoredumpSettings& settings);
   // Before a kernel can run: takes the device memory that what it calls stands on.
   CUresult provide_for(const exec::KernelInfo& kernel);
+  // Parameters of what kernels are about to launch.
+  DeviceHeap& launch_buffers() { return launch_buffers_; }
+  // Counts what kernels have launched and what of it is finished; false where CUDA's limit allows no more.
+  bool count_pending(int change);
 
   OrderGroup& order() { return order_; }
   std::shared_ptr<Stream> legacy_stream();
@@ -94,10 +101,13 @@ class Context : public std::enable_shared_from_this<Context> {
   OrderGroup order_;
   PrintFifo output_;
   DeviceHeap heap_;
+  DeviceHeap launch_buffers_;
+  std::atomic<int64_t> pending_{0};
   exec::DeviceServices services_;
 
   mutable std::mutex mutex_;  // the members below
   ContextLimits limits_;
+  CoredumpSettings coredump_;
   std::shared_ptr<Stream> legacy_;
   std::unordered_map<uint64_t, std::shared_ptr<Stream>> per_thread_;  // by a number of the thread
   std::vector<std::function<void()>> teardown_actions_;

@@ -7,7 +7,7 @@
 #include "cuda/abi.h"
 #include "softgpu/device/pci.h"
 #include "softgpu/driver/device.h"
-#include "softgpu/driver/device_attributes.h"
+#include "softgpu/driver/device_facts.h"
 #include "softgpu/driver/entry.h"
 
 namespace tessera::softgpu {
@@ -21,10 +21,6 @@ CUresult on_device(CUdevice ordinal, Body&& body) noexcept {
     const CUresult result = find_device(ordinal, &device);
     return result == CUDA_SUCCESS ? body(*device) : result;
   });
-}
-
-DeviceFacts facts_of(const Device& device) {
-  return {&model_of(device.config()), device.sm_count(), pci_address(device.physical_index())};
 }
 
 // A text into the caller's buffer, cut where it is too long, always ended.

@@ -5,6 +5,7 @@
 
 #include "softgpu/driver/compute_engine.h"
 #include "softgpu/driver/device.h"
+#include "softgpu/driver/grid_family.h"
 #include "softgpu/driver/op_graph.h"
 
 namespace tessera::softgpu {
@@ -29,21 +30,26 @@ GridWorkspace::~GridWorkspace() {
 
 namespace {
 
-exec::Launch with_workspace(exec::Launch launch, const GridWorkspace* workspace) {
+exec::Launch complete(exec::Launch launch, GridFamily* family, const GridWorkspace* workspace) {
+  launch.runtime = family;
   if (workspace != nullptr) launch.grid_workspace = workspace->address();
   return launch;
 }
 
 }  // namespace
 
-KernelOp::KernelOp(std::shared_ptr<Context> context, GridLaunch work, int priority)
+KernelOp::KernelOp(std::shared_ptr<Context> context, GridLaunch work, int priority, uint32_t depth)
     : context_(std::move(context)),
+      family_(work.launch.kernel->info().launches_grids ? std::make_unique<GridFamily>(*this) : nullptr),
       workspace_(work.cooperative ? std::make_unique<GridWorkspace>(context_->device().addresses())
                                   : nullptr),
-      launch_(with_workspace(std::move(work.launch), workspace_.get())),
+      launch_(complete(std::move(work.launch), family_.get(), workspace_.get())),
       priority_(priority),
+      depth_(depth),
       blocks_(clusters_of(launch_).count()),
       unfinished_(blocks_) {}
+
+KernelOp::~KernelOp() = default;
 
 void KernelOp::start(const std::shared_ptr<Op>& self) {
   if (context_->status() != CUDA_SUCCESS) {
@@ -66,9 +72,12 @@ bool KernelOp::take(exec::Dim3* block) {
 }
 
 // Acquire and release: whoever finishes the last block sees what all of them wrote.
-bool KernelOp::finished(uint64_t blocks) {
-  return blocks != 0 && unfinished_.fetch_sub(blocks, std::memory_order_acq_rel) == blocks;
+void KernelOp::finish(uint64_t count) {
+  if (count == 0 || unfinished_.fetch_sub(count, std::memory_order_acq_rel) != count) return;
+  if (family_ == nullptr || !family_->begin_tail()) end();
 }
+
+void KernelOp::end() { OpGraph::instance().finish(shared_from_this()); }
 
 uint64_t KernelOp::cancel() {
   const uint64_t taken = next_.exchange(blocks_, std::memory_order_relaxed);

@@ -11,6 +11,8 @@
 
 namespace tessera::softgpu {
 
+class GridFamily;
+
 struct GridLaunch {
   exec::Launch launch;
   bool cooperative = false;
@@ -30,29 +32,42 @@ class GridWorkspace {
   alignas(64) uint32_t words_[16] = {};
 };
 
-class KernelOp : public Op {
+class KernelOp : public Op, public std::enable_shared_from_this<KernelOp> {
  public:
-  KernelOp(std::shared_ptr<Context> context, GridLaunch work, int priority);
+  // `depth`: how many grids launched each other down to this one.
+  KernelOp(std::shared_ptr<Context> context, GridLaunch work, int priority, uint32_t depth = 0);
+  ~KernelOp() override;
   void start(const std::shared_ptr<Op>& self) override;
 
   Context& context() const { return *context_; }
   const exec::Launch& launch() const { return launch_; }
   int priority() const { return priority_; }  // smaller is more urgent
+  uint32_t depth() const { return depth_; }
+  // What its blocks launch; null for a kernel that launches nothing.
+  GridFamily* family() const { return family_.get(); }
   uint64_t blocks() const { return blocks_; }
 
   // The next block that nobody has taken, of a cluster the first; false where there is none.
   bool take(exec::Dim3* block);
   bool exhausted() const { return next_.load(std::memory_order_relaxed) >= blocks_; }
-  // True for whoever finished the last of them: that one tells the graph.
-  [[nodiscard]] bool finished(uint64_t blocks);
+  // More that has to be finished before the grid is; only while something of it is not.
+  void add_work(uint64_t count) { unfinished_.fetch_add(count, std::memory_order_relaxed); }
+  // So many of its blocks, or of what they launched, are finished. The last one ends the grid.
+  void finish(uint64_t count);
   // Takes all blocks that are left; how many.
   uint64_t cancel();
 
+ protected:
+  // Tells whoever waits for the grid; once.
+  virtual void end();
+
  private:
   const std::shared_ptr<Context> context_;
+  const std::unique_ptr<GridFamily> family_;
   const std::unique_ptr<const GridWorkspace> workspace_;  // of a cooperative launch
   const exec::Launch launch_;
   const int priority_;
+  const uint32_t depth_;
   const uint64_t blocks_;
   std::atomic<uint64_t> next_{0};
   std::atomic<uint64_t> unfinished_;

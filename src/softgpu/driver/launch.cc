@@ -144,8 +144,22 @@ CUresult check_residency(const exec::Launch& launch, const Device& device) {
   return launch.grid.count() <= most ? CUDA_SUCCESS : CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE;
 }
 
+namespace {
+
+void describe(Context& context, std::shared_ptr<const exec::Kernel> kernel, const LaunchRequest& request,
+              exec::Launch* work) {
+  work->kernel = std::move(kernel);
+  work->grid = request.grid;
+  work->block = request.block;
+  work->dynamic_shared_bytes = request.dynamic_shared_bytes;
+  work->memory = &context.device().addresses();
+  work->services = &context.services();
+  work->sm_count = static_cast<uint32_t>(context.device().sm_count());
+}
+
+}  // namespace
+
 CUresult prepare_launch(Function& function, const LaunchRequest& request, GridLaunch* grid) {
-  exec::Launch* work = &grid->launch;
   Context& context = function.module().context();
   std::shared_ptr<const exec::Kernel> kernel;
   CUresult result = function.load(&kernel);
@@ -155,21 +169,30 @@ CUresult prepare_launch(Function& function, const LaunchRequest& request, GridLa
   if (result != CUDA_SUCCESS) return result;
   result = check_shared(request, info, function.settings(), context.device().model());
   if (result != CUDA_SUCCESS) return result;
-  result = gather(request, info, &work->parameters);
+  result = gather(request, info, &grid->launch.parameters);
   if (result != CUDA_SUCCESS) return result;
-  result = context.provide_for(info);
+  describe(context, std::move(kernel), request, &grid->launch);
+  result = set_cluster(function, request.cluster, &grid->launch);
   if (result != CUDA_SUCCESS) return result;
-  work->kernel = std::move(kernel);
-  work->grid = request.grid;
-  work->block = request.block;
-  result = set_cluster(function, request.cluster, work);
-  if (result != CUDA_SUCCESS) return result;
-  work->dynamic_shared_bytes = request.dynamic_shared_bytes;
-  work->memory = &context.device().addresses();
-  work->services = &context.services();
-  work->sm_count = static_cast<uint32_t>(context.device().sm_count());
   grid->cooperative = request.cooperative;
-  return grid->cooperative ? check_residency(*work, context.device()) : CUDA_SUCCESS;
+  if (grid->cooperative) {
+    result = check_residency(grid->launch, context.device());
+    if (result != CUDA_SUCCESS) return result;
+  }
+  return context.provide_for(info);
+}
+
+CUresult prepare_child(Context& context, std::shared_ptr<const exec::Kernel> kernel,
+                       const LaunchRequest& request, GridLaunch* grid) {
+  const exec::KernelInfo& info = kernel->info();
+  CUresult result = check_shape(request, info);
+  if (result != CUDA_SUCCESS) return result;
+  result = check_shared(request, info, FunctionSettings(), context.device().model());
+  if (result != CUDA_SUCCESS) return result;
+  if (info.explicit_cluster) return CUDA_ERROR_NOT_SUPPORTED;
+  describe(context, std::move(kernel), request, &grid->launch);
+  grid->launch.grid_id = next_grid_id.fetch_add(1, std::memory_order_relaxed);
+  return CUDA_SUCCESS;
 }
 
 OpRef make_kernel(std::shared_ptr<Context> context, GridLaunch work, int priority) {

@@ -35,6 +35,9 @@ CUresult prepare_launch(Function& function, const LaunchRequest& request, GridLa
 // it says nothing. CUDA_ERROR_INVALID_CLUSTER_SIZE where the kernel, the grid or the device does not allow
 // it.
 CUresult set_cluster(Function& function, exec::Dim3 wanted, exec::Launch* work);
+// The same for a kernel that a kernel launches, without its parameters.
+CUresult prepare_child(Context& context, std::shared_ptr<const exec::Kernel> kernel,
+                       const LaunchRequest& request, GridLaunch* work);
 // Blocks of a cooperative launch wait for each other, so all of them must be resident at once:
 // CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE where the device has not the room.
 CUresult check_residency(const exec::Launch& launch, const Device& device);

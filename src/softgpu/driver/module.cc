@@ -1,6 +1,7 @@
 #include "softgpu/driver/module.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -117,11 +118,28 @@ CUresult Module::link(Context& context, const ptx::Module& code, ManagedVariable
   made->program_ = std::move(program).value();
   made->names_ = made->program_->kernel_names();
   live<Module>().add(made->handle_, made);
+  const CUresult loaded = made->load_if_eager();
+  if (loaded != CUDA_SUCCESS) {
+    live<Module>().remove(made->handle());
+    made->unload();
+    *log = "a kernel could not be loaded";
+    return loaded;
+  }
   *module = std::move(made);
   return CUDA_SUCCESS;
 }
 
 Module::~Module() = default;
+
+CUresult Module::load_if_eager() {
+  if (module_loading_mode() != CU_MODULE_EAGER_LOADING) return CUDA_SUCCESS;
+  for (const std::string& name : names_) {
+    std::shared_ptr<const exec::Kernel> kernel;
+    const CUresult result = function(name)->load(&kernel);
+    if (result != CUDA_SUCCESS) return result;
+  }
+  return CUDA_SUCCESS;
+}
 
 void Module::unload() {
   std::unordered_map<std::string, std::shared_ptr<Function>> functions;
@@ -156,6 +174,14 @@ const exec::Symbol* Module::symbol(const std::string& name) const {
     if (symbol.name == name) return &symbol;
   }
   return nullptr;
+}
+
+CUmoduleLoadingMode module_loading_mode() {
+  static const CUmoduleLoadingMode mode = [] {
+    const char* value = getenv("CUDA_MODULE_LOADING");
+    return value != nullptr && strcmp(value, "EAGER") == 0 ? CU_MODULE_EAGER_LOADING : CU_MODULE_LAZY_LOADING;
+  }();
+  return mode;
 }
 
 CUresult function_of(CUfunction handle, std::shared_ptr<Function>* function) {

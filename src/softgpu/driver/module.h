@@ -95,6 +95,8 @@ class Module : public std::enable_shared_from_this<Module> {
   // The function of that name, the same one at each call; null where there is none.
   std::shared_ptr<Function> function(const std::string& name,
                                      std::shared_ptr<FunctionSettings> settings = nullptr);
+  // Loads all of its functions, where CUDA_MODULE_LOADING is EAGER.
+  CUresult load_if_eager();
   const std::vector<std::string>& function_names() const { return names_; }
   // Null where there is none.
   const exec::Symbol* symbol(const std::string& name) const;
@@ -110,6 +112,9 @@ class Module : public std::enable_shared_from_this<Module> {
   std::mutex mutex_;
   std::unordered_map<std::string, std::shared_ptr<Function>> functions_;
 };
+
+// CUDA_MODULE_LOADING as it was when it was first asked for; lazy unless it says EAGER.
+CUmoduleLoadingMode module_loading_mode();
 
 // CUfunction, or CUkernel cast to it, in the current context. CUDA_ERROR_INVALID_HANDLE for anything else.
 CUresult function_of(CUfunction handle, std::shared_ptr<Function>* function);

@@ -138,6 +138,7 @@ class InterpretedBlock {
     state_.pending_barriers = 0;
     for (WarpState& warp : state_.warps) {
       warp.core.alive = warp.lanes;
+      if (state_.kernel->kernel_info.launches_grids) std::ranges::fill(warp.launch_errors, 0u);
       Group all;
       all.mask = warp.lanes;
       warp.groups.assign(1, all);

@@ -5,26 +5,16 @@
 #include <cstring>
 #include <iterator>
 
+#include "softgpu/exec/call_site.h"
 #include "softgpu/exec/faults.h"
 #include "softgpu/exec/frames.h"
+#include "softgpu/exec/grid_calls.h"
 #include "softgpu/exec/printf_format.h"
 
 namespace tessera::softgpu::exec {
 namespace {
 
 constexpr size_t kMaxString = 64u << 10;
-
-// Argument `index` of a lane, from the rows of its parameter.
-uint64_t argument(const CallSite& site, const std::byte* frame, size_t index, uint32_t lane) {
-  const Transfer& transfer = site.arguments[index];
-  uint64_t value = 0;
-  for (uint32_t row = 0; row < (transfer.bytes + 3) / 4 && row < 2; ++row) {
-    uint32_t word = 0;
-    std::memcpy(&word, frame + transfer.caller + (size_t{row} * kWarpSize + lane) * 4, 4);
-    value |= uint64_t{word} << (32 * row);
-  }
-  return value;
-}
 
 // The string at a generic address, or nothing where it leaves readable memory before its end.
 bool read_string(WarpState& warp, uint32_t lane, uint64_t address, std::string* text) {
@@ -115,16 +105,6 @@ const Op* set_condition(Warp& core, const Op* op, const CallSite& site, std::byt
   return op + 1;
 }
 
-// The result of a call, for one lane.
-void write_result(const CallSite& site, std::byte* frame, uint32_t lane, uint64_t value) {
-  if (site.results.empty()) return;
-  const Transfer& transfer = site.results[0];
-  for (uint32_t row = 0; row < (transfer.bytes + 3) / 4 && row < 2; ++row) {
-    const auto word = static_cast<uint32_t>(value >> (32 * row));
-    std::memcpy(frame + transfer.caller + (size_t{row} * kWarpSize + lane) * 4, &word, 4);
-  }
-}
-
 const Op* heap_allocate(Warp& core, const Op* op, const CallSite& site, std::byte* frame, uint32_t mask) {
   const DeviceServices* services = core.state->block->launch->services;
   for (uint32_t lane = 0; lane < kWarpSize; ++lane) {
@@ -160,9 +140,13 @@ constexpr DeviceBuiltin kBuiltins[] = {
 }  // namespace
 
 const DeviceBuiltin* find_device_builtin(const std::string& name) {
-  const auto* found = std::find_if(std::begin(kBuiltins), std::end(kBuiltins),
-                                   [&](const DeviceBuiltin& builtin) { return name == builtin.name; });
-  return found == std::end(kBuiltins) ? nullptr : found;
+  for (const std::span<const DeviceBuiltin> table :
+       {std::span<const DeviceBuiltin>(kBuiltins), grid_builtins()}) {
+    const auto found = std::find_if(table.begin(), table.end(),
+                                    [&](const DeviceBuiltin& builtin) { return name == builtin.name; });
+    if (found != table.end()) return &*found;
+  }
+  return nullptr;
 }
 
 }  // namespace tessera::softgpu::exec

@@ -141,15 +141,21 @@ struct DeviceServices {
 class GridRuntime {
  public:
   virtual ~GridRuntime() = default;
-  // Where a kernel writes its child's parameters; 0 where too many launches are pending.
-  virtual uint64_t parameter_buffer(uint64_t function, const Dim3& grid, const Dim3& block,
-                                    uint32_t dynamic_shared_bytes) = 0;
+  // Where a kernel writes its child's parameters. Here the launch is checked.
+  virtual uint32_t parameter_buffer(uint64_t function, const Dim3& grid, const Dim3& block,
+                                    uint32_t dynamic_shared_bytes, uint64_t* buffer) = 0;
   // Takes a buffer of parameter_buffer. `thread_block` is the number of the launching block: the stream 0 is
   // one for each.
   virtual uint32_t launch(uint64_t buffer, uint64_t stream, uint64_t thread_block) = 0;
+  virtual uint32_t copy(uint64_t to, uint64_t from, uint64_t bytes, uint64_t stream,
+                        uint64_t thread_block) = 0;
+  virtual uint32_t fill(uint64_t to, uint8_t value, uint64_t bytes, uint64_t stream,
+                        uint64_t thread_block) = 0;
   virtual uint32_t create_stream(uint32_t flags, uint64_t* stream) = 0;
   virtual uint32_t destroy_stream(uint64_t stream) = 0;
   virtual uint32_t attribute(int32_t attribute, int32_t device, int32_t* value) = 0;
+  virtual int32_t device() = 0;
+  virtual int32_t runtime_version() = 0;
 };
 
 struct Launch {

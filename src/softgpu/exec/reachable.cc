@@ -19,12 +19,14 @@ void for_each_symbol(const ptx::Operand& operand, F visit) {
 
 class Search {
  public:
-  explicit Search(const ProgramImage& image) : image_(image) {}
+  // `seen`: kernels whose needs have been looked at, across the kernels that launch each other.
+  Search(const ProgramImage& image, std::set<const ptx::Function*>* seen) : image_(image), seen_(seen) {}
 
   Result<Reachable> run(const ptx::Function& entry) {
     TESSERA_RETURN_IF_ERROR(add(entry));
     for (size_t i = 0; i < found_.functions.size(); ++i) TESSERA_RETURN_IF_ERROR(scan(*found_.functions[i]));
     TESSERA_RETURN_IF_ERROR(lay_out_shared());
+    TESSERA_RETURN_IF_ERROR(add_needs_of_launched());
     return std::move(found_);
   }
 
@@ -61,6 +63,8 @@ class Search {
         for_each_symbol(operand, [&](const std::string& symbol) {
           const ptx::Variable* variable = image_.variable(symbol);
           if (variable != nullptr && variable->space == ptx::Space::kShared) shared_.insert(symbol);
+          const ptx::Function* kernel = image_.function(symbol);
+          if (kernel != nullptr && kernel->entry && kernel->defined) launched_.push_back(kernel);
         });
       }
     }
@@ -87,6 +91,17 @@ class Search {
       const ptx::Function* function = image_.function(name);
       if (function != nullptr && !function->entry && function->defined)
         TESSERA_RETURN_IF_ERROR(add(*function));
+    }
+    return {};
+  }
+
+  // What a kernel that may be launched from here needs has to be there before.
+  Status add_needs_of_launched() {
+    for (const ptx::Function* kernel : launched_) {
+      if (!seen_->insert(kernel).second) continue;
+      TESSERA_ASSIGN_OR_RETURN(const Reachable child, Search(image_, seen_).run(*kernel));
+      found_.needs.uses_heap |= child.needs.uses_heap;
+      found_.needs.launches_grids |= child.needs.launches_grids;
     }
     return {};
   }
@@ -135,7 +150,9 @@ class Search {
   }
 
   const ProgramImage& image_;
+  std::set<const ptx::Function*>* const seen_;
   Reachable found_;
+  std::vector<const ptx::Function*> launched_;
   std::set<std::string> shared_;
   bool address_taken_added_ = false;
   uint64_t top_ = 0;
@@ -144,7 +161,8 @@ class Search {
 }  // namespace
 
 Result<Reachable> find_reachable(const ProgramImage& image, const ptx::Function& entry) {
-  return Search(image).run(entry);
+  std::set<const ptx::Function*> seen = {&entry};
+  return Search(image, &seen).run(entry);
 }
 
 }  // namespace tessera::softgpu::exec

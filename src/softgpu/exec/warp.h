@@ -112,6 +112,8 @@ struct WarpState {
   uint32_t cluster_phases =
       0;  // bit per lane: the parity of the phase in which it arrived at the cluster's barrier
   uint64_t instructions = 0;
+  uint32_t launch_errors[kWarpSize] =
+      {};  // cudaGetLastError of each thread; zeroed where a kernel launches kernels
 };
 
 struct Barrier {

@@ -109,20 +109,47 @@ CUresult set_limit(CUlimit limit, size_t value) {
   return result == CUDA_SUCCESS ? measurement.charge_or_owe(0) : result;
 }
 
+// What a kernel node launches: the function, or the kernel that newer forms may name instead.
+template <typename Params>
+requires requires(const Params* params) { params->func; }
+CUfunction function_of(const Params* params) {
+  if (params == nullptr) return nullptr;
+  CUfunction function = params->func;
+  if constexpr (requires { params->kern; }) {
+    if (function == nullptr) function = reinterpret_cast<CUfunction>(params->kern);
+  }
+  return function;
+}
+CUfunction function_of(const CUgraphNodeParams* params) {
+  return params != nullptr && params->type == CU_GRAPH_NODE_TYPE_KERNEL ? function_of(&params->kernel)
+                                                                        : nullptr;
+}
+
+// A node takes what its kernel takes when it is made or changed. The description is the call's last argument.
 template <auto Entry>
-struct AddKernelNode;
-template <typename Params,
-          CUresult (*DriverTable::*Entry)(CUgraphNode*, CUgraph, const CUgraphNode*, size_t, const Params*)>
-struct AddKernelNode<Entry> {
-  static CUresult call(CUgraphNode* node, CUgraph graph, const CUgraphNode* after, size_t count,
-                       const Params* params) {
-    if (params != nullptr && params->func != nullptr) {
-      const CUresult result = charge_function(params->func);
+struct KernelNode;
+template <typename... Args, CUresult (*DriverTable::*Entry)(Args...)>
+struct KernelNode<Entry> {
+  static CUresult call(Args... args) {
+    CUfunction function = nullptr;
+    ((function = function_in(args, function)), ...);
+    if (function != nullptr) {
+      const CUresult result = charge_function(function);
       if (result != CUDA_SUCCESS) return result;
     }
-    return (lower().*Entry)(node, graph, after, count, params);
+    return (lower().*Entry)(args...);
+  }
+  template <typename Argument>
+  static CUfunction function_in(const Argument& argument, CUfunction before) {
+    if constexpr (requires { function_of(argument); }) return function_of(argument);
+    return before;
   }
 };
+
+template <auto... Entries>
+void charge_kernel_nodes(DriverTable& upper, const DriverTable& below) {
+  (replace<Entries, &KernelNode<Entries>::call>(upper, below), ...);
+}
 
 // Loads `function` in the current context, as its first launch would; a failure is left to the launch to
 // tell.
@@ -189,10 +216,12 @@ void install_code_calls(DriverTable& upper, const DriverTable& lower) {
   replace<&DriverTable::cuKernelGetFunction, &kernel_get_function>(upper, lower);
   replace<&DriverTable::cuFuncLoad, &func_load>(upper, lower);
   replace<&DriverTable::cuCtxSetLimit, &set_limit>(upper, lower);
-  replace<&DriverTable::cuGraphAddKernelNode, &AddKernelNode<&DriverTable::cuGraphAddKernelNode>::call>(
-      upper, lower);
-  replace<&DriverTable::cuGraphAddKernelNode_v2, &AddKernelNode<&DriverTable::cuGraphAddKernelNode_v2>::call>(
-      upper, lower);
+  charge_kernel_nodes<&DriverTable::cuGraphAddKernelNode, &DriverTable::cuGraphAddKernelNode_v2,
+                      &DriverTable::cuGraphAddNode, &DriverTable::cuGraphAddNode_v2,
+                      &DriverTable::cuGraphKernelNodeSetParams, &DriverTable::cuGraphKernelNodeSetParams_v2,
+                      &DriverTable::cuGraphExecKernelNodeSetParams,
+                      &DriverTable::cuGraphExecKernelNodeSetParams_v2, &DriverTable::cuGraphNodeSetParams,
+                      &DriverTable::cuGraphExecNodeSetParams>(upper, lower);
 }
 
 }  // namespace tessera::vgpu

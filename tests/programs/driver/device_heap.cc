@@ -56,6 +56,35 @@ void check_too_large(CUdevice device) {
   CU_CHECK(cuCtxDestroy_v2(context));
 }
 
+// The heap comes with a node of a graph as well.
+void check_node(CUdevice device) {
+  CUcontext context = nullptr;
+  CU_CHECK(cuCtxCreate_v2(&context, 0, device));
+  {
+    const check::Module module(heap_ptx);
+    CU_CHECK(cuCtxSetLimit(CU_LIMIT_MALLOC_HEAP_SIZE, kHeapBytes));
+    const check::DeviceArray<CUdeviceptr> pieces(kThreads);
+    CUdeviceptr out = pieces.get();
+    uint32_t words = kWords;
+    void* parameters[] = {&out, &words};
+    CUgraphNodeParams params{};
+    params.type = CU_GRAPH_NODE_TYPE_KERNEL;
+    params.kernel.func = module.function("take_pieces");
+    params.kernel.gridDimX = params.kernel.gridDimY = params.kernel.gridDimZ = 1;
+    params.kernel.blockDimX = kThreads;
+    params.kernel.blockDimY = params.kernel.blockDimZ = 1;
+    params.kernel.kernelParams = parameters;
+    const size_t before = free_memory();
+    CUgraph graph = nullptr;
+    CUgraphNode node = nullptr;
+    CU_CHECK(cuGraphCreate(&graph, 0));
+    CU_CHECK(cuGraphAddNode_v2(&node, graph, nullptr, nullptr, 0, &params));
+    REQUIRE(before - free_memory() >= kHeapBytes, "the node's heap took %zu bytes", before - free_memory());
+    CU_CHECK(cuGraphDestroy(graph));
+  }
+  CU_CHECK(cuCtxDestroy_v2(context));
+}
+
 }  // namespace
 
 int main() {
@@ -73,5 +102,6 @@ int main() {
   check_pieces(module);
   REQUIRE(before - free_memory() == taken, "the heap took memory twice");
   check_too_large(context.device());
+  check_node(context.device());
   return check::pass("a heap of %zu MiB, %u pieces from kernel to kernel: exact", kHeapBytes >> 20, kAll);
 }

@@ -152,7 +152,12 @@ Status FunctionDecoder::load(const Instruction& in) {
   AccessModifiers access;
   const std::string& type = type_of(in);
   const uint32_t bits = type_bits(type);
-  if (!parse(in, &access) || !access.operation.empty() || bits == 0 || bits > 64) return unsupported(in);
+  if (!parse(in, &access) || !access.operation.empty() || bits == 0) return unsupported(in);
+  if (bits > 64 && (access.strong || access.elements != 1 || in.operands.size() < 2)) return unsupported(in);
+  if (bits > 64) {
+    TESSERA_ASSIGN_OR_RETURN(const Instruction pair, in_halves(in, 0));
+    return load(pair);
+  }
   if (in.operands.size() < 2 || in.operands.size() > 3) return malformed(in, "wrong number of operands");
   if (const Name* name = region_of(in.operands[1]); name != nullptr && access.space == ptx::Space::kParam) {
     return name->kind == Name::Kind::kRegion ? load_region(in, *name, type)
@@ -190,7 +195,12 @@ Status FunctionDecoder::store(const Instruction& in) {
   AccessModifiers access;
   const std::string& type = type_of(in);
   const uint32_t bits = type_bits(type);
-  if (!parse(in, &access) || !access.operation.empty() || bits == 0 || bits > 64) return unsupported(in);
+  if (!parse(in, &access) || !access.operation.empty() || bits == 0) return unsupported(in);
+  if (bits > 64 && (access.strong || access.elements != 1 || in.operands.size() < 2)) return unsupported(in);
+  if (bits > 64) {
+    TESSERA_ASSIGN_OR_RETURN(const Instruction pair, in_halves(in, 1));
+    return store(pair);
+  }
   if (in.operands.size() < 2 || in.operands.size() > 3) return malformed(in, "wrong number of operands");
   if (const Name* name = region_of(in.operands[0]); name != nullptr && access.space == ptx::Space::kParam) {
     return name->kind == Name::Kind::kRegion ? store_region(in, *name, type)

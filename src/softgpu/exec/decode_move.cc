@@ -16,6 +16,7 @@ char letter_of(const std::string& type) {
 
 Status FunctionDecoder::move(const Instruction& in) {
   if (in.operands.size() != 2) return malformed(in, "expected two operands");
+  if (type_of(in) == "b128") return move_wide(in);
   const Operand& to = in.operands[0];
   const Operand& from = in.operands[1];
   if (from.kind == ptx::OperandKind::kVector) return pack(in, to, from.elements);
@@ -38,6 +39,38 @@ Status FunctionDecoder::move(const Instruction& in) {
     case Width::k64:
       emit("mov.b64", {d, value});
       break;
+  }
+  return {};
+}
+
+Result<ptx::Operand> FunctionDecoder::halves(const Instruction& in, const Operand& operand) const {
+  if (operand.kind == ptx::OperandKind::kVector && operand.elements.size() == 2) return operand;
+  if (operand.kind != ptx::OperandKind::kRegister || operand.component >= 0 ||
+      function_.registers[static_cast<size_t>(operand.reg)].type != ptx::Type::kB128)
+    return malformed(in, "expected a register of 128 bits");
+  Operand both;
+  both.kind = ptx::OperandKind::kVector;
+  both.elements.assign(2, operand);
+  for (int8_t k = 0; k < 2; ++k) both.elements[static_cast<size_t>(k)].component = k;
+  return both;
+}
+
+Result<ptx::Instruction> FunctionDecoder::in_halves(const Instruction& in, size_t data) const {
+  Instruction pair = in;
+  pair.modifiers.back() = "v2";
+  pair.modifiers.emplace_back("b64");
+  TESSERA_ASSIGN_OR_RETURN(pair.operands[data], halves(in, in.operands[data]));
+  return pair;
+}
+
+Status FunctionDecoder::move_wide(const Instruction& in) {
+  TESSERA_ASSIGN_OR_RETURN(const Operand to, halves(in, in.operands[0]));
+  TESSERA_ASSIGN_OR_RETURN(const Operand from, halves(in, in.operands[1]));
+  for (size_t k = 0; k < 2; ++k) {
+    if (to.elements[k].kind == ptx::OperandKind::kSink) continue;
+    TESSERA_ASSIGN_OR_RETURN(const ValueId value, source(in, from.elements[k], 'q'));
+    TESSERA_ASSIGN_OR_RETURN(const ValueId d, destination(in, to.elements[k], 'q'));
+    emit("mov.b64", {d, value});
   }
   return {};
 }

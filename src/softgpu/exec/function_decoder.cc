@@ -73,7 +73,8 @@ Status FunctionDecoder::malformed(const Instruction& in, const char* why) const 
 void FunctionDecoder::declare_registers() {
   for (const ptx::Register& reg : function_.registers) {
     registers_.push_back(builder_.new_register(register_width(reg.type)));
-    for (uint32_t lane = 1; lane < reg.lanes; ++lane) builder_.new_register(register_width(reg.type));
+    const uint32_t parts = reg.type == ptx::Type::kB128 ? 2 : 1;  // of 64 bits
+    for (uint32_t part = 1; part < reg.lanes * parts; ++part) builder_.new_register(register_width(reg.type));
   }
 }
 

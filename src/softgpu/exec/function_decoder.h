@@ -66,6 +66,11 @@ class FunctionDecoder {
   Status half(const Instruction& in, const std::string& type);
   Status lop3(const Instruction& in);
   Status move(const Instruction& in);
+  Status move_wide(const Instruction& in);
+  // The two halves of a .b128 operand, lower first: a register, or a vector of two.
+  Result<Operand> halves(const Instruction& in, const Operand& operand) const;
+  // A load or store of .b128 as one of .v2.b64.
+  Result<Instruction> in_halves(const Instruction& in, size_t data) const;
   Status pack(const Instruction& in, const Operand& to, const std::vector<Operand>& parts);
   Status unpack(const Instruction& in, const std::vector<Operand>& parts, const Operand& from);
   Status compare(const Instruction& in);

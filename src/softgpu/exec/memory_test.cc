@@ -57,6 +57,14 @@ TEST(Memory, Vectors) {
          40, [](uint32_t i) { return i; });
 }
 
+TEST(Memory, WideRegisters) {
+  expect(kernel("mad.wide.u32 %rd3, %i, 16, %rd1; cvt.u64.u32 %rd4, %i; .reg .b128 %w<3>;"
+                "mov.b128 %w0, {%rd4, %rd3}; mov.b128 %w1, %w0; st.global.b128 [%rd3+4096], %w1;"
+                "ld.global.nc.L1::no_allocate.b128 %w2, [%rd3+4096]; mov.b128 {%rd5, %rd6}, %w2;"
+                "sub.u64 %rd7, %rd6, %rd3; add.u64 %rd7, %rd7, %rd5; cvt.u32.u64 %v, %rd7;"),
+         40, [](uint32_t i) { return i; });
+}
+
 TEST(Memory, ScatteredAndReversedAddresses) {
   const std::string write =
       "mad.wide.u32 %rd3, %i, 4, %rd1; mul.lo.u32 %r1, %i, 7; st.global.u32 [%rd3+4096], %r1; bar.sync 0;";

@@ -8,6 +8,7 @@ namespace tessera::cli {
 
 int run_command(const RunOptions& options);
 int ps_command(const PsOptions& options);
+int set_command(const SetOptions& options);
 int gpus_command(const GpusOptions& options);
 int doctor_command(const DoctorOptions& options);
 

@@ -16,6 +16,7 @@ namespace {
 struct Dispatch {
   int operator()(const RunOptions& options) const { return run_command(options); }
   int operator()(const PsOptions& options) const { return ps_command(options); }
+  int operator()(const SetOptions& options) const { return set_command(options); }
   int operator()(const GpusOptions& options) const { return gpus_command(options); }
   int operator()(const DoctorOptions& options) const { return doctor_command(options); }
   int operator()(const VersionOptions&) const {

@@ -15,8 +15,8 @@ namespace {
 
 // Options as text, before they are checked.
 struct RawRun {
-  std::string gpus;
-  std::string memory;
+  std::vector<std::string> gpus;
+  std::vector<std::string> memory;
 };
 
 int usage_error(const std::string& command, const std::string& message) {
@@ -29,7 +29,6 @@ int usage_error(const std::string& command, const std::string& message) {
 }
 
 Status parse_gpus(const std::string& text, std::vector<uint32_t>& gpus) {
-  if (text.empty()) return Status();
   for (std::string_view part : split(text, ',')) {
     auto index = parse_uint(part);
     if (!index || *index > UINT32_MAX) {
@@ -41,13 +40,40 @@ Status parse_gpus(const std::string& text, std::vector<uint32_t>& gpus) {
   return Status();
 }
 
-Status check_run(const RawRun& raw, bool has_memory, bool has_name, RunOptions& run) {
-  TESSERA_RETURN_IF_ERROR(parse_gpus(raw.gpus, run.gpus));
-  if (has_memory) {
-    auto bytes = parse_size(raw.memory);
-    if (!bytes.ok()) return bytes.status().with_context("--mem");
-    run.memory_bytes = *bytes;
+Result<uint64_t> parse_memory(const std::string& text) {
+  auto bytes = parse_size(text);
+  if (!bytes.ok()) return bytes.status().with_context("--mem");
+  return bytes;
+}
+
+// One --mem holds for every GPU; of several, each holds for the GPUs of the --gpu at its place.
+Status parse_devices(const RawRun& raw, RunOptions& run) {
+  if (raw.memory.size() > 1 && raw.memory.size() != raw.gpus.size()) {
+    return Status::error(
+        Code::kInvalidArgument,
+        "--mem is given %zu times and --gpu %zu times: give --mem once, or once for each --gpu",
+        raw.memory.size(), raw.gpus.size());
   }
+  for (size_t i = 0; i < raw.gpus.size(); ++i) {
+    TESSERA_RETURN_IF_ERROR(parse_gpus(raw.gpus[i], run.gpus));
+    if (raw.memory.size() < 2) continue;
+    TESSERA_ASSIGN_OR_RETURN(uint64_t bytes, parse_memory(raw.memory[i]));
+    run.memory_bytes.resize(run.gpus.size(), bytes);
+  }
+  if (raw.memory.size() != 1) return Status();
+  TESSERA_ASSIGN_OR_RETURN(uint64_t bytes, parse_memory(raw.memory[0]));
+  run.memory_bytes = {bytes};
+  return Status();
+}
+
+Status check_set(const std::string& memory, SetOptions& set) {
+  TESSERA_ASSIGN_OR_RETURN(set.memory_bytes, parse_memory(memory));
+  Status status = node::check_slice_name(set.name);
+  return status.ok() ? status : status.with_context("NAME");
+}
+
+Status check_run(const RawRun& raw, bool has_name, RunOptions& run) {
+  TESSERA_RETURN_IF_ERROR(parse_devices(raw, run));
   if (has_name) {
     Status status = node::check_slice_name(run.name);
     if (!status.ok()) return status.with_context("--name");
@@ -108,10 +134,14 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
   add_common(run_command, run.socket, nullptr);
   run_command
       ->add_option("--gpu", raw.gpus, "index of the GPU, or several: 0,1 (default: the least reserved)")
-      ->type_name("N");
-  CLI::Option* memory =
-      run_command->add_option("--mem", raw.memory, "memory limit per GPU, reserved, e.g. 2GiB (default: all)")
-          ->type_name("SIZE");
+      ->type_name("N")
+      ->allow_extra_args(false);
+  run_command
+      ->add_option(
+          "--mem", raw.memory,
+          "memory limit per GPU, reserved, e.g. 2GiB (default: all); given again for each further --gpu")
+      ->type_name("SIZE")
+      ->allow_extra_args(false);
   CLI::Option* name = run_command->add_option("--name", run.name, "name of the slice")->type_name("NAME");
   run_command->add_flag("--summary", run.summary, "print a line of figures at the end");
   run_command->add_option("--json-summary", run.json_summary, "write the figures to FILE at the end")
@@ -120,6 +150,16 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
   PsOptions ps;
   CLI::App* ps_command = app.add_subcommand("ps", "list slices and their processes");
   add_common(ps_command, ps.socket, &ps.json);
+  SetOptions set;
+  std::string set_memory;
+  CLI::App* set_command = app.add_subcommand("set", "change a slice's limit while its programs run");
+  add_common(set_command, set.socket, &set.json);
+  set_command->add_option("NAME", set.name, "name of the slice, as in 'tessera ps'")->required();
+  set_command->add_option("--mem", set_memory, "the new memory limit per GPU, e.g. 3GiB")
+      ->type_name("SIZE")
+      ->required();
+  set_command->add_option("--gpu", set.gpu, "on this GPU only (default: on each GPU of the slice)")
+      ->type_name("N");
   GpusOptions gpus;
   CLI::App* gpus_command = app.add_subcommand("gpus", "list the GPUs");
   add_common(gpus_command, gpus.socket, &gpus.json);
@@ -149,11 +189,16 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
   }
   if (*run_command) {
     Status status = join_command(run_command->remaining(), std::move(command), run);
-    if (status.ok()) status = check_run(raw, memory->count() > 0, name->count() > 0, run);
+    if (status.ok()) status = check_run(raw, name->count() > 0, run);
     if (!status.ok()) return usage_error("run", status.message());
     return Options(run);
   }
   if (*ps_command) return Options(ps);
+  if (*set_command) {
+    Status status = check_set(set_memory, set);
+    if (!status.ok()) return usage_error("set", status.message());
+    return Options(set);
+  }
   if (*gpus_command) return Options(gpus);
   if (*doctor_command) return Options(doctor);
   assert(*version_command);

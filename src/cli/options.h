@@ -14,8 +14,8 @@ inline constexpr int kExitUsage = 2;
 
 struct RunOptions {
   std::string socket;
-  std::vector<uint32_t> gpus;  // empty: tesserad chooses
-  std::optional<uint64_t> memory_bytes;
+  std::vector<uint32_t> gpus;          // empty: tesserad chooses
+  std::vector<uint64_t> memory_bytes;  // of each of `gpus`, or one for all; empty: no limit
   std::string name;
   bool summary = false;
   std::string json_summary;  // file, empty: none
@@ -24,6 +24,13 @@ struct RunOptions {
 struct PsOptions {
   std::string socket;
   bool json = false;
+};
+struct SetOptions {
+  std::string socket;
+  bool json = false;
+  std::string name;
+  std::optional<uint32_t> gpu;  // none: every GPU of the slice
+  uint64_t memory_bytes = 0;
 };
 struct GpusOptions {
   std::string socket;
@@ -35,7 +42,7 @@ struct DoctorOptions {
 };
 struct VersionOptions {};
 
-using Options = std::variant<RunOptions, PsOptions, GpusOptions, DoctorOptions, VersionOptions>;
+using Options = std::variant<RunOptions, PsOptions, SetOptions, GpusOptions, DoctorOptions, VersionOptions>;
 
 // Options, or the exit code where help was printed or the input is wrong; the message is printed already, one
 // line.

@@ -39,7 +39,7 @@ Result<HeldSlice> open_slice(const RunOptions& options) {
   request["program"] = file_name(options.command[0]);
   if (!options.name.empty()) request["name"] = options.name;
   if (!options.gpus.empty()) request["gpus"] = options.gpus;
-  if (options.memory_bytes) request["memory_bytes"] = *options.memory_bytes;
+  if (!options.memory_bytes.empty()) request["memory_bytes"] = options.memory_bytes;
   // A daemon may end for idleness between our connecting and our asking: then the next one is asked.
   constexpr int kAttempts = 3;
   for (int attempt = 1;; ++attempt) {

@@ -51,8 +51,43 @@ Status Broker::recalled(LeaseId lease, uint32_t number, const RecalledMessage& m
   }
   TESSERA_RETURN_IF_ERROR(ledger_.give_back(lease, message.device, message.bytes));
   outstanding_.erase(recall);
+  ask_for_excess(lease, now_ns, effects);
   serve(ledger_.find_lease(lease)->slice, now_ns, effects);
   return Status();
+}
+
+void Broker::send_recall(LeaseId lease, uint32_t device, uint64_t bytes, uint64_t now_ns, Effects& effects) {
+  if (next_number_ == 0) next_number_ = 1;  // 0 means that no answer is wanted
+  Outstanding order{next_number_++, device, bytes, now_ns + kRecallTimeoutNs};
+  outstanding_.emplace(lease, order);
+  effects.recalls.push_back({lease, order.number, order.device, order.bytes});
+}
+
+void Broker::limits_changed(SliceId id, uint64_t now_ns, Effects& effects) {
+  const Slice& slice = *ledger_.find_slice(id);
+  for (LeaseId lease : slice.leases) {
+    for (uint32_t device = 0; device < slice.devices.size(); ++device) {
+      if (slice.devices[device].lowered) excess_[lease].insert(device);
+    }
+    ask_for_excess(lease, now_ns, effects);
+  }
+  serve(id, now_ns, effects);
+}
+
+void Broker::ask_for_excess(LeaseId id, uint64_t now_ns, Effects& effects) {
+  auto told = excess_.find(id);
+  if (told == excess_.end()) return;
+  const Lease& lease = *ledger_.find_lease(id);
+  const Slice& slice = *ledger_.find_slice(lease.slice);
+  while (!told->second.empty() && !outstanding_.contains(id)) {
+    uint32_t device = *told->second.begin();
+    told->second.erase(told->second.begin());
+    const SliceDevice& total = slice.devices[device];
+    uint64_t granted = lease.devices[device].granted_bytes;
+    if (!total.lowered || granted == 0) continue;
+    send_recall(id, device, std::min(granted, total.granted_bytes - total.limit_bytes), now_ns, effects);
+  }
+  if (told->second.empty()) excess_.erase(told);
 }
 
 void Broker::drop_waiting(LeaseId lease, SliceId slice) {
@@ -65,6 +100,7 @@ void Broker::drop_waiting(LeaseId lease, SliceId slice) {
 void Broker::disconnect(LeaseId lease, uint64_t now_ns, Effects& effects) {
   SliceId slice = ledger_.find_lease(lease)->slice;
   drop_waiting(lease, slice);
+  excess_.erase(lease);
   outstanding_.try_emplace(lease, Outstanding{0, 0, 0, now_ns + kRecallTimeoutNs});
   serve(slice, now_ns, effects);
 }
@@ -72,6 +108,7 @@ void Broker::disconnect(LeaseId lease, uint64_t now_ns, Effects& effects) {
 bool Broker::close(LeaseId lease, uint64_t now_ns, Effects& effects) {
   SliceId slice = ledger_.find_lease(lease)->slice;
   drop_waiting(lease, slice);
+  excess_.erase(lease);
   outstanding_.erase(lease);
   bool ended = ledger_.close_lease(lease);
   if (!ended) serve(slice, now_ns, effects);
@@ -90,11 +127,7 @@ bool Broker::ask_others(Waiting& head, const Slice& slice, uint64_t missing, uin
       continue;
     }
     if (!head.asked.insert(id).second) continue;
-    if (next_number_ == 0) next_number_ = 1;  // 0 means that no answer is wanted
-    Outstanding order{next_number_++, head.message.device, std::min(granted, missing),
-                      now_ns + kRecallTimeoutNs};
-    outstanding_.emplace(id, order);
-    effects.recalls.push_back({id, order.number, order.device, order.bytes});
+    send_recall(id, head.message.device, std::min(granted, missing), now_ns, effects);
     waits = true;
   }
   return waits;

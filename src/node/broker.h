@@ -6,6 +6,9 @@
 // slice are served in their order: what comes back for the first is not taken by the second, so none starves.
 // A process that does not answer within kRecallTimeout is passed over, also by later requests, until it
 // answers; a late answer still counts, for the process has given that budget up.
+//
+// Where a limit is lowered below what is granted, every process is asked once for the excess, so that budget
+// that nobody uses does not stand in the way of the new limit.
 #pragma once
 
 #include <deque>
@@ -49,6 +52,9 @@ class Broker {
   Status recalled(LeaseId lease, uint32_t number, const RecalledMessage& message, uint64_t now_ns,
                   Effects& effects);
 
+  // The slice's limits have changed: asks for what is granted above them, and serves what fits now.
+  void limits_changed(SliceId slice, uint64_t now_ns, Effects& effects);
+
   // The connection is gone, the grants stay: nothing more can be asked of it. Others wait for it a recall's
   // time all the same: a process that is killed closes its files a moment before its pidfd tells of its end.
   void disconnect(LeaseId lease, uint64_t now_ns, Effects& effects);
@@ -78,11 +84,15 @@ class Broker {
   void serve(SliceId slice, uint64_t now_ns, Effects& effects);
   // Whether the head must go on waiting; sends recalls where some can still be sent.
   bool ask_others(Waiting& head, const Slice& slice, uint64_t missing, uint64_t now_ns, Effects& effects);
+  void send_recall(LeaseId lease, uint32_t device, uint64_t bytes, uint64_t now_ns, Effects& effects);
+  // The excess of a lowered limit, where this process has not been asked for it yet.
+  void ask_for_excess(LeaseId lease, uint64_t now_ns, Effects& effects);
   void drop_waiting(LeaseId lease, SliceId slice);
 
   Ledger& ledger_;
   std::map<SliceId, std::deque<Waiting>> queues_;  // none is empty
   std::map<LeaseId, Outstanding> outstanding_;     // at most one recall per process
+  std::map<LeaseId, std::set<uint32_t>> excess_;   // devices of whose lowered limit it is still to be told
   uint32_t next_number_ = 1;
 };
 

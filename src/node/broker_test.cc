@@ -192,6 +192,57 @@ TEST_F(BrokerTest, WaitingRequestsOfOneProcessAreBounded) {
 
 // Processes that reserve, release, answer recalls fully, partly, late or never, detach and die in any order:
 // every request is answered exactly once or its asker is gone, no limit is exceeded, nothing waits for ever.
+TEST_F(BrokerTest, ALoweredLimitCallsBudgetBackFromEveryProcess) {
+  LeaseId a = attach();
+  LeaseId b = attach();
+  reserve(a, 600, 600);
+  reserve(b, 400, 400);
+  ASSERT_TRUE(ledger_.set_limit(slice_, std::nullopt, 500).ok());
+  Effects effects;
+  broker_.limits_changed(slice_, 0, effects);
+  ASSERT_EQ(effects.recalls.size(), 2U);
+  EXPECT_EQ(effects.recalls[0].bytes, 500U);
+  EXPECT_EQ(effects.recalls[1].bytes, 400U);
+  recalled(effects.recalls[0], 100);
+  EXPECT_EQ(reserve(a, 501, 501).answers.at(0).granted_bytes, 0U);
+  recalled(effects.recalls[1], 400);
+  EXPECT_FALSE(ledger_.find_slice(slice_)->devices[0].lowered);
+}
+
+// A process has one recall at a time: that for the lowered limit follows the one that is under way.
+TEST_F(BrokerTest, ALoweredLimitWaitsForTheRecallUnderWay) {
+  LeaseId a = attach();
+  LeaseId b = attach();
+  reserve(a, 1600, 1600);
+  Effects first = reserve(b, 100, 100);
+  ASSERT_EQ(first.recalls.size(), 1U);
+  ASSERT_TRUE(ledger_.set_limit(slice_, std::nullopt, 500).ok());
+  Effects none;
+  broker_.limits_changed(slice_, 0, none);
+  EXPECT_TRUE(none.recalls.empty());
+  Effects second = recalled(first.recalls[0], 100);
+  ASSERT_EQ(second.recalls.size(), 1U);
+  EXPECT_EQ(second.recalls[0].lease, a);
+  EXPECT_EQ(second.recalls[0].bytes, 1000U);
+  Effects done = recalled(second.recalls[0], 1000);
+  // What a holds is all of the new limit: a is asked for b's sake once more at most, then b is refused.
+  for (const RecallOrder& order : done.recalls) done = recalled(order, 0);
+  ASSERT_EQ(done.answers.size(), 1U);
+  EXPECT_EQ(done.answers[0].granted_bytes, 0U);
+}
+
+TEST_F(BrokerTest, ARaisedLimitServesAtOnce) {
+  LeaseId a = attach();
+  ASSERT_TRUE(ledger_.set_limit(slice_, std::nullopt, 160).ok());
+  reserve(a, 160, 160);
+  EXPECT_EQ(reserve(a, 100, 100).answers.at(0).granted_bytes, 0U);
+  ASSERT_TRUE(ledger_.set_limit(slice_, std::nullopt, kLimit).ok());
+  Effects effects;
+  broker_.limits_changed(slice_, 0, effects);
+  EXPECT_TRUE(effects.recalls.empty());
+  EXPECT_EQ(reserve(a, 100, 100).answers.at(0).granted_bytes, 100U);
+}
+
 class BrokerWalk {
  public:
   explicit BrokerWalk(uint64_t seed) : dice_(seed), broker_(ledger_) {
@@ -201,7 +252,7 @@ class BrokerWalk {
       request.program = "app";
       request.token.fill(i);
       request.gpus = {0, 1};
-      request.memory_bytes = 1000;
+      request.memory_bytes = {1000};
       EXPECT_TRUE(ledger_.open_slice(request, 0).ok());
     }
   }
@@ -209,13 +260,15 @@ class BrokerWalk {
   void step() {
     now_ns_ += roll(kRecallTimeoutNs / 4);
     Effects effects;
-    uint64_t what = roll(20);
+    uint64_t what = roll(21);
     if (what < 2 && leases_.size() < 24) {
       Token token;
       token.fill(static_cast<uint8_t>(roll(kSlices)));
       leases_.emplace(*ledger_.open_lease(token, 0, {1, 1}, 0), true);
     } else if (what == 2) {
       leave(effects);
+    } else if (what == 20) {
+      change_a_limit(effects);
     } else if (what < 11) {
       ask(effects);
     } else if (what < 14) {
@@ -276,6 +329,12 @@ class BrokerWalk {
     }
     broker_.close(lease->first, now_ns_, effects);
     leases_.erase(lease);
+  }
+  void change_a_limit(Effects& effects) {
+    SliceId slice = std::next(ledger_.slices().begin(), static_cast<ptrdiff_t>(roll(kSlices)))->first;
+    if (ledger_.set_limit(slice, static_cast<uint32_t>(roll(2)), 100 + roll(1200)).ok()) {
+      broker_.limits_changed(slice, now_ns_, effects);
+    }
   }
   void ask(Effects& effects) {
     auto lease = any_lease();

@@ -63,20 +63,30 @@ Result<Token> random_token() {
   return token;
 }
 
+Result<uint32_t> gpu_index(const Json& gpu) {
+  if (!gpu.is_number_unsigned() || gpu.get<uint64_t>() > UINT32_MAX) {
+    return Status(Code::kInvalidArgument, "a GPU is named by its index");
+  }
+  return gpu.get<uint32_t>();
+}
+
 Result<SliceRequest> parse_slice_request(std::string_view text) {
   auto object = parse_json_object(text);
   SliceRequest request;
   request.name = json_string(*object, "name");
   request.program = json_string(*object, "program");
   for (const Json& gpu : json_array(*object, "gpus")) {
-    if (!gpu.is_number_unsigned() || gpu.get<uint64_t>() > UINT32_MAX) {
-      return Status(Code::kInvalidArgument, "a GPU is named by its index");
-    }
-    request.gpus.push_back(gpu.get<uint32_t>());
+    TESSERA_ASSIGN_OR_RETURN(uint32_t index, gpu_index(gpu));
+    request.gpus.push_back(index);
   }
-  if (object->contains("memory_bytes")) {
-    request.memory_bytes = json_uint(*object, "memory_bytes");
-    if (!request.memory_bytes) return Status(Code::kInvalidArgument, "memory_bytes is not a number of bytes");
+  if (object->contains("memory_bytes") && json_array(*object, "memory_bytes").empty()) {
+    return Status(Code::kInvalidArgument, "memory_bytes is not a list of numbers of bytes");
+  }
+  for (const Json& bytes : json_array(*object, "memory_bytes")) {
+    if (!bytes.is_number_unsigned()) {
+      return Status(Code::kInvalidArgument, "memory_bytes is not a list of numbers of bytes");
+    }
+    request.memory_bytes.push_back(bytes.get<uint64_t>());
   }
   return request;
 }
@@ -98,6 +108,8 @@ Status ControlService::handle(uint64_t connection_id, Connection& connection, ui
     connection.send_control_reply(request, slices());
   } else if (op == "create_slice") {
     connection.send_control_reply(request, create_slice(connection, text));
+  } else if (op == "set_limit") {
+    connection.send_control_reply(request, set_limit(connection, text));
   } else if (op == "finish_slice") {
     connection.send_control_reply(request, finish_slice(connection));
   } else if (op == "gpus") {
@@ -203,6 +215,25 @@ std::string ControlService::create_slice(Connection& connection, std::string_vie
   Json answer = slice_json(*leases_.ledger().find_slice(*id), leases_.usage(*id));
   answer["ok"] = true;
   answer["token"] = token_text(*token);
+  return json_text(answer);
+}
+
+std::string ControlService::set_limit(const Connection& connection, std::string_view text) {
+  auto object = parse_json_object(text);
+  auto bytes = json_uint(*object, "memory_bytes");
+  if (!bytes) return refusal(Status(Code::kInvalidArgument, "memory_bytes is not a number of bytes"));
+  std::optional<uint32_t> gpu;
+  if (object->contains("gpu")) {
+    auto index = gpu_index((*object)["gpu"]);
+    if (!index.ok()) return refusal(index.status());
+    gpu = *index;
+  }
+  auto id = leases_.ledger().slice_named(json_string(*object, "name"), connection.peer().uid);
+  if (!id.ok()) return refusal(id.status());
+  Status changed = leases_.set_limit(*id, gpu, *bytes);
+  if (!changed.ok()) return refusal(changed);
+  Json answer = slice_json(*leases_.ledger().find_slice(*id), leases_.usage(*id));
+  answer["ok"] = true;
   return json_text(answer);
 }
 

@@ -3,8 +3,11 @@
 //   {"op":"info"}            version, pid, driver, counts
 //   {"op":"gpus"}            the GPUs, asked anew
 //   {"op":"slices"}          slices with their devices and processes
-//   {"op":"create_slice", "program", "name"?, "gpus"?: [index], "memory_bytes"?}
+//   {"op":"create_slice", "program", "name"?, "gpus"?: [index], "memory_bytes"?: [of each GPU, or one for
+//   all]}
 //                            makes a slice that this connection holds; the answer carries its token
+//   {"op":"set_limit", "name", "memory_bytes", "gpu"?: index}
+//                            changes a slice's limit on that GPU or on all of it, for its owner or root
 //   {"op":"finish_slice"}    the figures of the held slice, which is let go
 //
 // Every answer has "ok"; a refusal has "code" and "message" besides.
@@ -38,6 +41,7 @@ class ControlService {
   std::string gpus(const Status& refreshed) const;
   std::string slices();
   std::string create_slice(Connection& connection, std::string_view text);
+  std::string set_limit(const Connection& connection, std::string_view text);
   std::string finish_slice(Connection& connection);
 
   LeaseService& leases_;

@@ -31,12 +31,32 @@ Result<SliceId> LeaseService::open_slice(const SliceRequest& request) {
   TESSERA_ASSIGN_OR_RETURN(GrantMapping grants, GrantMapping::create());
   TESSERA_ASSIGN_OR_RETURN(SliceId id, ledger_.open_slice(request, monotonic_ns()));
   const Slice& slice = *ledger_.find_slice(id);
-  for (size_t i = 0; i < slice.devices.size(); ++i) grants.set_limit(i, slice.devices[i].limit_bytes);
   slices_.emplace(id, SliceRecord{std::move(grants), std::vector<DeviceUsage>(slice.devices.size()), 0, {}});
+  publish_limits(id);
   LOG_INFO("slices", "'%s' opened: %zu GPU(s), GPU %u, %s%s", slice.name.c_str(), slice.devices.size(),
            slice.devices[0].gpu, format_size(slice.devices[0].limit_bytes).c_str(),
            slice.devices[0].reserved ? "" : " (not reserved)");
   return id;
+}
+
+void LeaseService::publish_limits(SliceId id) {
+  const Slice& slice = *ledger_.find_slice(id);
+  GrantMapping& grants = slices_.at(id).grants;
+  for (size_t i = 0; i < slice.devices.size(); ++i) {
+    grants.set_limit(i, slice.devices[i].limit_bytes, slice.devices[i].lowered);
+  }
+}
+
+Status LeaseService::set_limit(SliceId id, std::optional<uint32_t> gpu, uint64_t bytes) {
+  TESSERA_RETURN_IF_ERROR(ledger_.set_limit(id, gpu, bytes));
+  // Before the recalls: what a process frees from now on it gives back by itself.
+  publish_limits(id);
+  Effects effects;
+  broker_.limits_changed(id, monotonic_ns(), effects);
+  apply(effects);
+  LOG_INFO("slices", "'%s': limit set to %s", ledger_.find_slice(id)->name.c_str(),
+           format_size(bytes).c_str());
+  return Status();
 }
 
 void LeaseService::drop_holder(SliceId slice) {
@@ -85,6 +105,7 @@ Status LeaseService::handle_leased(Connection& connection, const ClientMessage& 
   } else {
     status = Status(Code::kInvalidData, "control requests need a connection of their own");
   }
+  publish_limits(slice);
   apply(effects);
   return status;
 }
@@ -236,7 +257,11 @@ void LeaseService::end_lease(LeaseId id, const char* why) {
   leases_.erase(record);
   Effects effects;
   std::string name = ledger_.find_slice(slice)->name;
-  if (broker_.close(id, monotonic_ns(), effects)) forget_slice(slice, name);
+  if (broker_.close(id, monotonic_ns(), effects)) {
+    forget_slice(slice, name);
+  } else {
+    publish_limits(slice);
+  }
   apply(effects);
 }
 

@@ -60,6 +60,8 @@ class LeaseService {
   void set_gpu_uuids(std::vector<std::string> uuids) { gpu_uuids_ = std::move(uuids); }
 
   Result<SliceId> open_slice(const SliceRequest& request);
+  // As Ledger::set_limit; the slice's processes see it at once.
+  Status set_limit(SliceId slice, std::optional<uint32_t> gpu, uint64_t bytes);
   void drop_holder(SliceId slice);
   // Ends the leases of processes that are gone already but whose event has not been handled yet.
   void reap(SliceId slice);
@@ -99,6 +101,8 @@ class LeaseService {
   void end_lease(LeaseId lease, const char* why);
   void end_replaced_images();
   void update_peaks(SliceId slice);
+  // Writes the ledger's limits into the slice's grant page.
+  void publish_limits(SliceId slice);
   // The ledger has ended the slice.
   void forget_slice(SliceId slice, const std::string& name);
   void apply(const Effects& effects);

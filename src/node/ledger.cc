@@ -9,6 +9,27 @@
 namespace tessera::node {
 namespace {
 
+// What a slice may still be granted on a device.
+uint64_t grantable_bytes(const SliceDevice& device) {
+  return device.limit_bytes - std::min(device.limit_bytes, device.granted_bytes);
+}
+
+// What a slice keeps from others.
+uint64_t set_aside_bytes(const SliceDevice& device) {
+  return device.reserved ? std::max(device.limit_bytes, device.lowered ? device.granted_bytes : 0) : 0;
+}
+
+void take_back(SliceDevice& device, uint64_t bytes) {
+  device.granted_bytes -= bytes;
+  device.lowered = device.granted_bytes > device.limit_bytes;
+}
+
+Status check_user(const Slice& slice, uid_t user) {
+  if (user == slice.owner || user == 0) return Status();
+  return Status::error(Code::kPermissionDenied, "slice '%s' belongs to user %u", slice.name.c_str(),
+                       slice.owner);
+}
+
 bool is_name_character(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
          c == '-';
@@ -50,7 +71,8 @@ uint64_t Ledger::unreserved_bytes(uint32_t gpu) const {
   uint64_t left = gpu_totals_[gpu];
   for (const auto& [id, slice] : slices_) {
     for (const SliceDevice& device : slice.devices) {
-      if (device.gpu == gpu && device.reserved) left -= device.limit_bytes;
+      // A slice that was best effort may hold more than the others left when its limit was set.
+      if (device.gpu == gpu) left -= std::min(left, set_aside_bytes(device));
     }
   }
   return left;
@@ -84,6 +106,9 @@ Result<std::vector<uint32_t>> Ledger::choose_gpus(const SliceRequest& request) c
     return Status::error(Code::kFailedPrecondition, "this node has no GPU; 'tessera doctor' says why");
   }
   if (request.gpus.empty()) {
+    if (request.memory_bytes.size() > 1) {
+      return Status(Code::kInvalidArgument, "several limits need their GPUs named");
+    }
     uint32_t best = 0;
     for (uint32_t gpu = 1; gpu < gpu_totals_.size(); ++gpu) {
       if (unreserved_bytes(gpu) > unreserved_bytes(best)) best = gpu;
@@ -103,31 +128,37 @@ Result<std::vector<uint32_t>> Ledger::choose_gpus(const SliceRequest& request) c
       return Status::error(Code::kInvalidArgument, "GPU %u is named twice", gpu);
     }
   }
+  if (request.memory_bytes.size() > 1 && request.memory_bytes.size() != request.gpus.size()) {
+    return Status::error(Code::kInvalidArgument, "%zu limits for %zu GPUs", request.memory_bytes.size(),
+                         request.gpus.size());
+  }
   return request.gpus;
+}
+
+Status Ledger::check_room(uint32_t gpu, uint64_t left, uint64_t wanted) const {
+  if (wanted == 0) return Status(Code::kInvalidArgument, "a slice needs more than 0 bytes of memory");
+  if (wanted <= left) return Status();
+  return Status::error(
+      Code::kResourceExhausted, "GPU %u has %s not reserved by other slices (of %s); %s were asked for", gpu,
+      format_size(left).c_str(), format_size(gpu_totals_[gpu]).c_str(), format_size(wanted).c_str());
 }
 
 Result<SliceId> Ledger::open_slice(const SliceRequest& request, uint64_t now_ns) {
   if (slices_.size() >= kMaxSlices) {
     return Status::error(Code::kResourceExhausted, "this node has %zu slices, its most", slices_.size());
   }
-  if (request.memory_bytes && *request.memory_bytes == 0) {
-    return Status::error(Code::kInvalidArgument, "a slice needs more than 0 bytes of memory");
-  }
   TESSERA_ASSIGN_OR_RETURN(auto gpus, choose_gpus(request));
   TESSERA_ASSIGN_OR_RETURN(std::string name, choose_name(request));
   Slice slice;
-  for (uint32_t gpu : gpus) {
-    uint64_t left = unreserved_bytes(gpu);
-    if (request.memory_bytes && *request.memory_bytes > left) {
-      return Status::error(Code::kResourceExhausted,
-                           "GPU %u has %s not reserved by other slices (of %s); %s were asked for", gpu,
-                           format_size(left).c_str(), format_size(gpu_totals_[gpu]).c_str(),
-                           format_size(*request.memory_bytes).c_str());
-    }
+  for (size_t i = 0; i < gpus.size(); ++i) {
     SliceDevice device;
-    device.gpu = gpu;
-    device.reserved = request.memory_bytes.has_value();
-    device.limit_bytes = request.memory_bytes.value_or(gpu_totals_[gpu]);
+    device.gpu = gpus[i];
+    device.limit_bytes = gpu_totals_[device.gpu];
+    if (!request.memory_bytes.empty()) {
+      device.reserved = true;
+      device.limit_bytes = request.memory_bytes[request.memory_bytes.size() == 1 ? 0 : i];
+      TESSERA_RETURN_IF_ERROR(check_room(device.gpu, unreserved_bytes(device.gpu), device.limit_bytes));
+    }
     slice.devices.push_back(device);
   }
   if (request.name.empty()) {
@@ -162,12 +193,41 @@ bool Ledger::drop_holder(SliceId id) {
   return end_if_unused(id);
 }
 
+Status Ledger::set_limit(SliceId id, std::optional<uint32_t> gpu, uint64_t bytes) {
+  Slice& slice = slices_.at(id);
+  std::vector<SliceDevice*> changed;
+  for (SliceDevice& device : slice.devices) {
+    if (gpu && device.gpu != *gpu) continue;
+    TESSERA_RETURN_IF_ERROR(
+        check_room(device.gpu, unreserved_bytes(device.gpu) + set_aside_bytes(device), bytes));
+    changed.push_back(&device);
+  }
+  if (changed.empty()) {
+    return Status::error(Code::kNotFound, "slice '%s' has no part of GPU %u", slice.name.c_str(), *gpu);
+  }
+  for (SliceDevice* device : changed) {
+    device->limit_bytes = bytes;
+    device->reserved = true;
+    take_back(*device, 0);
+  }
+  return Status();
+}
+
+Result<SliceId> Ledger::slice_named(std::string_view name, uid_t user) const {
+  for (const auto& [id, slice] : slices_) {
+    if (slice.name != name) continue;
+    TESSERA_RETURN_IF_ERROR(check_user(slice, user));
+    return id;
+  }
+  TESSERA_RETURN_IF_ERROR(check_slice_name(name));
+  return Status(Code::kNotFound, "no slice is named '" + std::string(name) + "'; 'tessera ps' lists them");
+}
+
 Result<SliceId> Ledger::slice_of(const Token& token, uid_t user) const {
   for (const auto& [id, slice] : slices_) {
     if (!same_token(slice.token, token)) continue;
-    if (user == slice.owner || user == 0) return id;
-    return Status::error(Code::kPermissionDenied, "slice '%s' belongs to user %u", slice.name.c_str(),
-                         slice.owner);
+    TESSERA_RETURN_IF_ERROR(check_user(slice, user));
+    return id;
   }
   return Status::error(Code::kNotFound, "no such slice: it has ended, or TESSERA_SLICE is wrong");
 }
@@ -197,7 +257,7 @@ bool Ledger::close_lease(LeaseId id) {
   assert(lease != leases_.end());
   Slice& slice = slices_.at(lease->second.slice);
   for (size_t i = 0; i < slice.devices.size(); ++i) {
-    slice.devices[i].granted_bytes -= lease->second.devices[i].granted_bytes;
+    take_back(slice.devices[i], lease->second.devices[i].granted_bytes);
   }
   slice.leases.erase(id);
   leases_.erase(lease);
@@ -208,7 +268,7 @@ uint64_t Ledger::grant(LeaseId id, uint32_t device, uint64_t needed, uint64_t wa
   assert(needed <= wanted);
   Lease& lease = leases_.at(id);
   SliceDevice& total = slices_.at(lease.slice).devices.at(device);
-  uint64_t left = total.limit_bytes - total.granted_bytes;
+  uint64_t left = grantable_bytes(total);
   if (needed > left) return 0;
   uint64_t granted = std::min(wanted, left);
   LeaseDevice& own = lease.devices[device];
@@ -222,8 +282,9 @@ uint64_t Ledger::grant(LeaseId id, uint32_t device, uint64_t needed, uint64_t wa
 uint64_t Ledger::shortfall(LeaseId id, uint32_t device, uint64_t needed) const {
   const Lease& lease = leases_.at(id);
   const SliceDevice& total = slices_.at(lease.slice).devices.at(device);
-  uint64_t left = total.limit_bytes - total.granted_bytes;
-  return needed > left ? needed - left : 0;
+  // Neither is more than a GPU has, so the sum does not overflow.
+  uint64_t after = total.granted_bytes + needed;
+  return after > total.limit_bytes ? after - total.limit_bytes : 0;
 }
 
 Status Ledger::give_back(LeaseId id, uint32_t device, uint64_t bytes) {
@@ -238,7 +299,7 @@ Status Ledger::give_back(LeaseId id, uint32_t device, uint64_t bytes) {
                          static_cast<unsigned long long>(own.granted_bytes));
   }
   own.granted_bytes -= bytes;
-  slices_.at(lease.slice).devices[device].granted_bytes -= bytes;
+  take_back(slices_.at(lease.slice).devices[device], bytes);
   return Status();
 }
 
@@ -263,7 +324,9 @@ Status Ledger::check() const {
       uint64_t granted = 0;
       for (LeaseId lease : slice.leases) granted += leases_.at(lease).devices.at(i).granted_bytes;
       if (granted != device.granted_bytes) return Status(Code::kInternal, slice.name + ": grants differ");
-      if (granted > device.limit_bytes) return Status(Code::kInternal, slice.name + " is over its limit");
+      if ((granted > device.limit_bytes) != device.lowered) {
+        return Status(Code::kInternal, slice.name + " is over its limit");
+      }
       if (device.reserved) reserved[device.gpu] += device.limit_bytes;
     }
   }

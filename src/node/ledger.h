@@ -2,7 +2,8 @@
 // may charge. A deterministic state machine without clock, socket or thread: times are given to it.
 //
 // Invariants, true between any two calls (checked by check()):
-//   - for each slice and device, the sum of the leases' grants is the slice's `granted`, and at most `limit`;
+//   - for each slice and device, the sum of the leases' grants is the slice's `granted`, and at most `limit`
+//     unless the limit was lowered below it: then nothing is granted until enough is back;
 //   - for each GPU, the sum of the limits of slices that reserved memory is at most the GPU's total;
 //   - a slice exists exactly as long as it has a holder (the `tessera run` that made it) or a lease.
 #pragma once
@@ -31,6 +32,7 @@ struct SliceDevice {
   uint32_t gpu = 0;  // index in the node's inventory
   uint64_t limit_bytes = 0;
   bool reserved = false;  // the limit is set aside for this slice; otherwise it is best effort
+  bool lowered = false;   // the limit was set below what was granted, and not enough has come back yet
   uint64_t granted_bytes = 0;
   uint64_t peak_granted_bytes = 0;
 };
@@ -64,8 +66,8 @@ struct SliceRequest {
   std::string program;  // file name of the program, for the default name
   Token token{};
   uid_t owner = 0;
-  std::vector<uint32_t> gpus;  // empty: the GPU with the most memory not reserved
-  std::optional<uint64_t> memory_bytes;
+  std::vector<uint32_t> gpus;          // empty: the GPU with the most memory not reserved
+  std::vector<uint64_t> memory_bytes;  // of each of `gpus`, or one for all; empty: nothing is set aside
 };
 
 class Ledger {
@@ -73,7 +75,8 @@ class Ledger {
   // Only while there is no slice: the totals are what admission rests on.
   void set_gpu_totals(std::vector<uint64_t> totals);
   const std::vector<uint64_t>& gpu_totals() const { return gpu_totals_; }
-  // What slices have not reserved of a GPU.
+  // What slices have not reserved of a GPU. What a slice still holds above a lowered limit counts as
+  // reserved.
   uint64_t unreserved_bytes(uint32_t gpu) const;
 
   // Refused with the figures where a GPU has not enough left; refused changes nothing.
@@ -81,6 +84,13 @@ class Ledger {
   // The holder is gone. The slice ends with its last lease; true if it ended now.
   bool drop_holder(SliceId slice);
 
+  // Sets the limit aside on the named GPU of the slice, or on every one of it. All or nothing: refused with
+  // the figures where a GPU has not enough left. Below what is granted it stays granted, see
+  // SliceDevice::lowered.
+  Status set_limit(SliceId slice, std::optional<uint32_t> gpu, uint64_t bytes);
+
+  // The slice of that name, if `user` may change it.
+  Result<SliceId> slice_named(std::string_view name, uid_t user) const;
   // The slice of that token, if `user` may use it.
   Result<SliceId> slice_of(const Token& token, uid_t user) const;
   Result<LeaseId> open_lease(const Token& token, uid_t user, const ProcessIdentity& process, uint64_t now_ns);
@@ -104,6 +114,7 @@ class Ledger {
  private:
   Result<std::string> choose_name(const SliceRequest& request) const;
   Result<std::vector<uint32_t>> choose_gpus(const SliceRequest& request) const;
+  Status check_room(uint32_t gpu, uint64_t left, uint64_t wanted) const;
   bool end_if_unused(SliceId slice);
 
   std::vector<uint64_t> gpu_totals_;

@@ -20,7 +20,7 @@ SliceRequest request_of(uint8_t token, std::optional<uint64_t> memory, std::vect
   request.program = "app";
   request.token = token_of(token);
   request.gpus = std::move(gpus);
-  request.memory_bytes = memory;
+  if (memory) request.memory_bytes = {*memory};
   return request;
 }
 
@@ -113,13 +113,74 @@ TEST_F(LedgerTest, OnlyTheOwnerOrRootMayAttach) {
   EXPECT_TRUE(ledger_.open_lease(token_of(1), 0, {1, 1}, 0).ok());
 }
 
+TEST_F(LedgerTest, EveryGpuMayHaveALimitOfItsOwn) {
+  SliceRequest request = request_of(1, std::nullopt, {1, 0});
+  request.memory_bytes = {kGiB, 3 * kGiB};
+  SliceId id = *ledger_.open_slice(request, 0);
+  EXPECT_EQ(ledger_.find_slice(id)->devices[0].gpu, 1U);
+  EXPECT_EQ(ledger_.find_slice(id)->devices[0].limit_bytes, kGiB);
+  EXPECT_EQ(ledger_.find_slice(id)->devices[1].limit_bytes, 3 * kGiB);
+  EXPECT_EQ(ledger_.unreserved_bytes(0), 5 * kGiB);
+  EXPECT_EQ(ledger_.unreserved_bytes(1), 3 * kGiB);
+  request.memory_bytes = {kGiB, kGiB, kGiB};
+  EXPECT_EQ(ledger_.open_slice(request, 0).status().message(), "3 limits for 2 GPUs");
+  request.gpus = {};
+  EXPECT_EQ(ledger_.open_slice(request, 0).status().code(), Code::kInvalidArgument);
+  request.gpus = {0, 1};
+  request.memory_bytes = {kGiB, 4 * kGiB};
+  EXPECT_EQ(ledger_.open_slice(request, 0).status().message(),
+            "GPU 1 has 3GiB not reserved by other slices (of 4GiB); 4GiB were asked for");
+}
+
+TEST_F(LedgerTest, ALimitMayChange) {
+  SliceId id = *ledger_.open_slice(request_of(1, kGiB), 0);
+  ASSERT_TRUE(ledger_.open_slice(request_of(2, 5 * kGiB), 0).ok());
+  LeaseId lease = attach(1);
+  EXPECT_EQ(ledger_.grant(lease, 0, kGiB, kGiB), kGiB);
+  EXPECT_TRUE(ledger_.set_limit(id, 0, 3 * kGiB).ok());
+  EXPECT_EQ(ledger_.unreserved_bytes(0), 0U);
+  EXPECT_EQ(ledger_.grant(lease, 0, kGiB, kGiB), kGiB);
+  EXPECT_EQ(ledger_.set_limit(id, 0, 4 * kGiB).message(),
+            "GPU 0 has 3GiB not reserved by other slices (of 8GiB); 4GiB were asked for");
+  EXPECT_EQ(ledger_.set_limit(id, 1, kGiB).code(), Code::kNotFound);
+  EXPECT_EQ(ledger_.set_limit(id, std::nullopt, 0).code(), Code::kInvalidArgument);
+  EXPECT_EQ(ledger_.find_slice(id)->devices[0].limit_bytes, 3 * kGiB);
+}
+
+TEST_F(LedgerTest, BelowWhatIsGrantedNothingIsGrantedAndNothingIsGivenToOthers) {
+  SliceId id = *ledger_.open_slice(request_of(1, 4 * kGiB), 0);
+  LeaseId lease = attach(1);
+  EXPECT_EQ(ledger_.grant(lease, 0, 3 * kGiB, 3 * kGiB), 3 * kGiB);
+  EXPECT_TRUE(ledger_.set_limit(id, std::nullopt, kGiB).ok());
+  EXPECT_TRUE(ledger_.find_slice(id)->devices[0].lowered);
+  EXPECT_EQ(ledger_.unreserved_bytes(0), 5 * kGiB);  // of 8, for 3 are still held
+  EXPECT_EQ(ledger_.grant(lease, 0, 1, 1), 0U);
+  EXPECT_EQ(ledger_.shortfall(lease, 0, 1), 2 * kGiB + 1);
+  EXPECT_TRUE(ledger_.check().ok());
+  EXPECT_TRUE(ledger_.give_back(lease, 0, 2 * kGiB + kMiB).ok());
+  EXPECT_FALSE(ledger_.find_slice(id)->devices[0].lowered);
+  EXPECT_EQ(ledger_.unreserved_bytes(0), 7 * kGiB);
+  EXPECT_EQ(ledger_.grant(lease, 0, kMiB, kGiB), kMiB);
+}
+
+TEST_F(LedgerTest, OnlyTheOwnerOrRootMayChangeALimit) {
+  SliceRequest request = request_of(1, kGiB);
+  request.owner = 1000;
+  SliceId id = *ledger_.open_slice(request, 0);
+  EXPECT_EQ(ledger_.slice_named("app-1", 1001).status().code(), Code::kPermissionDenied);
+  EXPECT_EQ(*ledger_.slice_named("app-1", 1000), id);
+  EXPECT_EQ(*ledger_.slice_named("app-1", 0), id);
+  EXPECT_EQ(ledger_.slice_named("app-2", 0).status().code(), Code::kNotFound);
+  EXPECT_EQ(ledger_.slice_named("a\nb", 0).status().code(), Code::kInvalidArgument);
+}
+
 // Any sequence of calls keeps the invariants; when everyone is gone, everything is back.
 class LedgerWalk {
  public:
   explicit LedgerWalk(uint64_t seed) : dice_(seed) { ledger_.set_gpu_totals({1000, 500, 2000}); }
 
   void step() {
-    switch (roll(8)) {
+    switch (roll(9)) {
       case 0:
         return open_slice();
       case 1:
@@ -135,6 +196,9 @@ class LedgerWalk {
           ledger_.close_lease(id);
           leases_.erase(id);
         }
+        return;
+      case 4:
+        if (SliceId id = any(held_)) (void)ledger_.set_limit(id, std::nullopt, roll(600));
         return;
       default:
         return move_bytes();
@@ -159,7 +223,7 @@ class LedgerWalk {
 
   void open_slice() {
     SliceRequest request = request_of(static_cast<uint8_t>(roll(20)), std::nullopt, {});
-    if (roll(3) > 0) request.memory_bytes = roll(600);
+    if (roll(3) > 0) request.memory_bytes = {roll(600)};
     for (uint64_t count = roll(4); count > 0; --count) {
       request.gpus.push_back(static_cast<uint32_t>(roll(4)));
     }

@@ -80,8 +80,9 @@ GrantMapping::~GrantMapping() {
   if (page_ != nullptr) munmap(page_, vgpu::kPageBytes);
 }
 
-void GrantMapping::set_limit(size_t device, uint64_t limit_bytes) {
+void GrantMapping::set_limit(size_t device, uint64_t limit_bytes, bool lowered) {
   assert(device < vgpu::kMaxDevicesPerSlice);
+  page_->devices[device].lowered.store(lowered ? 1 : 0, std::memory_order_release);
   page_->devices[device].limit_bytes.store(limit_bytes, std::memory_order_release);
 }
 

@@ -49,7 +49,7 @@ class GrantMapping {
   ~GrantMapping();
 
   int descriptor() const { return file_.get(); }
-  void set_limit(size_t device, uint64_t limit_bytes);
+  void set_limit(size_t device, uint64_t limit_bytes, bool lowered);
 
  private:
   GrantMapping(UniqueFd file, vgpu::GrantPage* page) : file_(std::move(file)), page_(page) {}

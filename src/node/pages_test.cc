@@ -40,7 +40,7 @@ TEST(Pages, AGrantPageCannotBeWrittenByItsReader) {
   void* page = mmap(nullptr, vgpu::kPageBytes, PROT_READ, MAP_SHARED, file, 0);
   ASSERT_NE(page, MAP_FAILED);
   EXPECT_NE(mprotect(page, vgpu::kPageBytes, PROT_READ | PROT_WRITE), 0);
-  grants->set_limit(2, 77);
+  grants->set_limit(2, 77, false);
   EXPECT_EQ(static_cast<const vgpu::GrantPage*>(page)->devices[2].limit_bytes, 77U);
   munmap(page, vgpu::kPageBytes);
 }

@@ -110,6 +110,17 @@ class BadInput(CliTest):
         self.refused(2, "--gpu takes indices", "run", "--gpu", "x", "--", "true")
         self.refused(2, "--gpu takes indices", "run", "--gpu", "-1", "--", "true")
         self.refused(2, "GPU 0 is named twice", "run", "--gpu", "0,0", "--", "true")
+        self.refused(2, "--mem is given 2 times and --gpu 1 times", "run", "--gpu", "0", "--mem", "1GiB", "--mem", "2GiB",
+                     "--", "true")
+        self.refused(2, "--mem: size", "run", "--gpu", "0", "--mem", "1GiB", "--gpu", "1", "--mem", "x", "--", "true")
+
+    def test_set(self):
+        self.refused(2, "NAME is required", "set", "--mem", "1GiB")
+        self.refused(2, "--mem is required", "set", "one")
+        self.refused(2, "--mem: size", "set", "one", "--mem", "0")
+        self.refused(2, "letters, digits", "set", "a b", "--mem", "1GiB")
+        self.refused(2, "--gpu", "set", "one", "--mem", "1GiB", "--gpu", "x")
+        self.refused(1, "no tesserad listens", "set", "one", "--mem", "1GiB")
 
     def test_programs(self):
         self.refused(127, "no such program", "run", "--", "no-such-program-here")
@@ -191,6 +202,34 @@ class Running(CliTest):
         process.terminate()
         process.communicate()
 
+    def test_a_limit_for_each_gpu(self):
+        process = self.start("tessera", "run", "--gpu", "1", "--mem", "1GiB", "--gpu", "0", "--mem", "512MiB", "--", "sleep",
+                             "30")
+        self.wait_for(lambda: len(self.slices()) == 1)
+        self.assertEqual([(d["gpu"], d["limit_bytes"]) for d in self.slices()[0]["devices"]], [(1, 1 << 30), (0, 512 << 20)])
+        process.terminate()
+        process.communicate()
+
+    def test_set(self):
+        process = self.start("tessera", "run", "--gpu", "0,1", "--mem", "1GiB", "--name", "one", "--", "sleep", "30")
+        self.wait_for(lambda: len(self.slices()) == 1)
+        limits = lambda: [d["limit_bytes"] >> 30 for d in self.slices()[0]["devices"]]
+        code, out, err = self.tessera("set", "one", "--mem", "3GiB")
+        self.assertEqual((code, out), (0, "one: GPU 0, limit 3GiB, 0B in use\none: GPU 1, limit 3GiB, 0B in use\n"), err)
+        self.assertEqual(limits(), [3, 3])
+        code, out, err = self.tessera("set", "one", "--mem", "2GiB", "--gpu", "1", "--json")
+        self.assertEqual(code, 0, err)
+        self.assertEqual([d["limit_bytes"] >> 30 for d in json.loads(out)["devices"]], [3, 2])
+        self.assertEqual(limits(), [3, 2])
+        self.refused(1, "no slice is named 'two'", "set", "two", "--mem", "1GiB")
+        # All or nothing: GPU 0 has room for it, GPU 1 has not.
+        self.refused(1, "GPU 1 has 4GiB not reserved by other slices (of 4GiB); 5GiB were asked for", "set", "one", "--mem",
+                     "5GiB")
+        self.refused(1, "no part of GPU 2", "set", "one", "--mem", "1GiB", "--gpu", "2")
+        self.assertEqual(limits(), [3, 2])
+        process.terminate()
+        process.communicate()
+
     def test_summary(self):
         path = os.path.join(self.folder, "summary")
         code, _, err = self.tessera("run", "--mem", "1GiB", "--name", "one", "--summary", "--json-summary", path, "--",
@@ -240,7 +279,7 @@ class Looking(CliTest):
         self.assertFalse(os.path.exists(self.socket))
 
     def test_help_and_version(self):
-        for words in (["--help"], ["--version"], ["version"], *([c, "--help"] for c in ("run", "ps", "gpus", "doctor"))):
+        for words in (["--help"], ["--version"], ["version"], *([c, "--help"] for c in ("run", "ps", "set", "gpus", "doctor"))):
             code, out, err = self.tessera(*words)
             self.assertEqual((code, err), (0, ""))
             self.assertTrue(out)

@@ -22,7 +22,7 @@ struct Node {
     SliceRequest request;
     request.program = "fuzz";
     request.gpus = {0, 1};
-    request.memory_bytes = 1 << 20;
+    request.memory_bytes = {1 << 20};
     if (!ledger.open_slice(request, 0).ok()) abort();
     for (LeaseId& lease : leases) lease = ledger.open_lease(Token{}, 0, {1, 1}, 0).value();
   }

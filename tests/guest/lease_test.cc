@@ -67,6 +67,22 @@ TEST(Lease, RecallsGiveBackWhatIsAtHandAndNoMore) {
   EXPECT_TRUE(account->charge(0, kMiB).ok());
 }
 
+TEST(Lease, UnderALoweredLimitNothingAtHandIsUsed) {
+  test::TestDaemon daemon;
+  auto account = open_account(daemon);
+  ASSERT_TRUE(account->charge(0, 2 * kMiB).ok());  // a chunk ahead is at hand
+  daemon.set_limit(kMiB);
+  daemon.set_lowered(true);
+  EXPECT_EQ(account->charge(0, 1).code(), Code::kResourceExhausted);
+  EXPECT_TRUE(eventually([&] { return daemon.granted_bytes() == 2 * kMiB; }));
+  account->credit(0, kMiB / 2);
+  EXPECT_TRUE(eventually([&] { return daemon.granted_bytes() == 2 * kMiB - kMiB / 2; }));
+  EXPECT_EQ(account->charge(0, 1).code(), Code::kResourceExhausted);
+  account->credit(0, kMiB);
+  daemon.set_lowered(false);
+  EXPECT_TRUE(account->charge(0, kMiB / 2).ok());
+}
+
 TEST(Lease, ThreadsTogetherNeverExceedTheLimit) {
   test::TestDaemon daemon({8 * kMiB, kMiB, {"GPU-00000000-0000-0000-0000-000000000000"}});
   auto account = open_account(daemon);

@@ -65,6 +65,11 @@ void TestDaemon::set_limit(uint64_t bytes) {
   for (vgpu::DeviceGrant& grant : grants_->devices) grant.limit_bytes = bytes;
 }
 
+void TestDaemon::set_lowered(bool lowered) {
+  std::lock_guard lock(mutex_);
+  for (vgpu::DeviceGrant& grant : grants_->devices) grant.lowered = lowered ? 1 : 0;
+}
+
 uint64_t TestDaemon::granted_bytes() {
   std::lock_guard lock(mutex_);
   return granted_;

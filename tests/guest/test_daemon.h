@@ -30,6 +30,8 @@ class TestDaemon {
   vgpu::SliceToken token() const { return *vgpu::parse_slice_token(token_text()); }
 
   void set_limit(uint64_t bytes);
+  // As after a limit was set below what is granted, or when enough of that has come back.
+  void set_lowered(bool lowered);
   uint64_t granted_bytes();
   size_t connection_count();
   const vgpu::DeviceCounters& counters() const { return counters_->devices[0]; }

@@ -212,7 +212,7 @@ TEST_F(DaemonTest, ToolsMakeListAndFinishSlices) {
     Json create;
     create["op"] = "create_slice";
     create["program"] = "app";
-    create["memory_bytes"] = 1000;
+    create["memory_bytes"] = Json::array({1000});
     auto slice = client->ask(create);
     if (!slice.ok() || !parse_token(json_string(*slice, "token"))) return 1;
     if (client->ask(create).ok()) return 2;  // one per connection

@@ -61,7 +61,7 @@ class TestDaemon {
     request.program = program;
     request.token.fill(tag);
     request.owner = geteuid();
-    request.memory_bytes = bytes;
+    request.memory_bytes = {bytes};
     EXPECT_TRUE(daemon_->leases().open_slice(request).ok());
     return request.token;
   }

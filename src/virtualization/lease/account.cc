@@ -1,6 +1,7 @@
 #include "virtualization/lease/account.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "common/size.h"
 
@@ -32,6 +33,7 @@ void Account::publish(uint32_t device, const Budget& budget) {
 
 Status Account::charge(uint32_t device, uint64_t bytes) {
   Device& on = *devices_[device];
+  give_back_if_lowered(device);
   {
     std::lock_guard lock(on.mutex);
     if (on.budget.charge(bytes)) {
@@ -82,6 +84,13 @@ void Account::credit(uint32_t device, uint64_t bytes) {
     publish(device, on.budget);
   }
   if (surplus > 0) client_->release(device, surplus);
+  give_back_if_lowered(device);
+}
+
+void Account::give_back_if_lowered(uint32_t device) {
+  if (!client_->lowered(device)) return;
+  uint64_t idle = recall(device, std::numeric_limits<uint64_t>::max());
+  if (idle > 0) client_->release(device, idle);
 }
 
 uint64_t Account::recall(uint32_t device, uint64_t bytes) {

@@ -45,6 +45,8 @@ class Account {
   explicit Account(std::unique_ptr<LeaseClient> client);
   Status charge_slowly(uint32_t device, uint64_t bytes);
   uint64_t recall(uint32_t device, uint64_t bytes);
+  // While the slice is over a lowered limit, what is at hand goes back at once: no new charge may use it.
+  void give_back_if_lowered(uint32_t device);
   void publish(uint32_t device, const Budget& budget);
 
   std::vector<std::unique_ptr<Device>> devices_;

@@ -36,6 +36,10 @@ class LeaseClient {
   uint64_t limit_bytes(uint32_t device) const {
     return grants_->devices[device].limit_bytes.load(std::memory_order_relaxed);
   }
+  // Whether the limit was lowered below what is granted.
+  bool lowered(uint32_t device) const {
+    return grants_->devices[device].lowered.load(std::memory_order_relaxed) != 0;
+  }
 
   // Starts the thread; requests can be made from then on. All signals are blocked in it.
   Status start(RecallHandler on_recall);

@@ -33,7 +33,7 @@
 namespace tessera::vgpu {
 
 inline constexpr uint32_t kLeaseMagic = 0x41525354;  // "TSRA"
-inline constexpr uint16_t kLeaseVersion = 1;
+inline constexpr uint16_t kLeaseVersion = 2;
 inline constexpr size_t kMaxMessageBytes = 64 * 1024;
 inline constexpr size_t kTokenBytes = 32;  // random, as hexadecimal text in TESSERA_SLICE: 64 digits
 inline constexpr size_t kMaxDevicesPerSlice = 16;
@@ -138,6 +138,9 @@ static_assert(std::atomic<uint64_t>::is_always_lock_free);
 // Written by the daemon, read-only for the process (the descriptor is sealed against writing mappings).
 struct DeviceGrant {
   std::atomic<uint64_t> limit_bytes;  // may change while the program runs
+  // 1 while more is granted than the limit, because it was lowered: budget at hand is to be given back, not
+  // used.
+  std::atomic<uint64_t> lowered;
 };
 struct GrantPage {
   DeviceGrant devices[kMaxDevicesPerSlice];

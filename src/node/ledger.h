@@ -24,7 +24,7 @@ namespace tessera::node {
 using SliceId = uint64_t;
 using LeaseId = uint64_t;
 
-inline constexpr size_t kMaxSlices = 256;
+inline constexpr size_t kMaxSlices = 1024;
 inline constexpr size_t kMaxLeasesPerSlice = 512;
 inline constexpr size_t kMaxSliceNameBytes = 63;
 

@@ -2,7 +2,7 @@
 // between.
 //   take MIB    "taken" or "refused": MIB MiB by cuMemAlloc
 //   give        gives back the block taken last
-//   show        "FREE TOTAL" in MiB, by cuMemGetInfo; cuDeviceTotalMem must say the same total
+//   show        "FREE TOTAL" in bytes, by cuMemGetInfo; cuDeviceTotalMem must say the same total
 // A kernel runs in every block that is taken, and in the blocks that are held after each refusal.
 #include <cstring>
 
@@ -43,7 +43,7 @@ class Holder {
     CU_CHECK(cuMemGetInfo_v2(&free, &total));
     CU_CHECK(cuDeviceTotalMem_v2(&device_total, context_.device()));
     REQUIRE(device_total == total, "cuDeviceTotalMem says %zu, cuMemGetInfo %zu", device_total, total);
-    std::printf("%zu %zu\n", free >> 20, total >> 20);
+    std::printf("%zu %zu\n", free, total);
   }
 
  private:

@@ -14,6 +14,7 @@ import tempfile
 import time
 
 BIN, PROGRAM = sys.argv[1:3]
+MIB = 1 << 20
 
 
 def tessera(*words):
@@ -43,6 +44,10 @@ class Holder:
         self.commands.flush()
         return self.answers.readline().strip()
 
+    def shown(self):
+        """(free, total), in bytes"""
+        return tuple(int(word) for word in self.ask("show").split())
+
     def finish(self, what):
         self.commands.close()
         require(self.answers.read().split()[:1], ["PASS"], what)
@@ -61,29 +66,45 @@ def wait_until_granted_is_at_most(mib):
         time.sleep(0.01)
 
 
-def check_raise(first, second):
+def overhead(first, second):
+    """What the slice is charged for the programs' code and contexts, once both have worked: well below 2 MiB."""
+    for holder in (first, second):
+        require(holder.ask("take 2"), "taken", "2 of 256")
+        require(holder.ask("give"), "given", "give 2")
+    free, total = first.shown()
+    require((total, total - free < 2 * MIB), (256 * MIB, True), "what is charged at the start")
+    return total - free
+
+
+def check_shown(holders, limit, held, what):
+    for holder in holders:
+        require(holder.shown(), (max(limit * MIB - held, 0), limit * MIB), what)
+
+
+def check_raise(first, second, base):
     require(first.ask("take 200"), "taken", "200 of 256")
     require(second.ask("take 100"), "refused", "300 of 256")
-    require(must("set", "pair", "--mem", "1GiB"), "pair: GPU 0, limit 1GiB, 200MiB in use\n", "set 1GiB")
+    out = must("set", "pair", "--mem", "1GiB")
+    require((out.startswith("pair: GPU 0, limit 1GiB, 200"), out.endswith("MiB in use\n")), (True, True), out)
     require(second.ask("take 100"), "taken", "300 of 1024")
-    require([h.ask("show") for h in (first, second)], ["724 1024"] * 2, "after the raise")
+    check_shown((first, second), 1024, 300 * MIB + base, "after the raise")
 
 
-def check_lower(first, second):
-    require(must("set", "pair", "--mem", "128MiB"),
-            "pair: GPU 0, limit 128MiB, 300MiB in use; that is more than the limit: new allocations are refused until use falls "
-            "below it\n", "set 128MiB")
-    require([h.ask("show") for h in (first, second)], ["0 128"] * 2, "after lowering")
+def check_lower(first, second, base):
+    out = must("set", "pair", "--mem", "128MiB")
+    remark = "MiB in use; that is more than the limit: new allocations are refused until use falls below it\n"
+    require((out.startswith("pair: GPU 0, limit 128MiB, 300"), out.endswith(remark)), (True, True), out)
+    check_shown((first, second), 128, 300 * MIB + base, "after lowering")
     for holder in (first, second):
         require(holder.ask("take 2"), "refused", "2 over the limit")
     # What comes back must not be used again while the sum is over the limit.
     require(second.ask("give"), "given", "give 100")
     require(second.ask("take 2"), "refused", "202 of 128")
     require(first.ask("give"), "given", "give 200")
-    require(second.ask("show"), "128 128", "all is back")
+    check_shown((first, second), 128, base, "all is back")
     require(second.ask("take 100"), "taken", "100 of 128")
     require(first.ask("take 30"), "refused", "130 of 128")
-    require(first.ask("take 28"), "taken", "128 of 128")
+    require(first.ask("take 26"), "taken", "126 of 128")
 
 
 def check_idle_budget(first, second):
@@ -94,8 +115,8 @@ def check_idle_budget(first, second):
         require(holder.ask("give"), "given", "give 60")
     must("set", "pair", "--mem", "128MiB")
     wait_until_granted_is_at_most(128)
-    require(first.ask("give"), "given", "give 28")
-    require(second.ask("take 28"), "taken", "128 of 128 in one program")
+    require(first.ask("give"), "given", "give 26")
+    require(second.ask("take 26"), "taken", "126 of 128 in one program")
 
 
 def check_refusals():
@@ -125,8 +146,9 @@ def main():
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         try:
             first, second = Holder(run.stdin, run.stdout), Holder(open(pipes[0], "w"), open(pipes[1]))
-            check_raise(first, second)
-            check_lower(first, second)
+            base = overhead(first, second)
+            check_raise(first, second, base)
+            check_lower(first, second, base)
             check_idle_budget(first, second)
             check_refusals()
             second.finish("the second program")

@@ -18,7 +18,10 @@ Status Broker::reserve(LeaseId lease, uint32_t request, const ReserveMessage& me
     return Status();
   }
   ReserveMessage trimmed = message;
-  uint64_t most = message.bytes_needed + chunk_bytes(limit);  // both are at most `limit`: no overflow
+  // Many processes share the chunk: else the first few would hold all of the limit ahead of need, and every
+  // later one would have to wait for a recall.
+  uint64_t most = message.bytes_needed +
+                  chunk_bytes(limit) / slice.leases.size();  // both are at most `limit`: no overflow
   trimmed.bytes_wanted = std::min(message.bytes_wanted, most);
   auto& queue = queues_[slice.id];
   auto own = std::count_if(queue.begin(), queue.end(), [&](const Waiting& w) { return w.lease == lease; });

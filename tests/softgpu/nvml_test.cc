@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -232,14 +233,103 @@ TEST_F(Nvml, SaysWhatIsNotThere) {
   EXPECT_EQ(NVML(nvmlDeviceGetFanSpeed)(device_, &current), NVML_ERROR_NOT_SUPPORTED);
   EXPECT_EQ(NVML(nvmlDeviceSetPowerManagementLimit)(device_, 1000), NVML_ERROR_NOT_SUPPORTED);
   EXPECT_STREQ(NVML(nvmlErrorString)(NVML_ERROR_NOT_SUPPORTED), "Not Supported");
-  unsigned long long events = 1;
-  EXPECT_EQ(NVML(nvmlDeviceGetSupportedEventTypes)(device_, &events), NVML_SUCCESS);
-  EXPECT_EQ(events, 0ull);
+}
+
+class NvmlFaults : public Nvml {
+ protected:
+  void TearDown() override {
+    tell("clear");
+    nvmlUtilization_t use{};
+    EXPECT_EQ(NVML(nvmlDeviceGetUtilizationRates)(device_, &use), NVML_SUCCESS);
+    Nvml::TearDown();
+  }
+  static void tell(const char* command) {
+    std::ofstream(std::string(getenv("SOFTGPU_STATE_DIR")) + "/gpu0.control", std::ios::app)
+        << command << "\n";
+  }
+  unsigned long long errors(nvmlMemoryErrorType_t type, nvmlEccCounterType_t counter) {
+    unsigned long long count = 0;
+    EXPECT_EQ(NVML(nvmlDeviceGetTotalEccErrors)(device_, type, counter, &count), NVML_SUCCESS);
+    return count;
+  }
+};
+
+TEST_F(NvmlFaults, EventsAreToldOnceAndInOrder) {
+  unsigned long long types = 0;
+  EXPECT_EQ(NVML(nvmlDeviceGetSupportedEventTypes)(device_, &types), NVML_SUCCESS);
+  EXPECT_EQ(types,
+            nvmlEventTypeXidCriticalError | nvmlEventTypeSingleBitEccError | nvmlEventTypeDoubleBitEccError);
   nvmlEventSet_t set = nullptr;
   ASSERT_EQ(NVML(nvmlEventSetCreate)(&set), NVML_SUCCESS);
-  EXPECT_EQ(NVML(nvmlDeviceRegisterEvents)(device_, 8, set), NVML_ERROR_NOT_SUPPORTED);
+  EXPECT_EQ(NVML(nvmlDeviceRegisterEvents)(device_, 4, set), NVML_ERROR_NOT_SUPPORTED);
+  ASSERT_EQ(NVML(nvmlDeviceRegisterEvents)(device_, types, set), NVML_SUCCESS);
   nvmlEventData_t data{};
   EXPECT_EQ(NVML(nvmlEventSetWait_v2)(set, &data, 1), NVML_ERROR_TIMEOUT);
+  tell("xid 31\necc single");
+  ASSERT_EQ(NVML(nvmlEventSetWait_v2)(set, &data, 10000), NVML_SUCCESS);
+  EXPECT_EQ(data.device, device_);
+  EXPECT_EQ(data.eventType, nvmlEventTypeXidCriticalError);
+  EXPECT_EQ(data.eventData, 31u);
+  ASSERT_EQ(NVML(nvmlEventSetWait_v2)(set, &data, 10000), NVML_SUCCESS);
+  EXPECT_EQ(data.eventType, nvmlEventTypeSingleBitEccError);
+  EXPECT_EQ(NVML(nvmlEventSetWait_v2)(set, &data, 1), NVML_ERROR_TIMEOUT);
+  EXPECT_EQ(NVML(nvmlEventSetFree)(set), NVML_SUCCESS);
+  EXPECT_EQ(NVML(nvmlEventSetFree)(set), NVML_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(NVML(nvmlEventSetWait_v2)(set, &data, 1), NVML_ERROR_INVALID_ARGUMENT);
+}
+
+TEST_F(NvmlFaults, CorrectedErrorsAreCounted) {
+  const auto before = errors(NVML_MEMORY_ERROR_TYPE_CORRECTED, NVML_AGGREGATE_ECC);
+  tell("ecc single count=3");
+  EXPECT_EQ(errors(NVML_MEMORY_ERROR_TYPE_CORRECTED, NVML_VOLATILE_ECC), 3u);
+  EXPECT_EQ(errors(NVML_MEMORY_ERROR_TYPE_CORRECTED, NVML_AGGREGATE_ECC), before + 3);
+  EXPECT_EQ(errors(NVML_MEMORY_ERROR_TYPE_UNCORRECTED, NVML_VOLATILE_ECC), 0u);
+  nvmlEccErrorCounts_t detailed{};
+  EXPECT_EQ(NVML(nvmlDeviceGetDetailedEccErrors)(device_, NVML_MEMORY_ERROR_TYPE_CORRECTED, NVML_VOLATILE_ECC,
+                                                 &detailed),
+            NVML_SUCCESS);
+  EXPECT_EQ(detailed.deviceMemory, 3u);
+  EXPECT_EQ(NVML(nvmlDeviceClearEccErrorCounts)(device_, NVML_AGGREGATE_ECC), NVML_SUCCESS);
+  EXPECT_EQ(errors(NVML_MEMORY_ERROR_TYPE_CORRECTED, NVML_AGGREGATE_ECC), 0u);
+  EXPECT_EQ(errors(NVML_MEMORY_ERROR_TYPE_CORRECTED, NVML_VOLATILE_ECC), 3u);
+  unsigned int rows = 0, pending = 0, pages = 0;
+  EXPECT_EQ(NVML(nvmlDeviceGetRemappedRows)(device_, &rows, &rows, &pending, &pending),
+            NVML_ERROR_NOT_SUPPORTED);
+  EXPECT_EQ(NVML(nvmlDeviceGetRetiredPages)(device_, NVML_PAGE_RETIREMENT_CAUSE_DOUBLE_BIT_ECC_ERROR, &pages,
+                                            nullptr),
+            NVML_SUCCESS);
+  EXPECT_EQ(pages, 0u);
+}
+
+TEST_F(NvmlFaults, SlownessShowsInClocksAndReasons) {
+  unsigned int before = 0, slowed = 0;
+  unsigned long long reasons = 0;
+  ASSERT_EQ(NVML(nvmlDeviceGetClockInfo)(device_, NVML_CLOCK_SM, &before), NVML_SUCCESS);
+  tell("slow 2");
+  EXPECT_EQ(NVML(nvmlDeviceGetClockInfo)(device_, NVML_CLOCK_SM, &slowed), NVML_SUCCESS);
+  EXPECT_EQ(slowed, before / 2);
+  EXPECT_EQ(NVML(nvmlDeviceGetCurrentClocksEventReasons)(device_, &reasons), NVML_SUCCESS);
+  EXPECT_EQ(reasons & ~nvmlClocksEventReasonGpuIdle,
+            nvmlClocksThrottleReasonHwSlowdown | nvmlClocksThrottleReasonHwThermalSlowdown);
+  nvmlViolationTime_t violation{};
+  EXPECT_EQ(NVML(nvmlDeviceGetViolationStatus)(device_, NVML_PERF_POLICY_THERMAL, &violation), NVML_SUCCESS);
+  EXPECT_GT(violation.violationTime, 0u);
+}
+
+TEST_F(NvmlFaults, ALostDeviceIsToldAndTheOtherGoesOn) {
+  nvmlDevice_t second = nullptr;
+  nvmlEventSet_t set = nullptr;
+  ASSERT_EQ(NVML(nvmlDeviceGetHandleByIndex_v2)(1, &second), NVML_SUCCESS);
+  ASSERT_EQ(NVML(nvmlEventSetCreate)(&set), NVML_SUCCESS);
+  ASSERT_EQ(NVML(nvmlDeviceRegisterEvents)(device_, nvmlEventTypeXidCriticalError, set), NVML_SUCCESS);
+  tell("lost");
+  nvmlMemory_t memory{};
+  EXPECT_EQ(NVML(nvmlDeviceGetMemoryInfo)(device_, &memory), NVML_ERROR_GPU_IS_LOST);
+  EXPECT_EQ(NVML(nvmlDeviceGetMemoryInfo)(second, &memory), NVML_SUCCESS);
+  nvmlEventData_t data{};
+  EXPECT_EQ(NVML(nvmlEventSetWait_v2)(set, &data, 10000), NVML_SUCCESS);
+  EXPECT_EQ(data.eventData, 79u);
+  EXPECT_EQ(NVML(nvmlEventSetWait_v2)(set, &data, 10000), NVML_ERROR_GPU_IS_LOST);
   EXPECT_EQ(NVML(nvmlEventSetFree)(set), NVML_SUCCESS);
 }
 

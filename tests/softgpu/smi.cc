@@ -46,6 +46,21 @@ void print_processes(unsigned int index, nvmlDevice_t device) {
   }
 }
 
+// Errors of memory and why clocks are low, where the device tells.
+void print_health(nvmlDevice_t device) {
+  unsigned long long corrected = 0, uncorrected = 0, reasons = 0;
+  const bool counts = NVML(nvmlDeviceGetTotalEccErrors)(device, NVML_MEMORY_ERROR_TYPE_CORRECTED,
+                                                        NVML_VOLATILE_ECC, &corrected) == NVML_SUCCESS &&
+                      NVML(nvmlDeviceGetTotalEccErrors)(device, NVML_MEMORY_ERROR_TYPE_UNCORRECTED,
+                                                        NVML_VOLATILE_ECC, &uncorrected) == NVML_SUCCESS;
+  if (counts) row("     memory errors: %llu corrected, %llu not", corrected, uncorrected);
+  const nvmlReturn_t result = NVML(nvmlDeviceGetCurrentClocksThrottleReasons)(device, &reasons);
+  if (result == NVML_SUCCESS && (reasons & nvmlClocksThrottleReasonHwSlowdown) != 0) {
+    row("     slowed down: %s",
+        (reasons & nvmlClocksThrottleReasonHwThermalSlowdown) != 0 ? "temperature" : "power");
+  }
+}
+
 bool print_device(unsigned int index, nvmlDevice_t* device) {
   char name[96], uuid[96];
   nvmlPciInfo_t pci;
@@ -56,19 +71,26 @@ bool print_device(unsigned int index, nvmlDevice_t* device) {
   if (NVML(nvmlDeviceGetHandleByIndex_v2)(index, device) != NVML_SUCCESS ||
       NVML(nvmlDeviceGetName)(*device, name, sizeof name) != NVML_SUCCESS ||
       NVML(nvmlDeviceGetUUID)(*device, uuid, sizeof uuid) != NVML_SUCCESS ||
-      NVML(nvmlDeviceGetPciInfo_v3)(*device, &pci) != NVML_SUCCESS ||
-      NVML(nvmlDeviceGetMemoryInfo)(*device, &memory) != NVML_SUCCESS ||
-      NVML(nvmlDeviceGetUtilizationRates)(*device, &utilisation) != NVML_SUCCESS ||
+      NVML(nvmlDeviceGetPciInfo_v3)(*device, &pci) != NVML_SUCCESS) {
+    return false;
+  }
+  row("%3u  %-40s %s", index, name, pci.busId);
+  row("     %s", uuid);
+  const nvmlReturn_t result = NVML(nvmlDeviceGetMemoryInfo)(*device, &memory);
+  if (result == NVML_ERROR_GPU_IS_LOST) {
+    row("     %s", NVML(nvmlErrorString)(result));
+    return true;
+  }
+  if (result != NVML_SUCCESS || NVML(nvmlDeviceGetUtilizationRates)(*device, &utilisation) != NVML_SUCCESS ||
       NVML(nvmlDeviceGetPerformanceState)(*device, &state) != NVML_SUCCESS ||
       NVML(nvmlDeviceGetTemperature)(*device, NVML_TEMPERATURE_GPU, &celsius) != NVML_SUCCESS ||
       NVML(nvmlDeviceGetPowerUsage)(*device, &power) != NVML_SUCCESS ||
       NVML(nvmlDeviceGetEnforcedPowerLimit)(*device, &limit) != NVML_SUCCESS) {
     return false;
   }
-  row("%3u  %-40s %s", index, name, pci.busId);
-  row("     %s", uuid);
   row("     %2uC   P%u   %4uW / %4uW   %8lluMiB / %8lluMiB   %3u%%", celsius, state, power / 1000,
       limit / 1000, memory.used >> 20, memory.total >> 20, utilisation.gpu);
+  print_health(*device);
   return true;
 }
 

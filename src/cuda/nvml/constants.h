@@ -88,7 +88,21 @@ enum nvmlMemoryErrorType_t : uint32_t {
 
 enum nvmlEccCounterType_t : uint32_t { NVML_VOLATILE_ECC = 0, NVML_AGGREGATE_ECC = 1 };
 
-enum nvmlMemoryLocation_t : uint32_t { NVML_MEMORY_LOCATION_L1_CACHE = 0, NVML_MEMORY_LOCATION_COUNT = 8 };
+enum nvmlMemoryLocation_t : uint32_t {
+  NVML_MEMORY_LOCATION_L1_CACHE = 0,
+  NVML_MEMORY_LOCATION_L2_CACHE = 1,
+  NVML_MEMORY_LOCATION_DRAM = 2,
+  NVML_MEMORY_LOCATION_COUNT = 8,
+};
+
+// Causes of retired pages (nvmlDeviceGetRetiredPages).
+inline constexpr unsigned int NVML_PAGE_RETIREMENT_CAUSE_MULTIPLE_SINGLE_BIT_ECC_ERRORS = 0;
+inline constexpr unsigned int NVML_PAGE_RETIREMENT_CAUSE_DOUBLE_BIT_ECC_ERROR = 1;
+
+// Events (nvmlDeviceRegisterEvents).
+inline constexpr unsigned long long nvmlEventTypeSingleBitEccError = 1;
+inline constexpr unsigned long long nvmlEventTypeDoubleBitEccError = 2;
+inline constexpr unsigned long long nvmlEventTypeXidCriticalError = 8;
 
 enum nvmlGpuTopologyLevel_t : uint32_t {
   NVML_TOPOLOGY_INTERNAL = 0,
@@ -141,6 +155,9 @@ inline constexpr unsigned int NVML_DEVICE_ARCH_UNKNOWN = 0xffffffff;
 // Why clocks are below their maximum (nvmlDeviceGetCurrentClocksEventReasons).
 inline constexpr unsigned long long nvmlClocksEventReasonNone = 0;
 inline constexpr unsigned long long nvmlClocksEventReasonGpuIdle = 1;
+inline constexpr unsigned long long nvmlClocksThrottleReasonHwSlowdown = 0x8;
+inline constexpr unsigned long long nvmlClocksThrottleReasonHwThermalSlowdown = 0x40;
+inline constexpr unsigned long long nvmlClocksThrottleReasonHwPowerBrakeSlowdown = 0x80;
 
 // Fields (nvmlDeviceGetFieldValues).
 inline constexpr unsigned int NVML_FI_DEV_ECC_CURRENT = 1;

@@ -59,9 +59,10 @@ Result<Config> parse_config(const SettingSource& setting) {
   config.model = setting("SOFTGPU_MODEL");
   if (find_model(config.model) == nullptr) {
     std::string known;
-    for (const DeviceModel& model : device_models()) known += str_format("%s%s", known.empty() ? "" : ", ", model.key);
-    return Status::error(Code::kInvalidArgument, "SOFTGPU_MODEL is \"%s\": known are %s", config.model.c_str(),
-                         known.c_str());
+    for (const DeviceModel& model : device_models())
+      known += str_format("%s%s", known.empty() ? "" : ", ", model.key);
+    return Status::error(Code::kInvalidArgument, "SOFTGPU_MODEL is \"%s\": known are %s",
+                         config.model.c_str(), known.c_str());
   }
   config.state_dir = setting("SOFTGPU_STATE_DIR");
   if (config.state_dir.empty())

@@ -23,6 +23,7 @@ namespace tessera::softgpu {
 namespace {
 
 constexpr const char* kModule = "device";
+constexpr const char* kControlSuffix = ".control";
 
 // The folder is ours alone: what lies in it decides about memory and is written by every process of this
 // user.
@@ -47,6 +48,15 @@ Result<UniqueFd> open_private(const std::string& path, int flags) {
   return fd;
 }
 
+// For the log: a line of the control file may hold anything, terminal escapes too.
+std::string printable(std::string text) {
+  constexpr size_t kShown = 80;
+  if (text.size() > kShown) text.replace(kShown, std::string::npos, "...");
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+  return text;
+}
+
 std::string executable_name() {
   char path[PATH_MAX];
   ssize_t length = readlink("/proc/self/exe", path, sizeof path);
@@ -55,10 +65,19 @@ std::string executable_name() {
   return std::string(text.substr(text.rfind('/') + 1));
 }
 
-void init_layout(DeviceFileLayout& layout, const Config& config, int physical_index) {
+// What a new file takes over from the one it replaces: a device does not heal by changing its size.
+struct Inheritance {
+  Health health{};
+  ControlPosition control;
+};
+
+void init_layout(DeviceFileLayout& layout, const Config& config, int physical_index,
+                 const Inheritance& inherited) {
   layout.sm_count = static_cast<uint32_t>(config.sm_count);
   layout.capacity_bytes = config.memory_bytes;
   layout.uuid = device_uuid(physical_index);
+  layout.health = inherited.health;
+  layout.control = inherited.control;
   for (SlotEntry& slot : layout.slots) slot.owner = kNoProcess;
   pthread_mutexattr_t attributes;
   pthread_mutexattr_init(&attributes);
@@ -85,7 +104,8 @@ DeviceFileLayout* map_file(int fd) {
 }
 
 // Made under another name and moved into place, so that nobody ever maps half a file.
-Status create_file(const std::string& path, const Config& config, int physical_index) {
+Status create_file(const std::string& path, const Config& config, int physical_index,
+                   const Inheritance& inherited) {
   const std::string temporary = path + ".new";
   TESSERA_ASSIGN_OR_RETURN(UniqueFd fd, open_private(temporary, O_CREAT | O_TRUNC));
   if (ftruncate(fd.get(), sizeof(DeviceFileLayout)) != 0) {
@@ -93,7 +113,7 @@ Status create_file(const std::string& path, const Config& config, int physical_i
   }
   DeviceFileLayout* layout = map_file(fd.get());
   if (layout == nullptr) return Status::from_errno(errno, "cannot map %s", temporary.c_str());
-  init_layout(*layout, config, physical_index);
+  init_layout(*layout, config, physical_index, inherited);
   munmap(layout, sizeof *layout);
   if (rename(temporary.c_str(), path.c_str()) != 0)
     return Status::from_errno(errno, "cannot place %s", path.c_str());
@@ -119,13 +139,15 @@ Result<std::unique_ptr<DeviceFile>> DeviceFile::open(const Config& config, int p
   TESSERA_RETURN_IF_ERROR(prepare_folder(config.state_dir));
   std::unique_ptr<DeviceFile> file(new DeviceFile());
   file->path_ = str_format("%s/gpu%d", config.state_dir.c_str(), physical_index);
+  file->model_ = &model_of(config);
+  Inheritance inherited;
   // Held while the file is made, replaced or joined: a file with a living process in it is never replaced.
   TESSERA_ASSIGN_OR_RETURN(UniqueFd gate, open_private(file->path_ + ".lock", O_CREAT));
   while (flock(gate.get(), LOCK_EX) != 0) {
     if (errno != EINTR) return Status::from_errno(errno, "cannot lock %s.lock", file->path_.c_str());
   }
   for (bool fresh = false;; fresh = true) {
-    if (fresh) TESSERA_RETURN_IF_ERROR(create_file(file->path_, config, physical_index));
+    if (fresh) TESSERA_RETURN_IF_ERROR(create_file(file->path_, config, physical_index, inherited));
     auto fd = open_private(file->path_, 0);
     if (!fd.ok()) {
       if (fresh || fd.status().code() != Code::kNotFound) return fd.status();
@@ -141,6 +163,7 @@ Result<std::unique_ptr<DeviceFile>> DeviceFile::open(const Config& config, int p
     }
     const bool same = file->capacity_bytes() == config.memory_bytes && file->sm_count() == config.sm_count;
     if (same || !attach || file->lived_in()) break;
+    inherited = {file->layout_->health, file->layout_->control};
     munmap(std::exchange(file->layout_, nullptr), sizeof(DeviceFileLayout));
   }
   if (file->capacity_bytes() != config.memory_bytes || file->sm_count() != config.sm_count) {
@@ -272,11 +295,61 @@ void DeviceFile::set_contexts(uint32_t contexts) {
   layout_->processes[entry_].contexts = contexts;
 }
 
+void DeviceFile::take_commands_locked() {
+  auto lines = take_lines(path_ + kControlSuffix, layout_->control);
+  if (!lines.ok()) LOG_ERROR(kModule, "%s", lines.status().message().c_str());
+  if (!lines.ok() || lines->empty()) return;
+  for (const std::string& line : *lines) {
+    auto command = parse_fault_command(line);
+    Status status = command.status();
+    if (command.ok()) status = apply(layout_->health, *command, *model_, {monotonic_ns(), wall_ns()});
+    if (status.ok()) {
+      LOG_WARN(kModule, "%s%s: %s", path_.c_str(), kControlSuffix, line.c_str());
+    } else {
+      LOG_ERROR(kModule, "%s%s: refused: %s: %s", path_.c_str(), kControlSuffix, printable(line).c_str(),
+                status.message().c_str());
+    }
+  }
+  ++layout_->health.changes;
+}
+
+void DeviceFile::follow_health_locked() {
+  if (control_stamp(path_ + kControlSuffix) != layout_->control.stamp) take_commands_locked();
+  if (end_hang_when_due(layout_->health, {monotonic_ns(), wall_ns()})) ++layout_->health.changes;
+}
+
+Health DeviceFile::health() {
+  Lock lock(*this);
+  follow_health_locked();
+  return layout_->health;
+}
+
+bool DeviceFile::strike(uint64_t begin, uint64_t end) {
+  Lock lock(*this);
+  if (!tessera::softgpu::strike(layout_->health, *model_, getpid(), begin, end, wall_ns())) return false;
+  ++layout_->health.changes;
+  return true;
+}
+
+void DeviceFile::report_xid(uint32_t xid) {
+  Lock lock(*this);
+  record_event(layout_->health, HealthEventKind::kXid, xid, wall_ns());
+  ++layout_->health.changes;
+}
+
+void DeviceFile::clear_error_counts(bool aggregate) {
+  Lock lock(*this);
+  (aggregate ? layout_->health.ever : layout_->health.since_clear) = {};
+  ++layout_->health.changes;
+}
+
 DeviceUse DeviceFile::use(uint64_t window_ns) {
   Lock lock(*this);
   reap_locked();
+  follow_health_locked();
   const uint64_t now = monotonic_ns();
   DeviceUse use;
+  use.health = layout_->health;
   use.capacity_bytes = layout_->capacity_bytes;
   use.sm_count = sm_count();
   use.used_bytes = used_locked();

@@ -17,6 +17,7 @@
 #include "common/process_identity.h"
 #include "common/status.h"
 #include "softgpu/device/config.h"
+#include "softgpu/device/health.h"
 #include "softgpu/device/uuid.h"
 
 namespace tessera::softgpu {
@@ -41,6 +42,7 @@ struct DeviceUse {
   uint64_t window_busy_ns = 0;  // slot time; the device was busy window_busy_ns / (window_ns * sm_count)
   int sm_count = 0;
   std::vector<ProcessUse> processes;  // those with a context
+  Health health{};
 };
 
 class DeviceFile {
@@ -69,6 +71,15 @@ class DeviceFile {
   // Everything about the device; dead processes are removed first. `window_ns` is cut to what is kept.
   DeviceUse use(uint64_t window_ns);
 
+  // What is wrong with the device. First takes the commands that came in the control file, gpuN.control
+  // beside this file, and ends what is over; what is refused is logged. One stat() where nothing came.
+  Health health();
+  // This process touched [begin, end): see strike() in health.h.
+  bool strike(uint64_t begin, uint64_t end);
+  void report_xid(uint32_t xid);
+  // Volatile or aggregate.
+  void clear_error_counts(bool aggregate);
+
   // For the slots (sm_slot.h) and tests.
   DeviceFileLayout& layout() { return *layout_; }
   uint32_t entry() const { return entry_; }  // this process's place in the table
@@ -89,10 +100,13 @@ class DeviceFile {
  private:
   DeviceFile() = default;
   Status attach_locked();
+  void take_commands_locked();
+  void follow_health_locked();
   bool lived_in();
   uint64_t used_locked() const;
 
   std::string path_;
+  const DeviceModel* model_ = nullptr;
   UniqueFd fd_;
   DeviceFileLayout* layout_ = nullptr;
   uint32_t entry_ = 0;

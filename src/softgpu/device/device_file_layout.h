@@ -7,13 +7,15 @@
 #include <cstdint>
 
 #include "softgpu/device/config.h"
+#include "softgpu/device/control_file.h"
+#include "softgpu/device/health.h"
 #include "softgpu/device/usage_history.h"
 #include "softgpu/device/uuid.h"
 
 namespace tessera::softgpu {
 
 constexpr uint64_t kDeviceFileMagic = 0x5550'4754'464f'5331;
-constexpr uint32_t kLayoutVersion = 1;
+constexpr uint32_t kLayoutVersion = 2;
 constexpr uint32_t kMaxProcesses = 1024;
 constexpr uint32_t kNoProcess = UINT32_MAX;
 
@@ -52,6 +54,8 @@ struct DeviceFileLayout {
   uint32_t processes_end;  // entries from here on have never been used
   uint32_t reserved;
   UsageHistory history;
+  Health health;
+  ControlPosition control;
   ProcessEntry processes[kMaxProcesses];
   SlotEntry slots[kMaxSms];
 };

@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <thread>
 
@@ -146,6 +147,40 @@ TEST_F(DeviceFileTest, BusyTimeIsCharged) {
   EXPECT_GE(use.busy_ns, while_running);
   EXPECT_EQ(use.processes[0].busy_ns, use.busy_ns);
   EXPECT_EQ(use.processes[0].process.pid, getpid());
+}
+
+TEST_F(DeviceFileTest, FaultsAreToldToEveryProcessOnce) {
+  auto file = open();
+  auto observer = open(false);
+  const std::string control = config_.state_dir + "/gpu0.control";
+  std::ofstream(control) << "ecc single count=2\nnonsense\nlost\n";
+  EXPECT_EQ(observer->health().lost, 1u);
+  const Health health = file->health();
+  EXPECT_EQ(health.lost, 1u);
+  EXPECT_EQ(health.ever.corrected, 2u);
+  EXPECT_EQ(health.events_end, 2u);
+  EXPECT_EQ(health.changes, observer->health().changes);
+  std::ofstream(control, std::ios::app) << "clear\n";
+  EXPECT_EQ(file->use(1).health.lost, 0u);
+  EXPECT_EQ(file->health().ever.corrected, 2u);
+}
+
+TEST_F(DeviceFileTest, ADeviceOfAnotherSizeIsAsIllAsBefore) {
+  std::ofstream(config_.state_dir + "/gpu0.control") << "lost\nxid 13\n";
+  EXPECT_EQ(open()->health().lost, 1u);
+  config_.memory_bytes *= 2;
+  const Health health = open()->health();
+  EXPECT_EQ(health.lost, 1u);
+  EXPECT_EQ(health.events_end, 2u);  // and the commands are not taken again
+}
+
+TEST_F(DeviceFileTest, AnErrorStrikesOneProcess) {
+  auto file = open();
+  std::ofstream(config_.state_dir + "/gpu0.control") << "ecc double address=0x10000 pid=" << getpid() << "\n";
+  EXPECT_EQ(file->health().latent_count, 1u);
+  EXPECT_FALSE(file->strike(0x11000, 0x11004));
+  EXPECT_TRUE(file->strike(0x10000, 0x10004));
+  EXPECT_EQ(file->health().ever.uncorrected, 1u);
 }
 
 // Counts turns, not times: each process yields whenever it is asked to, and both get turns.

@@ -38,6 +38,10 @@ struct DeviceModel {
   uint32_t shared_reserved_per_block;  // taken by the system
   uint32_t shared_granularity;         // shared memory is given out in multiples of it
 
+  // Memory errors (NVIDIA's "GPU Memory Error Management"): whether memory is protected; whether an error
+  // ends only the contexts that touch it; whether rows are remapped (else pages are retired).
+  bool ecc, contains_errors, remaps_rows;
+
   uint32_t pci_device_id;  // device << 16 | vendor
   // For the modelled power and temperature (nvml/modelled.h): milliwatts, degrees Celsius.
   uint32_t idle_mw, limit_mw;

@@ -4,7 +4,9 @@
 #include <climits>
 #include <optional>
 
+#include "common/clock.h"
 #include "common/log.h"
+#include "softgpu/driver/device_faults.h"
 #include "softgpu/driver/fault.h"
 #include "softgpu/driver/thread.h"
 
@@ -16,8 +18,8 @@ constexpr int kAnything = INT_MAX;
 
 }  // namespace
 
-ComputeEngine::ComputeEngine(DeviceFile& file)
-    : sm_count_(file.sm_count()), slots_(file), best_ready_(kNothingReady) {}
+ComputeEngine::ComputeEngine(DeviceFile& file, DeviceFaults& faults)
+    : sm_count_(file.sm_count()), file_(file), faults_(faults), slots_(file), best_ready_(kNothingReady) {}
 
 void ComputeEngine::update_best_locked() {
   best_ready_.store(ready_.empty() ? kNothingReady : ready_.front()->priority(), std::memory_order_relaxed);
@@ -105,8 +107,8 @@ void ComputeEngine::worker() {
 void ComputeEngine::run_front(Residents& residents, uint32_t* slot) {
   Resident& front = residents.front();
   auto outcome = exec::Outcome::kFinished;
-  const bool alive = front.kernel->context().status() == CUDA_SUCCESS;
-  if (alive) outcome = front.block->run(slots_.stop(*slot), *slot);
+  Context& context = front.kernel->context();
+  if (context.status() == CUDA_SUCCESS && faults_.admit_kernel(context)) outcome = run_block(front, *slot);
   if (slots_.stop(*slot).load(std::memory_order_relaxed)) *slot = slots_.yield(*slot);
 
   if (outcome == exec::Outcome::kPreempted) return;
@@ -132,11 +134,24 @@ void ComputeEngine::run_front(Residents& residents, uint32_t* slot) {
   }
 }
 
+exec::Outcome ComputeEngine::run_block(const Resident& resident, uint32_t slot) {
+  if (!faults_.slow()) return resident.block->run(slots_.stop(slot), slot);
+  const uint64_t begin = monotonic_ns();
+  const exec::Outcome outcome = resident.block->run(slots_.stop(slot), slot);
+  faults_.slow_down(resident.kernel->context(), monotonic_ns() - begin);
+  return outcome;
+}
+
 void ComputeEngine::report_fault(const Resident& resident) {
   const exec::Fault& fault = resident.block->fault();
   Context& context = resident.kernel->context();
   const CUresult error = result_of_fault(fault.kind);
+  if (fault.kind == exec::FaultKind::kIllegalAddress &&
+      faults_.strike(context, fault.address, fault.address + 1)) {
+    return;
+  }
   if (context.status() == CUDA_SUCCESS) {
+    file_.report_xid(xid_of_fault(fault.kind));
     const std::string text = describe_fault(resident.kernel->launch().kernel->info().name, fault);
     LOG_ERROR("kernel", "%s", text.c_str());
     dump_core(context.coredump_settings(), text);

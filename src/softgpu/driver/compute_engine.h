@@ -19,14 +19,18 @@
 
 namespace tessera::softgpu {
 
+class DeviceFaults;
+
 class ComputeEngine {
  public:
-  explicit ComputeEngine(DeviceFile& file);
+  ComputeEngine(DeviceFile& file, DeviceFaults& faults);
 
   void enqueue(std::shared_ptr<KernelOp> kernel);
   // Drops the work of contexts that have failed or are being destroyed: what is queued at once, what runs at
   // its next stop.
   void drop_dead_contexts();
+  // Stops what runs; it goes on when it has been looked at.
+  void interrupt() { slots_.interrupt_own(); }
 
  private:
   // Blocks that a worker has begun, at most; beyond it spinning blocks only take turns among themselves.
@@ -44,10 +48,13 @@ class ComputeEngine {
   // The first block of the most urgent ready kernel, if that is more urgent than `than`.
   bool take(int than, Resident* resident);
   bool ready_more_urgent(int than) const { return best_ready_.load(std::memory_order_relaxed) < than; }
+  exec::Outcome run_block(const Resident& resident, uint32_t slot);
   void report_fault(const Resident& resident);
   void update_best_locked();
 
   const int sm_count_;
+  DeviceFile& file_;
+  DeviceFaults& faults_;
   SmSlots slots_;
   std::atomic<int> best_ready_;  // priority of the most urgent ready kernel
   std::mutex mutex_;

@@ -4,10 +4,13 @@
 #include <optional>
 
 #include "softgpu/driver/device.h"
+#include "softgpu/driver/device_faults.h"
+#include "softgpu/driver/device_memory.h"
 #include "softgpu/driver/graph/capture.h"
 #include "softgpu/driver/graph/graph_memory.h"
 #include "softgpu/driver/graph/work.h"
 #include "softgpu/driver/memory.h"
+#include "softgpu/driver/state.h"
 #include "softgpu/driver/stream.h"
 #include "softgpu/memory/allocation_table.h"
 
@@ -17,6 +20,20 @@ namespace {
 // Host memory the driver does not know is staged up to this size, so that the call need not wait (as CUDA
 // documents).
 constexpr size_t kStagedBytes = 64u << 10;
+
+// Bytes from the first to the last one of a box on one side.
+size_t span_of(size_t width, size_t height, size_t depth, size_t pitch, size_t slice) {
+  return (depth - 1) * slice + (height - 1) * pitch + width;
+}
+
+// Whether an error of memory is in there: the context has failed then.
+bool struck(Context& context, uint64_t begin, size_t bytes) {
+  for (Device* device : devices()) {
+    if (device->faults().latent() && device->memory().contains(begin))
+      return device->faults().strike(context, begin, begin + bytes);
+  }
+  return false;
+}
 
 void copy_box(const CopyBox& box) {
   for (size_t z = 0; z < box.depth; ++z) {
@@ -39,10 +56,17 @@ class CopyOp : public ThreadOp {
     if (!staged_.empty()) box_.src = reinterpret_cast<uint64_t>(staged_.data());
   }
   void run() override {
-    if (context_->status() == CUDA_SUCCESS) copy_box(box_);
+    if (context_->status() == CUDA_SUCCESS && !struck_by_error()) copy_box(box_);
   }
 
  private:
+  bool struck_by_error() const {
+    return struck(*context_, box_.dst,
+                  span_of(box_.width, box_.height, box_.depth, box_.dst_pitch, box_.dst_slice)) ||
+           struck(*context_, box_.src,
+                  span_of(box_.width, box_.height, box_.depth, box_.src_pitch, box_.src_slice));
+  }
+
   const std::shared_ptr<Context> context_;
   CopyBox box_;
   const std::vector<std::byte> staged_;
@@ -72,18 +96,15 @@ class FillOp : public ThreadOp {
   FillOp(std::shared_ptr<Context> context, const SetBox& box)
       : ThreadOp(context->device().copies()), context_(std::move(context)), box_(box) {}
   void run() override {
-    if (context_->status() == CUDA_SUCCESS) fill_box(box_);
+    if (context_->status() != CUDA_SUCCESS) return;
+    if (!struck(*context_, box_.dst, span_of(box_.width * box_.element, box_.height, 1, box_.pitch, 0)))
+      fill_box(box_);
   }
 
  private:
   const std::shared_ptr<Context> context_;
   const SetBox box_;
 };
-
-// Bytes from the first to the last one of a box on one side.
-size_t span_of(size_t width, size_t height, size_t depth, size_t pitch, size_t slice) {
-  return (depth - 1) * slice + (height - 1) * pitch + width;
-}
 
 enum class When : uint8_t { kNow, kLater };
 

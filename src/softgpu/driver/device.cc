@@ -3,6 +3,7 @@
 #include "softgpu/device/model.h"
 #include "softgpu/driver/compute_engine.h"
 #include "softgpu/driver/context.h"
+#include "softgpu/driver/device_faults.h"
 #include "softgpu/driver/device_memory.h"
 #include "softgpu/driver/handle_registry.h"
 #include "softgpu/driver/memory_pool.h"
@@ -30,7 +31,8 @@ Status Device::initialise() {
                          config_.model.c_str());
   }
   TESSERA_ASSIGN_OR_RETURN(memory_, DeviceMemory::create(*file_));
-  compute_ = std::make_unique<ComputeEngine>(*file_);
+  faults_ = std::make_unique<DeviceFaults>(*this);
+  compute_ = std::make_unique<ComputeEngine>(*file_, *faults_);
   copies_ = std::make_unique<WorkThread>("softgpu-copy", kCopyThreads);
   callbacks_ = std::make_unique<WorkThread>("softgpu-host", 1);
   primary_ = Context::create(*this, true, CU_CTX_SCHED_AUTO);
@@ -42,7 +44,12 @@ Status Device::initialise() {
 CUresult Device::retain_primary(std::shared_ptr<Context>* context) {
   std::lock_guard life(primary_life_);
   std::unique_lock lock(mutex_);
-  const bool first = primary_retains_++ == 0;
+  const bool first = primary_retains_ == 0;
+  lock.unlock();
+  const CUresult admitted = first ? faults_->admit_context() : CUDA_SUCCESS;
+  if (admitted != CUDA_SUCCESS) return admitted;
+  lock.lock();
+  ++primary_retains_;
   const unsigned flags = primary_flags_;
   lock.unlock();
   if (first) {

@@ -13,6 +13,7 @@ namespace tessera::softgpu {
 
 class ComputeEngine;
 class Context;
+class DeviceFaults;
 class DeviceMemory;
 class MemoryPool;
 class WorkThread;
@@ -37,6 +38,7 @@ class Device {
   // What kernels on this device may touch.
   AddressMap& addresses() { return addresses_; }
   DeviceMemory& memory() { return *memory_; }
+  DeviceFaults& faults() { return *faults_; }
   ComputeEngine& compute() { return *compute_; }
   WorkThread& copies() { return *copies_; }
   WorkThread& callbacks() { return *callbacks_; }
@@ -67,6 +69,7 @@ class Device {
   std::unique_ptr<DeviceFile> file_;
   AddressMap addresses_;
   std::unique_ptr<DeviceMemory> memory_;
+  std::unique_ptr<DeviceFaults> faults_;
   std::unique_ptr<ComputeEngine> compute_;
   std::unique_ptr<WorkThread> copies_;
   std::unique_ptr<WorkThread> callbacks_;

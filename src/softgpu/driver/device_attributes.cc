@@ -102,6 +102,8 @@ std::optional<unsigned int> by_model(CUdevice_attribute attribute, const DeviceM
       return model.shared_reserved_per_block;
     case CU_DEVICE_ATTRIBUTE_CLUSTER_LAUNCH:
       return has_clusters(model) ? 1 : 0;
+    case CU_DEVICE_ATTRIBUTE_ECC_ENABLED:
+      return model.ecc ? 1 : 0;
     case CU_DEVICE_ATTRIBUTE_GPU_PCI_DEVICE_ID:
       return model.pci_device_id;
     default:

@@ -1,6 +1,7 @@
 // cuInit, contexts and primary contexts.
 #include "cuda/abi.h"
 #include "softgpu/driver/device.h"
+#include "softgpu/driver/device_faults.h"
 #include "softgpu/driver/entry.h"
 #include "softgpu/driver/graph/capture.h"
 #include "softgpu/driver/handle_registry.h"
@@ -24,6 +25,7 @@ CUresult create_context(CUcontext* out, unsigned flags, CUdevice ordinal) {
     Device* device = nullptr;
     SOFTGPU_RETURN_IF_ERROR(find_device(ordinal, &device));
     if (out == nullptr || !valid_flags(flags)) return CUDA_ERROR_INVALID_VALUE;
+    SOFTGPU_RETURN_IF_ERROR(device->faults().admit_context());
     auto context = Context::create(*device, false, flags);
     context->activate();
     push_current(context);

@@ -36,6 +36,18 @@ FaultText look_up(exec::FaultKind kind) {
 
 CUresult result_of_fault(exec::FaultKind kind) { return look_up(kind).result; }
 
+uint32_t xid_of_fault(exec::FaultKind kind) {
+  switch (kind) {
+    case exec::FaultKind::kIllegalAddress:
+      return 31;
+    case exec::FaultKind::kTrap:
+    case exec::FaultKind::kAssert:
+      return 43;
+    default:
+      return 13;
+  }
+}
+
 std::string describe_fault(const std::string& kernel, const exec::Fault& fault) {
   return str_format("kernel %s %s: address %#llx, block (%u,%u,%u), thread (%u,%u,%u): %s", kernel.c_str(),
                     look_up(fault.kind).text, static_cast<unsigned long long>(fault.address), fault.block.x,

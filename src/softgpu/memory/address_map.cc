@@ -3,8 +3,43 @@
 #include <algorithm>
 
 namespace tessera::softgpu {
+namespace {
 
-AddressMap::AddressMap() : ranges_(std::make_shared<const std::vector<AddressRange>>()) {}
+using Ranges = std::vector<AddressRange>;
+
+void cut_out(Ranges& ranges, const AddressRange& hole) {
+  Ranges left;
+  for (const AddressRange& range : ranges) {
+    if (range.end <= hole.begin || hole.end <= range.begin) {
+      left.push_back(range);
+      continue;
+    }
+    if (range.begin < hole.begin) left.push_back({range.begin, hole.begin, range.writable});
+    if (hole.end < range.end) left.push_back({hole.end, range.end, range.writable});
+  }
+  ranges = std::move(left);
+}
+
+}  // namespace
+
+AddressMap::AddressMap() : whole_(std::make_shared<const Ranges>()), ranges_(whole_) {}
+
+void AddressMap::publish_locked(Snapshot whole) {
+  whole_ = std::move(whole);
+  ranges_ = whole_;
+  if (!holes_.empty()) {
+    auto cut = std::make_shared<Ranges>(*whole_);
+    for (const AddressRange& hole : holes_) cut_out(*cut, hole);
+    ranges_ = std::move(cut);
+  }
+  generation_.fetch_add(1, std::memory_order_release);
+}
+
+void AddressMap::set_holes(std::vector<AddressRange> holes) {
+  std::lock_guard lock(mutex_);
+  holes_ = std::move(holes);
+  publish_locked(whole_);
+}
 
 Status AddressMap::insert(AddressRange range) {
   if (range.begin >= range.end) {
@@ -13,7 +48,7 @@ Status AddressMap::insert(AddressRange range) {
                          static_cast<unsigned long long>(range.end));
   }
   std::lock_guard lock(mutex_);
-  const auto& old = *ranges_;
+  const auto& old = *whole_;
   const auto next = std::lower_bound(old.begin(), old.end(), range.begin,
                                      [](const AddressRange& r, uint64_t begin) { return r.begin < begin; });
   const bool overlaps_next = next != old.end() && next->begin < range.end;
@@ -28,14 +63,13 @@ Status AddressMap::insert(AddressRange range) {
   copy->insert(copy->end(), old.begin(), next);
   copy->push_back(range);
   copy->insert(copy->end(), next, old.end());
-  ranges_ = std::move(copy);
-  generation_.fetch_add(1, std::memory_order_release);
+  publish_locked(std::move(copy));
   return {};
 }
 
 Status AddressMap::erase(uint64_t begin) {
   std::lock_guard lock(mutex_);
-  const auto& old = *ranges_;
+  const auto& old = *whole_;
   const auto found = std::lower_bound(old.begin(), old.end(), begin,
                                       [](const AddressRange& r, uint64_t b) { return r.begin < b; });
   if (found == old.end() || found->begin != begin) {
@@ -44,8 +78,7 @@ Status AddressMap::erase(uint64_t begin) {
   }
   auto copy = std::make_shared<std::vector<AddressRange>>(old);
   copy->erase(copy->begin() + (found - old.begin()));
-  ranges_ = std::move(copy);
-  generation_.fetch_add(1, std::memory_order_release);
+  publish_locked(std::move(copy));
   return {};
 }
 

@@ -35,6 +35,10 @@ class AddressMap {
   // Removes the range that begins at `begin`; kNotFound otherwise.
   Status erase(uint64_t begin);
 
+  // Takes [begin, end) of each hole out of what may be touched, wherever ranges are now or come later, in
+  // place of the holes before.
+  void set_holes(std::vector<AddressRange> holes);
+
   Snapshot snapshot() const;
   // Changes with every insert and erase: a cached range is valid while this stays the same.
   uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
@@ -47,8 +51,12 @@ class AddressMap {
   AddressRange find(uint64_t address) const;
 
  private:
+  void publish_locked(Snapshot whole);
+
   mutable std::mutex mutex_;
-  Snapshot ranges_;
+  Snapshot whole_;   // as inserted
+  Snapshot ranges_;  // without the holes
+  std::vector<AddressRange> holes_;
   std::atomic<uint64_t> generation_{1};
 };
 

@@ -62,5 +62,23 @@ TEST(AddressMap, ReadersSeeWholeSnapshotsWhileAWriterWorks) {
   writer.join();
 }
 
+TEST(AddressMap, HolesAreNoPartOfAnyRange) {
+  AddressMap map;
+  ASSERT_TRUE(map.insert({0x1000, 0x5000}).ok());
+  map.set_holes({{0x2000, 0x3000}, {0x8000, 0x9000}});
+  EXPECT_TRUE(map.find(0x1fff).contains(0x1fff, 1));
+  EXPECT_FALSE(map.find(0x1fff).contains(0x1fff, 2));
+  EXPECT_EQ(map.find(0x2000).end, 0u);
+  EXPECT_EQ(map.find(0x2fff).end, 0u);
+  EXPECT_TRUE(map.find(0x3000).contains(0x3000, 0x2000));
+  ASSERT_TRUE(map.insert({0x7000, 0x9000}).ok());  // one that comes later
+  EXPECT_EQ(map.find(0x8000).end, 0u);
+  EXPECT_FALSE(map.insert({0x2000, 0x2100}).ok());  // still somebody's
+  ASSERT_TRUE(map.erase(0x1000).ok());
+  EXPECT_EQ(map.find(0x3000).end, 0u);
+  map.set_holes({});
+  EXPECT_TRUE(map.find(0x8000).contains(0x8000, 0x1000));
+}
+
 }  // namespace
 }  // namespace tessera::softgpu

@@ -1,7 +1,4 @@
-// Modes that are what they are, error counters that never count, and events that never come.
-#include <chrono>
-#include <thread>
-
+// Modes that are what they are.
 #include "softgpu/nvml/entry.h"
 
 namespace tessera::softgpu {
@@ -9,25 +6,6 @@ namespace {
 
 nvmlReturn_t give_mode(nvmlDevice_t handle, nvmlEnableState_t* target, nvmlEnableState_t mode) {
   return on_device(handle, [&](const ObservedDevice&) { return give(target, mode); });
-}
-
-nvmlReturn_t give_no_errors(nvmlDevice_t handle, nvmlMemoryErrorType_t type, nvmlEccCounterType_t counter,
-                            unsigned long long* count) {
-  return on_device(handle, [&](const ObservedDevice&) {
-    if (type > NVML_MEMORY_ERROR_TYPE_UNCORRECTED || counter > NVML_AGGREGATE_ECC)
-      return NVML_ERROR_INVALID_ARGUMENT;
-    return give(count, 0);
-  });
-}
-
-// Stands for every event set: a set of nothing needs no memory of its own.
-char event_set;
-
-// Nothing ever happens to a software device.
-nvmlReturn_t wait_for_event(nvmlEventSet_t set, nvmlEventData_t* data, unsigned int timeout_ms) {
-  if (set == nullptr || data == nullptr) return NVML_ERROR_INVALID_ARGUMENT;
-  std::this_thread::sleep_for(std::chrono::milliseconds(timeout_ms));
-  return NVML_ERROR_TIMEOUT;
 }
 
 }  // namespace
@@ -48,26 +26,6 @@ nvmlReturn_t nvmlDeviceGetDisplayMode(nvmlDevice_t device, nvmlEnableState_t* di
 nvmlReturn_t nvmlDeviceGetDisplayActive(nvmlDevice_t device, nvmlEnableState_t* isActive) {
   return give_mode(device, isActive, NVML_FEATURE_DISABLED);
 }
-nvmlReturn_t nvmlDeviceGetDefaultEccMode(nvmlDevice_t device, nvmlEnableState_t* defaultMode) {
-  return give_mode(device, defaultMode, NVML_FEATURE_DISABLED);
-}
-nvmlReturn_t nvmlDeviceGetEccMode(nvmlDevice_t device, nvmlEnableState_t* current,
-                                  nvmlEnableState_t* pending) {
-  const nvmlReturn_t result = give_mode(device, current, NVML_FEATURE_DISABLED);
-  return result == NVML_SUCCESS ? give_mode(device, pending, NVML_FEATURE_DISABLED) : result;
-}
-
-nvmlReturn_t nvmlDeviceGetTotalEccErrors(nvmlDevice_t device, nvmlMemoryErrorType_t errorType,
-                                         nvmlEccCounterType_t counterType, unsigned long long* eccCounts) {
-  return give_no_errors(device, errorType, counterType, eccCounts);
-}
-nvmlReturn_t nvmlDeviceGetMemoryErrorCounter(nvmlDevice_t device, nvmlMemoryErrorType_t errorType,
-                                             nvmlEccCounterType_t counterType,
-                                             nvmlMemoryLocation_t locationType, unsigned long long* count) {
-  if (locationType >= NVML_MEMORY_LOCATION_COUNT) return NVML_ERROR_INVALID_ARGUMENT;
-  return give_no_errors(device, errorType, counterType, count);
-}
-
 nvmlReturn_t nvmlDeviceGetComputeMode(nvmlDevice_t device, nvmlComputeMode_t* mode) {
   return on_device(device, [&](const ObservedDevice&) { return give(mode, NVML_COMPUTEMODE_DEFAULT); });
 }
@@ -90,38 +48,6 @@ nvmlReturn_t nvmlGpmQueryDeviceSupport(nvmlDevice_t device, nvmlGpmSupport_t* gp
     gpmSupport->isSupportedDevice = 0;
     return NVML_SUCCESS;
   });
-}
-
-nvmlReturn_t nvmlDeviceGetSupportedEventTypes(nvmlDevice_t device, unsigned long long* eventTypes) {
-  return on_device(device, [&](const ObservedDevice&) { return give(eventTypes, 0); });
-}
-
-nvmlReturn_t nvmlDeviceRegisterEvents(nvmlDevice_t device, unsigned long long eventTypes,
-                                      nvmlEventSet_t eventSet) {
-  return on_device(device, [&](const ObservedDevice&) {
-    if (eventSet == nullptr) return NVML_ERROR_INVALID_ARGUMENT;
-    return eventTypes == 0 ? NVML_SUCCESS : NVML_ERROR_NOT_SUPPORTED;
-  });
-}
-
-nvmlReturn_t nvmlEventSetCreate(nvmlEventSet_t* eventSet) {
-  return nvml_guarded([&]() -> nvmlReturn_t {
-    unsigned int count = 0;
-    const nvmlReturn_t result = Observer::instance().count(&count);
-    if (result != NVML_SUCCESS) return result;
-    return give(eventSet, reinterpret_cast<nvmlEventSet_t>(&event_set));
-  });
-}
-
-nvmlReturn_t nvmlEventSetFree(nvmlEventSet_t eventSet) {
-  return eventSet != nullptr ? NVML_SUCCESS : NVML_ERROR_INVALID_ARGUMENT;
-}
-
-nvmlReturn_t nvmlEventSetWait(nvmlEventSet_t eventSet, nvmlEventData_t* data, unsigned int timeoutms) {
-  return wait_for_event(eventSet, data, timeoutms);
-}
-nvmlReturn_t nvmlEventSetWait_v2(nvmlEventSet_t eventSet, nvmlEventData_t* data, unsigned int timeoutms) {
-  return wait_for_event(eventSet, data, timeoutms);
 }
 
 }  // extern "C"

@@ -29,9 +29,13 @@ uint32_t full_khz(const DeviceModel& model, nvmlClockType_t type) {
 }
 
 nvmlReturn_t give_current_clock(nvmlDevice_t handle, nvmlClockType_t type, unsigned int* mhz) {
-  return with_utilisation(handle, [&](const DeviceModel& model, uint32_t percent) {
-    const uint32_t khz = full_khz(model, type);
-    return khz != 0 ? give(mhz, modelled_clock_mhz(khz, percent)) : NVML_ERROR_INVALID_ARGUMENT;
+  return on_device_in_use(handle, [&](const ObservedDevice& device, const DeviceUse& use) {
+    const uint32_t khz = full_khz(*device.model, type);
+    if (khz == 0) return NVML_ERROR_INVALID_ARGUMENT;
+    const uint32_t clock = modelled_clock_mhz(khz, utilisation_percent(use.window_busy_ns, use));
+    // A slowed device runs at a lower clock; memory is not slowed.
+    const bool slowed = is_slow(use.health) && type != NVML_CLOCK_MEM;
+    return give(mhz, slowed ? clock * 1000 / use.health.slow_permille : clock);
   });
 }
 
@@ -52,15 +56,27 @@ nvmlReturn_t give_only_clock(uint32_t khz, unsigned int* count, unsigned int* cl
   return NVML_SUCCESS;
 }
 
+unsigned long long slow_reasons(const Health& health) {
+  if (!is_slow(health)) return nvmlClocksEventReasonNone;
+  const bool power = health.slow_reason == static_cast<uint32_t>(SlowReason::kPower);
+  return nvmlClocksThrottleReasonHwSlowdown |
+         (power ? nvmlClocksThrottleReasonHwPowerBrakeSlowdown : nvmlClocksThrottleReasonHwThermalSlowdown);
+}
+
 nvmlReturn_t give_event_reasons(nvmlDevice_t handle, unsigned long long* reasons) {
-  return with_utilisation(handle, [&](const DeviceModel&, uint32_t percent) {
-    return give(reasons, percent == 0 ? nvmlClocksEventReasonGpuIdle : nvmlClocksEventReasonNone);
+  return on_device_in_use(handle, [&](const ObservedDevice&, const DeviceUse& use) {
+    const bool idle = utilisation_percent(use.window_busy_ns, use) == 0;
+    return give(reasons,
+                slow_reasons(use.health) | (idle ? nvmlClocksEventReasonGpuIdle : nvmlClocksEventReasonNone));
   });
 }
 
 nvmlReturn_t give_supported_reasons(nvmlDevice_t handle, unsigned long long* reasons) {
-  return on_device(handle,
-                   [&](const ObservedDevice&) { return give(reasons, nvmlClocksEventReasonGpuIdle); });
+  return on_device(handle, [&](const ObservedDevice&) {
+    return give(reasons, nvmlClocksEventReasonGpuIdle | nvmlClocksThrottleReasonHwSlowdown |
+                             nvmlClocksThrottleReasonHwThermalSlowdown |
+                             nvmlClocksThrottleReasonHwPowerBrakeSlowdown);
+  });
 }
 
 nvmlReturn_t give_state(nvmlDevice_t handle, nvmlPstates_t* state) {
@@ -87,6 +103,7 @@ void fill_field(const ObservedDevice& device, const DeviceUse& use, nvmlFieldVal
   switch (field->fieldId) {
     case NVML_FI_DEV_ECC_CURRENT:
     case NVML_FI_DEV_ECC_PENDING:
+      field->value.uiVal = device.model->ecc ? 1 : 0;
       break;
     case NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION:
       field->valueType = NVML_VALUE_TYPE_UNSIGNED_LONG_LONG;

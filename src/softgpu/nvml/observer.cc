@@ -85,21 +85,45 @@ nvmlReturn_t Observer::all(std::vector<ObservedDevice>* devices) {
   return NVML_SUCCESS;
 }
 
-nvmlReturn_t Observer::use(const ObservedDevice& device, DeviceUse* use) {
-  std::lock_guard lock(mutex_);
+nvmlReturn_t Observer::open_locked(const ObservedDevice& device, DeviceFile** file) {
   const auto index = static_cast<size_t>(device.index);
   if (initialised_ == 0 || index >= devices_.size()) return NVML_ERROR_UNINITIALIZED;
   Open& open = devices_[index];
   if (open.file->replaced()) {
-    auto file = DeviceFile::open(config_, device.index, false);
-    if (!file.ok()) {
-      LOG_ERROR("nvml", "device %d: %s", device.index, file.status().message().c_str());
+    auto opened = DeviceFile::open(config_, device.index, false);
+    if (!opened.ok()) {
+      LOG_ERROR("nvml", "device %d: %s", device.index, opened.status().message().c_str());
       return NVML_ERROR_GPU_IS_LOST;
     }
-    open.file = std::move(file).value();
+    open.file = std::move(opened).value();
   }
-  *use = open.file->use(kUtilisationWindowNs);
+  *file = open.file.get();
   return NVML_SUCCESS;
+}
+
+nvmlReturn_t Observer::use(const ObservedDevice& device, DeviceUse* use) {
+  std::lock_guard lock(mutex_);
+  DeviceFile* file = nullptr;
+  const nvmlReturn_t result = open_locked(device, &file);
+  if (result != NVML_SUCCESS) return result;
+  *use = file->use(kUtilisationWindowNs);
+  return use->health.lost != 0 ? NVML_ERROR_GPU_IS_LOST : NVML_SUCCESS;
+}
+
+nvmlReturn_t Observer::health(const ObservedDevice& device, Health* health) {
+  std::lock_guard lock(mutex_);
+  DeviceFile* file = nullptr;
+  const nvmlReturn_t result = open_locked(device, &file);
+  if (result == NVML_SUCCESS) *health = file->health();
+  return result;
+}
+
+nvmlReturn_t Observer::clear_error_counts(const ObservedDevice& device, bool aggregate) {
+  std::lock_guard lock(mutex_);
+  DeviceFile* file = nullptr;
+  const nvmlReturn_t result = open_locked(device, &file);
+  if (result == NVML_SUCCESS) file->clear_error_counts(aggregate);
+  return result;
 }
 
 std::string serial_of(const ObservedDevice& device) {

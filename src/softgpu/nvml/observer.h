@@ -41,14 +41,20 @@ class Observer {
   // A handle stays good through shutdown and init.
   nvmlReturn_t find(nvmlDevice_t handle, ObservedDevice* device);
   nvmlReturn_t all(std::vector<ObservedDevice>* devices);
-  // Now, with the utilisation of the past window.
+  // Now, with the utilisation of the past window. NVML_ERROR_GPU_IS_LOST for one that fell off the bus.
   nvmlReturn_t use(const ObservedDevice& device, DeviceUse* use);
+  // What is wrong with a device, lost or not.
+  nvmlReturn_t health(const ObservedDevice& device, Health* health);
+  nvmlReturn_t clear_error_counts(const ObservedDevice& device, bool aggregate);
 
  private:
   struct Open {
     ObservedDevice device;
     std::unique_ptr<DeviceFile> file;
   };
+
+  // Its file, opened anew where it was replaced.
+  nvmlReturn_t open_locked(const ObservedDevice& device, DeviceFile** file);
 
   std::mutex mutex_;
   int initialised_ = 0;

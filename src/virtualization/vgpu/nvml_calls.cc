@@ -115,6 +115,40 @@ void withhold(NvmlTable& upper, const NvmlTable& below) {
   (replace<Entries, &Withheld<Entries>::call>(upper, below), ...);
 }
 
+// Functions that change the device for everybody on it: not a tenant's to call.
+template <auto Entry>
+struct Refused;
+template <typename... Args, nvmlReturn_t (*NvmlTable::*Entry)(Args...)>
+struct Refused<Entry> {
+  static nvmlReturn_t call(Args...) { return NVML_ERROR_NO_PERMISSION; }
+};
+
+template <auto... Entries>
+void refuse(NvmlTable& upper, const NvmlTable& below) {
+  (replace<Entries, &Refused<Entries>::call>(upper, below), ...);
+}
+
+void refuse_changes(NvmlTable& upper, const NvmlTable& below) {
+  using T = NvmlTable;
+  refuse<&T::nvmlDeviceSetEccMode, &T::nvmlDeviceClearEccErrorCounts, &T::nvmlDeviceSetAccountingMode,
+         &T::nvmlDeviceClearAccountingPids, &T::nvmlDeviceSetPersistenceMode, &T::nvmlDeviceSetComputeMode,
+         &T::nvmlDeviceSetDriverModel, &T::nvmlDeviceSetGpuOperationMode, &T::nvmlDeviceSetAPIRestriction,
+         &T::nvmlDeviceModifyDrainState, &T::nvmlDeviceRemoveGpu, &T::nvmlDeviceRemoveGpu_v2,
+         &T::nvmlDeviceReadWritePRM_v1, &T::nvmlDeviceSetVirtualizationMode>(upper, below);
+  refuse<&T::nvmlDeviceSetMigMode, &T::nvmlDeviceCreateGpuInstance,
+         &T::nvmlDeviceCreateGpuInstanceWithPlacement, &T::nvmlGpuInstanceDestroy,
+         &T::nvmlGpuInstanceCreateComputeInstance, &T::nvmlGpuInstanceCreateComputeInstanceWithPlacement,
+         &T::nvmlComputeInstanceDestroy>(upper, below);
+  refuse<&T::nvmlDeviceSetApplicationsClocks, &T::nvmlDeviceResetApplicationsClocks,
+         &T::nvmlDeviceSetGpuLockedClocks, &T::nvmlDeviceResetGpuLockedClocks,
+         &T::nvmlDeviceSetMemoryLockedClocks, &T::nvmlDeviceResetMemoryLockedClocks,
+         &T::nvmlDeviceSetAutoBoostedClocksEnabled, &T::nvmlDeviceSetDefaultAutoBoostedClocksEnabled,
+         &T::nvmlDeviceSetGpcClkVfOffset, &T::nvmlDeviceSetMemClkVfOffset, &T::nvmlDeviceSetClockOffsets,
+         &T::nvmlDeviceSetPowerManagementLimit, &T::nvmlDeviceSetPowerManagementLimit_v2,
+         &T::nvmlDeviceSetPowerMode, &T::nvmlDeviceSetTemperatureThreshold, &T::nvmlDeviceSetFanSpeed_v2,
+         &T::nvmlDeviceSetDefaultFanSpeed_v2, &T::nvmlDeviceSetFanControlPolicy>(upper, below);
+}
+
 template <typename Info, auto... Entries>
 void filter_processes(NvmlTable& upper, const NvmlTable& below) {
   (replace<Entries, &running_processes<Entries, Info>>(upper, below), ...);
@@ -164,6 +198,7 @@ void install_nvml(NvmlTable& upper, const NvmlTable& lower, NvmlView& installed)
   withhold<&NvmlTable::nvmlDeviceGetProcessUtilization, &NvmlTable::nvmlDeviceGetProcessesUtilizationInfo,
            &NvmlTable::nvmlDeviceGetRunningProcessDetailList, &NvmlTable::nvmlDeviceGetAccountingPids,
            &NvmlTable::nvmlDeviceGetAccountingStats>(upper, lower);
+  refuse_changes(upper, lower);
   pthread_atfork(nullptr, nullptr, [] { view->abandon_in_child(); });
 }
 

@@ -162,7 +162,7 @@ CUresult cuGraphExecKernelNodeSetParams_v2(CUgraphExec hGraphExec, CUgraphNode h
                                            const CUDA_KERNEL_NODE_PARAMS* nodeParams) {
   if (nodeParams == nullptr) return CUDA_ERROR_INVALID_VALUE;
   return change(hGraphExec, hNode, CU_GRAPH_NODE_TYPE_KERNEL,
-                [&](const NodeWork&, WorkRef* work) { return make_kernel_work(*nodeParams, work); });
+                [&](const NodeWork& old, WorkRef* work) { return make_kernel_work(*nodeParams, old, work); });
 }
 CUresult cuGraphExecMemcpyNodeSetParams(CUgraphExec hGraphExec, CUgraphNode hNode,
                                         const CUDA_MEMCPY3D* copyParams, CUcontext ctx) {

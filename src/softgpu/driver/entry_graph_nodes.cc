@@ -96,8 +96,12 @@ CUresult cuGraphKernelNodeSetParams(CUgraphNode hNode, const CUDA_KERNEL_NODE_PA
 }
 CUresult cuGraphKernelNodeSetParams_v2(CUgraphNode hNode, const CUDA_KERNEL_NODE_PARAMS* nodeParams) {
   if (nodeParams == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  return change_node(hNode, CU_GRAPH_NODE_TYPE_KERNEL,
-                     [&](WorkRef* work) { return make_kernel_work(*nodeParams, work); });
+  return on_node(hNode, [&](GraphNode& node) -> CUresult {
+    WorkRef work;
+    SOFTGPU_RETURN_IF_ERROR(make_kernel_work(*nodeParams, *node.work(), &work));
+    node.set_work(std::move(work));
+    return CUDA_SUCCESS;
+  });
 }
 
 CUresult cuGraphKernelNodeGetAttribute(CUgraphNode hNode, CUlaunchAttributeID attr,
@@ -281,6 +285,8 @@ CUresult cuGraphNodeSetParams(CUgraphNode hNode, CUgraphNodeParams* nodeParams) 
     }
     WorkRef work;
     SOFTGPU_RETURN_IF_ERROR(make_work(node.graph(), nodeParams, &work));
+    if (const auto* kernel = work_as<KernelWork>(*work))
+      work = kernel->with_attributes_of(*work_as<KernelWork>(*node.work()));
     for (const auto& inner : node.work()->inner()) inner->retire();
     node.set_work(std::move(work));
     return CUDA_SUCCESS;

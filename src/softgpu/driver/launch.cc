@@ -202,7 +202,7 @@ OpRef make_kernel(std::shared_ptr<Context> context, GridLaunch work, int priorit
 
 namespace {
 
-CUresult capture_launch(Function& function, Stream& stream, const LaunchRequest& request) {
+CUresult capture_launch(Function& function, Stream& stream, LaunchRequest request) {
   CUDA_KERNEL_NODE_PARAMS params{};
   params.func = function.handle();
   params.gridDimX = request.grid.x;
@@ -212,6 +212,10 @@ CUresult capture_launch(Function& function, Stream& stream, const LaunchRequest&
   params.blockDimY = request.block.y;
   params.blockDimZ = request.block.z;
   params.sharedMemBytes = request.dynamic_shared_bytes;
+  // What the stream has, where the launch does not say otherwise.
+  CUlaunchAttribute window{CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW, {}, {}};
+  window.value.accessPolicyWindow = stream.hints().window;
+  if (window.value.accessPolicyWindow.num_bytes != 0) request.hints.insert(request.hints.begin(), window);
   std::shared_ptr<KernelWork> work;
   const CUresult result = KernelWork::create(params, request, &work);
   return result == CUDA_SUCCESS ? capture_work(stream, std::move(work)) : result;
@@ -268,6 +272,7 @@ CUresult apply_attributes(const CUlaunchAttribute* attributes, unsigned count, L
         return CUDA_ERROR_NOT_SUPPORTED;
       default:  // hints: caches, waiting, scheduling, overlap with the kernel before
         if (attributes[i].id >= CU_LAUNCH_ATTRIBUTE_MAX) return CUDA_ERROR_INVALID_VALUE;
+        if (attributes[i].id != CU_LAUNCH_ATTRIBUTE_IGNORE) request->hints.push_back(attributes[i]);
         break;
     }
   }

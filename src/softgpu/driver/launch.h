@@ -16,11 +16,12 @@ struct LaunchRequest {
   exec::Dim3 cluster{0, 0, 0};  // in blocks; 0: what the kernel says
   uint32_t dynamic_shared_bytes = 0;
   int priority = 0;
-  std::vector<CUevent> events;  // recorded behind it
-  void** parameters = nullptr;  // one pointer for each
-  void** extra = nullptr;       // or all of them in one buffer
-  bool by_kernel = false;       // launched by a CUkernel, as the CUDA runtime does
-  bool cooperative = false;     // all blocks run at the same time and may wait for each other
+  std::vector<CUevent> events;           // recorded behind it
+  std::vector<CUlaunchAttribute> hints;  // that change nothing, for a node of a graph to remember
+  void** parameters = nullptr;           // one pointer for each
+  void** extra = nullptr;                // or all of them in one buffer
+  bool by_kernel = false;                // launched by a CUkernel, as the CUDA runtime does
+  bool cooperative = false;              // all blocks run at the same time and may wait for each other
 };
 
 // Blocks of a cluster that every device with clusters can run (cuda.h,

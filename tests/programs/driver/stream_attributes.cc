@@ -2,6 +2,8 @@
 // later holds like one from the beginning.
 #include "driver_check.h"
 
+extern "C" const char streams_ptx[];
+
 namespace {
 
 class Stream {
@@ -89,6 +91,52 @@ void check_set_and_copy(CUdeviceptr base) {
   }
 }
 
+// A captured launch remembers its own attributes and its stream's, and keeps them with other parameters.
+void check_captured(CUfunction advance, const check::DeviceArray<uint32_t>& array) {
+  const Stream stream;
+  CUlaunchAttributeValue value{};
+  value.accessPolicyWindow = {reinterpret_cast<void*>(array.get()), 512, 0.5f, CU_ACCESS_PROPERTY_PERSISTING,
+                              CU_ACCESS_PROPERTY_STREAMING};
+  stream.set(CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW, value);
+  CUlaunchAttribute attributes[2]{};
+  attributes[0].id = CU_LAUNCH_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE;
+  attributes[0].value.clusterSchedulingPolicyPreference = CU_CLUSTER_SCHEDULING_POLICY_SPREAD;
+  attributes[1].id = CU_LAUNCH_ATTRIBUTE_PRIORITY;
+  attributes[1].value.priority = -1;
+  CUlaunchConfig config{};
+  config.gridDimX = config.gridDimY = config.gridDimZ = config.blockDimY = config.blockDimZ = 1;
+  config.blockDimX = 64;
+  config.hStream = stream.get();
+  config.attrs = attributes;
+  config.numAttrs = 2;
+  CUdeviceptr address = array.get();
+  uint32_t count = 64, steps = 1;
+  void* parameters[] = {&address, &count, &steps};
+  CUgraph graph = nullptr;
+  CUgraphNode node = nullptr;
+  size_t nodes = 1;
+  CU_CHECK(cuStreamBeginCapture_v2(stream.get(), CU_STREAM_CAPTURE_MODE_GLOBAL));
+  CU_CHECK(cuLaunchKernelEx(&config, advance, parameters, nullptr));
+  CU_CHECK(cuStreamEndCapture(stream.get(), &graph));
+  CU_CHECK(cuGraphGetNodes(graph, &node, &nodes));
+  CUDA_KERNEL_NODE_PARAMS params{};
+  CU_CHECK(cuGraphKernelNodeGetParams_v2(node, &params));
+  for (int round = 0; round < 2; ++round) {
+    CU_CHECK(cuGraphKernelNodeGetAttribute(node, CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW, &value));
+    REQUIRE(value.accessPolicyWindow.num_bytes == 512, "window of %zu bytes",
+            value.accessPolicyWindow.num_bytes);
+    CU_CHECK(cuGraphKernelNodeGetAttribute(node, attributes[0].id, &value));
+    REQUIRE(value.clusterSchedulingPolicyPreference == CU_CLUSTER_SCHEDULING_POLICY_SPREAD, "policy %u",
+            value.clusterSchedulingPolicyPreference);
+    CU_CHECK(cuGraphKernelNodeGetAttribute(node, CU_LAUNCH_ATTRIBUTE_PRIORITY, &value));
+    REQUIRE(value.priority == -1, "priority %d", value.priority);
+    steps = 2;
+    params.kernelParams = parameters;
+    CU_CHECK(cuGraphKernelNodeSetParams_v2(node, &params));
+  }
+  CU_CHECK(cuGraphDestroy(graph));
+}
+
 void check_errors() {
   const Stream stream;
   CUlaunchAttributeValue value{};
@@ -114,6 +162,8 @@ int main() {
   const check::DeviceArray<uint32_t> array(1024);
   check_defaults();
   check_set_and_copy(array.get());
+  const check::Module module(streams_ptx);
+  check_captured(module.function("advance"), array);
   check_errors();
   return check::pass("5 attributes set, copied and refused");
 }

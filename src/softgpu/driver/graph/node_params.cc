@@ -84,6 +84,14 @@ CUresult make_kernel_work(const CUDA_KERNEL_NODE_PARAMS& params, WorkRef* work) 
   return CUDA_SUCCESS;
 }
 
+CUresult make_kernel_work(const CUDA_KERNEL_NODE_PARAMS& params, const NodeWork& before, WorkRef* work) {
+  const auto* known = work_as<KernelWork>(before);
+  if (known == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  SOFTGPU_RETURN_IF_ERROR(make_kernel_work(params, work));
+  *work = work_as<KernelWork>(**work)->with_attributes_of(*known);
+  return CUDA_SUCCESS;
+}
+
 CUresult make_copy_work(const CUDA_MEMCPY3D* params, CUcontext handle, WorkRef* work) {
   std::shared_ptr<Context> context;
   SOFTGPU_RETURN_IF_ERROR(context_of(handle, &context));

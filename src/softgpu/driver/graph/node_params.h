@@ -11,6 +11,8 @@ namespace tessera::softgpu {
 // graph_mutex().
 CUresult make_work(Graph& graph, CUgraphNodeParams* params, WorkRef* work);
 CUresult make_kernel_work(const CUDA_KERNEL_NODE_PARAMS& params, WorkRef* work);
+// Other parameters leave a node its attributes.
+CUresult make_kernel_work(const CUDA_KERNEL_NODE_PARAMS& params, const NodeWork& before, WorkRef* work);
 CUresult make_copy_work(const CUDA_MEMCPY3D* params, CUcontext context, WorkRef* work);
 CUresult make_set_work(const CUDA_MEMSET_NODE_PARAMS* params, CUcontext context, WorkRef* work);
 CUresult make_host_work(const CUDA_HOST_NODE_PARAMS* params, WorkRef* work);

@@ -25,6 +25,7 @@ CUresult KernelWork::create(const CUDA_KERNEL_NODE_PARAMS& params, const LaunchR
   made->params_ = params;
   made->params_.ctx = made->context_->handle();
   made->priority_ = request.priority;
+  made->attributes_ = request.hints;
   made->point_at_parameters();
   *work = std::move(made);
   return CUDA_SUCCESS;

@@ -12,6 +12,7 @@
 #include "softgpu/driver/memory.h"
 #include "softgpu/driver/state.h"
 #include "softgpu/driver/stream.h"
+#include "softgpu/memory/address_cover.h"
 #include "softgpu/memory/allocation_table.h"
 
 namespace tessera::softgpu {
@@ -107,17 +108,30 @@ class FillOp : public ThreadOp {
 };
 
 enum class When : uint8_t { kNow, kLater };
+enum class Use : uint8_t { kRead, kWrite };
+
+// What a place is checked for: by whom it is used, how and when.
+struct Purpose {
+  const Context& context;
+  When when;
+  Use use;
+};
 
 // Finds out what is at `address`. A unified or device address must lie in one allocation from its begin to
-// its end.
-CUresult check(uint64_t address, size_t bytes, Side side, When when, std::optional<Allocation>* allocation) {
+// its end, or in mappings that adjoin and that the device may use so.
+CUresult check(uint64_t address, size_t bytes, Side side, const Purpose& purpose,
+               std::optional<Allocation>* allocation) {
   if (address + bytes < address) return CUDA_ERROR_INVALID_VALUE;
   *allocation = AllocationTable::instance().find(address);
   if (!*allocation) {
-    if (when == When::kLater && GraphMemory::instance().covers(address, bytes)) return CUDA_SUCCESS;
+    if (purpose.when == When::kLater && GraphMemory::instance().covers(address, bytes)) return CUDA_SUCCESS;
     const bool plain_host = side == Side::kHost || (side == Side::kUnified && address != 0);
     return plain_host && address != 0 && !in_device_addresses(address) ? CUDA_SUCCESS
                                                                        : CUDA_ERROR_INVALID_VALUE;
+  }
+  if ((*allocation)->kind == MemoryKind::kVirtual) {
+    const AddressMap& map = purpose.context.device().addresses();
+    return covers(map, address, bytes, purpose.use == Use::kWrite) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
   }
   const bool inside = bytes <= (*allocation)->end() - address;
   // Host memory may go on beyond what is registered of it.
@@ -125,15 +139,15 @@ CUresult check(uint64_t address, size_t bytes, Side side, When when, std::option
   return inside ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
-CUresult check_both(const CopyRequest& request, When when, std::optional<Allocation>* dst,
-                    std::optional<Allocation>* src) {
+CUresult check_both(const Context& context, const CopyRequest& request, When when,
+                    std::optional<Allocation>* dst, std::optional<Allocation>* src) {
   const CopyBox& box = request.box;
   const CUresult result =
       check(box.dst, span_of(box.width, box.height, box.depth, box.dst_pitch, box.dst_slice),
-            request.dst_side, when, dst);
+            request.dst_side, {context, when, Use::kWrite}, dst);
   if (result != CUDA_SUCCESS) return result;
   return check(box.src, span_of(box.width, box.height, box.depth, box.src_pitch, box.src_slice),
-               request.src_side, when, src);
+               request.src_side, {context, when, Use::kRead}, src);
 }
 
 CUresult check_shape(const SetBox& box) {
@@ -147,11 +161,11 @@ CUresult check_shape(const SetBox& box) {
   return CUDA_SUCCESS;
 }
 
-CUresult check_target(const SetBox& box, When when, std::optional<Allocation>* dst) {
+CUresult check_target(const Context& context, const SetBox& box, When when, std::optional<Allocation>* dst) {
   const CUresult result = check_shape(box);
   if (result != CUDA_SUCCESS) return result;
-  return check(box.dst, span_of(box.width * box.element, box.height, 1, box.pitch, 0), Side::kDevice, when,
-               dst);
+  return check(box.dst, span_of(box.width * box.element, box.height, 1, box.pitch, 0), Side::kDevice,
+               {context, when, Use::kWrite}, dst);
 }
 
 // Before a copy or set: whether a capture takes it. A synchronous one cannot be captured, and it waits for
@@ -183,7 +197,7 @@ CUresult copy(Stream& stream, const CopyRequest& request, bool wait) {
   CUresult result = enter(stream, wait, &captured);
   if (result != CUDA_SUCCESS || box.empty()) return result;
   std::optional<Allocation> dst, src;
-  result = check_both(request, captured ? When::kLater : When::kNow, &dst, &src);
+  result = check_both(stream.context(), request, captured ? When::kLater : When::kNow, &dst, &src);
   if (result != CUDA_SUCCESS) return result;
   if (captured) return capture_work(stream, std::make_shared<CopyWork>(request, stream.context_ref()));
 
@@ -213,7 +227,7 @@ CUresult fill(Stream& stream, const SetBox& box, bool wait) {
   CUresult result = enter(stream, wait, &captured);
   if (result != CUDA_SUCCESS || box.width == 0 || box.height == 0) return result;
   std::optional<Allocation> dst;
-  result = check_target(box, captured ? When::kLater : When::kNow, &dst);
+  result = check_target(stream.context(), box, captured ? When::kLater : When::kNow, &dst);
   if (result != CUDA_SUCCESS) return result;
   if (captured) {
     WorkRef work;
@@ -229,23 +243,23 @@ CUresult fill(Stream& stream, const SetBox& box, bool wait) {
   return CUDA_SUCCESS;
 }
 
-CUresult check_copy(const CopyRequest& request) {
+CUresult check_copy(const Context& context, const CopyRequest& request) {
   if (request.box.empty()) return CUDA_SUCCESS;
   std::optional<Allocation> dst, src;
-  return check_both(request, When::kLater, &dst, &src);
+  return check_both(context, request, When::kLater, &dst, &src);
 }
 
-CUresult check_fill(const SetBox& box) {
+CUresult check_fill(const Context& context, const SetBox& box) {
   if (box.width == 0 || box.height == 0) return CUDA_SUCCESS;
   std::optional<Allocation> dst;
-  return check_target(box, When::kLater, &dst);
+  return check_target(context, box, When::kLater, &dst);
 }
 
 CUresult make_copy(const std::shared_ptr<Context>& context, const CopyRequest& request, OpRef* op) {
   op->reset();
   if (request.box.empty()) return CUDA_SUCCESS;
   std::optional<Allocation> dst, src;
-  const CUresult result = check_both(request, When::kNow, &dst, &src);
+  const CUresult result = check_both(*context, request, When::kNow, &dst, &src);
   if (result != CUDA_SUCCESS) return result;
   *op = std::make_shared<CopyOp>(context, request.box, std::vector<std::byte>());
   return CUDA_SUCCESS;
@@ -255,7 +269,7 @@ CUresult make_fill(const std::shared_ptr<Context>& context, const SetBox& box, O
   op->reset();
   if (box.width == 0 || box.height == 0) return CUDA_SUCCESS;
   std::optional<Allocation> dst;
-  const CUresult result = check_target(box, When::kNow, &dst);
+  const CUresult result = check_target(*context, box, When::kNow, &dst);
   if (result == CUDA_SUCCESS) *op = std::make_shared<FillOp>(context, box);
   return result;
 }

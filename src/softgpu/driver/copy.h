@@ -56,8 +56,8 @@ CUresult fill(Stream& stream, const SetBox& box, bool wait);
 
 // For graphs, whose work is checked when they are made and again when they are launched: memory that a graph
 // allocates need not be there before. `*op` is null where there is nothing to do.
-CUresult check_copy(const CopyRequest& request);
-CUresult check_fill(const SetBox& box);
+CUresult check_copy(const Context& context, const CopyRequest& request);
+CUresult check_fill(const Context& context, const SetBox& box);
 CUresult make_copy(const std::shared_ptr<Context>& context, const CopyRequest& request, OpRef* op);
 CUresult make_fill(const std::shared_ptr<Context>& context, const SetBox& box, OpRef* op);
 

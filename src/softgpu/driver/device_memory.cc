@@ -3,8 +3,14 @@
 namespace tessera::softgpu {
 namespace {
 
-// Addresses are cheaper than memory: with twice as many, holes between allocations rarely cost capacity.
+// Addresses are cheaper than memory: with twice as many, holes between allocations rarely cost capacity. So
+// are offsets in a file that takes memory only where it is used.
 constexpr uint64_t kAddressFactor = 2;
+
+uint64_t pages_file_bytes(const DeviceFile& file) {
+  constexpr uint64_t kUnit = DeviceMemory::kPagesGranularity;
+  return (file.capacity_bytes() * kAddressFactor + kUnit - 1) / kUnit * kUnit;
+}
 
 }  // namespace
 
@@ -14,6 +20,9 @@ Result<std::unique_ptr<DeviceMemory>> DeviceMemory::create(DeviceFile& file) {
   if (!arena.ok()) return arena.status();
   return std::unique_ptr<DeviceMemory>(new DeviceMemory(file, std::move(arena).value()));
 }
+
+DeviceMemory::DeviceMemory(DeviceFile& file, std::unique_ptr<Arena> arena)
+    : file_(file), arena_(std::move(arena)), offsets_(0, pages_file_bytes(file), kPagesGranularity) {}
 
 Result<RangeAllocator::Range> DeviceMemory::take(uint64_t size, uint64_t alignment) {
   if (size == 0 || size > file_.capacity_bytes()) {
@@ -36,6 +45,32 @@ void DeviceMemory::give_back(RangeAllocator::Range range) {
     arena_->free(range);
   }
   file_.credit(range.size);
+}
+
+Result<DeviceMemory::Pages> DeviceMemory::place_pages(uint64_t size) {
+  std::lock_guard lock(mutex_);
+  if (!pages_) {
+    TESSERA_ASSIGN_OR_RETURN(pages_, MemoryFile::create("softgpu", pages_file_bytes(file_)));
+  }
+  const auto place = offsets_.allocate(size, kPagesGranularity);
+  if (!place) return Status::error(Code::kResourceExhausted, "device memory is in too many pieces");
+  return Pages{pages_, place->begin, place->size};
+}
+
+Result<DeviceMemory::Pages> DeviceMemory::take_pages(uint64_t size) {
+  TESSERA_RETURN_IF_ERROR(file_.charge(size));
+  auto pages = place_pages(size);
+  if (!pages.ok()) file_.credit(size);
+  return pages;
+}
+
+void DeviceMemory::give_back_pages(const Pages& pages) {
+  pages.file->discard(pages.offset, pages.size);
+  {
+    std::lock_guard lock(mutex_);
+    offsets_.free({pages.offset, pages.size});
+  }
+  file_.credit(pages.size);
 }
 
 }  // namespace tessera::softgpu

@@ -7,6 +7,7 @@
 #include "common/status.h"
 #include "softgpu/device/device_file.h"
 #include "softgpu/memory/arena.h"
+#include "softgpu/memory/memory_file.h"
 
 namespace tessera::softgpu {
 
@@ -19,12 +20,26 @@ class DeviceMemory {
   void give_back(RangeAllocator::Range range);
   bool contains(uint64_t address) const { return arena_->contains(address); }
 
+  // Memory without addresses, which can be mapped where it is wanted, also in several places.
+  struct Pages {
+    std::shared_ptr<MemoryFile> file;
+    uint64_t offset = 0, size = 0;
+  };
+  static constexpr uint64_t kPagesGranularity = 2u << 20;  // a card's, for size, place and offset
+  // `size` is a multiple of kPagesGranularity. Zeros. kResourceExhausted as take().
+  Result<Pages> take_pages(uint64_t size);
+  void give_back_pages(const Pages& pages);
+
  private:
-  DeviceMemory(DeviceFile& file, std::unique_ptr<Arena> arena) : file_(file), arena_(std::move(arena)) {}
+  DeviceMemory(DeviceFile& file, std::unique_ptr<Arena> arena);
+  Result<Pages> place_pages(uint64_t size);
 
   DeviceFile& file_;
-  std::mutex mutex_;
+  std::mutex mutex_;  // the members below
   std::unique_ptr<Arena> arena_;
+  // One file for all pages: descriptors are the program's, and few.
+  std::shared_ptr<MemoryFile> pages_;  // null before the first are taken
+  RangeAllocator offsets_;             // in it
 };
 
 }  // namespace tessera::softgpu

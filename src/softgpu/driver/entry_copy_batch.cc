@@ -30,7 +30,7 @@ struct Batch {
 CUresult run(Stream& stream, const Batch& batch, size_t* failed) {
   for (size_t i = 0; i < batch.copies.size(); ++i) {
     *failed = i;
-    SOFTGPU_RETURN_IF_ERROR(check_copy(batch.copies[i]));
+    SOFTGPU_RETURN_IF_ERROR(check_copy(stream.context(), batch.copies[i]));
   }
   for (size_t i = 0; i < batch.copies.size(); ++i) {
     *failed = i;

@@ -2,7 +2,9 @@
 #include <cstring>
 
 #include "cuda/abi.h"
+#include "softgpu/driver/device.h"
 #include "softgpu/driver/entry.h"
+#include "softgpu/driver/virtual_memory.h"
 #include "softgpu/memory/allocation_table.h"
 
 using namespace tessera::softgpu;  // NOLINT: the C interface of that namespace
@@ -17,6 +19,31 @@ CUresult put(void* data, T value) {
 
 bool on_host(const Allocation& allocation) {
   return allocation.kind == MemoryKind::kPinned || allocation.kind == MemoryKind::kRegistered;
+}
+
+// What the current context's device may do with it; without a context, the memory's own.
+CUDA_POINTER_ATTRIBUTE_ACCESS_FLAGS access_flags(const Allocation& a, uint64_t pointer) {
+  const auto context = current_context();
+  Device& device = context ? context->device() : *devices()[static_cast<size_t>(a.device)];
+  const AddressRange range = device.addresses().find(pointer);
+  if (range.end == 0) return CU_POINTER_ATTRIBUTE_ACCESS_FLAG_NONE;
+  return range.writable ? CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READWRITE : CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READ;
+}
+
+// Of a reserved address, where nothing is mapped.
+CUresult get_reserved_attribute(uint64_t pointer, CUpointer_attribute attribute, void* data) {
+  const auto reservation = VirtualMemory::instance().reservation(pointer);
+  if (!reservation) return CUDA_ERROR_INVALID_VALUE;
+  switch (attribute) {
+    case CU_POINTER_ATTRIBUTE_RANGE_START_ADDR:
+      return put<uint64_t>(data, reservation->begin);
+    case CU_POINTER_ATTRIBUTE_RANGE_SIZE:
+      return put<uint64_t>(data, reservation->size);
+    case CU_POINTER_ATTRIBUTE_MAPPED:
+      return put<uint32_t>(data, 0);
+    default:
+      return CUDA_ERROR_INVALID_VALUE;
+  }
 }
 
 CUresult get_attribute(const Allocation& a, uint64_t pointer, CUpointer_attribute attribute, void* data) {
@@ -39,9 +66,9 @@ CUresult get_attribute(const Allocation& a, uint64_t pointer, CUpointer_attribut
     case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL:
       return put<int32_t>(data, a.device);
     case CU_POINTER_ATTRIBUTE_RANGE_START_ADDR:
-      return put<uint64_t>(data, a.begin);
+      return put<uint64_t>(data, a.kind == MemoryKind::kVirtual ? a.range_begin : a.begin);
     case CU_POINTER_ATTRIBUTE_RANGE_SIZE:
-      return put<uint64_t>(data, a.size);
+      return put<uint64_t>(data, a.kind == MemoryKind::kVirtual ? a.range_size : a.size);
     case CU_POINTER_ATTRIBUTE_MAPPED:
       return put<uint32_t>(data, 1);
     case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
@@ -49,13 +76,9 @@ CUresult get_attribute(const Allocation& a, uint64_t pointer, CUpointer_attribut
     case CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE:
       return put<uint32_t>(data, 0);
     case CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES:
-      return put<uint64_t>(data, CU_MEM_HANDLE_TYPE_NONE);
-    case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS: {
-      const bool read_only =
-          a.kind == MemoryKind::kRegistered && (a.flags & CU_MEMHOSTREGISTER_READ_ONLY) != 0;
-      return put<uint32_t>(data, read_only ? CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READ
-                                           : CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READWRITE);
-    }
+      return put<uint64_t>(data, a.handle_types);
+    case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS:
+      return put<uint32_t>(data, access_flags(a, pointer));
     case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE:
       return put(data, a.pool_handle);
     case CU_POINTER_ATTRIBUTE_MAPPING_SIZE:
@@ -63,11 +86,17 @@ CUresult get_attribute(const Allocation& a, uint64_t pointer, CUpointer_attribut
     case CU_POINTER_ATTRIBUTE_MAPPING_BASE_ADDR:
       return put<uint64_t>(data, a.begin);
     case CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID:
-      return put<uint64_t>(data, a.id);
+      return put<uint64_t>(data, a.block_id != 0 ? a.block_id : a.id);
     case CU_POINTER_ATTRIBUTE_P2P_TOKENS:
       return CUDA_ERROR_NOT_SUPPORTED;
   }
   return CUDA_ERROR_INVALID_VALUE;
+}
+
+CUresult get_attribute_at(uint64_t pointer, CUpointer_attribute attribute, void* data) {
+  const auto allocation = AllocationTable::instance().find(pointer);
+  return allocation ? get_attribute(*allocation, pointer, attribute, data)
+                    : get_reserved_attribute(pointer, attribute, data);
 }
 
 // Bytes of an attribute that is 0 for memory the driver does not know; 0 for one that does not exist.
@@ -110,8 +139,7 @@ extern "C" {
 CUresult cuPointerGetAttribute(void* data, CUpointer_attribute attribute, CUdeviceptr ptr) {
   return initialised([&]() -> CUresult {
     if (data == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    auto allocation = AllocationTable::instance().find(ptr);
-    return allocation ? get_attribute(*allocation, ptr, attribute, data) : CUDA_ERROR_INVALID_VALUE;
+    return get_attribute_at(ptr, attribute, data);
   });
 }
 
@@ -123,11 +151,10 @@ CUresult cuPointerGetAttributes(unsigned int numAttributes, CUpointer_attribute*
     for (unsigned i = 0; i < numAttributes; ++i) {
       if (data[i] == nullptr || size_of_attribute(attributes[i]) == 0) return CUDA_ERROR_INVALID_VALUE;
     }
-    auto allocation = AllocationTable::instance().find(ptr);
+    const bool known = AllocationTable::instance().find(ptr).has_value();
     for (unsigned i = 0; i < numAttributes; ++i) {
-      if (!allocation || get_attribute(*allocation, ptr, attributes[i], data[i]) != CUDA_SUCCESS) {
-        put_unknown(attributes[i], allocation ? 0 : ptr, data[i]);
-      }
+      if (get_attribute_at(ptr, attributes[i], data[i]) != CUDA_SUCCESS)
+        put_unknown(attributes[i], known ? 0 : ptr, data[i]);
     }
     return CUDA_SUCCESS;
   });

@@ -12,6 +12,7 @@
 #include "softgpu/driver/graph/graph_memory.h"
 #include "softgpu/driver/memory_pool.h"
 #include "softgpu/driver/state.h"
+#include "softgpu/driver/virtual_memory.h"
 #include "softgpu/driver/visibility.h"
 
 namespace tessera::softgpu {
@@ -42,8 +43,9 @@ void release(const Allocation& allocation) {
     case MemoryKind::kPinned:
       munmap(reinterpret_cast<void*>(allocation.range_begin), allocation.range_size);
       break;
-    case MemoryKind::kPool:   // given back by its pool
-    case MemoryKind::kGraph:  // kept for graphs
+    case MemoryKind::kPool:     // given back by its pool
+    case MemoryKind::kGraph:    // kept for graphs
+    case MemoryKind::kVirtual:  // by cuMemUnmap
     case MemoryKind::kRegistered:
       break;
   }
@@ -140,7 +142,7 @@ CUresult unregister_host(void* pointer) {
 }
 
 bool in_device_addresses(uint64_t address) {
-  return GraphMemory::instance().contains(address) ||
+  return GraphMemory::instance().contains(address) || VirtualMemory::instance().reservation(address) ||
          std::any_of(devices().begin(), devices().end(),
                      [address](Device* device) { return device->memory().contains(address); });
 }

@@ -18,7 +18,8 @@ enum class MemoryKind : uint8_t {
   kPinned,      // cuMemAllocHost, cuMemHostAlloc
   kRegistered,  // cuMemHostRegister
   kManaged,
-  kGraph,  // of allocation nodes of graphs
+  kGraph,    // of allocation nodes of graphs
+  kVirtual,  // physical memory where cuMemMap has put it
 };
 
 // Who frees it. A library's memory belongs to no context. What kernels take themselves (the device heap) is
@@ -33,15 +34,19 @@ struct Allocation {
   uint64_t context = 0;  // id of the context it belongs to
   uintptr_t context_handle = 0;
   uintptr_t pool_handle = 0;
-  unsigned flags = 0;  // as given to cuMemHostAlloc, cuMemHostRegister, cuMemAllocManaged
+  unsigned flags = 0;         // as given to cuMemHostAlloc, cuMemHostRegister, cuMemAllocManaged
+  unsigned handle_types = 0;  // that its memory may be exported by
   MemoryOwner owner = MemoryOwner::kProgram;
   bool sync_memops = false;
-  uint64_t id = 0;           // CU_POINTER_ATTRIBUTE_BUFFER_ID
-  uint64_t range_begin = 0;  // what the allocator gave, which may be larger
+  uint64_t id = 0;        // CU_POINTER_ATTRIBUTE_BUFFER_ID
+  uint64_t block_id = 0;  // of the physical memory, where that is not its own
+  uint64_t range_begin =
+      0;  // what the allocator gave, which may be larger; the reservation of virtual memory
   uint64_t range_size = 0;
 
   bool on_device() const {
-    return kind == MemoryKind::kDevice || kind == MemoryKind::kPool || kind == MemoryKind::kGraph;
+    return kind == MemoryKind::kDevice || kind == MemoryKind::kPool || kind == MemoryKind::kGraph ||
+           kind == MemoryKind::kVirtual;
   }
   uint64_t end() const { return begin + size; }
 };

@@ -19,25 +19,15 @@ void* pointer(uint64_t address) { return reinterpret_cast<void*>(address); }
 
 Result<std::unique_ptr<Arena>> Arena::reserve(uint64_t size) {
   size = (size + kChunkBytes - 1) / kChunkBytes * kChunkBytes;
-  // One chunk more, so that the arena can begin at a chunk.
-  void* mapping =
-      mmap(nullptr, size + kChunkBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (mapping == MAP_FAILED) {
-    return Status::from_errno(errno, "cannot reserve %s of addresses for device memory",
-                              format_size(size).c_str());
-  }
-  const uint64_t start = reinterpret_cast<uint64_t>(mapping);
-  const uint64_t base = (start + kChunkBytes - 1) / kChunkBytes * kChunkBytes;
-  if (base > start) munmap(mapping, base - start);
-  if (start + kChunkBytes > base) munmap(pointer(base + size), start + kChunkBytes - base);
-  madvise(pointer(base), size, MADV_DONTFORK);
-  return std::unique_ptr<Arena>(new Arena(base, size));
+  TESSERA_ASSIGN_OR_RETURN(ReservedAddresses addresses, ReservedAddresses::take(size, kChunkBytes));
+  return std::unique_ptr<Arena>(new Arena(std::move(addresses)));
 }
 
-Arena::Arena(uint64_t base, uint64_t size)
-    : base_(base), size_(size), ranges_(base, size, kGranularity), users_(size / kChunkBytes) {}
-
-Arena::~Arena() { munmap(pointer(base_), size_); }
+Arena::Arena(ReservedAddresses addresses)
+    : addresses_(std::move(addresses)),
+      base_(addresses_.begin()),
+      ranges_(base_, addresses_.size(), kGranularity),
+      users_(addresses_.size() / kChunkBytes) {}
 
 Status Arena::commit(RangeAllocator::Range range) {
   const uint64_t first = (range.begin - base_) / kChunkBytes;

@@ -13,6 +13,7 @@
 
 #include "common/status.h"
 #include "softgpu/memory/range_allocator.h"
+#include "softgpu/memory/reserved_addresses.h"
 
 namespace tessera::softgpu {
 
@@ -23,7 +24,6 @@ class Arena {
 
   // Reserves `size` bytes of address space; no memory is used yet. A forked child does not get it.
   static Result<std::unique_ptr<Arena>> reserve(uint64_t size);
-  ~Arena();
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
@@ -31,15 +31,15 @@ class Arena {
   Result<RangeAllocator::Range> allocate(uint64_t size, uint64_t alignment);
   void free(RangeAllocator::Range range);
 
-  bool contains(uint64_t address) const { return address >= base_ && address - base_ < size_; }
+  bool contains(uint64_t address) const { return addresses_.contains(address); }
 
  private:
-  Arena(uint64_t base, uint64_t size);
+  explicit Arena(ReservedAddresses addresses);
   Status commit(RangeAllocator::Range range);
   void decommit(RangeAllocator::Range range, RangeAllocator::Range hole);
 
+  const ReservedAddresses addresses_;
   const uint64_t base_;
-  const uint64_t size_;
   RangeAllocator ranges_;
   std::vector<uint32_t> users_;  // of each chunk
 };

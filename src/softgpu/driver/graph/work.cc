@@ -128,7 +128,7 @@ CUresult CopyWork::create(const CUDA_MEMCPY3D& params, std::shared_ptr<Context> 
   std::shared_ptr<CopyWork> made(new CopyWork());
   CUresult result = request_of(params, &made->request_);
   if (result != CUDA_SUCCESS) return result;
-  result = check_copy(made->request_);
+  result = check_copy(*context, made->request_);
   if (result != CUDA_SUCCESS) return result;
   made->params_ = params;
   made->context_ = std::move(context);
@@ -146,7 +146,7 @@ CUresult SetWork::create(const CUDA_MEMSET_NODE_PARAMS& params, std::shared_ptr<
   if (!element_ok || params.width == 0 || params.height == 0) return CUDA_ERROR_INVALID_VALUE;
   std::shared_ptr<SetWork> made(new SetWork());
   made->box_ = {params.dst, params.value, params.elementSize, params.width, params.height, params.pitch};
-  const CUresult result = check_fill(made->box_);
+  const CUresult result = check_fill(*context, made->box_);
   if (result != CUDA_SUCCESS) return result;
   made->params_ = params;
   made->context_ = std::move(context);

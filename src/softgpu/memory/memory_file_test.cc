@@ -1,0 +1,73 @@
+#include "softgpu/memory/memory_file.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <fstream>
+#include <string>
+
+#include "softgpu/memory/reserved_addresses.h"
+
+namespace tessera::softgpu {
+namespace {
+
+constexpr uint64_t kUnit = 2u << 20;
+
+unsigned char& byte_at(uint64_t address) { return *reinterpret_cast<unsigned char*>(address); }
+
+// Pages of this process that are in memory, within a range.
+size_t resident_pages(uint64_t begin, uint64_t size) {
+  std::vector<unsigned char> pages(size / 4096);
+  EXPECT_EQ(mincore(reinterpret_cast<void*>(begin), size, pages.data()), 0);
+  size_t count = 0;
+  for (const unsigned char page : pages) count += page & 1;
+  return count;
+}
+
+TEST(ReservedAddresses, AreAlignedAndHonourAHint) {
+  auto first = ReservedAddresses::take(3 * kUnit, 64 * kUnit);
+  ASSERT_TRUE(first.ok());
+  EXPECT_EQ(first->begin() % (64 * kUnit), 0u);
+  const uint64_t begin = first->begin();
+  auto taken = ReservedAddresses::take(kUnit, kUnit, begin);  // not free: somewhere else
+  ASSERT_TRUE(taken.ok());
+  EXPECT_FALSE(first->contains(taken->begin()));
+  { ReservedAddresses gone = std::move(first).value(); }
+  auto again = ReservedAddresses::take(3 * kUnit, kUnit, begin);
+  ASSERT_TRUE(again.ok());
+  EXPECT_EQ(again->begin(), begin);
+  EXPECT_EQ(ReservedAddresses::take(uint64_t{1} << 50, kUnit).status().code(), Code::kResourceExhausted);
+}
+
+TEST(MemoryFile, TheSameBytesAtTwoAddresses) {
+  auto file = MemoryFile::create("test", 4 * kUnit);
+  auto addresses = ReservedAddresses::take(4 * kUnit, kUnit);
+  ASSERT_TRUE(file.ok() && addresses.ok());
+  const uint64_t a = addresses->begin(), b = a + 2 * kUnit;
+  ASSERT_TRUE((*file)->map(a, kUnit, kUnit).ok());
+  ASSERT_TRUE((*file)->map(b, 0, 2 * kUnit).ok());
+  byte_at(a + 5) = 7;
+  EXPECT_EQ(byte_at(b + kUnit + 5), 7);
+  ASSERT_TRUE(addresses->clear(a, kUnit).ok());
+  EXPECT_EQ(byte_at(b + kUnit + 5), 7);
+  (*file)->discard(kUnit, kUnit);
+  EXPECT_EQ(resident_pages(b + kUnit, kUnit), 0u);
+  EXPECT_EQ(byte_at(b + kUnit + 5), 0);
+}
+
+TEST(MemoryFile, LivesAsLongAsItIsMapped) {
+  auto addresses = ReservedAddresses::take(kUnit, kUnit);
+  ASSERT_TRUE(addresses.ok());
+  {
+    auto file = MemoryFile::create("test", kUnit);
+    ASSERT_TRUE(file.ok() && (*file)->map(addresses->begin(), 0, kUnit).ok());
+  }
+  byte_at(addresses->begin()) = 1;
+  EXPECT_EQ(byte_at(addresses->begin()), 1);
+}
+
+}  // namespace
+}  // namespace tessera::softgpu

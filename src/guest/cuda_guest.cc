@@ -16,6 +16,7 @@ using cuda::DriverTable;
 constinit const DriverTable kNoDriver{};
 
 Result<DriverTable> find_and_load() {
+  TESSERA_RETURN_IF_ERROR(vgpu::check_privileges());
   vgpu::DriverSearch search = vgpu::locate_driver();
   if (!search.driver) return Status(Code::kNotFound, "no CUDA driver found: " + search.explanation());
   LOG_INFO("guest", "driver: %s (%s)", search.driver->libcuda.c_str(),

@@ -16,6 +16,7 @@ using cuda::NvmlTable;
 constinit const NvmlTable kNoNvml{};
 
 Result<NvmlTable> find_and_load() {
+  TESSERA_RETURN_IF_ERROR(vgpu::check_privileges());
   vgpu::DriverSearch search = vgpu::locate_driver();
   if (!search.driver || search.driver->libnvidia_ml.empty()) {
     return Status(Code::kNotFound, "no NVML found: " + search.explanation());

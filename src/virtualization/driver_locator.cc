@@ -7,6 +7,7 @@
 
 #include "common/fd.h"
 #include "common/strings.h"
+#include "virtualization/inherited.h"
 #include "virtualization/ld_cache.h"
 
 namespace tessera::vgpu {
@@ -254,8 +255,6 @@ DriverSearch locate_driver(const DriverRequest& request, const FileProbe& files)
   return Search(request, files).run();
 }
 
-DriverSearch locate_driver() {
-  return locate_driver({env_or("TESSERA_DRIVER", ""), own_path()}, RealFiles());
-}
+DriverSearch locate_driver() { return locate_driver({inherited("TESSERA_DRIVER"), own_path()}, RealFiles()); }
 
 }  // namespace tessera::vgpu

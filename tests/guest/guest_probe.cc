@@ -1,10 +1,12 @@
 // A program as users have them: it knows libcuda.so.1 by name only. Runs one scenario and prints what it saw.
 #include <dirent.h>
 #include <dlfcn.h>
+#include <sys/auxv.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 
@@ -97,9 +99,9 @@ int lookup() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::string scenario = argc == 2 ? argv[1] : "";
+  std::string scenario = argc >= 2 ? argv[1] : "";
   if (scenario == "idle") return idle();
-  library = dlopen("libcuda.so.1", RTLD_NOW);
+  library = dlopen(argc == 3 ? argv[2] : "libcuda.so.1", RTLD_NOW);
   if (library == nullptr) {
     printf("no library: %s\n", dlerror());
     return 1;
@@ -108,5 +110,13 @@ int main(int argc, char** argv) {
   if (scenario == "fork-before") return fork_around(false);
   if (scenario == "fork-after") return fork_around(true);
   if (scenario == "lookup") return lookup();
+  if (scenario == "cleared") {
+    clearenv();
+    return memory();
+  }
+  if (scenario == "raised") {
+    printf("secure=%lu ", getauxval(AT_SECURE));
+    return memory();
+  }
   return 2;
 }

@@ -1,8 +1,10 @@
 // Our libcuda.so.1 in programs of their own, over the driver double.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <map>
 #include <string>
 
@@ -18,12 +20,13 @@ struct Output {
   bool has(const std::string& part) const { return text.find(part) != std::string::npos; }
 };
 
-Output run_probe(const std::string& scenario, const Environment& extra) {
+Output run_probe(const std::string& scenario, const Environment& extra,
+                 const std::string& program = GUEST_PROBE_PATH) {
   Environment environment = {{"LD_LIBRARY_PATH", GUEST_DIR}, {"TESSERA_DRIVER", FAKE_DRIVER_PATH}};
   for (const auto& [name, value] : extra) environment[name] = value;
   std::string command = "env -u CUDA_VISIBLE_DEVICES -u TESSERA_SLICE -u TESSERA_SOCKET";
   for (const auto& [name, value] : environment) command += " '" + name + "=" + value + "'";
-  command += std::string(" timeout 20 ") + GUEST_PROBE_PATH + " " + scenario + " 2>&1";
+  command += std::string(" timeout 20 ") + program + " " + scenario + " 2>&1";
   Output output;
   FILE* pipe = popen(command.c_str(), "r");
   char buffer[512];
@@ -86,6 +89,32 @@ TEST(Guest, ARefusedTokenFailsCuInitAndNothingIsUnlimited) {
   environment = in_slice(daemon);
   environment["TESSERA_SOCKET"] = "/nowhere/socket";
   EXPECT_HAS(run_probe("memory", environment), "no tesserad on /nowhere/socket");
+}
+
+TEST(Guest, AProgramThatClearsItsEnvironmentStaysInItsSlice) {
+  test::TestDaemon daemon;
+  EXPECT_HAS(run_probe("cleared", in_slice(daemon)),
+             "init=0 devices=1 total=67108864 alloc_1m=0 alloc_100m=2");
+}
+
+TEST(Guest, AProgramWithRaisedPrivilegesIsRefusedWhateverItsEnvironmentSays) {
+  constexpr uid_t kNobody = 65534;
+  if (geteuid() != 0) GTEST_SKIP() << "only root can make a program of another user";
+  char folder[] = "/tmp/guest_raised.XXXXXX";
+  ASSERT_NE(mkdtemp(folder), nullptr);
+  const std::string program = std::string(folder) + "/probe";
+  std::filesystem::copy_file(GUEST_PROBE_PATH, program);
+  ASSERT_EQ(chown(program.c_str(), kNobody, kNobody), 0);
+  ASSERT_EQ(chmod(program.c_str(), S_ISUID | 0755), 0);
+  ASSERT_EQ(chmod(folder, 0755), 0);
+  test::TestDaemon daemon;
+  // The loader ignores LD_LIBRARY_PATH there: such a program finds us where an administrator has put us.
+  Output output = run_probe(std::string("raised ") + GUEST_DIR + "/libcuda.so.1", in_slice(daemon), program);
+  std::filesystem::remove_all(folder);
+  if (output.has("secure=0")) GTEST_SKIP() << "/tmp is mounted without set-user-ID";
+  EXPECT_HAS(output, "secure=1 init=100 devices=-1 total=0 alloc_1m=100 alloc_100m=100");
+  EXPECT_HAS(output, "raised privileges");
+  EXPECT_EQ(daemon.connection_count(), 0u);
 }
 
 TEST(Guest, WithoutADriverCallsFailWithAReason) {

@@ -60,7 +60,7 @@ Status LeaseClient::map_pages(const std::vector<UniqueFd>& descriptors) {
 LeaseClient::~LeaseClient() {
   if (started_) {
     closing_ = true;
-    shutdown(connection_.descriptor(), SHUT_RDWR);
+    if (connection_.usable()) shutdown(connection_.descriptor(), SHUT_RDWR);
     pthread_join(thread_, nullptr);
   }
   if (counters_ != nullptr) munmap(counters_, kPageBytes);
@@ -138,6 +138,11 @@ void LeaseClient::serve_recall(const Packet& packet) {
 
 void LeaseClient::lose(const Status& reason) {
   std::lock_guard lock(mutex_);
+  lose_locked(reason);
+}
+
+void LeaseClient::lose_locked(const Status& reason) {
+  if (!lost_.ok()) return;
   lost_ = reason;
   for (auto& [request, waiter] : waiters_) waiter->answered.notify_one();
   waiters_.clear();
@@ -155,7 +160,9 @@ Result<Packet> LeaseClient::ask(MessageType type, const T& payload, std::optiona
   TESSERA_RETURN_IF_ERROR(lost_);
   uint32_t request = next_request_++;
   if (next_request_ == 0) next_request_ = 1;
-  TESSERA_RETURN_IF_ERROR(connection_.send_struct(type, request, payload));
+  Status sent = connection_.send_struct(type, request, payload);
+  if (!sent.ok() && !connection_.usable()) lose_locked(sent);
+  TESSERA_RETURN_IF_ERROR(sent);
   waiters_[request] = &waiter;
   bool woken = waiter.answered.wait_for(lock, std::chrono::milliseconds(kAnswerTimeoutMs),
                                         [&] { return waiter.packet || !lost_.ok(); });
@@ -191,6 +198,6 @@ Result<UsageReply> LeaseClient::query(uint32_t device) {
   return answer.as<UsageReply>(MessageType::kUsage);
 }
 
-void LeaseClient::abandon_in_child() { close(connection_.descriptor()); }
+void LeaseClient::abandon_in_child() { connection_.close(); }
 
 }  // namespace tessera::vgpu

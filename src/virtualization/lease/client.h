@@ -66,6 +66,7 @@ class LeaseClient {
   void dispatch(Packet packet);
   void serve_recall(const Packet& packet);
   void lose(const Status& reason);
+  void lose_locked(const Status& reason);
   template <typename T>
   Result<Packet> ask(MessageType type, const T& payload, std::optional<uint32_t> reserves_on);
 

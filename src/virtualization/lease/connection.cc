@@ -5,6 +5,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -19,6 +20,13 @@ int hex_digit(char c) {
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
   if (c >= 'A' && c <= 'F') return c - 'A' + 10;
   return -1;
+}
+
+constexpr int kLookMs = 5'000;  // how long a closed descriptor may go unnoticed by a thread that waits on it
+
+Status closed_by_program() {
+  return Status(Code::kUnavailable,
+                "this program has closed its connection to tesserad, a descriptor that it did not open");
 }
 
 Status gone() { return Status(Code::kUnavailable, "tesserad closed the connection"); }
@@ -107,6 +115,7 @@ Status Connection::send(MessageType type, uint32_t request, ByteSpan payload) {
   message.msg_iov = parts;
   message.msg_iovlen = payload.empty() ? 1 : 2;
   for (;;) {
+    if (!usable()) return closed_by_program();
     if (sendmsg(socket_.get(), &message, MSG_NOSIGNAL) >= 0) return Status();
     if (errno == EINTR) continue;
     if (errno == EAGAIN) return Status(Code::kUnavailable, "tesserad does not read what it is sent");
@@ -114,14 +123,21 @@ Status Connection::send(MessageType type, uint32_t request, ByteSpan payload) {
   }
 }
 
-Result<Packet> Connection::receive(int timeout_ms) {
-  pollfd waiting{socket_.get(), POLLIN, 0};
-  int ready;
-  do {
-    ready = poll(&waiting, 1, timeout_ms);
-  } while (ready < 0 && errno == EINTR);
-  if (ready == 0) return Status(Code::kDeadlineExceeded, "tesserad does not answer");
+Status Connection::wait(int timeout_ms) {
+  for (;;) {
+    int step_ms = timeout_ms < 0 ? kLookMs : std::min(timeout_ms, kLookMs);
+    pollfd waiting{socket_.get(), POLLIN, 0};
+    int ready = poll(&waiting, 1, step_ms);
+    if (!usable()) return closed_by_program();
+    if (ready > 0) return Status();
+    if (ready < 0) continue;  // interrupted
+    if (timeout_ms >= 0 && (timeout_ms -= step_ms) == 0)
+      return Status(Code::kDeadlineExceeded, "tesserad does not answer");
+  }
+}
 
+Result<Packet> Connection::receive(int timeout_ms) {
+  TESSERA_RETURN_IF_ERROR(wait(timeout_ms));
   Packet packet;
   packet.payload.resize(kMaxMessageBytes);
   iovec parts[] = {{&packet.header, sizeof packet.header}, {packet.payload.data(), packet.payload.size()}};

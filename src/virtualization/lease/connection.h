@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "common/bytes.h"
-#include "common/fd.h"
 #include "common/status.h"
+#include "virtualization/lease/own_socket.h"
 #include "virtualization/lease/protocol.h"
 
 namespace tessera::vgpu {
@@ -47,15 +47,21 @@ class Connection {
     return send(type, request, std::as_bytes(std::span(&payload, 1)));
   }
 
-  // Waits for a packet; negative: without limit. kUnavailable once the daemon has gone.
+  // Waits for a packet; negative: without limit. kUnavailable once the daemon has gone, or the program has
+  // closed our descriptor.
   Result<Packet> receive(int timeout_ms);
 
   int descriptor() const { return socket_.get(); }
+  // False once the program has closed our descriptor: its number must not be used any more.
+  bool usable() const { return socket_.ours(); }
+  // Async-signal-safe.
+  void close() { socket_.close_if_ours(); }
 
  private:
   explicit Connection(UniqueFd socket) : socket_(std::move(socket)) {}
+  Status wait(int timeout_ms);
 
-  UniqueFd socket_;
+  OwnSocket socket_;
 };
 
 // The answer to Attach or Observe, checked: 1 to kMaxDevicesPerSlice devices, texts that end.

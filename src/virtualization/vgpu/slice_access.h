@@ -15,4 +15,8 @@ struct SliceAccess {
   Result<SliceToken> checked_token() const;
 };
 
+// kPermissionDenied in a program with raised privileges: its environment is not obeyed, so there is no slice
+// to hold it to, and without a slice it would have the whole GPU.
+Status check_privileges();
+
 }  // namespace tessera::vgpu

@@ -14,6 +14,7 @@
 #include "softgpu/driver/memory_pool.h"
 #include "softgpu/driver/module.h"
 #include "softgpu/driver/stream.h"
+#include "softgpu/driver/texture.h"
 #include "softgpu/driver/visibility.h"
 
 namespace tessera::softgpu {
@@ -89,6 +90,7 @@ void Context::teardown() {
   live<Event>().remove_if(ours);
   live<Array>().remove_if(ours);
   live<MipmappedArray>().remove_if(ours);
+  live<TextureObject>().remove_if(ours);
   for (const auto& module : live<Module>().remove_if(ours)) module->unload();
   per_thread.clear();
   legacy.reset();

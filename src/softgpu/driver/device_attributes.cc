@@ -4,6 +4,8 @@
 
 #include <limits>
 
+#include "softgpu/driver/texture_limits.h"
+
 namespace tessera::softgpu {
 namespace {
 
@@ -27,10 +29,29 @@ constexpr FixedAttribute kFixed[] = {
     {CU_DEVICE_ATTRIBUTE_TOTAL_CONSTANT_MEMORY, 65536},
     {CU_DEVICE_ATTRIBUTE_WARP_SIZE, 32},
     {CU_DEVICE_ATTRIBUTE_MAX_PITCH, kIntMax},
-    // Alignments hold for memory as it is allocated here, textures or not: programs align by them.
-    {CU_DEVICE_ATTRIBUTE_TEXTURE_ALIGNMENT, 512},
-    {CU_DEVICE_ATTRIBUTE_TEXTURE_PITCH_ALIGNMENT, 32},
+    {CU_DEVICE_ATTRIBUTE_TEXTURE_ALIGNMENT, kTextureAlignment},
+    {CU_DEVICE_ATTRIBUTE_TEXTURE_PITCH_ALIGNMENT, kTexturePitchAlignment},
+    // Holds for memory as it is allocated here, surfaces or not: programs align by it.
     {CU_DEVICE_ATTRIBUTE_SURFACE_ALIGNMENT, 512},
+    // What a texture object can be made of: neither mipmaps nor cubemaps, and nothing is gathered.
+    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE1D_WIDTH, kMaxTexture1D},
+    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE2D_WIDTH, kMaxTexture2DWidth},
+    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE2D_HEIGHT, kMaxTexture2DHeight},
+    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE3D_WIDTH, kMaxTexture3D},
+    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE3D_HEIGHT, kMaxTexture3D},
+    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE3D_DEPTH, kMaxTexture3D},
+    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE3D_WIDTH_ALTERNATE, kMaxTexture3DAlternate},
+    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE3D_HEIGHT_ALTERNATE, kMaxTexture3DAlternate},
+    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE3D_DEPTH_ALTERNATE, kMaxTexture3DAlternateDepth},
+    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE1D_LAYERED_WIDTH, kMaxTextureLayered},
+    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE1D_LAYERED_LAYERS, kMaxTextureLayers},
+    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE2D_LAYERED_WIDTH, kMaxTextureLayered},
+    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE2D_LAYERED_HEIGHT, kMaxTextureLayered},
+    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE2D_LAYERED_LAYERS, kMaxTextureLayers},
+    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE1D_LINEAR_WIDTH, kMaxTexture1DLinear},
+    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE2D_LINEAR_WIDTH, kMaxTexture2DWidth},
+    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE2D_LINEAR_HEIGHT, kMaxTexture2DLinearHeight},
+    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE2D_LINEAR_PITCH, kMaxTexture2DLinearPitch},
     // Copies run on a thread of their own, kernels of different streams overlap, the urgent ones go first and
     // may stop the others at block ends, barriers and back-edges.
     {CU_DEVICE_ATTRIBUTE_GPU_OVERLAP, 1},

@@ -6,9 +6,11 @@
 
 #include "cuda/abi.h"
 #include "softgpu/device/pci.h"
+#include "softgpu/driver/array_shape.h"
 #include "softgpu/driver/device.h"
 #include "softgpu/driver/device_facts.h"
 #include "softgpu/driver/entry.h"
+#include "softgpu/driver/texture_limits.h"
 
 namespace tessera::softgpu {
 namespace {
@@ -158,12 +160,12 @@ CUresult cuDeviceGetExecAffinitySupport(int* pi, CUexecAffinityType type, CUdevi
   });
 }
 
-// Linear textures of no width: there are no textures.
-CUresult cuDeviceGetTexture1DLinearMaxWidth(size_t* maxWidthInElements, CUarray_format, unsigned int,
-                                            CUdevice dev) {
+CUresult cuDeviceGetTexture1DLinearMaxWidth(size_t* maxWidthInElements, CUarray_format format,
+                                            unsigned int numChannels, CUdevice dev) {
   return on_device(dev, [&](Device&) {
-    if (maxWidthInElements == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    *maxWidthInElements = 0;
+    if (maxWidthInElements == nullptr || texel_bytes(format, numChannels) == 0)
+      return CUDA_ERROR_INVALID_VALUE;
+    *maxWidthInElements = kMaxTexture1DLinear;
     return CUDA_SUCCESS;
   });
 }

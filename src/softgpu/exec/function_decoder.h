@@ -114,6 +114,7 @@ class FunctionDecoder {
   Status cluster_barrier(const Instruction& in);
   Status map_shared(const Instruction& in);
   Status create_policy(const Instruction& in);
+  Status texture(const Instruction& in);
   Status multiply_matrices(const Instruction& in);
   Status warp_matrix(const Instruction& in);
   Status warp_fragment(const Instruction& in, bool load);

@@ -1,0 +1,40 @@
+// Texture objects.
+#pragma once
+
+#include <memory>
+
+#include "cuda/abi.h"
+
+namespace tessera::softgpu {
+
+class Context;
+
+// In the executor's table as long as it lives.
+class TextureObject {
+ public:
+  TextureObject(std::shared_ptr<Context> context, const CUDA_RESOURCE_DESC& resource,
+                const CUDA_TEXTURE_DESC& texture);
+  ~TextureObject();
+  TextureObject(const TextureObject&) = delete;
+  TextureObject& operator=(const TextureObject&) = delete;
+
+  uintptr_t handle() const { return handle_; }
+  Context& context() const { return *context_; }
+  const CUDA_RESOURCE_DESC& resource() const { return resource_; }
+  const CUDA_TEXTURE_DESC& texture() const { return texture_; }
+
+ private:
+  const std::shared_ptr<Context> context_;
+  const uintptr_t handle_;
+  const CUDA_RESOURCE_DESC resource_;
+  const CUDA_TEXTURE_DESC texture_;
+};
+
+// CUDA_ERROR_NOT_SUPPORTED for mipmapped arrays, cubemaps and resource views.
+CUresult create_texture(Context& context, const CUDA_RESOURCE_DESC& resource,
+                        const CUDA_TEXTURE_DESC& texture, const CUDA_RESOURCE_VIEW_DESC* view,
+                        CUtexObject* handle);
+// CUDA_ERROR_INVALID_VALUE where there is none of that handle.
+CUresult texture_of(CUtexObject handle, std::shared_ptr<TextureObject>* texture);
+
+}  // namespace tessera::softgpu

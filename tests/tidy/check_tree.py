@@ -21,6 +21,7 @@ FLOORS = {
     "common": [],
     "cuda": ["common"],
     "softgpu": ["cuda", "common"],
+    "scheduling": ["common"],
     "virtualization": ["cuda", "common"],
     "guest": ["virtualization", "cuda", "common"],
     "node": ["virtualization", "cuda", "common"],

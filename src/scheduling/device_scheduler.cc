@@ -1,0 +1,342 @@
+#include "scheduling/device_scheduler.h"
+
+#include <algorithm>
+#include <cassert>
+
+namespace tessera::scheduling {
+namespace {
+
+constexpr uint64_t kMillionths = 1'000'000;
+// What tenants without a share of their own part at least, so that promised shares of the whole GPU leave
+// them moving.
+constexpr uint64_t kLeastRest = kMillionths / 100;
+constexpr uint32_t kIdleStarvesLonger = 10;
+constexpr uint32_t kKernelMeanOver = 8;  // kernels, roughly
+
+Tier tier_of_class(PriorityClass priority) {
+  return static_cast<Tier>(static_cast<uint8_t>(Tier::kRealtime) + static_cast<uint8_t>(priority));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<DeviceScheduler>> DeviceScheduler::create(const SchedulerConfig& config) {
+  std::unique_ptr<DeviceScheduler> scheduler(new DeviceScheduler(config));
+  TESSERA_RETURN_IF_ERROR(scheduler->make_policies());
+  return scheduler;
+}
+
+Status DeviceScheduler::make_policies() {
+  TESSERA_ASSIGN_OR_RETURN(slice_, make_slice_policy(config_.slice, config_.limits));
+  for (auto& order : orders_) {
+    TESSERA_ASSIGN_OR_RETURN(order, make_order_policy(config_.order));
+  }
+  return Status();
+}
+
+Nanoseconds DeviceScheduler::forward(Nanoseconds now) { return now_ = std::max(now_, now); }
+
+// --- tenants
+
+Result<TenantId> DeviceScheduler::add(const TenantSpec& spec, Nanoseconds now) {
+  TESSERA_RETURN_IF_ERROR(check_spec(spec));
+  auto place = std::find_if(slots_.begin(), slots_.end(), [](const Slot& slot) { return !slot.in_use; });
+  if (place == slots_.end()) {
+    if (slots_.size() == kMaxTenants) {
+      return Status::error(Code::kResourceExhausted, "%zu tenants share this GPU already", kMaxTenants);
+    }
+    place = slots_.emplace(slots_.end());
+  }
+  *place = Slot{};
+  place->in_use = true;
+  place->tenant.spec = spec;
+  reset_buckets(*place, forward(now));
+  recompute_weights();
+  return static_cast<TenantId>(place - slots_.begin());
+}
+
+void DeviceScheduler::remove(TenantId id, Nanoseconds now) {
+  assert(id < slots_.size() && slots_[id].in_use);
+  if (slots_[id].tenant.runnable) sleep(id, now);
+  slots_[id].in_use = false;
+  recompute_weights();
+}
+
+Status DeviceScheduler::update(TenantId id, const TenantSpec& spec, Nanoseconds now) {
+  TESSERA_RETURN_IF_ERROR(check_spec(spec));
+  assert(id < slots_.size() && slots_[id].in_use);
+  Slot& slot = slots_[id];
+  if (slot.granted && slot.tenant.spec.width_permille != spec.width_permille) end_grant(id, forward(now));
+  slot.tenant.spec = spec;
+  reset_buckets(slot, forward(now));
+  recompute_weights();
+  return Status();
+}
+
+void DeviceScheduler::set_boost(TenantId id, uint32_t permille) {
+  slots_[id].tenant.boost_permille = permille;
+  recompute_weights();
+}
+
+// A credit starts empty: a new tenant is owed nothing yet.
+void DeviceScheduler::reset_buckets(Slot& slot, Nanoseconds now) const {
+  const TenantSpec& spec = slot.tenant.spec;
+  slot.ceiling = ShareBucket(spec.cap_permille, scaled(config_.burst_ns, spec.cap_permille, kWhole), now);
+  const Nanoseconds burst = scaled(config_.burst_ns, spec.share_permille, kWhole);
+  slot.credit = ShareBucket(spec.share_permille, burst, now);
+  if (burst > 1) slot.credit.spend(burst - 1);
+  slot.throttled = false;
+}
+
+// Shares are promised; more than the whole cannot be, and is scaled down to it.
+void DeviceScheduler::recompute_weights() {
+  uint64_t promised = 0, weights = 0;
+  for (const Slot& slot : slots_) {
+    if (!slot.in_use) continue;
+    promised += uint64_t{slot.tenant.spec.share_permille} * (kMillionths / kWhole);
+    if (slot.tenant.spec.share_permille == 0) weights += slot.tenant.spec.weight;
+  }
+  const uint64_t rest = std::max(promised < kMillionths ? kMillionths - promised : 0, kLeastRest);
+  for (Slot& slot : slots_) {
+    if (!slot.in_use) continue;
+    const TenantSpec& spec = slot.tenant.spec;
+    uint64_t weight = spec.share_permille != 0 ? uint64_t{spec.share_permille} * (kMillionths / kWhole)
+                                               : rest * spec.weight / weights;
+    if (spec.share_permille != 0 && promised > kMillionths) weight = scaled(weight, kMillionths, promised);
+    slot.tenant.effective_weight = std::max<uint64_t>(scaled(weight, slot.tenant.boost_permille, kWhole), 1);
+  }
+}
+
+// --- what happens
+
+void DeviceScheduler::wake(TenantId id, Nanoseconds now) {
+  assert(id < slots_.size() && slots_[id].in_use);
+  Slot& slot = slots_[id];
+  now = forward(now);
+  if (slot.tenant.runnable) return;
+  slot.tenant.runnable = true;
+  slot.tenant.waiting_since = now;
+  runnable_.push_back(id);
+  slot.queued_in = class_of(slot);
+  order(slot).joined(id, slot.tenant, now);
+}
+
+void DeviceScheduler::sleep(TenantId id, Nanoseconds now) {
+  assert(id < slots_.size() && slots_[id].in_use);
+  Slot& slot = slots_[id];
+  if (!slot.tenant.runnable) return;
+  if (slot.granted) end_grant(id, forward(now));
+  if (!slot.throttled) order(slot).left(id);
+  slot.tenant.runnable = false;
+  slot.throttled = false;
+  runnable_.erase(std::find(runnable_.begin(), runnable_.end(), id));
+}
+
+void DeviceScheduler::charge(TenantId id, Nanoseconds busy_ns, uint32_t kernels, Nanoseconds now) {
+  assert(id < slots_.size() && slots_[id].in_use);
+  Slot& slot = slots_[id];
+  now = forward(now);
+  Tenant& tenant = slot.tenant;
+  if (kernels != 0) {
+    const Nanoseconds each = busy_ns / kernels;
+    tenant.kernel_ns =
+        tenant.kernel_ns == 0 ? each : (tenant.kernel_ns * (kKernelMeanOver - 1) + each) / kKernelMeanOver;
+  }
+  const Nanoseconds used = scaled(busy_ns, tenant.spec.width_permille, kWhole);
+  tenant.served_ns += used;
+  slot.ceiling.advance(now);
+  slot.ceiling.spend(used);
+  slot.credit.advance(now);
+  slot.credit.spend(used);
+  order(slot).charged(id, tenant, used);
+}
+
+// --- decisions
+
+Nanoseconds DeviceScheduler::starvation_bound(PriorityClass priority) const {
+  return priority == PriorityClass::kIdle ? config_.starvation_ns * kIdleStarvesLonger
+                                          : config_.starvation_ns;
+}
+
+Nanoseconds DeviceScheduler::waited_ns(const Slot& slot, Nanoseconds now) const {
+  return now - std::min(now, slot.tenant.waiting_since);
+}
+
+PriorityClass DeviceScheduler::class_of(const Slot& slot) const {
+  const TenantSpec& spec = slot.tenant.spec;
+  return slot.over_share ? std::max(spec.priority, PriorityClass::kNormal) : spec.priority;
+}
+
+Tier DeviceScheduler::tier_of(const Slot& slot, Nanoseconds now) const {
+  if (waited_ns(slot, now) >= starvation_bound(slot.tenant.spec.priority)) return Tier::kStarving;
+  // Half: what accrues during the quantum of whoever runs now must find room, or the share is lost bit by
+  // bit.
+  if (slot.tenant.spec.share_permille != 0 && slot.credit.level_ns() * 2 >= slot.credit.burst_ns()) {
+    return Tier::kOwed;
+  }
+  return tier_of_class(slot.queued_in);
+}
+
+// A bucket that ran empty counts as spent until it is worth a slice again: no hand-overs for crumbs.
+bool DeviceScheduler::spent(const ShareBucket& bucket, bool was_spent) const {
+  return was_spent ? bucket.level_ns() < std::min(bucket.burst_ns() / 2, resume_ns()) : bucket.empty();
+}
+
+// Time goes by for its buckets; where that changes its class, or lets it run again, it joins that queue anew.
+void DeviceScheduler::refresh(TenantId id, Nanoseconds now) {
+  Slot& slot = slots_[id];
+  const bool was_throttled = slot.throttled;
+  if (slot.tenant.spec.cap_permille < kWhole) {
+    slot.ceiling.advance(now);
+    slot.throttled = spent(slot.ceiling, slot.throttled);
+  }
+  if (slot.tenant.spec.share_permille != 0) {
+    slot.credit.advance(now);
+    slot.over_share = spent(slot.credit, slot.over_share);
+  }
+  const PriorityClass queue = class_of(slot);
+  const bool runs_again = was_throttled && !slot.throttled;
+  if (runs_again) slot.tenant.waiting_since = now;
+  if (!was_throttled && (slot.throttled || queue != slot.queued_in)) order(slot).left(id);
+  const bool joins = !slot.throttled && (runs_again || queue != slot.queued_in);
+  slot.queued_in = queue;
+  if (joins) order(slot).joined(id, slot.tenant, now);
+}
+
+void DeviceScheduler::end_grant(TenantId id, Nanoseconds now) {
+  auto grant = std::find_if(grants_.begin(), grants_.end(), [id](const Grant& g) { return g.tenant == id; });
+  assert(grant != grants_.end());
+  free_width_ += grant->width_permille;
+  grants_.erase(grant);
+  Slot& slot = slots_[id];
+  slot.granted = false;
+  slot.tenant.last_served = slot.tenant.waiting_since = now;
+}
+
+void DeviceScheduler::end_expired(Nanoseconds now) {
+  for (size_t i = grants_.size(); i-- > 0;) {
+    const TenantId id = grants_[i].tenant;
+    Slot& slot = slots_[id];
+    const bool used_up = grants_[i].until_ns <= now;
+    if (!used_up && !slot.throttled) continue;
+    end_grant(id, now);
+    if (used_up) order(slot).quantum_used_up(id, slot.tenant, now);
+  }
+}
+
+DeviceScheduler::Place DeviceScheduler::place_of(TenantId id, Nanoseconds now) const {
+  const Slot& slot = slots_[id];
+  const Tier tier = tier_of(slot, now);
+  const uint64_t rank =
+      tier == Tier::kStarving ? slot.tenant.waiting_since : order(slot).rank(id, slot.tenant, now);
+  return {tier, rank, slot.tenant.last_served, id};
+}
+
+bool DeviceScheduler::can_make_room(const Slot& urgent, Tier tier) const {
+  uint32_t width = free_width_;
+  for (const Grant& grant : grants_) width += grant.tier > tier ? grant.width_permille : 0;
+  return urgent.tenant.spec.width_permille <= width;
+}
+
+// Only a class's urgency ends a running grant: whoever starves or is owed takes its turn at the next
+// quantum's end.
+void DeviceScheduler::preempt(Nanoseconds now) {
+  for (TenantId id : runnable_) {
+    const Slot& urgent = slots_[id];
+    if (urgent.granted || urgent.throttled || urgent.queued_in > PriorityClass::kHigh) continue;
+    const Tier tier = tier_of_class(urgent.queued_in);
+    if (!can_make_room(urgent, tier)) continue;
+    while (!fits(urgent)) {
+      auto last = std::max_element(grants_.begin(), grants_.end(),
+                                   [](const Grant& a, const Grant& b) { return a.tier < b.tier; });
+      end_grant(last->tenant, now);
+    }
+  }
+}
+
+bool DeviceScheduler::anyone_waits() const {
+  return std::any_of(runnable_.begin(), runnable_.end(), [this](TenantId id) {
+    const Slot& slot = slots_[id];
+    return !slot.granted && !slot.throttled;
+  });
+}
+
+Nanoseconds DeviceScheduler::quantum_end(const Slot& slot, Nanoseconds now) const {
+  const auto contenders =
+      static_cast<uint32_t>(std::count_if(runnable_.begin(), runnable_.end(), [&](TenantId id) {
+        return slots_[id].queued_in <= slot.queued_in;
+      }));
+  return now + slice_->slice_ns(slot.tenant, std::max(contenders, 1u));
+}
+
+std::optional<DeviceScheduler::Place> DeviceScheduler::first_waiting(Nanoseconds now,
+                                                                     bool only_fitting) const {
+  std::optional<Place> first;
+  for (TenantId id : runnable_) {
+    const Slot& slot = slots_[id];
+    if (slot.granted || slot.throttled || (only_fitting && !fits(slot))) continue;
+    const Place place = place_of(id, now);
+    if (!first || place < *first) first = place;
+  }
+  return first;
+}
+
+void DeviceScheduler::give(const Place& place, Nanoseconds now, Nanoseconds until_ns) {
+  Slot& slot = slots_[place.tenant];
+  slot.granted = true;
+  free_width_ -= slot.tenant.spec.width_permille;
+  grants_.push_back({place.tenant, place.tier, slot.tenant.spec.width_permille, now, until_ns});
+}
+
+bool DeviceScheduler::grant_next(Nanoseconds now) {
+  const std::optional<Place> first = first_waiting(now, false);
+  if (!first) return false;
+  if (fits(slots_[first->tenant])) {
+    give(*first, now, kNever);
+    return true;
+  }
+  const std::optional<Place> filler = first_waiting(now, true);
+  if (!filler) return false;
+  close_open_grants(now);
+  Nanoseconds room_at = now;
+  for (const Grant& grant : grants_) room_at = std::max(room_at, grant.until_ns);
+  if (room_at < now + config_.limits.shortest_ns) return false;
+  give(*filler, now, std::min(room_at, quantum_end(slots_[filler->tenant], now)));
+  return true;
+}
+
+// While someone waits, every grant has an end; a ceiling ends one where its tokens do.
+void DeviceScheduler::close_open_grants(Nanoseconds now) {
+  const bool contended = anyone_waits();
+  for (Grant& grant : grants_) {
+    const Slot& slot = slots_[grant.tenant];
+    if (contended && grant.until_ns == kNever) grant.until_ns = quantum_end(slot, now);
+    if (slot.tenant.spec.cap_permille == kWhole) continue;
+    const auto tokens = static_cast<Nanoseconds>(std::max<int64_t>(slot.ceiling.level_ns(), resume_ns()));
+    grant.until_ns = std::min(grant.until_ns, now + scaled(tokens, kWhole, slot.tenant.spec.width_permille));
+  }
+}
+
+const std::vector<Grant>& DeviceScheduler::decide(Nanoseconds now) {
+  now = forward(now);
+  for (TenantId id : runnable_) refresh(id, now);
+  end_expired(now);
+  preempt(now);
+  while (free_width_ > 0 && grant_next(now)) {
+  }
+  close_open_grants(now);
+  return grants_;
+}
+
+Nanoseconds DeviceScheduler::next_decision_ns() const {
+  Nanoseconds next = kNever;
+  for (const Grant& grant : grants_) next = std::min(next, grant.until_ns);
+  for (TenantId id : runnable_) {
+    const Slot& slot = slots_[id];
+    if (!slot.throttled) continue;
+    const auto enough = static_cast<Nanoseconds>(std::min(slot.ceiling.burst_ns() / 2, resume_ns()));
+    next = std::min(next, std::max(slot.ceiling.reaches_at(enough), now_ + 1));
+  }
+  return next;
+}
+
+}  // namespace tessera::scheduling

@@ -1,0 +1,148 @@
+// Who may use one GPU now. Pure: it is told what happens and when, and answers with grants; the daemon
+// enforces them, the simulator checks them.
+//
+// A tenant that has work is given the GPU (or its width of it) for a quantum. Who is next is decided by tier:
+//   starving   waited longer than the starvation bound of its class; the one that has waited longest first
+//   owed       has a promised share, and has been kept from half a burst of it
+//   its class  realtime, high, normal, low, idle; within a class by the order policy (order/)
+// A tenant with a promised share has its class's precedence as long as the share's credit lasts, and is at
+// most normal beyond it: priority is for latency, the share says how much. A tenant over its ceiling waits
+// whatever else is free.
+//
+// Where all tenants of a class have work, each gets its weight: one with a share its share, the others part
+// what the shares leave over by their weights. What one does not use is everybody's, by the same weights:
+// nothing idles while someone may run.
+//
+// A tenant that needs more width than is free is waited for: until it fits, others get what is free only for
+// as long as the grants last that are in its way.
+//
+// A grant without competition is open (until_ns == kNever); competition closes it one quantum after it comes
+// up. A tenant of a more urgent class ends the grants of less urgent ones that are in its way at once.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/status.h"
+#include "scheduling/order/order_policy.h"
+#include "scheduling/share_bucket.h"
+#include "scheduling/tenant.h"
+#include "scheduling/time_slice.h"
+
+namespace tessera::scheduling {
+
+struct SchedulerConfig {
+  std::string order = "weighted-fair";
+  std::string slice = "adaptive";
+  SliceLimits limits;
+  Nanoseconds starvation_ns = 500 * kMillisecond;  // ten times as long for the idle class
+  Nanoseconds burst_ns = 100 * kMillisecond;  // whose part by the share (or ceiling) may be used at one go
+};
+
+enum class Tier : uint8_t { kStarving, kOwed, kRealtime, kHigh, kNormal, kLow, kIdle };
+
+struct Grant {
+  TenantId tenant;
+  Tier tier;  // why it was given
+  uint32_t width_permille;
+  Nanoseconds since_ns;
+  Nanoseconds until_ns;  // kNever while nobody else wants the GPU
+};
+
+class DeviceScheduler {
+ public:
+  static constexpr size_t kMaxTenants = 4096;
+
+  static Result<std::unique_ptr<DeviceScheduler>> create(const SchedulerConfig& config);
+  virtual ~DeviceScheduler() = default;
+
+  Result<TenantId> add(const TenantSpec& spec, Nanoseconds now);
+  virtual void remove(TenantId id, Nanoseconds now);
+  Status update(TenantId id, const TenantSpec& spec, Nanoseconds now);
+  // Of the weight, 1000 is neutral; the QoS manager's lever.
+  void set_boost(TenantId id, uint32_t permille);
+
+  // It has work; more than one call is no harm.
+  virtual void wake(TenantId id, Nanoseconds now);
+  // It has none left: its grant ends.
+  virtual void sleep(TenantId id, Nanoseconds now);
+  // Measured GPU time since the last call, and how many kernels that were.
+  virtual void charge(TenantId id, Nanoseconds busy_ns, uint32_t kernels, Nanoseconds now);
+
+  // Brings the grants up to date. They stay as they are until something above happens or next_decision_ns()
+  // comes.
+  virtual const std::vector<Grant>& decide(Nanoseconds now);
+  const std::vector<Grant>& grants() const { return grants_; }
+  Nanoseconds next_decision_ns() const;
+
+  const Tenant& tenant(TenantId id) const { return slots_[id].tenant; }
+  // Whether a ceiling keeps it from running now.
+  bool throttled(TenantId id) const { return slots_[id].throttled; }
+  const SchedulerConfig& config() const { return config_; }
+  Nanoseconds starvation_bound(PriorityClass priority) const;
+
+ protected:
+  struct Slot {
+    bool in_use = false;
+    Tenant tenant;
+    PriorityClass queued_in = PriorityClass::kNormal;  // the class whose order policy ranks it
+    bool granted = false;
+    bool throttled = false;   // used its ceiling up
+    bool over_share = false;  // used its share's credit up
+    ShareBucket ceiling;
+    ShareBucket credit;
+  };
+
+  explicit DeviceScheduler(const SchedulerConfig& config) : config_(config) {}
+  Status make_policies();
+
+  // The steps of decide(), virtual so that the simulator's tests can plant bugs in each.
+  virtual void end_expired(Nanoseconds now);
+  virtual void refresh(TenantId id, Nanoseconds now);
+  virtual bool fits(const Slot& slot) const { return slot.tenant.spec.width_permille <= free_width_; }
+  virtual Nanoseconds waited_ns(const Slot& slot, Nanoseconds now) const;
+
+  Tier tier_of(const Slot& slot, Nanoseconds now) const;
+  PriorityClass class_of(const Slot& slot) const;
+  OrderPolicy& order(const Slot& slot) const { return *orders_[static_cast<size_t>(slot.queued_in)]; }
+  Slot& slot(TenantId id) { return slots_[id]; }
+  void end_grant(TenantId id, Nanoseconds now);
+
+ private:
+  struct Place {  // in the order in which tenants get the GPU
+    Tier tier;
+    uint64_t rank;
+    Nanoseconds last_served;
+    TenantId tenant;
+    auto operator<=>(const Place&) const = default;
+  };
+
+  void reset_buckets(Slot& slot, Nanoseconds now) const;
+  void recompute_weights();
+  void preempt(Nanoseconds now);
+  bool can_make_room(const Slot& urgent, Tier tier) const;
+  bool grant_next(Nanoseconds now);
+  std::optional<Place> first_waiting(Nanoseconds now, bool only_fitting) const;
+  void give(const Place& place, Nanoseconds now, Nanoseconds until_ns);
+  void close_open_grants(Nanoseconds now);
+  bool spent(const ShareBucket& bucket, bool was_spent) const;
+  int64_t resume_ns() const { return static_cast<int64_t>(config_.limits.shortest_ns); }
+  Place place_of(TenantId id, Nanoseconds now) const;
+  Nanoseconds quantum_end(const Slot& slot, Nanoseconds now) const;
+  bool anyone_waits() const;
+  Nanoseconds forward(Nanoseconds now);
+
+  SchedulerConfig config_;
+  std::unique_ptr<SlicePolicy> slice_;
+  std::array<std::unique_ptr<OrderPolicy>, kPriorityClasses> orders_;
+  std::vector<Slot> slots_;
+  std::vector<TenantId> runnable_;  // with or without a grant
+  std::vector<Grant> grants_;
+  uint32_t free_width_ = kWhole;
+  Nanoseconds now_ = 0;  // the latest that was told: a clock that goes back stands still here
+};
+
+}  // namespace tessera::scheduling

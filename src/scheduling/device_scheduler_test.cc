@@ -1,0 +1,137 @@
+#include "scheduling/device_scheduler.h"
+
+#include <gtest/gtest.h>
+
+namespace tessera::scheduling {
+namespace {
+
+std::unique_ptr<DeviceScheduler> make(const SchedulerConfig& config = {}) {
+  auto scheduler = DeviceScheduler::create(config);
+  EXPECT_TRUE(scheduler.ok());
+  return std::move(*scheduler);
+}
+
+TenantId add(DeviceScheduler& scheduler, const TenantSpec& spec, Nanoseconds now = 0) {
+  const auto id = scheduler.add(spec, now);
+  EXPECT_TRUE(id.ok()) << id.status().message();
+  return *id;
+}
+
+// Time that each of `tenants` is granted in `seconds` where all always have work and use all they get.
+std::vector<double> shares(DeviceScheduler& scheduler, const std::vector<TenantId>& tenants,
+                           uint64_t seconds) {
+  for (TenantId id : tenants) scheduler.wake(id, 0);
+  std::vector<double> used(tenants.size());
+  Nanoseconds now = 0;
+  const Nanoseconds end = seconds * kSecond;
+  while (now < end) {
+    const std::vector<Grant> grants = scheduler.decide(now);
+    const Nanoseconds next = std::min(end, scheduler.next_decision_ns());
+    for (const Grant& grant : grants) {
+      scheduler.charge(grant.tenant, next - now, 1, next);
+      used[grant.tenant] += static_cast<double>(next - now) / static_cast<double>(end);
+    }
+    now = next;
+  }
+  return used;
+}
+
+TEST(DeviceScheduler, AloneTheGrantIsOpen) {
+  auto scheduler = make();
+  const TenantId one = add(*scheduler, {});
+  scheduler->wake(one, 0);
+  ASSERT_EQ(scheduler->decide(0).size(), 1u);
+  EXPECT_EQ(scheduler->grants()[0].until_ns, kNever);
+  EXPECT_EQ(scheduler->next_decision_ns(), kNever);
+}
+
+TEST(DeviceScheduler, CompetitionClosesTheGrant) {
+  auto scheduler = make();
+  const TenantId one = add(*scheduler, {}), other = add(*scheduler, {});
+  scheduler->wake(one, 0);
+  scheduler->decide(0);
+  scheduler->wake(other, kSecond);
+  scheduler->decide(kSecond);
+  EXPECT_LE(scheduler->next_decision_ns(), kSecond + scheduler->config().limits.longest_ns);
+}
+
+TEST(DeviceScheduler, SharesAreAsPromised) {
+  auto scheduler = make();
+  std::vector<TenantId> tenants;
+  for (uint32_t share : {400u, 300u, 150u, 100u, 50u}) {
+    TenantSpec spec;
+    spec.share_permille = share;
+    tenants.push_back(add(*scheduler, spec));
+  }
+  const std::vector<double> used = shares(*scheduler, tenants, 10);
+  const double expected[] = {0.40, 0.30, 0.15, 0.10, 0.05};
+  for (size_t i = 0; i < used.size(); ++i) EXPECT_NEAR(used[i], expected[i], 0.01) << i;
+}
+
+TEST(DeviceScheduler, WhatSharesLeaveOverIsPartedByWeight) {
+  auto scheduler = make();
+  TenantSpec promised, heavy, light;
+  promised.share_permille = 250;
+  heavy.weight = 200;
+  const std::vector<TenantId> tenants = {add(*scheduler, promised), add(*scheduler, heavy),
+                                         add(*scheduler, light)};
+  const std::vector<double> used = shares(*scheduler, tenants, 10);
+  EXPECT_NEAR(used[0], 0.25, 0.01);
+  EXPECT_NEAR(used[1], 0.50, 0.01);
+  EXPECT_NEAR(used[2], 0.25, 0.01);
+}
+
+TEST(DeviceScheduler, ACeilingHoldsOnAnIdleGpu) {
+  auto scheduler = make();
+  TenantSpec spec;
+  spec.cap_permille = 300;
+  EXPECT_NEAR(shares(*scheduler, {add(*scheduler, spec)}, 10)[0], 0.30, 0.01);
+}
+
+TEST(DeviceScheduler, APromisedShareHoldsAgainstAMoreUrgentClass) {
+  auto scheduler = make();
+  TenantSpec urgent, promised;
+  urgent.priority = PriorityClass::kRealtime;
+  promised.share_permille = 200;
+  const std::vector<TenantId> tenants = {add(*scheduler, urgent), add(*scheduler, promised)};
+  EXPECT_NEAR(shares(*scheduler, tenants, 10)[1], 0.20, 0.02);
+}
+
+TEST(DeviceScheduler, AnUrgentTenantEndsAGrantAtOnce) {
+  auto scheduler = make();
+  TenantSpec high;
+  high.priority = PriorityClass::kHigh;
+  const TenantId normal = add(*scheduler, {}), urgent = add(*scheduler, high);
+  scheduler->wake(normal, 0);
+  scheduler->decide(0);
+  scheduler->wake(urgent, kMillisecond);
+  ASSERT_EQ(scheduler->decide(kMillisecond).size(), 1u);
+  EXPECT_EQ(scheduler->grants()[0].tenant, urgent);
+}
+
+TEST(DeviceScheduler, NarrowTenantsRunSideBySide) {
+  auto scheduler = make();
+  TenantSpec half;
+  half.width_permille = 500;
+  const TenantId a = add(*scheduler, half), b = add(*scheduler, half);
+  scheduler->wake(a, 0);
+  scheduler->wake(b, 0);
+  EXPECT_EQ(scheduler->decide(0).size(), 2u);
+}
+
+TEST(DeviceScheduler, RefusesWhatMakesNoSense) {
+  auto scheduler = make();
+  TenantSpec spec;
+  spec.weight = 0;
+  EXPECT_EQ(scheduler->add(spec, 0).status().code(), Code::kInvalidArgument);
+  spec.weight = 1;
+  spec.share_permille = 500;
+  spec.cap_permille = 400;
+  EXPECT_EQ(scheduler->add(spec, 0).status().code(), Code::kInvalidArgument);
+  SchedulerConfig config;
+  config.order = "first-come";
+  EXPECT_EQ(DeviceScheduler::create(config).status().code(), Code::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace tessera::scheduling

@@ -1,0 +1,260 @@
+#include "scheduling/simulation/simulator.h"
+
+#include <algorithm>
+#include <cassert>
+
+#include "common/strings.h"
+
+namespace tessera::scheduling {
+namespace {
+
+constexpr Nanoseconds kEndlessStepNs = kSecond;  // an idle GPU looks up this often
+
+}  // namespace
+
+Simulator::Simulator(Workload workload, uint64_t seed, const SimulationLimits& limits, MakeScheduler make)
+    : workload_(std::move(workload)),
+      random_(seed),
+      limits_(limits),
+      make_(std::move(make)),
+      whole_gpu_(std::all_of(workload_.programs.begin(), workload_.programs.end(),
+                             [](const Program& program) { return program.spec.width_permille == kWhole; })),
+      invariants_(workload_.config, whole_gpu_) {}
+
+// FNV-1a over 64-bit words.
+void Simulator::note(uint64_t value) { result_.trace_hash = (result_.trace_hash ^ value) * 0x100000001b3u; }
+
+void Simulator::push(Nanoseconds at_ns, What what, size_t index) {
+  const uint64_t generation =
+      index < clients_.size() && what != What::kFault ? clients_[index].generation : 0;
+  events_.push({at_ns, next_number_++, what, index, generation});
+}
+
+Observed& Simulator::observe(size_t index) { return observed_[clients_[index].tenant]; }
+
+Nanoseconds Simulator::draw_kernel(const Program& program) {
+  if (!program.kernels_vary) return program.kernel_ns;
+  return std::clamp<Nanoseconds>(random_.exponential(program.kernel_ns), kMicrosecond,
+                                 program.kernel_ns * Program::kLongestOverMean);
+}
+
+Result<SimulationResult> Simulator::run() {
+  TESSERA_ASSIGN_OR_RETURN(scheduler_, make_(workload_.config));
+  for (const Program& program : workload_.programs) {
+    clients_.push_back({program, result_.tenants.size()});
+    result_.tenants.push_back({program.name, program.spec});
+    push(program.starts_ns, What::kStart, clients_.size() - 1);
+  }
+  for (size_t i = 0; i < workload_.faults.size(); ++i) push(workload_.faults[i].at_ns, What::kFault, i);
+  while (!events_.empty() && result_.decisions < limits_.decisions && !result_.broken) {
+    const Event event = events_.top();
+    if (event.at_ns > limits_.duration_ns) break;
+    events_.pop();
+    now_ = event.at_ns;
+    TESSERA_RETURN_IF_ERROR(handle(event));
+  }
+  result_.elapsed_ns = now_;
+  for (Client& client : clients_) {
+    if (client.present) result_.tenants[client.report].present_ns += now_ - client.came_ns;
+  }
+  return std::move(result_);
+}
+
+Status Simulator::handle(const Event& event) {
+  const bool of_client = event.what != What::kFault && event.what != What::kDecide;
+  if (of_client && event.generation != clients_[event.index].generation) {
+    // The kernel of a tenant that was killed leaves the GPU when it ends.
+    if (event.what == What::kKernelEnd) busy_width_ -= clients_[event.index].program.spec.width_permille;
+    if (event.what != What::kKernelEnd) return Status();
+  } else {
+    switch (event.what) {
+      case What::kStart:
+        TESSERA_RETURN_IF_ERROR(start(event.index));
+        break;
+      case What::kBurst:
+        begin_burst(event.index);
+        break;
+      case What::kKernelEnd:
+        end_kernel(event.index);
+        break;
+      case What::kFault:
+        TESSERA_RETURN_IF_ERROR(strike(workload_.faults[event.index]));
+        break;
+      case What::kDecide:
+        if (event.at_ns != decide_at_) return Status();  // another decision came before
+        break;
+    }
+  }
+  decide();
+  launch_granted();
+  return Status();
+}
+
+Status Simulator::start(size_t index) {
+  Client& client = clients_[index];
+  TESSERA_ASSIGN_OR_RETURN(client.tenant, scheduler_->add(client.program.spec, told()));
+  client.present = true;
+  client.came_ns = now_;
+  if (client.tenant >= observed_.size()) observed_.resize(client.tenant + 1);
+  const Nanoseconds longest =
+      client.program.kernel_ns * (client.program.kernels_vary ? Program::kLongestOverMean : 1);
+  observe(index) = {true, false, longest};
+  invariants_.forget(client.tenant);
+  note(client.tenant);
+  begin_burst(index);
+  return Status();
+}
+
+void Simulator::begin_burst(size_t index) {
+  Client& client = clients_[index];
+  client.queued = client.program.kernels_per_burst == 0 ? kNever : client.program.kernels_per_burst;
+  client.ready_ns = now_;
+  client.kernel_length_ns = draw_kernel(client.program);
+  observe(index).has_work = true;
+  scheduler_->wake(client.tenant, told());
+}
+
+void Simulator::end_kernel(size_t index) {
+  Client& client = clients_[index];
+  TenantReport& report = result_.tenants[client.report];
+  const Nanoseconds used = scaled(client.kernel_length_ns, client.program.spec.width_permille, kWhole);
+  busy_width_ -= client.program.spec.width_permille;
+  client.running = false;
+  result_.busy_ns += used;
+  report.served_ns += used;
+  ++report.kernels;
+  scheduler_->charge(client.tenant, client.kernel_length_ns, 1, told());
+  invariants_.charged(client.tenant, used);
+  note(client.kernel_length_ns);
+  if (client.queued != kNever) --client.queued;
+  client.ready_ns = now_;
+  client.kernel_length_ns = draw_kernel(client.program);
+  if (client.queued != 0) return;
+  observe(index).has_work = false;
+  scheduler_->sleep(client.tenant, told());
+  if (client.program.bursts != 0 && ++client.bursts_done == client.program.bursts) {
+    kill(index);
+    return;
+  }
+  push(now_ + 1 + (client.program.pause_ns == 0 ? 0 : random_.exponential(client.program.pause_ns)),
+       What::kBurst, index);
+}
+
+void Simulator::kill(size_t index) {
+  Client& client = clients_[index];
+  observe(index) = Observed{};
+  invariants_.forget(client.tenant);
+  scheduler_->remove(client.tenant, told());
+  result_.tenants[client.report].present_ns += now_ - client.came_ns;
+  client.present = false;
+  client.running = false;
+  ++client.generation;  // a kernel in flight goes on: its end is of a life that is over
+}
+
+std::optional<size_t> Simulator::any_present() {
+  std::vector<size_t> present;
+  for (size_t i = 0; i < clients_.size(); ++i) {
+    if (clients_[i].present) present.push_back(i);
+  }
+  if (present.empty()) return std::nullopt;
+  return present[random_.below(present.size())];
+}
+
+Status Simulator::strike(const Fault& fault) {
+  note(static_cast<uint64_t>(fault.kind));
+  switch (fault.kind) {
+    case FaultKind::kKill:
+      if (auto victim = any_present()) kill(*victim);
+      return Status();
+    case FaultKind::kStart: {
+      Program program = draw_program(random_, whole_gpu_);
+      program.spec.share_permille = 0;  // what was promised to the others stays within the whole
+      clients_.push_back({program, result_.tenants.size()});
+      result_.tenants.push_back({program.name, program.spec});
+      return start(clients_.size() - 1);
+    }
+    case FaultKind::kUpdate:
+      if (auto one = any_present()) {
+        Client& client = clients_[*one];
+        TenantSpec spec = client.program.spec;
+        spec.weight = static_cast<uint32_t>(random_.between(1, 1000));
+        client.program.spec = spec;
+        invariants_.forget(client.tenant);
+        return scheduler_->update(client.tenant, spec, told());
+      }
+      return Status();
+    case FaultKind::kRestartScheduler:
+      return restart_scheduler();
+    case FaultKind::kClockBack:
+      back_calls_ = 3;
+      return Status();
+    case FaultKind::kClockForward:
+      skew_ += random_.between(1, 10'000) * kMillisecond;
+      invariants_.clock_jumped();
+      return Status();
+  }
+  return Status();
+}
+
+// A new daemon knows nothing; the tenants come back to it in any order, with their work.
+Status Simulator::restart_scheduler() {
+  TESSERA_ASSIGN_OR_RETURN(scheduler_, make_(workload_.config));
+  std::fill(observed_.begin(), observed_.end(), Observed{});
+  std::vector<std::pair<size_t, bool>> back;
+  for (size_t i = 0; i < clients_.size(); ++i) {
+    if (clients_[i].present) back.emplace_back(i, clients_[i].queued != 0);
+  }
+  for (auto [index, has_work] : back) {
+    Client& client = clients_[index];
+    TESSERA_ASSIGN_OR_RETURN(client.tenant, scheduler_->add(client.program.spec, told()));
+    if (client.tenant >= observed_.size()) observed_.resize(client.tenant + 1);
+    const Nanoseconds longest =
+        client.program.kernel_ns * (client.program.kernels_vary ? Program::kLongestOverMean : 1);
+    observe(index) = {true, has_work, longest};
+    if (has_work) scheduler_->wake(client.tenant, told());
+  }
+  invariants_.forget_all();
+  return Status();
+}
+
+void Simulator::decide() {
+  const Nanoseconds earlier = back_calls_ > 0 ? std::min<Nanoseconds>(told(), kMillisecond) : 0;
+  if (back_calls_ > 0) --back_calls_;
+  scheduler_->decide(told() - earlier);
+  ++result_.decisions;
+  for (const Grant& grant : scheduler_->grants()) {
+    result_.switches += grant.since_ns == told() ? 1 : 0;
+    note(uint64_t{grant.tenant} << 32 | static_cast<uint32_t>(grant.until_ns));
+  }
+  if (limits_.check_invariants && earlier == 0) {
+    if (auto broken = invariants_.check(*scheduler_, observed_, told())) {
+      result_.broken = str_format("at %.3f ms, decision %llu: %s", static_cast<double>(now_) * 1e-6,
+                                  static_cast<unsigned long long>(result_.decisions), broken->c_str());
+    }
+  }
+  const Nanoseconds next = scheduler_->next_decision_ns();
+  decide_at_ = next == kNever ? now_ + kEndlessStepNs : std::max(next - std::min(next, skew_), now_ + 1);
+  push(decide_at_, What::kDecide, 0);
+}
+
+void Simulator::launch_granted() {
+  for (const Grant& grant : scheduler_->grants()) {
+    for (size_t i = 0; i < clients_.size(); ++i) {
+      Client& client = clients_[i];
+      if (!client.present || client.tenant != grant.tenant || client.running || client.queued == 0) continue;
+      if (busy_width_ + client.program.spec.width_permille > kWhole) continue;
+      busy_width_ += client.program.spec.width_permille;
+      client.running = true;
+      if (limits_.keep_waits) result_.tenants[client.report].waits_ns.push_back(now_ - client.ready_ns);
+      push(now_ + client.kernel_length_ns, What::kKernelEnd, i);
+    }
+  }
+}
+
+Result<SimulationResult> simulate_seed(uint64_t seed, const SimulationLimits& limits, MakeScheduler make) {
+  Random random(seed);
+  Workload workload = draw_workload(random);
+  return Simulator(std::move(workload), random.next(), limits, std::move(make)).run();
+}
+
+}  // namespace tessera::scheduling

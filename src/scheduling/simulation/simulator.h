@@ -1,0 +1,120 @@
+// One GPU and its tenants on a virtual clock, scheduled by the very DeviceScheduler that the daemon runs. The
+// same workload and seed give the same run, to the last bit of trace_hash.
+//
+// The device: a tenant has one kernel in flight at most; it starts under a grant, while the width it needs is
+// free, and runs to its end, as on a GPU without preemption.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <queue>
+#include <string>
+#include <vector>
+
+#include "scheduling/simulation/invariants.h"
+#include "scheduling/simulation/workload.h"
+
+namespace tessera::scheduling {
+
+using MakeScheduler = std::function<Result<std::unique_ptr<DeviceScheduler>>(const SchedulerConfig&)>;
+
+struct TenantReport {
+  std::string name;
+  TenantSpec spec;
+  uint64_t kernels = 0;
+  Nanoseconds served_ns = 0;  // times the width it fills
+  Nanoseconds present_ns = 0;
+  std::vector<Nanoseconds> waits_ns = {};  // of each kernel, from when it could have run to its start
+};
+
+struct SimulationResult {
+  uint64_t decisions = 0;
+  uint64_t switches = 0;  // grants that were given
+  uint64_t trace_hash = 0;
+  Nanoseconds elapsed_ns = 0;
+  Nanoseconds busy_ns = 0;            // of the GPU, all widths together
+  std::optional<std::string> broken;  // an invariant, with time and tenant
+  std::vector<TenantReport> tenants;
+};
+
+struct SimulationLimits {
+  uint64_t decisions = 10'000;
+  Nanoseconds duration_ns = kNever;
+  bool check_invariants = true;
+  bool keep_waits = false;
+};
+
+class Simulator {
+ public:
+  Simulator(Workload workload, uint64_t seed, const SimulationLimits& limits, MakeScheduler make);
+  // An error is a workload that the scheduler refuses.
+  Result<SimulationResult> run();
+
+ private:
+  struct Client {
+    Program program;
+    size_t report;
+    TenantId tenant = 0;
+    bool present = false;
+    uint64_t generation = 0;  // of events; older ones are another life's
+    uint64_t queued = 0;      // kernels of this burst; kNever: without end
+    uint64_t bursts_done = 0;
+    bool running = false;
+    Nanoseconds kernel_length_ns = 0;  // of the one that runs, or is next
+    Nanoseconds ready_ns = 0;          // since when its next kernel could run
+    Nanoseconds came_ns = 0;
+  };
+  enum class What { kStart, kBurst, kKernelEnd, kDecide, kFault };
+  struct Event {
+    Nanoseconds at_ns;
+    uint64_t number;  // events of one instant stay in order
+    What what;
+    size_t index;
+    uint64_t generation;
+    bool operator>(const Event& other) const {
+      return at_ns != other.at_ns ? at_ns > other.at_ns : number > other.number;
+    }
+  };
+
+  void push(Nanoseconds at_ns, What what, size_t index);
+  Status handle(const Event& event);
+  Status start(size_t index);
+  void begin_burst(size_t index);
+  void end_kernel(size_t index);
+  void kill(size_t index);
+  Status strike(const Fault& fault);
+  Status restart_scheduler();
+  std::optional<size_t> any_present();
+  Nanoseconds draw_kernel(const Program& program);
+  void launch_granted();
+  void decide();
+  void note(uint64_t value);
+  Nanoseconds told() const { return now_ + skew_; }  // what the scheduler is told the time is
+  Observed& observe(size_t index);
+
+  Workload workload_;
+  Random random_;
+  SimulationLimits limits_;
+  MakeScheduler make_;
+  bool whole_gpu_;
+  std::unique_ptr<DeviceScheduler> scheduler_;
+  Invariants invariants_;
+  std::vector<Client> clients_;
+  std::vector<Observed> observed_;  // by TenantId
+  std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
+  uint64_t next_number_ = 0;
+  Nanoseconds now_ = 0;
+  Nanoseconds skew_ = 0;
+  uint32_t back_calls_ = 0;  // calls that are told an earlier time
+  Nanoseconds decide_at_ = kNever;
+  uint32_t busy_width_ = 0;
+  SimulationResult result_;
+};
+
+// The workload that `seed` draws, run under the scheduler that `make` makes (DeviceScheduler::create where
+// none is given).
+Result<SimulationResult> simulate_seed(uint64_t seed, const SimulationLimits& limits,
+                                       MakeScheduler make = DeviceScheduler::create);
+
+}  // namespace tessera::scheduling

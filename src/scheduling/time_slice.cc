@@ -1,0 +1,28 @@
+#include "scheduling/time_slice.h"
+
+#include <algorithm>
+#include <string>
+
+namespace tessera::scheduling {
+
+Nanoseconds AdaptiveSlice::slice_ns(const Tenant& tenant, uint32_t contenders) const {
+  Nanoseconds slice = limits_.round_ns / std::max(contenders, 1u);
+  slice = std::max(slice, limits_.switch_ns * kSwitchesCostAtMost);
+  slice = std::clamp(slice, limits_.shortest_ns, limits_.longest_ns);
+  const Nanoseconds kernel = tenant.kernel_ns;
+  if (kernel == 0 || kernel > limits_.longest_ns) return slice;
+  return std::min((slice + kernel - 1) / kernel * kernel, limits_.longest_ns);
+}
+
+Result<std::unique_ptr<SlicePolicy>> make_slice_policy(std::string_view name, const SliceLimits& limits) {
+  if (limits.shortest_ns == 0 || limits.longest_ns < limits.shortest_ns) {
+    return Status(Code::kInvalidArgument,
+                  "time slices: the longest must be at least the shortest, and that above 0");
+  }
+  if (name == "adaptive") return std::unique_ptr<SlicePolicy>(new AdaptiveSlice(limits));
+  if (name == "fixed") return std::unique_ptr<SlicePolicy>(new FixedSlice(limits.shortest_ns));
+  return Status::error(Code::kInvalidArgument, "no time slice \"%s\"; there are: adaptive, fixed",
+                       std::string(name).c_str());
+}
+
+}  // namespace tessera::scheduling

@@ -72,8 +72,22 @@ Status check_set(const std::string& memory, SetOptions& set) {
   return status.ok() ? status : status.with_context("NAME");
 }
 
+// --mem goes before HAMi's variables: with it they are not even read.
+Status take_hami_settings(RunOptions& run) {
+  const bool has_memory = !run.memory_bytes.empty();
+  auto environment = [&](const std::string& name) {
+    if (has_memory && name.starts_with("CUDA_DEVICE_MEMORY_LIMIT")) return std::string();
+    return env_or(name.c_str(), "");
+  };
+  TESSERA_ASSIGN_OR_RETURN(run.hami,
+                           read_hami_environment(environment, std::max<size_t>(run.gpus.size(), 1)));
+  if (!has_memory) run.memory_bytes = run.hami.memory_bytes;
+  return Status();
+}
+
 Status check_run(const RawRun& raw, bool has_name, RunOptions& run) {
   TESSERA_RETURN_IF_ERROR(parse_devices(raw, run));
+  TESSERA_RETURN_IF_ERROR(take_hami_settings(run));
   if (has_name) {
     Status status = node::check_slice_name(run.name);
     if (!status.ok()) return status.with_context("--name");
@@ -99,6 +113,19 @@ std::vector<std::string> take_command(std::vector<std::string>& arguments) {
     arguments.erase(dashes, arguments.end());
   }
   return command;
+}
+
+bool is_command(const CLI::App& app, const std::string& name) {
+  std::vector<const CLI::App*> commands = app.get_subcommands({});
+  return std::any_of(commands.begin(), commands.end(),
+                     [&](const CLI::App* command) { return command->get_name() == name; });
+}
+
+// "help COMMAND" is "COMMAND --help", and "help" alone "--help". An unknown command stays one.
+void take_help(const CLI::App& app, std::vector<std::string>& arguments) {
+  if (arguments.empty() || arguments[0] != "help" || arguments.size() > 2) return;
+  arguments.erase(arguments.begin());
+  if (arguments.empty() || is_command(app, arguments[0])) arguments.emplace_back("--help");
 }
 
 // The program and its arguments, from before and after a "--".
@@ -167,9 +194,11 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
   CLI::App* doctor_command =
       app.add_subcommand("doctor", "check what 'tessera run' needs and say what is missing");
   add_common(doctor_command, doctor.socket, &doctor.json);
+  app.footer("tessera help COMMAND says more about one of them.");
   CLI::App* version_command = app.add_subcommand("version", "print the version");
 
   std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
+  take_help(app, arguments);
   std::vector<std::string> command = take_command(arguments);
   // The first word that is not a known option ends the options of run; CLI11 takes its arguments last first.
   std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
@@ -179,9 +208,8 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
   } catch (const CLI::Success& success) {
     return app.exit(success);  // help or version, printed
   } catch (const CLI::ParseError& error) {
-    bool known = false;
-    for (const CLI::App* sub : app.get_subcommands({})) known |= sub->get_name() == current;
-    if (!current.empty() && !known) return usage_error("", "unknown command '" + current + "'");
+    if (!current.empty() && !is_command(app, current))
+      return usage_error("", "unknown command '" + current + "'");
     // CLI11 would complain of the missing command instead.
     if (current.empty() && !arguments.empty())
       return usage_error("", "unknown option '" + arguments[0] + "'");

@@ -7,6 +7,8 @@
 #include <variant>
 #include <vector>
 
+#include "cli/hami_environment.h"
+
 namespace tessera::cli {
 
 inline constexpr int kExitFailure = 1;
@@ -19,6 +21,7 @@ struct RunOptions {
   std::string name;
   bool summary = false;
   std::string json_summary;  // file, empty: none
+  HamiSettings hami;         // what HAMi's variables say beyond the memory limit
   std::vector<std::string> command;
 };
 struct PsOptions {

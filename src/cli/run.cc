@@ -59,9 +59,14 @@ std::vector<std::pair<std::string, std::string>> child_environment(const RunOpti
     socket = resolved;
     free(resolved);
   }
-  return {{"TESSERA_SLICE", token},
-          {"TESSERA_SOCKET", socket},
-          {"LD_LIBRARY_PATH", libraries.empty() ? guest_folder : guest_folder + ":" + libraries}};
+  std::vector<std::pair<std::string, std::string>> environment = {
+      {"TESSERA_SLICE", token},
+      {"TESSERA_SOCKET", socket},
+      {"LD_LIBRARY_PATH", libraries.empty() ? guest_folder : guest_folder + ":" + libraries}};
+  if (!options.hami.log_level.empty() && env_or("TESSERA_LOG", "").empty()) {
+    environment.emplace_back("TESSERA_LOG", options.hami.log_level);
+  }
+  return environment;
 }
 
 Json summary_json(const Json& figures, const ChildResult& result, double seconds) {
@@ -141,6 +146,7 @@ int run_command(const RunOptions& options) {
   if (!held.ok()) {
     return fail(held.status(), is_users_mistake(held.status().code()) ? kExitUsage : kExitOwnFailure);
   }
+  for (const std::string& note : options.hami.notes) fprintf(stderr, "tessera run: %s\n", note.c_str());
   uint64_t started_ns = monotonic_ns();
   auto result = run_child({*path, options.command},
                           child_environment(options, node::json_string(held->slice, "token"), *guest_folder),

@@ -5,6 +5,7 @@ usage: cli_test.py TESSERA TESSERAD FAKE_GUEST FAKE_NVML [unittest arguments]
 """
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -38,7 +39,9 @@ class CliTest(unittest.TestCase):
         self.folder = tempfile.mkdtemp(dir=self.root)
         self.socket = os.path.join(self.folder, "tesserad.sock")
         self.env = dict(os.environ, TESSERA_SOCKET=self.socket, TESSERA_DRIVER="software")
-        self.env.pop("TESSERA_SLICE", None)
+        for name in list(self.env):
+            if name in ("TESSERA_SLICE", "TESSERA_LOG", "LIBCUDA_LOG_LEVEL") or name.startswith("CUDA_DEVICE_"):
+                self.env.pop(name)
 
     def tearDown(self):
         self.stop_daemon()
@@ -269,6 +272,76 @@ class Running(CliTest):
         self.assertIn("already", err)
 
 
+class HamiVariables(CliTest):
+    def limit_of_run(self, *words):
+        path = os.path.join(self.folder, "summary")
+        code, _, err = self.tessera("run", "--json-summary", path, *words, "--", "true")
+        self.assertEqual(code, 0, err)
+        with open(path) as file:
+            return json.load(file)["devices"][0]["limit_bytes"], err
+
+    def test_memory_limit(self):
+        self.env["CUDA_DEVICE_MEMORY_LIMIT"] = "1g"
+        self.assertEqual(self.limit_of_run(), (1 << 30, ""))
+        self.assertEqual(self.limit_of_run("--mem", "512MiB"), (512 << 20, ""))
+        self.env["CUDA_DEVICE_MEMORY_LIMIT_0"] = "256m"
+        self.assertEqual(self.limit_of_run(), (256 << 20, ""))
+        self.env["CUDA_DEVICE_MEMORY_LIMIT_0"] = "lots"
+        self.refused(2, "CUDA_DEVICE_MEMORY_LIMIT_0: size", "run", "--", "true")
+        self.assertEqual(self.limit_of_run("--mem", "512MiB"), (512 << 20, ""))
+
+    def test_compute_limit_is_said_not_to_be_enforced(self):
+        self.env["CUDA_DEVICE_SM_LIMIT"] = "30"
+        self.assertIn("CUDA_DEVICE_SM_LIMIT=30 is not enforced yet", self.limit_of_run()[1])
+        self.env["CUDA_DEVICE_SM_LIMIT"] = "300"
+        self.refused(2, "CUDA_DEVICE_SM_LIMIT: a number from 0 to 100, not '300'", "run", "--", "true")
+
+    def test_log_level(self):
+        self.env["LIBCUDA_LOG_LEVEL"] = "3"
+        self.assertEqual(self.tessera("run", "--", "sh", "-c", "echo $TESSERA_LOG")[1], "info\n")
+        self.env["TESSERA_LOG"] = "error"
+        self.assertEqual(self.tessera("run", "--", "sh", "-c", "echo $TESSERA_LOG")[1], "error\n")
+
+
+class Completion(CliTest):
+    FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "share", "completions")
+    COMMANDS = ("run", "ps", "set", "gpus", "doctor", "version")
+
+    def bash(self, *words):
+        script = f"""source '{self.FOLDER}/tessera.bash'
+            COMP_WORDS=({' '.join(repr(word) for word in words)}); COMP_CWORD={len(words) - 1}; _tessera
+            printf '%s\\n' "${{COMPREPLY[@]}}" """
+        done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, cwd=self.bin, timeout=10)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        return done.stdout.split()
+
+    def test_every_option_is_in_every_script(self):
+        for script in ("tessera.bash", "_tessera", "tessera.fish"):
+            with open(os.path.join(self.FOLDER, script)) as file:
+                text = file.read()
+            for command in self.COMMANDS:
+                self.assertIn(command, text)
+                for option in re.findall(r"--([a-z-]+)", self.tessera(command, "--help")[1]):
+                    self.assertRegex(text, rf"(--|-l ){option}\b", f"{script}: {command}")
+
+    def test_bash(self):
+        self.assertEqual(self.bash("tessera", "d"), ["doctor"])
+        self.assertEqual(self.bash("tessera", "run", "--me"), ["--mem"])
+        self.assertEqual(self.bash("tessera", "run", "--mem", ""), [])
+        self.assertEqual(self.bash("tessera", "ps", "--j"), ["--json"])
+        self.assertEqual(self.bash("tessera", "help", "g"), ["gpus"])
+        # What follows the program is the program's: files, and not our options.
+        self.assertEqual(self.bash("tessera", "run", "--mem", "1GiB", "--", "true", "--me"), [])
+        self.assertEqual(self.bash("tessera", "run", "true", "tesserad"), ["tesserad"])
+
+    def test_zsh_and_fish_accept_their_scripts(self):
+        for shell, script in (("zsh", "_tessera"), ("fish", "tessera.fish")):
+            if shutil.which(shell) is None:
+                continue
+            done = subprocess.run([shell, "-n", os.path.join(self.FOLDER, script)], capture_output=True, text=True)
+            self.assertEqual((done.returncode, done.stderr), (0, ""), shell)
+
+
 class Looking(CliTest):
     def test_without_daemon(self):
         self.assertEqual(self.slices(), [])
@@ -283,6 +356,11 @@ class Looking(CliTest):
             code, out, err = self.tessera(*words)
             self.assertEqual((code, err), (0, ""))
             self.assertTrue(out)
+
+    def test_help_of_a_command(self):
+        self.assertEqual(self.tessera("help", "run"), self.tessera("run", "--help"))
+        self.assertEqual(self.tessera("help"), self.tessera("--help"))
+        self.refused(2, "unknown command 'frobnicate'", "help", "frobnicate")
 
     def test_doctor(self):
         code, out, _ = self.tessera("doctor", "--json")

@@ -1,0 +1,40 @@
+# Completion of tessera(1) for bash.
+_tessera() {
+  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]}
+  local commands="run ps set gpus doctor version help"
+  COMPREPLY=()
+  if ((COMP_CWORD == 1)); then
+    mapfile -t COMPREPLY < <(compgen -W "$commands --help --version" -- "$current")
+    return
+  fi
+  case $previous in
+    --socket | --json-summary) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+    --gpu | --mem | --name) return ;;
+  esac
+  case $command in
+    run)
+      # The first word that is neither an option nor an option's value is the program; what follows is the program's.
+      local i=2 word
+      while ((i < COMP_CWORD)); do
+        word=${COMP_WORDS[i]}
+        case $word in
+          --gpu | --mem | --name | --socket | --json-summary) ((i += 2)) ;;
+          --) ((i += 1)); break ;;
+          -*) ((i += 1)) ;;
+          *) break ;;
+        esac
+      done
+      if ((i < COMP_CWORD)); then
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+      elif [[ $current == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "--gpu --mem --name --summary --json-summary --socket --help" -- "$current")
+      else
+        mapfile -t COMPREPLY < <(compgen -c -- "$current")
+      fi
+      ;;
+    ps | gpus | doctor) mapfile -t COMPREPLY < <(compgen -W "--json --socket --help" -- "$current") ;;
+    set) mapfile -t COMPREPLY < <(compgen -W "--mem --gpu --json --socket --help" -- "$current") ;;
+    help) mapfile -t COMPREPLY < <(compgen -W "${commands/ help/}" -- "$current") ;;
+  esac
+}
+complete -F _tessera tessera

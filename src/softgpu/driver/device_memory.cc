@@ -64,11 +64,31 @@ Result<DeviceMemory::Pages> DeviceMemory::take_pages(uint64_t size) {
   return pages;
 }
 
+Result<DeviceMemory::Pages> DeviceMemory::take_shareable_pages(const std::string& name, uint64_t size) {
+  TESSERA_RETURN_IF_ERROR(file_.charge(size));
+  auto made = MemoryFile::create(name, size);
+  if (!made.ok()) {
+    file_.credit(size);
+    return made.status();
+  }
+  return Pages{std::move(made).value(), 0, size};
+}
+
+Result<DeviceMemory::Pages> DeviceMemory::adopt_pages(std::shared_ptr<MemoryFile> file) {
+  TESSERA_RETURN_IF_ERROR(file_.charge(file->size()));
+  const uint64_t size = file->size();
+  return Pages{std::move(file), 0, size};
+}
+
 void DeviceMemory::give_back_pages(const Pages& pages) {
-  pages.file->discard(pages.offset, pages.size);
-  {
-    std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
+  const bool place_in_common_file = pages.file == pages_;
+  lock.unlock();
+  if (place_in_common_file) {  // a file of their own goes with the last process that has it
+    pages.file->discard(pages.offset, pages.size);
+    lock.lock();
     offsets_.free({pages.offset, pages.size});
+    lock.unlock();
   }
   file_.credit(pages.size);
 }

@@ -28,6 +28,10 @@ class DeviceMemory {
   static constexpr uint64_t kPagesGranularity = 2u << 20;  // a card's, for size, place and offset
   // `size` is a multiple of kPagesGranularity. Zeros. kResourceExhausted as take().
   Result<Pages> take_pages(uint64_t size);
+  // The same in a file of their own, which other processes can be given.
+  Result<Pages> take_shareable_pages(const std::string& name, uint64_t size);
+  // All of a file that another process took so: they count here as well.
+  Result<Pages> adopt_pages(std::shared_ptr<MemoryFile> file);
   void give_back_pages(const Pages& pages);
 
  private:
@@ -37,7 +41,7 @@ class DeviceMemory {
   DeviceFile& file_;
   std::mutex mutex_;  // the members below
   std::unique_ptr<Arena> arena_;
-  // One file for all pages: descriptors are the program's, and few.
+  // One file for all pages that are not shareable: descriptors are the program's, and few.
   std::shared_ptr<MemoryFile> pages_;  // null before the first are taken
   RangeAllocator offsets_;             // in it
 };

@@ -1,5 +1,6 @@
 // Virtual memory management.
 #include <algorithm>
+#include <limits>
 
 #include "cuda/abi.h"
 #include "softgpu/driver/device.h"
@@ -29,11 +30,21 @@ CUresult check_location(const CUmemLocation& location, Device** device) {
   }
 }
 
+CUresult check_handle_types(CUmemAllocationHandleType types) {
+  const bool served = types == CU_MEM_HANDLE_TYPE_NONE || types == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+  return served ? CUDA_SUCCESS : CUDA_ERROR_NOT_SUPPORTED;
+}
+
+// Of the one handle that is exported or imported.
+CUresult check_handle_type(CUmemAllocationHandleType type) {
+  return type == CU_MEM_HANDLE_TYPE_NONE ? CUDA_ERROR_INVALID_VALUE : check_handle_types(type);
+}
+
 CUresult check_properties(const CUmemAllocationProp* properties, Device** device) {
   if (properties == nullptr || properties->type != CU_MEM_ALLOCATION_TYPE_PINNED)
     return CUDA_ERROR_INVALID_VALUE;
   SOFTGPU_RETURN_IF_ERROR(check_location(properties->location, device));
-  if (properties->requestedHandleTypes != CU_MEM_HANDLE_TYPE_NONE) return CUDA_ERROR_NOT_SUPPORTED;
+  SOFTGPU_RETURN_IF_ERROR(check_handle_types(properties->requestedHandleTypes));
   if (properties->allocFlags.compressionType > CU_MEM_ALLOCATION_COMP_GENERIC)
     return CUDA_ERROR_INVALID_VALUE;
   // Tile pools of sparse arrays, hardware decompression.
@@ -105,6 +116,27 @@ CUresult cuMemCreate(CUmemGenericAllocationHandle* handle, size_t size, const CU
     made.allocFlags.compressionType = CU_MEM_ALLOCATION_COMP_NONE;  // a wish, and not granted
     made.allocFlags.gpuDirectRDMACapable = 0;
     return memory.create(*device, size, made, handle);
+  });
+}
+
+CUresult cuMemExportToShareableHandle(void* shareableHandle, CUmemGenericAllocationHandle handle,
+                                      CUmemAllocationHandleType handleType, unsigned long long flags) {
+  return in_virtual_memory([&](VirtualMemory& memory) -> CUresult {
+    if (shareableHandle == nullptr || flags != 0) return CUDA_ERROR_INVALID_VALUE;
+    SOFTGPU_RETURN_IF_ERROR(check_handle_type(handleType));
+    return memory.export_file(handle, static_cast<int*>(shareableHandle));
+  });
+}
+
+// The descriptor itself stands where a pointer is declared.
+CUresult cuMemImportFromShareableHandle(CUmemGenericAllocationHandle* handle, void* osHandle,
+                                        CUmemAllocationHandleType shHandleType) {
+  return in_virtual_memory([&](VirtualMemory& memory) -> CUresult {
+    const auto fd = reinterpret_cast<uintptr_t>(osHandle);
+    if (handle == nullptr || fd > static_cast<uintptr_t>(std::numeric_limits<int>::max()))
+      return CUDA_ERROR_INVALID_VALUE;
+    SOFTGPU_RETURN_IF_ERROR(check_handle_type(shHandleType));
+    return memory.import_file(static_cast<int>(fd), handle);
   });
 }
 

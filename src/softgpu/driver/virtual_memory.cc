@@ -17,6 +17,19 @@ CUresult out_of_memory(const Status& status) {
   return CUDA_ERROR_OUT_OF_MEMORY;
 }
 
+CUresult not_imported(const Status& status) {
+  LOG_INFO("memory", "%s", status.message().c_str());
+  return status.code() == Code::kInvalidArgument ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+CUmemAllocationProp imported_properties(const PhysicalMemory& memory) {
+  CUmemAllocationProp properties{};
+  properties.type = CU_MEM_ALLOCATION_TYPE_PINNED;
+  properties.requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+  properties.location = {CU_MEM_LOCATION_TYPE_DEVICE, memory.device().ordinal()};
+  return properties;
+}
+
 CUmemAccess_flags access_of(const AddressRange& range) {
   if (range.end == 0) return CU_MEM_ACCESS_FLAGS_PROT_NONE;
   return range.writable ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE : CU_MEM_ACCESS_FLAGS_PROT_READ;
@@ -97,9 +110,36 @@ std::vector<uint64_t> VirtualMemory::mappings_locked(uint64_t address, uint64_t 
 
 CUresult VirtualMemory::create(Device& device, uint64_t size, const CUmemAllocationProp& properties,
                                CUmemGenericAllocationHandle* handle) {
-  auto memory = PhysicalMemory::create(device, size);
+  const bool shareable = properties.requestedHandleTypes != CU_MEM_HANDLE_TYPE_NONE;
+  auto memory = PhysicalMemory::create(device, size, shareable);
   if (!memory.ok()) return out_of_memory(memory.status());
   std::lock_guard lock(mutex_);
+  *handle = handles_.add(std::move(memory).value(), properties);
+  return CUDA_SUCCESS;
+}
+
+CUresult VirtualMemory::export_file(CUmemGenericAllocationHandle handle, int* fd) {
+  std::shared_lock lock(mutex_);
+  const PhysicalHandles::Handle* found = handles_.find(handle);
+  if (found == nullptr || !found->memory->shareable()) return CUDA_ERROR_INVALID_VALUE;
+  auto duplicate = found->memory->file().duplicate();
+  if (!duplicate.ok()) return out_of_memory(duplicate.status());
+  *fd = duplicate->release();
+  return CUDA_SUCCESS;
+}
+
+CUresult VirtualMemory::import_file(int fd, CUmemGenericAllocationHandle* handle) {
+  auto file = MemoryFile::open(fd);
+  if (!file.ok()) return not_imported(file.status());
+  std::lock_guard lock(mutex_);
+  if (const CUmemGenericAllocationHandle known = handles_.holder_of(**file); known != 0) {
+    handles_.retained(known);
+    *handle = known;
+    return CUDA_SUCCESS;
+  }
+  auto memory = PhysicalMemory::import(std::move(file).value());
+  if (!memory.ok()) return not_imported(memory.status());
+  const CUmemAllocationProp properties = imported_properties(**memory);
   *handle = handles_.add(std::move(memory).value(), properties);
   return CUDA_SUCCESS;
 }

@@ -31,6 +31,10 @@ class VirtualMemory {
 
   CUresult create(Device& device, uint64_t size, const CUmemAllocationProp& properties,
                   CUmemGenericAllocationHandle* handle);
+  // A new descriptor, the caller's. CUDA_ERROR_INVALID_VALUE for memory that was not made to be exported.
+  CUresult export_file(CUmemGenericAllocationHandle handle, int* fd);
+  // Memory that the process has already is given out once more, by the handle that it has.
+  CUresult import_file(int fd, CUmemGenericAllocationHandle* handle);
   CUresult release(CUmemGenericAllocationHandle handle);
   // The handle that `address` was mapped by.
   CUresult retain(uint64_t address, CUmemGenericAllocationHandle* handle);

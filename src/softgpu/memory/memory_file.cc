@@ -2,11 +2,15 @@
 
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/magic.h>
 #include <sys/mman.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cassert>
 #include <cerrno>
+#include <climits>
+#include <string_view>
 
 #include "common/log.h"
 #include "common/size.h"
@@ -15,15 +19,74 @@ namespace tessera::softgpu {
 namespace {
 
 constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+constexpr int kSealsAgainstWriting = F_SEAL_WRITE | F_SEAL_FUTURE_WRITE;
+
+Status not_ours(const char* why) {
+  return Status::error(Code::kInvalidArgument, "the descriptor is no device memory: %s", why);
+}
+
+// Memory of huge pages has seals too, and a fault where there is no such page: only plain memory is taken.
+Status check_kind(int fd) {
+  struct statfs system {};
+  if (fstatfs(fd, &system) != 0) return not_ours("not open");
+  if (system.f_type != TMPFS_MAGIC) return not_ours("not a file in memory");
+  if ((fcntl(fd, F_GETFL) & (O_ACCMODE | O_PATH)) != O_RDWR)
+    return not_ours("not open for reading and writing");
+  const int seals = fcntl(fd, F_GET_SEALS);  // another seal may come with the system's settings (F_SEAL_EXEC)
+  if (seals < 0 || (seals & (kSeals | kSealsAgainstWriting)) != kSeals)
+    return not_ours("not sealed as it must be");
+  return {};
+}
+
+// What it was called when it was made; "" where the system does not tell.
+std::string name_of(int fd) {
+  char target[PATH_MAX];
+  const std::string link = "/proc/self/fd/" + std::to_string(fd);
+  const ssize_t length = readlink(link.c_str(), target, sizeof target);
+  if (length <= 0) return {};
+  constexpr std::string_view kBefore = "/memfd:", kAfter = " (deleted)";
+  std::string_view name(target, static_cast<size_t>(length));
+  if (!name.starts_with(kBefore) || !name.ends_with(kAfter)) return {};
+  name.remove_prefix(kBefore.size());
+  name.remove_suffix(kAfter.size());
+  return std::string(name);
+}
 
 }  // namespace
+
+MemoryFile::MemoryFile(UniqueFd fd, std::string name, const struct stat& facts)
+    : fd_(std::move(fd)),
+      name_(std::move(name)),
+      size_(static_cast<uint64_t>(facts.st_size)),
+      device_(facts.st_dev),
+      inode_(facts.st_ino) {}
 
 Result<std::shared_ptr<MemoryFile>> MemoryFile::create(const std::string& name, uint64_t size) {
   UniqueFd fd(memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!fd) return Status::from_errno(errno, "cannot make a file of memory");
   if (ftruncate(fd.get(), static_cast<off_t>(size)) != 0 || fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0)
     return Status::from_errno(errno, "cannot make %s of memory", format_size(size).c_str());
-  return std::shared_ptr<MemoryFile>(new MemoryFile(std::move(fd), size));
+  struct stat facts {};
+  if (fstat(fd.get(), &facts) != 0) return Status::from_errno(errno, "cannot look at a file of memory");
+  return std::shared_ptr<MemoryFile>(new MemoryFile(std::move(fd), name, facts));
+}
+
+// The duplicate is what is looked at: the caller's number may be another file's at any moment.
+Result<std::shared_ptr<MemoryFile>> MemoryFile::open(int theirs) {
+  UniqueFd fd(fcntl(theirs, F_DUPFD_CLOEXEC, 0));
+  if (!fd && errno == EBADF) return not_ours("not open");
+  if (!fd) return Status::from_errno(errno, "cannot take a file of memory");
+  TESSERA_RETURN_IF_ERROR(check_kind(fd.get()));
+  struct stat facts {};
+  if (fstat(fd.get(), &facts) != 0 || !S_ISREG(facts.st_mode)) return not_ours("not a file");
+  std::string name = name_of(fd.get());
+  return std::shared_ptr<MemoryFile>(new MemoryFile(std::move(fd), std::move(name), facts));
+}
+
+Result<UniqueFd> MemoryFile::duplicate() const {
+  UniqueFd fd(fcntl(fd_.get(), F_DUPFD_CLOEXEC, 0));
+  if (!fd) return Status::from_errno(errno, "cannot duplicate a descriptor of memory");
+  return fd;
 }
 
 Status MemoryFile::map(uint64_t address, uint64_t offset, uint64_t size) const {

@@ -2,6 +2,8 @@
 // mapped.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -16,8 +18,16 @@ class MemoryFile {
   // All zeros, and takes no memory before it is written to. Sealed: nobody it is handed to can make it
   // smaller, which would be a fault wherever it is mapped. `name` says what it is in /proc/PID/maps.
   static Result<std::shared_ptr<MemoryFile>> create(const std::string& name, uint64_t size);
+  // One that another process made, by a descriptor of it, which stays the caller's. kInvalidArgument for a
+  // file that create() cannot have made: whatever is taken is safe to map, whoever made it and still has it.
+  static Result<std::shared_ptr<MemoryFile>> open(int fd);
 
+  const std::string& name() const { return name_; }
   uint64_t size() const { return size_; }
+  // Whether they are the same memory, by whatever descriptors.
+  bool same_as(const MemoryFile& other) const { return device_ == other.device_ && inode_ == other.inode_; }
+  // For another process. kResourceExhausted where the process has no descriptor left.
+  Result<UniqueFd> duplicate() const;
 
   // Maps a part of it, readable and writable, over addresses that are the caller's. A forked child does not
   // get the mapping. kResourceExhausted where the system has no mapping left, and nothing has changed.
@@ -26,10 +36,13 @@ class MemoryFile {
   void discard(uint64_t offset, uint64_t size) const;
 
  private:
-  MemoryFile(UniqueFd fd, uint64_t size) : fd_(std::move(fd)), size_(size) {}
+  MemoryFile(UniqueFd fd, std::string name, const struct stat& facts);
 
   const UniqueFd fd_;
+  const std::string name_;
   const uint64_t size_;
+  const dev_t device_;
+  const ino_t inode_;
 };
 
 }  // namespace tessera::softgpu

@@ -69,5 +69,34 @@ TEST(MemoryFile, LivesAsLongAsItIsMapped) {
   EXPECT_EQ(byte_at(addresses->begin()), 1);
 }
 
+TEST(MemoryFile, ADescriptorOpensTheSameMemory) {
+  auto file = MemoryFile::create("test-name", 2 * kUnit);
+  ASSERT_TRUE(file.ok());
+  auto fd = (*file)->duplicate();
+  ASSERT_TRUE(fd.ok());
+  auto opened = MemoryFile::open(fd->get());
+  ASSERT_TRUE(opened.ok());
+  fd->reset();
+  EXPECT_EQ((*opened)->name(), "test-name");
+  EXPECT_EQ((*opened)->size(), 2 * kUnit);
+  EXPECT_TRUE((*opened)->same_as(**file));
+  auto other = MemoryFile::create("test-name", 2 * kUnit);
+  ASSERT_TRUE(other.ok());
+  EXPECT_FALSE((*opened)->same_as(**other));
+}
+
+TEST(MemoryFile, OpensNothingElse) {
+  EXPECT_EQ(MemoryFile::open(-1).status().code(), Code::kInvalidArgument);
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
+  const UniqueFd pipe_end(ends[0]), other_end(ends[1]);
+  EXPECT_EQ(MemoryFile::open(pipe_end.get()).status().code(), Code::kInvalidArgument);
+  const UniqueFd unsealed(memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  ASSERT_EQ(ftruncate(unsealed.get(), kUnit), 0);
+  EXPECT_EQ(MemoryFile::open(unsealed.get()).status().code(), Code::kInvalidArgument);
+  ASSERT_EQ(fcntl(unsealed.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL), 0);
+  EXPECT_TRUE(MemoryFile::open(unsealed.get()).ok());
+}
+
 }  // namespace
 }  // namespace tessera::softgpu

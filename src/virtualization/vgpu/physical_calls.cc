@@ -53,10 +53,44 @@ CUresult retain(CUmemGenericAllocationHandle* handle, void* address) {
                      [&](Tenant&, PhysicalLedger& ledger) { ledger.retained(*handle); });
 }
 
+// Charged when it is mapped, see physical_ledger.h; counted as an allocation now.
+CUresult import(CUmemGenericAllocationHandle* handle, void* os_handle, CUmemAllocationHandleType type) {
+  Tenant* tenant = active_vgpu->tenant();
+  if (tenant == nullptr) return CUDA_ERROR_NOT_INITIALIZED;
+  std::lock_guard lock(tenant->physical_mutex);
+  CUresult result = lower().cuMemImportFromShareableHandle(handle, os_handle, type);
+  if (result != CUDA_SUCCESS) return result;
+  CUmemAllocationProp properties{};
+  uint32_t device = 0;
+  result = lower().cuMemGetAllocationPropertiesFromHandle(&properties, *handle);
+  const bool of_device = properties.location.type == CU_MEM_LOCATION_TYPE_DEVICE;
+  if (result == CUDA_SUCCESS && of_device)
+    result = active_vgpu->device_of(*tenant, properties.location.id, device);
+  if (result != CUDA_SUCCESS) {
+    (void)lower().cuMemRelease(*handle);
+    return result;
+  }
+  if (of_device && tenant->physical.imported(*handle, device))
+    tenant->account->counters(device).allocations.fetch_add(1, std::memory_order_relaxed);
+  return CUDA_SUCCESS;
+}
+
 CUresult map(CUdeviceptr address, size_t size, size_t offset, CUmemGenericAllocationHandle handle,
              unsigned long long flags) {
-  return with_ledger([&] { return lower().cuMemMap(address, size, offset, handle, flags); },
-                     [&](Tenant&, PhysicalLedger& ledger) { ledger.mapped(address, size, handle); });
+  Tenant* tenant = active_vgpu->tenant();
+  if (tenant == nullptr) return lower().cuMemMap(address, size, offset, handle, flags);
+  std::lock_guard lock(tenant->physical_mutex);
+  const std::optional<Charge> more = tenant->physical.uncharged(handle, size);
+  CUresult result = more ? charge(*tenant, more->device, more->bytes) : CUDA_SUCCESS;
+  if (result != CUDA_SUCCESS) return result;
+  result = lower().cuMemMap(address, size, offset, handle, flags);
+  if (result != CUDA_SUCCESS) {
+    if (more) tenant->account->credit(more->device, more->bytes);
+    return result;
+  }
+  if (more) tenant->physical.charged(handle, more->bytes);
+  tenant->physical.mapped(address, size, handle);
+  return CUDA_SUCCESS;
 }
 
 CUresult unmap(CUdeviceptr address, size_t size) {
@@ -72,6 +106,7 @@ void install_physical_calls(DriverTable& upper, const DriverTable& lower) {
   replace<&DriverTable::cuMemCreate, &create>(upper, lower);
   replace<&DriverTable::cuMemRelease, &release>(upper, lower);
   replace<&DriverTable::cuMemRetainAllocationHandle, &retain>(upper, lower);
+  replace<&DriverTable::cuMemImportFromShareableHandle, &import>(upper, lower);
   replace<&DriverTable::cuMemMap, &map>(upper, lower);
   replace<&DriverTable::cuMemUnmap, &unmap>(upper, lower);
 }

@@ -9,6 +9,24 @@ void PhysicalLedger::retained(Handle handle) {
   if (found != memory_.end()) ++found->second.handles;
 }
 
+bool PhysicalLedger::imported(Handle handle, uint32_t device) {
+  auto [entry, added] = memory_.try_emplace(handle, Memory{{0, device, nullptr}});
+  if (added) {
+    entry->second.imported = true;
+  } else {
+    ++entry->second.handles;
+  }
+  return added;
+}
+
+std::optional<Charge> PhysicalLedger::uncharged(Handle handle, uint64_t bytes) const {
+  auto found = memory_.find(handle);
+  if (found == memory_.end() || !found->second.imported) return std::nullopt;
+  const Charge& charge = found->second.charge;
+  if (bytes <= charge.bytes) return std::nullopt;
+  return Charge{bytes - charge.bytes, charge.device, nullptr};
+}
+
 void PhysicalLedger::mapped(CUdeviceptr address, uint64_t bytes, Handle handle) {
   auto found = memory_.find(handle);
   if (found == memory_.end()) return;

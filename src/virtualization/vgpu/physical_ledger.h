@@ -1,5 +1,7 @@
 // The life of memory made by cuMemCreate: it ends when neither a handle nor a mapping is left.
-// Pure; the caller holds a lock, across the driver's call too, for the driver reuses handles.
+// Memory that another process made is charged here as well, for this process can keep it longer. The driver
+// does not say how large it is: its charge is that of its largest mapping. Pure; the caller holds a lock,
+// across the driver's call too, for the driver reuses handles.
 #pragma once
 
 #include <map>
@@ -16,9 +18,14 @@ class PhysicalLedger {
   using Handle = CUmemGenericAllocationHandle;
 
   void created(Handle handle, const Charge& charge);
+  // Memory of another process, on this device of the slice; false where this process had it already.
+  bool imported(Handle handle, uint32_t device);
   void retained(Handle handle);
+  // What has yet to be charged before so much of imported memory is mapped; and that it was.
+  std::optional<Charge> uncharged(Handle handle, uint64_t bytes) const;
+  void charged(Handle handle, uint64_t more) { memory_.at(handle).charge.bytes += more; }
   void mapped(CUdeviceptr address, uint64_t bytes, Handle handle);
-  // What ended with this call and is to be credited. Handles never seen (imported ones) end nothing.
+  // What ended with this call and is to be credited. Handles never seen (the host's memory) end nothing.
   std::optional<Charge> released(Handle handle);
   std::vector<Charge> unmapped(CUdeviceptr address, uint64_t bytes);
 
@@ -27,6 +34,7 @@ class PhysicalLedger {
     Charge charge;
     uint64_t handles = 1;
     uint64_t mappings = 0;
+    bool imported = false;
   };
   struct Mapping {
     uint64_t bytes;

@@ -47,5 +47,31 @@ TEST(PhysicalLedger, ImportedHandlesEndNothing) {
   EXPECT_TRUE(ledger.unmapped(1000, 100).empty());
 }
 
+TEST(PhysicalLedger, ImportedMemoryIsChargedByItsLargestMapping) {
+  PhysicalLedger ledger;
+  EXPECT_TRUE(ledger.imported(7, 2));
+  EXPECT_FALSE(ledger.imported(7, 2));  // the same once more
+  EXPECT_EQ(ledger.uncharged(7, 100)->bytes, 100u);
+  ledger.charged(7, 100);
+  ledger.mapped(1000, 100, 7);
+  EXPECT_FALSE(ledger.uncharged(7, 100));
+  EXPECT_EQ(ledger.uncharged(7, 130)->bytes, 30u);
+  EXPECT_EQ(ledger.uncharged(7, 130)->device, 2u);
+  EXPECT_FALSE(ledger.released(7));
+  EXPECT_FALSE(ledger.released(7));
+  const std::vector<Charge> ended = ledger.unmapped(1000, 100);
+  ASSERT_EQ(ended.size(), 1u);
+  EXPECT_EQ(ended[0].bytes, 100u);
+}
+
+TEST(PhysicalLedger, OwnMemoryImportedIsNotChargedAgain) {
+  PhysicalLedger ledger;
+  ledger.created(7, {100, 0, nullptr});
+  EXPECT_FALSE(ledger.imported(7, 0));
+  EXPECT_FALSE(ledger.uncharged(7, 200));
+  EXPECT_FALSE(ledger.released(7));
+  EXPECT_EQ(ledger.released(7)->bytes, 100u);
+}
+
 }  // namespace
 }  // namespace tessera::vgpu

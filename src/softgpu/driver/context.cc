@@ -14,6 +14,7 @@
 #include "softgpu/driver/memory_pool.h"
 #include "softgpu/driver/module.h"
 #include "softgpu/driver/stream.h"
+#include "softgpu/driver/surface.h"
 #include "softgpu/driver/texture.h"
 #include "softgpu/driver/visibility.h"
 
@@ -90,6 +91,7 @@ void Context::teardown() {
   live<Event>().remove_if(ours);
   live<Array>().remove_if(ours);
   live<MipmappedArray>().remove_if(ours);
+  live<SurfaceObject>().remove_if(ours);
   live<TextureObject>().remove_if(ours);
   for (const auto& module : live<Module>().remove_if(ours)) module->unload();
   per_thread.clear();

@@ -42,21 +42,7 @@ exec::Channel channel_of(CUarray_format format) {
 CUresult place_array(CUarray handle, exec::Texture* texture) {
   std::shared_ptr<Array> array;
   if (array_of(handle, &array) != CUDA_SUCCESS) return CUDA_ERROR_INVALID_VALUE;
-  const ArrayShape& shape = array->shape();
-  if (shape.cubemap()) return CUDA_ERROR_NOT_SUPPORTED;
-  const CUDA_ARRAY3D_DESCRIPTOR& d = shape.descriptor;
-  texture->address = array->address();
-  texture->layered = shape.layered();
-  texture->dimensions = d.Height == 0 ? 1 : d.Depth == 0 || shape.layered() ? 2 : 3;
-  const size_t slices = shape.slices();
-  texture->extent = {static_cast<uint32_t>(d.Width), static_cast<uint32_t>(shape.rows()),
-                     shape.layered() ? 1 : static_cast<uint32_t>(slices)};
-  texture->layers = shape.layered() ? static_cast<uint32_t>(slices) : 1;
-  texture->row_bytes = shape.pitch();
-  texture->slice_bytes = shape.slice_bytes();
-  texture->channel = channel_of(d.Format);
-  texture->channels = d.NumChannels;
-  return CUDA_SUCCESS;
+  return place_array(*array, texture);
 }
 
 CUresult place_linear(const CUDA_RESOURCE_DESC& resource, exec::Texture* texture) {
@@ -127,11 +113,29 @@ CUresult set_sampling(const CUDA_TEXTURE_DESC& d, exec::Texture* texture) {
 
 }  // namespace
 
+CUresult place_array(const Array& array, exec::Texture* texture) {
+  const ArrayShape& shape = array.shape();
+  if (shape.cubemap()) return CUDA_ERROR_NOT_SUPPORTED;
+  const CUDA_ARRAY3D_DESCRIPTOR& d = shape.descriptor;
+  texture->address = array.address();
+  texture->layered = shape.layered();
+  texture->dimensions = d.Height == 0 ? 1 : d.Depth == 0 || shape.layered() ? 2 : 3;
+  const size_t slices = shape.slices();
+  texture->extent = {static_cast<uint32_t>(d.Width), static_cast<uint32_t>(shape.rows()),
+                     shape.layered() ? 1 : static_cast<uint32_t>(slices)};
+  texture->layers = shape.layered() ? static_cast<uint32_t>(slices) : 1;
+  texture->row_bytes = shape.pitch();
+  texture->slice_bytes = shape.slice_bytes();
+  texture->channel = channel_of(d.Format);
+  texture->channels = d.NumChannels;
+  return CUDA_SUCCESS;
+}
+
 TextureObject::TextureObject(std::shared_ptr<Context> context, const CUDA_RESOURCE_DESC& resource,
                              const CUDA_TEXTURE_DESC& texture)
     : context_(std::move(context)), handle_(next_handle()), resource_(resource), texture_(texture) {}
 
-TextureObject::~TextureObject() { exec::TextureTable::instance().remove(handle_); }
+TextureObject::~TextureObject() { exec::TextureTable::textures().remove(handle_); }
 
 CUresult create_texture(Context& context, const CUDA_RESOURCE_DESC& resource,
                         const CUDA_TEXTURE_DESC& texture, const CUDA_RESOURCE_VIEW_DESC* view,
@@ -145,7 +149,7 @@ CUresult create_texture(Context& context, const CUDA_RESOURCE_DESC& resource,
   if (view != nullptr)
     return resource.resType == CU_RESOURCE_TYPE_ARRAY ? CUDA_ERROR_NOT_SUPPORTED : CUDA_ERROR_INVALID_VALUE;
   auto object = std::make_shared<TextureObject>(context.shared_from_this(), resource, texture);
-  exec::TextureTable::instance().add(object->handle(), std::move(sampled));
+  exec::TextureTable::textures().add(object->handle(), std::move(sampled));
   live<TextureObject>().add(object->handle(), object);
   *handle = object->handle();
   return CUDA_SUCCESS;

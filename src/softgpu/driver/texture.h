@@ -4,9 +4,11 @@
 #include <memory>
 
 #include "cuda/abi.h"
+#include "softgpu/exec/texture.h"
 
 namespace tessera::softgpu {
 
+class Array;
 class Context;
 
 // In the executor's table as long as it lives.
@@ -29,6 +31,9 @@ class TextureObject {
   const CUDA_RESOURCE_DESC resource_;
   const CUDA_TEXTURE_DESC texture_;
 };
+
+// Where an array lies and what its texels are. CUDA_ERROR_NOT_SUPPORTED for cubemaps.
+CUresult place_array(const Array& array, exec::Texture* texture);
 
 // CUDA_ERROR_NOT_SUPPORTED for mipmapped arrays, cubemaps and resource views.
 CUresult create_texture(Context& context, const CUDA_RESOURCE_DESC& resource,

@@ -115,6 +115,12 @@ class FunctionDecoder {
   Status map_shared(const Instruction& in);
   Status create_policy(const Instruction& in);
   Status texture(const Instruction& in);
+  Status surface(const Instruction& in);
+  // [handle, {coordinates}]: how many a geometry (texture_ops.h) asks for.
+  struct TexturePlace {
+    ValueId handle = kNoValue, coordinates = kNoValue;
+  };
+  Result<TexturePlace> texture_place(const Instruction& in, const Operand& at, uint32_t geometry);
   Status multiply_matrices(const Instruction& in);
   Status warp_matrix(const Instruction& in);
   Status warp_fragment(const Instruction& in, bool load);

@@ -10,24 +10,15 @@
 namespace tessera::softgpu::exec {
 namespace {
 
-// Whether all of the texture's memory is the launch's to read: it may have been freed since.
-bool readable(Warp& warp, const Texture& texture) {
+// Whether all of the texture's memory is the launch's: it may have been freed since.
+bool reachable(Warp& warp, const Texture& texture, bool write) {
   uint64_t at = texture.address;
   const uint64_t end = at + texture.bytes();
   while (at < end) {
-    if (!cache_range(warp, at)) return false;
+    if (!cache_range(warp, at) || (write && !warp.ranges[0].writable)) return false;
     at = warp.ranges[0].end;
   }
   return true;
-}
-
-// What is wrong with fetching from that texture; null where nothing is.
-const char* objection(Warp& warp, const Op* op, const Texture* texture) {
-  if (texture == nullptr) return "no texture has this handle";
-  const bool layered = (op->aux & kTextureLayered) != 0;
-  if (texture->dimensions != (op->aux & kTextureDimensions) || texture->layered != layered)
-    return "the texture is of another geometry than the instruction";
-  return readable(warp, *texture) ? nullptr : "the texture's memory is gone";
 }
 
 Texel fetch_lane(const Texture& texture, const Op* op, const uint32_t* words) {
@@ -47,6 +38,14 @@ Texel fetch_lane(const Texture& texture, const Op* op, const uint32_t* words) {
 
 }  // namespace
 
+const char* texture_objection(Warp& warp, const Op* op, const Texture* texture, bool write) {
+  if (texture == nullptr) return "nothing has this handle";
+  const bool layered = (op->aux & kTextureLayered) != 0;
+  if (texture->dimensions != (op->aux & kTextureDimensions) || texture->layered != layered)
+    return "it is of another geometry than the instruction";
+  return reachable(warp, *texture, write) ? nullptr : "its memory is gone";
+}
+
 const Op* fetch_texture(Warp& warp, const Op* op, std::byte* frame, uint32_t mask) {
   auto* results = reinterpret_cast<uint32_t*>(frame + op->o[0]);
   const auto* handles = reinterpret_cast<const uint64_t*>(frame + op->o[1]);
@@ -57,8 +56,8 @@ const Op* fetch_texture(Warp& warp, const Op* op, std::byte* frame, uint32_t mas
     const auto lane = static_cast<uint32_t>(std::countr_zero(left));
     if (texture == nullptr || handles[lane] != handle) {
       handle = handles[lane];
-      texture = TextureTable::instance().find(handle);
-      const char* wrong = objection(warp, op, texture.get());
+      texture = TextureTable::textures().find(handle);
+      const char* wrong = texture_objection(warp, op, texture.get(), false);
       if (wrong != nullptr) return raise_fault(warp, op, FaultKind::kIllegalAddress, lane, handle, 0, wrong);
     }
     const Texel texel = fetch_lane(*texture, op, coordinates + lane);

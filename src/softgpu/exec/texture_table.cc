@@ -4,7 +4,12 @@
 
 namespace tessera::softgpu::exec {
 
-TextureTable& TextureTable::instance() {
+TextureTable& TextureTable::textures() {
+  static auto* table = new TextureTable();
+  return *table;
+}
+
+TextureTable& TextureTable::surfaces() {
   static auto* table = new TextureTable();
   return *table;
 }

@@ -1,5 +1,5 @@
-// The textures of the process by handle. The driver enters them; kernels name them by numbers that may be
-// anything, which are looked up here and never followed.
+// The textures and the surfaces of the process by handle. The driver enters them; kernels name them by
+// numbers that may be anything, which are looked up here and never followed.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,8 @@ namespace tessera::softgpu::exec {
 
 class TextureTable {
  public:
-  static TextureTable& instance();
+  static TextureTable& textures();
+  static TextureTable& surfaces();
   void add(uint64_t handle, std::shared_ptr<const Texture> texture);
   void remove(uint64_t handle);
   // Null where there is none.

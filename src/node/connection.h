@@ -45,7 +45,8 @@ class Connection {
   SliceId observed_slice = 0;
   SliceId held_slice = 0;
   bool is_control = false;
-  bool is_new() const { return lease == 0 && observed_slice == 0 && !is_control; }
+  // One whose part is over is being closed, not new.
+  bool is_new() const { return !closing_ && lease == 0 && observed_slice == 0 && !is_control; }
 
  private:
   UniqueFd socket_;

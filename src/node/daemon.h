@@ -10,7 +10,7 @@
 
 namespace tessera::node {
 
-inline constexpr size_t kMaxConnections = 1024;
+inline constexpr size_t kMaxConnections = kListenQueue;
 
 struct DaemonOptions {
   std::vector<std::string> inventory_command;  // see InventoryMonitor

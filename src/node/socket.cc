@@ -53,7 +53,8 @@ Result<UniqueFd> listen_on(const std::string& path) {
   int bind_error = errno;
   umask(old_mask);
   if (bound != 0) return Status::from_errno(bind_error, "cannot bind %s", path.c_str());
-  if (listen(listener.get(), 128) != 0) return Status::from_errno(errno, "cannot listen on %s", path.c_str());
+  if (listen(listener.get(), kListenQueue) != 0)
+    return Status::from_errno(errno, "cannot listen on %s", path.c_str());
   return listener;
 }
 

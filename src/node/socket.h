@@ -13,6 +13,10 @@
 
 namespace tessera::node {
 
+// Clients that have connected and are not accepted yet: as many as the daemon serves, so that a rush, or one
+// that comes while the daemon waits for the driver, is not turned away. The kernel cuts it to somaxconn.
+inline constexpr int kListenQueue = 1024;
+
 struct Peer {
   pid_t pid = 0;
   uid_t uid = 0;

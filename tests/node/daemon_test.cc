@@ -1,6 +1,7 @@
 // What processes and tools are promised, over real sockets.
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/un.h>
 
 #include <csignal>
 
@@ -65,6 +66,38 @@ TEST_F(DaemonTest, AttachTellsTheSliceAndHandsPagesOver) {
   EXPECT_EQ(usage->granted_bytes, 1000U);
   munmap(counters, 4096);
   munmap(grants, 4096);
+}
+
+TEST_F(DaemonTest, AConnectionWhosePartIsOverIsNotANewOne) {
+  int ends[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+  UniqueFd other(ends[1]);
+  Connection connection(UniqueFd(ends[0]), Peer{}, 0);
+  EXPECT_TRUE(connection.is_new());
+  connection.lease = 1;
+  EXPECT_FALSE(connection.is_new());
+  // What the end of the lease's process does: it must not look like a client that never said anything.
+  connection.lease = 0;
+  connection.mark_closing();
+  EXPECT_FALSE(connection.is_new());
+}
+
+TEST_F(DaemonTest, ARushOfClientsWaitsInTheQueue) {
+  // More than the 128 that listeners commonly queue, before the daemon takes a step.
+  constexpr size_t kRush = 500;
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  ASSERT_LT(daemon_.path().size(), sizeof address.sun_path);
+  daemon_.path().copy(address.sun_path, sizeof address.sun_path - 1);
+  std::vector<UniqueFd> clients;
+  for (size_t i = 0; i < kRush; ++i) {
+    clients.emplace_back(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    ASSERT_EQ(connect(clients.back().get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0)
+        << "client " << i << ": " << strerror(errno);
+  }
+  EXPECT_TRUE(daemon_.until([&] { return daemon_->connections() == kRush; }));
+  clients.clear();
+  EXPECT_TRUE(daemon_.until([&] { return daemon_->connections() == 0; }));
 }
 
 TEST_F(DaemonTest, GrantsTrimRefuseAndComeBack) {

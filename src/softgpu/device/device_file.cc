@@ -229,6 +229,7 @@ bool DeviceFile::replaced() const {
 }
 
 void DeviceFile::reap_locked() {
+  layout_->reaped_ns = monotonic_ns();
   for (uint32_t i = 0; i < layout_->processes_end; ++i) {
     ProcessEntry& entry = layout_->processes[i];
     if (entry.pid == 0 || (attached_ && i == entry_)) continue;

@@ -15,7 +15,7 @@
 namespace tessera::softgpu {
 
 constexpr uint64_t kDeviceFileMagic = 0x5550'4754'464f'5331;
-constexpr uint32_t kLayoutVersion = 2;
+constexpr uint32_t kLayoutVersion = 3;
 constexpr uint32_t kMaxProcesses = 1024;
 constexpr uint32_t kNoProcess = UINT32_MAX;
 
@@ -51,6 +51,7 @@ struct DeviceFileLayout {
   pthread_mutex_t mutex;  // robust, shared between processes
   uint64_t busy_ns;
   uint64_t next_ticket;
+  uint64_t reaped_ns;      // when somebody last looked for the dead
   uint32_t processes_end;  // entries from here on have never been used
   uint32_t reserved;
   UsageHistory history;

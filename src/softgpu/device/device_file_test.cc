@@ -11,7 +11,9 @@
 #include <fstream>
 #include <functional>
 #include <thread>
+#include <vector>
 
+#include "common/clock.h"
 #include "softgpu/device/device_file_layout.h"
 #include "softgpu/device/sm_slot.h"
 
@@ -223,6 +225,38 @@ TEST_F(DeviceFileTest, AWaiterGetsTheSlotOfOneThatDies) {
   SmSlots slots(*file);
   slots.release(slots.acquire());
   killer.join();
+}
+
+TEST_F(DeviceFileTest, WaitersShareTheSearchForTheDead) {
+  constexpr int kWaiters = 8;
+  constexpr uint64_t kWatchedNs = 300'000'000;
+  auto holder = open();
+  SmSlots held(*holder);
+  const uint32_t slots[] = {held.acquire(), held.acquire()};
+  std::vector<std::thread> waiters;
+  for (int i = 0; i < kWaiters; ++i) {
+    waiters.emplace_back([file = open()] {
+      SmSlots own(*file);
+      own.release(own.acquire());
+    });
+  }
+  uint64_t searches = 0;
+  uint64_t last = 0;
+  const uint64_t began = monotonic_ns();
+  while (monotonic_ns() - began < kWatchedNs) {
+    {
+      DeviceFile::Lock lock(*holder);
+      if (holder->layout().reaped_ns != last) ++searches;
+      last = holder->layout().reaped_ns;
+    }
+    usleep(200);
+  }
+  const uint64_t watched = monotonic_ns() - began;
+  for (uint32_t slot : slots) held.release(slot);
+  for (std::thread& waiter : waiters) waiter.join();
+  // At most one every 20 ms however many wait, plus the one that was there at first; but they do search.
+  EXPECT_GE(searches, 2u);
+  EXPECT_LE(searches, watched / 20'000'000 + 2);
 }
 
 TEST_F(DeviceFileTest, WithoutCompetitionASlotIsKept) {

@@ -19,7 +19,8 @@ namespace {
 
 // How long a waiter sleeps before it looks again whether holders live and have had their quantum.
 constexpr uint64_t kPollNs = kSlotQuantumNs / 2;
-// Looking for dead holders reads /proc: not at every poll.
+// Looking for dead holders reads /proc for every process, under the device's lock: not at every poll, and not
+// by each of the waiters, who would keep the lock from those that work.
 constexpr uint64_t kReapIntervalNs = 20'000'000;
 
 void futex_wait(std::atomic<uint32_t>& word, uint32_t expected, uint64_t timeout_ns) {
@@ -110,7 +111,6 @@ uint32_t SmSlots::acquire() {
   DeviceFileLayout& layout = file_.layout();
   ProcessEntry& self = layout.processes[file_.entry()];
   bool queued = false;
-  uint64_t last_reap = monotonic_ns();
   for (;;) {
     uint32_t word;
     {
@@ -125,10 +125,7 @@ uint32_t SmSlots::acquire() {
         if (self.waiting++ == 0) self.wait_ticket = ++layout.next_ticket;
       }
       const uint64_t now = monotonic_ns();
-      if (now - last_reap > kReapIntervalNs) {
-        file_.reap_locked();
-        last_reap = now;
-      }
+      if (now - layout.reaped_ns > kReapIntervalNs) file_.reap_locked();
       request_stops_locked(now);
       word = self.wakeups.load(std::memory_order_relaxed);
     }

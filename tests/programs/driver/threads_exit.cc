@@ -22,13 +22,16 @@ void leave_in_a_hurry(CUcontext context, CUfunction kernel, CUdeviceptr values) 
 
 void threads_with_a_shared_context(const check::Context& context, const check::Module& module) {
   constexpr int kThreads = 16;
-  check::DeviceArray<uint32_t> values(std::vector<uint32_t>(kCount, 0));
+  // A part for each: nothing orders the streams of different threads, and the kernel does not add atomically.
+  check::DeviceArray<uint32_t> values(std::vector<uint32_t>(kThreads * kCount, 0));
   for (int i = 0; i < kThreads; ++i) {
-    std::thread(leave_in_a_hurry, context.get(), module.function("add_index"), values.get()).join();
+    const CUdeviceptr part = values.get() + i * kCount * sizeof(uint32_t);
+    std::thread(leave_in_a_hurry, context.get(), module.function("add_index"), part).join();
   }
   CU_CHECK(cuCtxSynchronize());
   const std::vector<uint32_t> got = values.download();
-  for (uint32_t i = 0; i < kCount; ++i) REQUIRE(got[i] == kThreads * i, "values[%u] is %u", i, got[i]);
+  for (uint32_t i = 0; i < kThreads * kCount; ++i)
+    REQUIRE(got[i] == i % kCount, "values[%u] is %u", i, got[i]);
 }
 
 // A context outlives the thread that made it; another thread uses it and ends it, and its memory is back:

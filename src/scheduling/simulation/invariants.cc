@@ -13,6 +13,12 @@ constexpr double kShareTolerance = 0.05;
 
 std::string name_of(TenantId id) { return str_format("tenant %u", id); }
 
+// By the grants themselves: what the scheduler notes of its tenants may be what is wrong.
+bool has_grant(const DeviceScheduler& scheduler, TenantId id) {
+  return std::any_of(scheduler.grants().begin(), scheduler.grants().end(),
+                     [id](const Grant& grant) { return grant.tenant == id; });
+}
+
 }  // namespace
 
 void Invariants::resize(size_t count) {
@@ -95,8 +101,7 @@ Invariants::Broken Invariants::check_work(const DeviceScheduler& scheduler,
   for (TenantId id = 0; id < observed.size(); ++id) {
     if (!observed[id].present || !observed[id].has_work) continue;
     if (!scheduler.tenant(id).runnable) return name_of(id) + " has work and is believed to have none";
-    const bool granted = std::any_of(scheduler.grants().begin(), scheduler.grants().end(),
-                                     [id](const Grant& grant) { return grant.tenant == id; });
+    const bool granted = has_grant(scheduler, id);
     if (granted) continue;
     waiting = true;
     if (scheduler.throttled(id)) continue;
@@ -114,8 +119,7 @@ Invariants::Broken Invariants::check_wait(const DeviceScheduler& scheduler,
                                           const std::vector<Observed>& observed, TenantId id,
                                           Nanoseconds now) {
   Watch& watch = watches_[id];
-  const bool granted = std::any_of(scheduler.grants().begin(), scheduler.grants().end(),
-                                   [id](const Grant& grant) { return grant.tenant == id; });
+  const bool granted = has_grant(scheduler, id);
   if (granted || !observed[id].has_work || scheduler.throttled(id)) {
     watch.waiting = false;
     return std::nullopt;

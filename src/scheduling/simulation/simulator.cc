@@ -90,15 +90,21 @@ Status Simulator::handle(const Event& event) {
   return Status();
 }
 
+// Tells the scheduler, and the checks, of a tenant without work.
+Status Simulator::admit(Client& client) {
+  TESSERA_ASSIGN_OR_RETURN(client.tenant, scheduler_->add(client.program.spec, told()));
+  if (client.tenant >= observed_.size()) observed_.resize(client.tenant + 1);
+  const Program& program = client.program;
+  observed_[client.tenant] = {true, false,
+                              program.kernel_ns * (program.kernels_vary ? Program::kLongestOverMean : 1)};
+  return Status();
+}
+
 Status Simulator::start(size_t index) {
   Client& client = clients_[index];
-  TESSERA_ASSIGN_OR_RETURN(client.tenant, scheduler_->add(client.program.spec, told()));
+  TESSERA_RETURN_IF_ERROR(admit(client));
   client.present = true;
   client.came_ns = now_;
-  if (client.tenant >= observed_.size()) observed_.resize(client.tenant + 1);
-  const Nanoseconds longest =
-      client.program.kernel_ns * (client.program.kernels_vary ? Program::kLongestOverMean : 1);
-  observe(index) = {true, false, longest};
   invariants_.forget(client.tenant);
   note(client.tenant);
   begin_burst(index);
@@ -206,11 +212,8 @@ Status Simulator::restart_scheduler() {
   }
   for (auto [index, has_work] : back) {
     Client& client = clients_[index];
-    TESSERA_ASSIGN_OR_RETURN(client.tenant, scheduler_->add(client.program.spec, told()));
-    if (client.tenant >= observed_.size()) observed_.resize(client.tenant + 1);
-    const Nanoseconds longest =
-        client.program.kernel_ns * (client.program.kernels_vary ? Program::kLongestOverMean : 1);
-    observe(index) = {true, has_work, longest};
+    TESSERA_RETURN_IF_ERROR(admit(client));
+    observe(index).has_work = has_work;
     if (has_work) scheduler_->wake(client.tenant, told());
   }
   invariants_.forget_all();

@@ -79,6 +79,7 @@ class Simulator {
 
   void push(Nanoseconds at_ns, What what, size_t index);
   Status handle(const Event& event);
+  Status admit(Client& client);
   Status start(size_t index);
   void begin_burst(size_t index);
   void end_kernel(size_t index);

@@ -2,7 +2,6 @@
 // errors, a hang, a device that is lost; that other devices go on, and that all is well after `clear`. Each
 // case is a child process. Skipped where SOFTGPU_STATE_DIR does not name a folder of this program's own.
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -11,7 +10,7 @@
 #include <string>
 #include <thread>
 
-#include "driver_check.h"
+#include "child.h"
 
 extern "C" const char fault_ptx[];
 
@@ -181,23 +180,10 @@ void everything_works() {
   Worker(1).require_works();
 }
 
-void in_child(const char* name, void (*body)()) {
-  const pid_t child = fork();
-  REQUIRE(child >= 0, "fork failed");
-  if (child == 0) {
-    body();
-    std::exit(0);
-  }
-  int status = 0;
-  REQUIRE(waitpid(child, &status, 0) == child, "waitpid failed");
-  if (WIFEXITED(status) && WEXITSTATUS(status) == check::kSkipExitCode) std::exit(check::kSkipExitCode);
-  REQUIRE(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s failed in the child (status %#x)", name, status);
-}
-
-#define CASE(name)         \
-  do {                     \
-    in_child(#name, name); \
-    tell("clear");         \
+#define CASE(name)                \
+  do {                            \
+    check::in_child(#name, name); \
+    tell("clear");                \
   } while (0)
 
 }  // namespace
@@ -211,8 +197,8 @@ int main() {
   CASE(hang_until_cleared);
   CASE(hang_until_the_watchdog);
   CASE(slowed_kernels_are_right);
-  in_child("lost_device", lost_device);
+  check::in_child("lost_device", lost_device);
   CASE(no_context_on_a_lost_device);
-  in_child("everything_works", everything_works);
+  check::in_child("everything_works", everything_works);
   return check::pass("memory errors, hangs, slowness and a lost device, each felt on its own device alone");
 }

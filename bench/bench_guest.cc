@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "cuda/abi.h"
+#include "median.h"
 
 namespace {
 
@@ -39,11 +40,6 @@ double ns_per_call(Work work) {
   return std::chrono::duration<double, std::nano>(Clock::now() - start).count() / kCalls;
 }
 
-double median(std::vector<double> figures) {
-  std::sort(figures.begin(), figures.end());
-  return figures[figures.size() / 2];
-}
-
 // Both in turns, so that what disturbs the machine disturbs both. Medians of the rounds; the added cost is
 // the median of the rounds' differences.
 template <typename Work>
@@ -54,8 +50,8 @@ void compare(const char* name, int rounds, const Work& direct, const Work& guest
     guest_ns.push_back(ns_per_call(guest));
     added_ns.push_back(guest_ns.back() - direct_ns.back());
   }
-  printf("%-22s %8.1f ns direct %8.1f ns guest %+7.1f ns added\n", name, median(direct_ns), median(guest_ns),
-         median(added_ns));
+  printf("%-22s %8.1f ns direct %8.1f ns guest %+7.1f ns added\n", name, tessera::bench::median(direct_ns),
+         tessera::bench::median(guest_ns), tessera::bench::median(added_ns));
 }
 
 using Launch = CUresult(CUfunction, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,

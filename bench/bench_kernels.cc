@@ -12,6 +12,7 @@
 
 #include "../tests/programs/driver/driver_check.h"
 #include "host_kernels.h"
+#include "median.h"
 
 extern "C" const char vector_add_ptx[], mandelbrot_ptx[], matmul_ptx[], reduction_ptx[], scan_ptx[],
     histogram_ptx[], stencil_ptx[], black_scholes_ptx[], transpose_ptx[], nbody_ptx[];
@@ -45,11 +46,6 @@ double milliseconds(const std::function<void()>& work) {
   const auto start = std::chrono::steady_clock::now();
   work();
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
-}
-
-double median(std::vector<double> figures) {
-  std::sort(figures.begin(), figures.end());
-  return figures[figures.size() / 2];
 }
 
 void measure(const char* name, int rounds, const std::function<void()>& device,

@@ -43,12 +43,13 @@ CUresult cuTexObjectGetTextureDesc(CUDA_TEXTURE_DESC* pTexDesc, CUtexObject texO
   });
 }
 
-// No texture is made with a view.
-CUresult cuTexObjectGetResourceViewDesc(CUDA_RESOURCE_VIEW_DESC*, CUtexObject texObject) {
+CUresult cuTexObjectGetResourceViewDesc(CUDA_RESOURCE_VIEW_DESC* pResViewDesc, CUtexObject texObject) {
   return in_context([&](Context&) -> CUresult {
     std::shared_ptr<TextureObject> texture;
     SOFTGPU_RETURN_IF_ERROR(texture_of(texObject, &texture));
-    return CUDA_ERROR_INVALID_VALUE;
+    if (pResViewDesc == nullptr || !texture->view()) return CUDA_ERROR_INVALID_VALUE;
+    *pResViewDesc = *texture->view();
+    return CUDA_SUCCESS;
   });
 }
 

@@ -3,7 +3,7 @@
 #include "softgpu/driver/array.h"
 #include "softgpu/driver/context.h"
 #include "softgpu/driver/handle_registry.h"
-#include "softgpu/driver/texture.h"
+#include "softgpu/driver/texture_place.h"
 #include "softgpu/exec/texture_table.h"
 
 namespace tessera::softgpu {
@@ -19,8 +19,7 @@ CUresult create_surface(Context& context, const CUDA_RESOURCE_DESC& resource, CU
   if (array_of(resource.res.array.hArray, &array) != CUDA_SUCCESS) return CUDA_ERROR_INVALID_VALUE;
   if ((array->shape().descriptor.Flags & CUDA_ARRAY3D_SURFACE_LDST) == 0) return CUDA_ERROR_INVALID_VALUE;
   auto placed = std::make_shared<exec::Texture>();
-  const CUresult result = place_array(*array, placed.get());
-  if (result != CUDA_SUCCESS) return result;
+  place_surface(*array, placed.get());
   auto object = std::make_shared<SurfaceObject>(context.shared_from_this(), resource);
   exec::TextureTable::surfaces().add(object->handle(), std::move(placed));
   live<SurfaceObject>().add(object->handle(), object);

@@ -27,8 +27,7 @@ class SurfaceObject {
   const CUDA_RESOURCE_DESC resource_;
 };
 
-// CUDA_ERROR_INVALID_VALUE for all but arrays made for surfaces (CUDA_ARRAY3D_SURFACE_LDST),
-// CUDA_ERROR_NOT_SUPPORTED for cubemaps.
+// CUDA_ERROR_INVALID_VALUE for all but arrays made for surfaces (CUDA_ARRAY3D_SURFACE_LDST).
 CUresult create_surface(Context& context, const CUDA_RESOURCE_DESC& resource, CUsurfObject* handle);
 
 }  // namespace tessera::softgpu

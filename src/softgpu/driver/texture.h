@@ -2,20 +2,19 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "cuda/abi.h"
-#include "softgpu/exec/texture.h"
 
 namespace tessera::softgpu {
 
-class Array;
 class Context;
 
 // In the executor's table as long as it lives.
 class TextureObject {
  public:
   TextureObject(std::shared_ptr<Context> context, const CUDA_RESOURCE_DESC& resource,
-                const CUDA_TEXTURE_DESC& texture);
+                const CUDA_TEXTURE_DESC& texture, const CUDA_RESOURCE_VIEW_DESC* view);
   ~TextureObject();
   TextureObject(const TextureObject&) = delete;
   TextureObject& operator=(const TextureObject&) = delete;
@@ -24,18 +23,17 @@ class TextureObject {
   Context& context() const { return *context_; }
   const CUDA_RESOURCE_DESC& resource() const { return resource_; }
   const CUDA_TEXTURE_DESC& texture() const { return texture_; }
+  const std::optional<CUDA_RESOURCE_VIEW_DESC>& view() const { return view_; }
 
  private:
   const std::shared_ptr<Context> context_;
   const uintptr_t handle_;
   const CUDA_RESOURCE_DESC resource_;
   const CUDA_TEXTURE_DESC texture_;
+  std::optional<CUDA_RESOURCE_VIEW_DESC> view_;
 };
 
-// Where an array lies and what its texels are. CUDA_ERROR_NOT_SUPPORTED for cubemaps.
-CUresult place_array(const Array& array, exec::Texture* texture);
-
-// CUDA_ERROR_NOT_SUPPORTED for mipmapped arrays, cubemaps and resource views.
+// CUDA_ERROR_NOT_SUPPORTED for views as block-compressed formats.
 CUresult create_texture(Context& context, const CUDA_RESOURCE_DESC& resource,
                         const CUDA_TEXTURE_DESC& texture, const CUDA_RESOURCE_VIEW_DESC* view,
                         CUtexObject* handle);

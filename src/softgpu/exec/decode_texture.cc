@@ -1,101 +1,195 @@
-// tex.geom.v4.dtype.ctype {r, g, b, a}, [handle, {coordinates}].
-// suld.b.geom.vec.dtype.bounds values, [handle, {coordinates}], and sust.b with its operands the other way.
-#include <optional>
+// tex{.base, .level, .grad}.geom.v4.dtype.ctype {r, g, b, a}{|p}, [handle, {coordinates}]{, lod}{, dx, dy}{,
+// offset}. tld4.comp.geom.v4.dtype.f32 likewise. txq and suq.
+#include <algorithm>
+#include <iterator>
 
 #include "softgpu/exec/function_decoder.h"
-#include "softgpu/exec/surface_ops.h"
 #include "softgpu/exec/texture_ops.h"
+#include "softgpu/exec/texture_query.h"
+#include "softgpu/ptx/names.h"
 
 namespace tessera::softgpu::exec {
 namespace {
 
-// Op::aux of a geometry; 0 for one that is not known.
-uint32_t geometry_of(const std::string& name) {
+size_t components(const ptx::Operand& operand) {
+  return operand.kind == ptx::OperandKind::kVector ? operand.elements.size() : 1;
+}
+
+// Appends the first `count` elements of a vector, or the scalar; false where there are fewer.
+bool append(const ptx::Operand& operand, size_t count, std::vector<ptx::Operand>* words) {
+  if (components(operand) < count) return false;
+  if (operand.kind != ptx::OperandKind::kVector) {
+    words->push_back(operand);
+  } else {
+    words->insert(words->end(), operand.elements.begin(),
+                  operand.elements.begin() + static_cast<std::ptrdiff_t>(count));
+  }
+  return true;
+}
+
+size_t coordinates_of(uint32_t flags) {
+  return (flags & kTextureCubemap) != 0 ? 3 : flags & kTextureDimensions;
+}
+
+struct QueryName {
+  const char* name;
+  TextureQuery query;
+  bool of_textures, of_surfaces;
+};
+constexpr QueryName kQueries[] = {
+    {"width", TextureQuery::kWidth, true, true},
+    {"height", TextureQuery::kHeight, true, true},
+    {"depth", TextureQuery::kDepth, true, true},
+    {"array_size", TextureQuery::kArraySize, true, true},
+    {"channel_data_type", TextureQuery::kChannelDataType, true, true},
+    {"channel_order", TextureQuery::kChannelOrder, true, true},
+    {"num_mipmap_levels", TextureQuery::kMipmapLevels, true, false},
+    {"num_samples", TextureQuery::kSamples, true, false},
+    {"normalized_coords", TextureQuery::kNormalizedCoordinates, true, false},
+    {"force_unnormalized_coords", TextureQuery::kForceUnnormalizedCoordinates, true, false},
+    {"filter_mode", TextureQuery::kFilterMode, true, false},
+    {"addr_mode_0", TextureQuery::kAddressMode0, true, false},
+    {"addr_mode_1", TextureQuery::kAddressMode1, true, false},
+    {"addr_mode_2", TextureQuery::kAddressMode2, true, false},
+    {"memory_layout", TextureQuery::kMemoryLayout, false, true},
+};
+
+}  // namespace
+
+uint32_t FunctionDecoder::texture_geometry(const std::string& name) {
   struct Geometry {
     const char* name;
     uint32_t flags;
   };
-  constexpr Geometry kGeometries[] = {
-      {"1d", 1}, {"2d", 2}, {"3d", 3}, {"a1d", 1 | kTextureLayered}, {"a2d", 2 | kTextureLayered}};
+  constexpr Geometry kGeometries[] = {{"1d", 1},
+                                      {"2d", 2},
+                                      {"3d", 3},
+                                      {"a1d", 1 | kTextureLayered},
+                                      {"a2d", 2 | kTextureLayered},
+                                      {"cube", 2 | kTextureCubemap},
+                                      {"acube", 2 | kTextureCubemap | kTextureLayered}};
   for (const Geometry& geometry : kGeometries) {
     if (name == geometry.name) return geometry.flags;
   }
   return 0;
 }
 
-std::optional<SurfaceBounds> bounds_of(const std::string& name) {
-  if (name == "trap") return SurfaceBounds::kTrap;
-  if (name == "clamp") return SurfaceBounds::kClamp;
-  if (name == "zero") return SurfaceBounds::kZero;
-  return std::nullopt;
-}
-
-size_t components(const ptx::Operand& operand) {
-  return operand.kind == ptx::OperandKind::kVector ? operand.elements.size() : 1;
-}
-
-}  // namespace
-
-Result<FunctionDecoder::TexturePlace> FunctionDecoder::texture_place(const Instruction& in, const Operand& at,
-                                                                     uint32_t geometry) {
+Result<ValueId> FunctionDecoder::texture_handle(const Instruction& in, const Operand& at) {
   if (at.kind != ptx::OperandKind::kAddress || at.reg < 0)
     return unsupported(in, "only textures and surfaces that a register names are");
-  const uint32_t least = (geometry & kTextureDimensions) + ((geometry & kTextureLayered) != 0 ? 1 : 0);
-  if (at.offset != 0 || at.elements.size() != 1 || components(at.elements[0]) < least)
-    return malformed(in, "wrong operands");
+  if (at.offset != 0) return malformed(in, "wrong operands");
   Operand name;
   name.kind = ptx::OperandKind::kRegister;
   name.reg = at.reg;
+  return source(in, name, 'q');
+}
+
+Result<FunctionDecoder::TexturePlace> FunctionDecoder::texture_place(const Instruction& in, const Operand& at,
+                                                                     uint32_t flags,
+                                                                     const std::vector<Operand>& more) {
   TexturePlace place;
-  TESSERA_ASSIGN_OR_RETURN(place.handle, source(in, name, 'q'));
-  TESSERA_ASSIGN_OR_RETURN(place.coordinates, gather_fragment(in, at.elements[0], 'w'));
+  TESSERA_ASSIGN_OR_RETURN(place.handle, texture_handle(in, at));
+  const size_t layer = (flags & kTextureLayered) != 0 ? 1 : 0;
+  Operand words;
+  words.kind = ptx::OperandKind::kVector;
+  if (at.elements.size() != 1 || !append(at.elements[0], layer + coordinates_of(flags), &words.elements))
+    return malformed(in, "wrong operands");
+  words.elements.insert(words.elements.end(), more.begin(), more.end());
+  TESSERA_ASSIGN_OR_RETURN(place.coordinates, gather_fragment(in, words, 'w'));
   return place;
 }
 
-Status FunctionDecoder::texture(const Instruction& in) {
-  const auto& modifiers = in.modifiers;
-  if (modifiers.size() != 4 || modifiers[1] != "v4" || type_bits(modifiers[2]) != 32) return unsupported(in);
-  uint32_t flags = geometry_of(modifiers[0]);
-  if (flags == 0 || (modifiers[3] != "f32" && modifiers[3] != "s32")) return unsupported(in);
-  if (modifiers[3] == "s32") flags |= kTextureInteger;
-  if (in.operands.size() != 2) return unsupported(in, "only fetches without offsets and comparisons are");
-  if (components(in.operands[0]) != 4) return malformed(in, "wrong operands");
-  TESSERA_ASSIGN_OR_RETURN(const TexturePlace at, texture_place(in, in.operands[1], flags));
-  TESSERA_ASSIGN_OR_RETURN(const ValueId results, new_fragment(in, in.operands[0], 'w'));
-  ProtoOp& proto = builder_.emit(fetch_texture, "!Mqm", {results, at.handle, at.coordinates});
-  proto.partial = false;
-  proto.op.aux = flags;
-  return scatter_fragment(in, in.operands[0], 'w', results);
+// What follows the coordinates, as op words and flags.
+Status FunctionDecoder::texture_options(const Instruction& in, size_t next, uint32_t* flags,
+                                        std::vector<Operand>* words) const {
+  const auto take = [&](size_t count) {
+    return next < in.operands.size() && append(in.operands[next++], count, words);
+  };
+  if ((*flags & kTextureLevel) != 0 && !take(1)) return malformed(in, "no level");
+  if ((*flags & kTextureGradient) != 0 && !(take(coordinates_of(*flags)) && take(coordinates_of(*flags))))
+    return malformed(in, "no gradients");
+  if (next == in.operands.size()) return {};
+  if ((*flags & kTextureCubemap) != 0) return unsupported(in, "offsets in cubemaps and depth comparisons");
+  *flags |= kTextureOffset;
+  if (!take(*flags & kTextureDimensions)) return malformed(in, "wrong operands");
+  return next == in.operands.size() ? Status() : unsupported(in, "depth comparisons");
 }
 
-Status FunctionDecoder::surface(const Instruction& in) {
-  const auto& modifiers = in.modifiers;
-  const bool load = in.opcode == "suld";
-  if (modifiers.size() < 4 || modifiers.size() > 5 || modifiers[0] != "b") return unsupported(in);
-  const uint32_t geometry = geometry_of(modifiers[1]);
-  const std::optional<SurfaceBounds> bounds = bounds_of(modifiers.back());
-  const std::string& type = modifiers[modifiers.size() - 2];
-  if (geometry == 0 || !bounds || type[0] != 'b' || type_bits(type) > 64) return unsupported(in);
-  Instruction plain = in;  // the same registers of a load or store
-  plain.modifiers.assign(modifiers.begin() + 2, modifiers.end() - 1);
-  const uint32_t elements = modifiers.size() == 4  ? 1
-                            : modifiers[2] == "v2" ? 2
-                            : modifiers[2] == "v4" ? 4
-                                                   : 0;
-  const uint32_t bytes = elements * type_bits(type) / 8;
-  if (bytes == 0 || bytes > 16) return unsupported(in);
-  if (in.operands.size() != 2 || components(in.operands[load ? 0 : 1]) != elements)
-    return malformed(in, "wrong operands");
-  TESSERA_ASSIGN_OR_RETURN(const TexturePlace at, texture_place(in, in.operands[load ? 1 : 0], geometry));
-  const Name data{Name::Kind::kRegion, builder_.new_region(bytes), 0, bytes};
-  if (!load) TESSERA_RETURN_IF_ERROR(store_region(plain, data, type));
-  ProtoOp& proto = builder_.emit(load ? load_surface : store_surface, load ? "!Mqm" : "mqm",
-                                 {data.region, at.handle, at.coordinates});
+// {.v4, .f32}: how results lie in their region.
+Status FunctionDecoder::fetch(const Instruction& in, const std::string& geometry, const std::string& vector,
+                              const std::string& type, uint32_t flags, uint32_t component) {
+  const uint32_t known = texture_geometry(geometry);
+  const bool packed = vector == "v2" && type == "f16x2", half = type == "f16" || packed;
+  const bool whole = type == "f32" || type == "s32" || type == "u32" || type == "b32";
+  if (known == 0 || (vector != "v4" && !packed) || (!half && !whole)) return unsupported(in);
+  flags |= known | (half ? kTextureHalf : 0);
+  if ((flags & kTextureInteger) != 0 && (flags & kTextureCubemap) != 0) return unsupported(in);
+  const size_t place = in.paired_destinations != 0 ? 2 : 1;
+  if (in.operands.size() <= place) return malformed(in, "wrong operands");
+  std::vector<Operand> options;
+  TESSERA_RETURN_IF_ERROR(texture_options(in, place + 1, &flags, &options));
+  TESSERA_ASSIGN_OR_RETURN(const TexturePlace at, texture_place(in, in.operands[place], flags, options));
+  const uint32_t bytes = half ? 8 : 16;
+  const Name results{Name::Kind::kRegion, builder_.new_region(bytes), 0, bytes};
+  ProtoOp& proto = builder_.emit(fetch_texture, "!Mqm", {results.region, at.handle, at.coordinates});
   proto.partial = false;
-  proto.op.aux = geometry;
-  proto.op.aux2 = static_cast<uint32_t>(*bounds);
-  proto.op.imm = bytes;
-  return load ? load_region(plain, data, type) : Status();
+  proto.op.aux = flags;
+  proto.op.aux2 = component;
+  if (place == 2) {  // whether the texels have memory: all have, where arrays are never sparse
+    TESSERA_ASSIGN_OR_RETURN(const ValueId resident, destination(in, in.operands[1], 'p'));
+    emit("mov.pred", {resident, builder_.constant(Width::kPredicate, 1)});
+  }
+  Instruction plain = in;  // the same registers of a load
+  plain.modifiers = {vector, type};
+  plain.operands = {in.operands[0], Operand()};
+  return load_region(plain, results, type);
+}
+
+Status FunctionDecoder::texture(const Instruction& in) {
+  std::vector<std::string> modifiers = in.modifiers;
+  if (modifiers.size() < 4) return unsupported(in);
+  uint32_t flags = 0;
+  const std::string& way = modifiers[0];
+  if (way == "base" || way == "level" || way == "grad") {
+    if (way != "base") flags |= way == "level" ? kTextureLevel : kTextureGradient;
+    modifiers.erase(modifiers.begin());
+  }
+  if (modifiers.size() != 4 || (modifiers[3] != "f32" && modifiers[3] != "s32")) return unsupported(in);
+  if (modifiers[3] == "s32") flags |= kTextureInteger;
+  if (modifiers[3] == "s32" && (flags & kTextureGradient) != 0) return unsupported(in);
+  return fetch(in, modifiers[0], modifiers[1], modifiers[2], flags, 0);
+}
+
+Status FunctionDecoder::gather_texels(const Instruction& in) {
+  const auto& modifiers = in.modifiers;
+  if (modifiers.size() != 5 || modifiers[0].size() != 1 || modifiers[4] != "f32") return unsupported(in);
+  const int component = ptx::component_of_directive("." + modifiers[0]);
+  const uint32_t geometry = texture_geometry(modifiers[1]);
+  if (component < 0 || (geometry & kTextureDimensions) != 2 || modifiers[2] != "v4") return unsupported(in);
+  return fetch(in, modifiers[1], modifiers[2], modifiers[3], kTextureGather,
+               static_cast<uint32_t>(component));
+}
+
+Status FunctionDecoder::query_texture_or_surface(const Instruction& in) {
+  const bool texture = in.opcode == "txq";
+  const bool level = texture && in.modifiers.size() == 3 && in.modifiers[0] == "level";
+  if (in.modifiers.size() != (level ? 3u : 2u) || in.modifiers.back() != "b32") return unsupported(in);
+  const std::string& name = in.modifiers[level ? 1 : 0];
+  const auto* known = std::find_if(std::begin(kQueries), std::end(kQueries), [&](const QueryName& each) {
+    return name == each.name && (texture ? each.of_textures : each.of_surfaces);
+  });
+  if (known == std::end(kQueries)) return unsupported(in);
+  if (in.operands.size() != (level ? 3u : 2u) || !in.operands[1].elements.empty())
+    return malformed(in, "wrong operands");
+  TESSERA_ASSIGN_OR_RETURN(const ValueId answer, destination(in, in.operands[0], 'w'));
+  TESSERA_ASSIGN_OR_RETURN(const ValueId handle, texture_handle(in, in.operands[1]));
+  ValueId of_level = builder_.constant(Width::k32, 0);
+  if (level) {
+    TESSERA_ASSIGN_OR_RETURN(of_level, source(in, in.operands[2], 'w'));
+  }
+  builder_.emit(texture ? query_texture : query_surface, "!Wqw", {answer, handle, of_level}).op.aux =
+      static_cast<uint32_t>(known->query);
+  return {};
 }
 
 }  // namespace tessera::softgpu::exec

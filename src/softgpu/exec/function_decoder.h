@@ -115,12 +115,22 @@ class FunctionDecoder {
   Status map_shared(const Instruction& in);
   Status create_policy(const Instruction& in);
   Status texture(const Instruction& in);
+  Status gather_texels(const Instruction& in);
+  Status query_texture_or_surface(const Instruction& in);
   Status surface(const Instruction& in);
-  // [handle, {coordinates}]: how many a geometry (texture_ops.h) asks for.
+  // Flags of texture_ops.h for the name of a geometry; 0 for one that is not known.
+  static uint32_t texture_geometry(const std::string& name);
+  Result<ValueId> texture_handle(const Instruction& in, const Operand& at);
+  // [handle, {coordinates}]: as many words as the geometry in `flags` asks for, then those of `more`.
   struct TexturePlace {
     ValueId handle = kNoValue, coordinates = kNoValue;
   };
-  Result<TexturePlace> texture_place(const Instruction& in, const Operand& at, uint32_t geometry);
+  Result<TexturePlace> texture_place(const Instruction& in, const Operand& at, uint32_t flags,
+                                     const std::vector<Operand>& more);
+  Status texture_options(const Instruction& in, size_t next, uint32_t* flags,
+                         std::vector<Operand>* words) const;
+  Status fetch(const Instruction& in, const std::string& geometry, const std::string& vector,
+               const std::string& type, uint32_t flags, uint32_t component);
   Status multiply_matrices(const Instruction& in);
   Status warp_matrix(const Instruction& in);
   Status warp_fragment(const Instruction& in, bool load);

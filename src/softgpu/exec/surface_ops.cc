@@ -35,14 +35,15 @@ Place place_of(const Texture& surface, const Op* op, const uint32_t* words) {
   int64_t x = next();
   int64_t y = surface.dimensions > 1 ? next() : 0;
   if (surface.dimensions > 2) slice = next();
-  const int64_t row = int64_t{surface.extent[0]} * surface.texel_bytes();
+  const TextureLevel& level = surface.levels[0];
+  const int64_t row = int64_t{level.extent[0]} * surface.texel_bytes();
   if (row < op->imm) return {};
-  const bool within =
-      bring_within(bounds, row - op->imm, &x) && bring_within(bounds, int64_t{surface.extent[1]} - 1, &y) &&
-      bring_within(bounds, int64_t{surface.layered ? surface.layers : surface.extent[2]} - 1, &slice);
+  const bool within = bring_within(bounds, row - op->imm, &x) &&
+                      bring_within(bounds, int64_t{level.extent[1]} - 1, &y) &&
+                      bring_within(bounds, int64_t{surface.slices()} - 1, &slice);
   if (!within) return {};
-  const uint64_t address = surface.address + static_cast<uint64_t>(slice) * surface.slice_bytes +
-                           static_cast<uint64_t>(y) * surface.row_bytes + static_cast<uint64_t>(x);
+  const uint64_t address = level.address + static_cast<uint64_t>(slice) * level.slice_bytes +
+                           static_cast<uint64_t>(y) * level.row_bytes + static_cast<uint64_t>(x);
   return {reinterpret_cast<std::byte*>(address), x % op->imm != 0};
 }
 

@@ -7,20 +7,10 @@
 #include <limits>
 #include <type_traits>
 
+#include "softgpu/exec/half.h"
+
 namespace tessera::softgpu::exec {
 namespace {
-
-using Index = std::array<int64_t, 3>;
-
-float half_to_float(uint16_t half) {
-  const int exponent = half >> 10 & 31;
-  const int fraction = half & 1023;
-  const uint32_t sign = static_cast<uint32_t>(half >> 15) << 31;
-  if (exponent == 31) return std::bit_cast<float>(sign | 0x7F800000u | static_cast<uint32_t>(fraction) << 13);
-  const float magnitude = exponent == 0 ? std::ldexp(static_cast<float>(fraction), -24)
-                                        : std::ldexp(static_cast<float>(fraction + 1024), exponent - 25);
-  return sign != 0 ? -magnitude : magnitude;
-}
 
 // IEC 61966-2-1.
 float linear_of_srgb(float value) {
@@ -87,53 +77,6 @@ Texel border(const Texture& texture) {
   return texel;
 }
 
-Texel texel_at(const Texture& texture, uint32_t layer, Index at, bool normalized) {
-  if (texture.linear_memory && (at[0] < 0 || at[0] >= texture.extent[0])) return {};
-  for (uint32_t d = 0; d < texture.dimensions; ++d) {
-    if (!address(texture.address_mode[d], normalized, texture.extent[d], &at[d])) return border(texture);
-  }
-  const uint64_t slice = texture.layered ? std::min(layer, texture.layers - 1) : static_cast<uint64_t>(at[2]);
-  const auto* from = reinterpret_cast<const std::byte*>(texture.address + slice * texture.slice_bytes +
-                                                        static_cast<uint64_t>(at[1]) * texture.row_bytes +
-                                                        static_cast<uint64_t>(at[0]) * texture.texel_bytes());
-  Texel texel{};
-  for (uint32_t c = 0; c < texture.channels; ++c)
-    texel[c] = channel_bits(texture, from + c * channel_bytes(texture.channel), c < 3);
-  return texel;
-}
-
-// In texels, within what an index can hold; 0 for what is no number.
-double position(const Texture& texture, uint32_t dimension, float coordinate) {
-  constexpr double kFarthest = 1e15;
-  const double scale = texture.normalized_coordinates ? texture.extent[dimension] : 1;
-  const double x = static_cast<double>(coordinate) * scale;
-  return std::isnan(x) ? 0 : std::clamp(x, -kFarthest, kFarthest);
-}
-
-Texel filtered(const Texture& texture, uint32_t layer, const std::array<float, 3>& at) {
-  Index low{};
-  std::array<float, 3> weight{};
-  for (uint32_t d = 0; d < texture.dimensions; ++d) {
-    const double x = position(texture, d, at[d]) - 0.5;
-    low[d] = static_cast<int64_t>(std::floor(x));
-    weight[d] = static_cast<float>(std::nearbyint((x - std::floor(x)) * 256) / 256);
-  }
-  std::array<float, 4> sum{};
-  for (uint32_t corner = 0; corner < 1u << texture.dimensions; ++corner) {
-    Index index = low;
-    float share = 1;
-    for (uint32_t d = 0; d < texture.dimensions; ++d) {
-      const bool high = (corner >> d & 1) != 0;
-      index[d] += high ? 1 : 0;
-      share *= high ? weight[d] : 1 - weight[d];
-    }
-    if (share == 0) continue;  // infinities beside the point do not count
-    const Texel texel = texel_at(texture, layer, index, texture.normalized_coordinates);
-    for (size_t c = 0; c < 4; ++c) sum[c] += share * std::bit_cast<float>(texel[c]);
-  }
-  return std::bit_cast<Texel>(sum);
-}
-
 }  // namespace
 
 uint32_t channel_bytes(Channel channel) {
@@ -153,9 +96,17 @@ uint32_t channel_bytes(Channel channel) {
   return 4;
 }
 
+uint32_t Texture::slices() const {
+  if (cubemap) return layers * kCubeFaces;
+  return layered ? layers : levels[0].extent[2];
+}
+
 uint64_t Texture::bytes() const {
-  const uint64_t slices = layered ? layers : extent[2];
-  return (slices - 1) * slice_bytes + (extent[1] - 1) * row_bytes + uint64_t{extent[0]} * texel_bytes();
+  const TextureLevel& last = levels.back();
+  const uint64_t slices = layered || cubemap ? this->slices() : last.extent[2];
+  const uint64_t of_last = (slices - 1) * last.slice_bytes + (last.extent[1] - 1) * last.row_bytes +
+                           uint64_t{last.extent[0]} * texel_bytes();
+  return last.address - levels[0].address + of_last;
 }
 
 bool Texture::reads_floats() const {
@@ -163,18 +114,26 @@ bool Texture::reads_floats() const {
   return !as_integer && channel_bytes(channel) < 4;
 }
 
-Texel fetch(const Texture& texture, uint32_t layer, const std::array<int32_t, 3>& at) {
-  Index index{};
-  for (uint32_t d = 0; d < texture.dimensions; ++d) index[d] = at[d];
-  return texel_at(texture, layer, index, false);
+Texel texel_at(const Texture& texture, const TextureLevel& level, uint64_t slice, TexelIndex at,
+               bool normalized) {
+  if (texture.linear_memory && (at[0] < 0 || at[0] >= level.extent[0])) return {};
+  for (uint32_t d = 0; d < texture.dimensions; ++d) {
+    if (!address(texture.address_mode[d], normalized, level.extent[d], &at[d])) return border(texture);
+  }
+  if (texture.dimensions == 3) slice = static_cast<uint64_t>(at[2]);
+  const auto* from = reinterpret_cast<const std::byte*>(level.address + slice * level.slice_bytes +
+                                                        static_cast<uint64_t>(at[1]) * level.row_bytes +
+                                                        static_cast<uint64_t>(at[0]) * texture.texel_bytes());
+  Texel texel{};
+  for (uint32_t c = 0; c < texture.channels; ++c)
+    texel[c] = channel_bits(texture, from + c * channel_bytes(texture.channel), c < 3);
+  return texel;
 }
 
-Texel sample(const Texture& texture, uint32_t layer, const std::array<float, 3>& at) {
-  if (texture.linear_filter && texture.reads_floats()) return filtered(texture, layer, at);
-  Index index{};
-  for (uint32_t d = 0; d < texture.dimensions; ++d)
-    index[d] = static_cast<int64_t>(std::floor(position(texture, d, at[d])));
-  return texel_at(texture, layer, index, texture.normalized_coordinates);
+Texel fetch(const Texture& texture, uint32_t layer, const std::array<int32_t, 3>& at, int32_t level) {
+  const auto last = static_cast<int32_t>(texture.levels.size()) - 1;
+  return texel_at(texture, texture.levels[static_cast<size_t>(std::clamp(level, 0, last))],
+                  std::min(layer, texture.layers - 1), {at[0], at[1], at[2]}, false);
 }
 
 }  // namespace tessera::softgpu::exec

@@ -1,8 +1,10 @@
-// Textures as the executor sees them, and what a fetch gives: CUDA C++ Programming Guide, "Texture Fetching".
+// Textures as the executor sees them, and their texels: CUDA C++ Programming Guide, "Texture Fetching".
+// Filters and mipmaps are in sampler.h.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <vector>
 
 namespace tessera::softgpu::exec {
 
@@ -11,14 +13,23 @@ uint32_t channel_bytes(Channel channel);
 
 enum class AddressMode : uint8_t { kWrap, kClamp, kMirror, kBorder };
 
-struct Texture {
+constexpr uint32_t kCubeFaces = 6;
+
+// One picture of a mipmap, or the only one.
+struct TextureLevel {
   uint64_t address = 0;
-  uint32_t dimensions = 1;  // 1 to 3
-  bool layered = false;
-  bool linear_memory = false;                  // one row of device memory: texels beyond it are 0
   std::array<uint32_t, 3> extent = {1, 1, 1};  // in texels; 1 in the dimensions it has not
+  uint64_t row_bytes = 0, slice_bytes = 0;     // from one row, and from one slice, layer or face, to the next
+};
+
+struct Texture {
+  std::vector<TextureLevel> levels = std::vector<TextureLevel>(1);  // the largest first; in one allocation
+  uint32_t dimensions = 1;                                          // 1 to 3; of a cubemap 2
+  bool layered = false;
+  bool cubemap = false;        // six faces in each layer
+  bool linear_memory = false;  // one row of device memory: texels beyond it are 0
+  bool mipmapped = false;      // which may still have only one level
   uint32_t layers = 1;
-  uint64_t row_bytes = 0, slice_bytes = 0;  // from one row, and from one slice or layer, to the next
   Channel channel = Channel::kF32;
   uint32_t channels = 1;  // 1, 2 or 4
 
@@ -26,10 +37,15 @@ struct Texture {
   bool normalized_coordinates = false;
   bool as_integer = false;  // 8- and 16-bit integers are not turned into [0, 1] or [-1, 1]
   bool srgb = false;        // 8-bit unsigned red, green and blue turned into [0, 1] are sRGB
+  bool seamless = false;    // a cubemap's linear filter goes on in the next face
+  bool linear_mipmap_filter = false;
+  float level_bias = 0, least_level = 0, greatest_level = 0;
   std::array<AddressMode, 3> address_mode = {AddressMode::kClamp, AddressMode::kClamp, AddressMode::kClamp};
   std::array<float, 4> border = {};
 
   uint32_t texel_bytes() const { return channel_bytes(channel) * channels; }
+  // Pictures of a level that lie one after the other.
+  uint32_t slices() const;
   // From the first byte to the last that a fetch may read.
   uint64_t bytes() const;
   // Whether a fetch gives floats; integers otherwise. 32-bit integers always stay integers.
@@ -39,10 +55,14 @@ struct Texture {
 // The bits of red, green, blue and alpha: floats or integers as the texture reads. Channels it has not are 0.
 using Texel = std::array<uint32_t, 4>;
 
-// The texel at integer coordinates, unfiltered. The texture's memory must be readable.
-Texel fetch(const Texture& texture, uint32_t layer, const std::array<int32_t, 3>& at);
-// The texture at float coordinates. Weights of linear filtering have 8 bits of fraction; they are rounded to
-// the nearest (which way a card rounds is not documented).
-Texel sample(const Texture& texture, uint32_t layer, const std::array<float, 3>& at);
+// An index of a texel in each dimension; it may be outside.
+using TexelIndex = std::array<int64_t, 3>;
+
+// One texel of a level, by the texture's address modes. `slice` is the layer, face or, in three dimensions,
+// nothing; it must be within. The texture's memory must be readable.
+Texel texel_at(const Texture& texture, const TextureLevel& level, uint64_t slice, TexelIndex at,
+               bool normalized);
+// The texel at integer coordinates, unfiltered. Layers and levels outside are the nearest within.
+Texel fetch(const Texture& texture, uint32_t layer, const std::array<int32_t, 3>& at, int32_t level);
 
 }  // namespace tessera::softgpu::exec

@@ -4,25 +4,15 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <vector>
 
+#include "softgpu/exec/half.h"
+#include "softgpu/exec/sampler.h"
+#include "softgpu/exec/testing/texture_over.h"
+
 namespace tessera::softgpu::exec {
 namespace {
-
-template <class T>
-Texture texture_over(const std::vector<T>& texels, Channel channel, uint32_t width, uint32_t height = 1) {
-  Texture texture;
-  texture.address = reinterpret_cast<uint64_t>(texels.data());
-  texture.dimensions = height == 1 ? 1 : 2;
-  texture.extent = {width, height, 1};
-  texture.row_bytes = width * sizeof(T);
-  texture.slice_bytes = texture.row_bytes * height;
-  texture.channel = channel;
-  return texture;
-}
-float red(const Texel& texel) { return std::bit_cast<float>(texel[0]); }
 
 TEST(Texture, AddressModesAtNormalizedCoordinates) {
   const std::vector<float> texels = {10, 20, 30, 40};
@@ -38,7 +28,7 @@ TEST(Texture, AddressModesAtNormalizedCoordinates) {
                         Case{AddressMode::kMirror, 1.1f, 40}, Case{AddressMode::kMirror, -0.3f, 20},
                         Case{AddressMode::kBorder, 1.1f, 7}, Case{AddressMode::kBorder, 0.6f, 30}}) {
     texture.address_mode[0] = c.mode;
-    EXPECT_EQ(red(sample(texture, 0, {c.x})), c.expected) << static_cast<int>(c.mode) << " " << c.x;
+    EXPECT_EQ(red(sample(texture, {0, {c.x}}, 0)), c.expected) << static_cast<int>(c.mode) << " " << c.x;
   }
 }
 
@@ -47,14 +37,14 @@ TEST(Texture, WrapAndMirrorClampWhereCoordinatesAreNot) {
   Texture texture = texture_over(texels, Channel::kF32, 4);
   for (const AddressMode mode : {AddressMode::kWrap, AddressMode::kMirror}) {
     texture.address_mode[0] = mode;
-    EXPECT_EQ(red(sample(texture, 0, {5.5f})), 40);
-    EXPECT_EQ(red(fetch(texture, 0, {-3})), 10);
+    EXPECT_EQ(red(sample(texture, {0, {5.5f}}, 0)), 40);
+    EXPECT_EQ(red(fetch(texture, 0, {-3}, 0)), 10);
   }
   texture.linear_memory = true;
-  EXPECT_EQ(red(fetch(texture, 0, {-3})), 0);
-  EXPECT_EQ(red(fetch(texture, 0, {4})), 0);
-  EXPECT_EQ(red(sample(texture, 0, {NAN})), 10);
-  EXPECT_EQ(red(sample(texture, 0, {INFINITY})), 0);
+  EXPECT_EQ(red(fetch(texture, 0, {-3}, 0)), 0);
+  EXPECT_EQ(red(fetch(texture, 0, {4}, 0)), 0);
+  EXPECT_EQ(red(sample(texture, {0, {NAN}}, 0)), 10);
+  EXPECT_EQ(red(sample(texture, {0, {INFINITY}}, 0)), 0);
 }
 
 TEST(Texture, LinearFilterWeighsInSteps) {
@@ -75,40 +65,56 @@ TEST(Texture, LinearFilterWeighsInSteps) {
       const float expected = (1 - a) * (1 - b) * t(i, j) + a * (1 - b) * t(i + 1, j) +
                              (1 - a) * b * t(i, j + 1) + a * b * t(i + 1, j + 1);
       // A step of a weight where rounding falls the other way.
-      EXPECT_NEAR(red(sample(texture, 0, {x, y})), expected, 17.0f / 256 * 1.01f) << x << " " << y;
+      EXPECT_NEAR(red(sample(texture, {0, {x, y}}, 0)), expected, 17.0f / 256 * 1.01f) << x << " " << y;
     }
   }
-  EXPECT_EQ(red(sample(texture, 0, {1.5f, 1.5f})), t(1, 1));
-  EXPECT_EQ(red(sample(texture, 0, {2.0f, 1.5f})), (t(1, 1) + t(2, 1)) / 2);
-  EXPECT_EQ(red(sample(texture, 0, {1.5f + 1 / 1024.0f, 1.5f})), t(1, 1)) << "finer than a weight's step";
+  EXPECT_EQ(red(sample(texture, {0, {1.5f, 1.5f}}, 0)), t(1, 1));
+  EXPECT_EQ(red(sample(texture, {0, {2.0f, 1.5f}}, 0)), (t(1, 1) + t(2, 1)) / 2);
+  EXPECT_EQ(red(sample(texture, {0, {1.5f + 1 / 1024.0f, 1.5f}}, 0)), t(1, 1))
+      << "finer than a weight's step";
 }
 
 TEST(Texture, IntegersAsFractions) {
   const std::vector<int8_t> bytes = {-128, -127, 0, 64, 127, 1, 2, 3};
   Texture texture = texture_over(bytes, Channel::kS8, 8);
-  EXPECT_EQ(red(fetch(texture, 0, {0})), -1);
-  EXPECT_EQ(red(fetch(texture, 0, {1})), -1);
-  EXPECT_EQ(red(fetch(texture, 0, {3})), 64.0f / 127);
-  EXPECT_EQ(red(fetch(texture, 0, {4})), 1);
+  EXPECT_EQ(red(fetch(texture, 0, {0}, 0)), -1);
+  EXPECT_EQ(red(fetch(texture, 0, {1}, 0)), -1);
+  EXPECT_EQ(red(fetch(texture, 0, {3}, 0)), 64.0f / 127);
+  EXPECT_EQ(red(fetch(texture, 0, {4}, 0)), 1);
   texture.channel = Channel::kU8;
-  EXPECT_EQ(red(fetch(texture, 0, {0})), 128.0f / 255);
+  EXPECT_EQ(red(fetch(texture, 0, {0}, 0)), 128.0f / 255);
   texture.srgb = true;
-  EXPECT_NEAR(red(fetch(texture, 0, {0})), 0.2158605f, 1e-6f);
+  EXPECT_NEAR(red(fetch(texture, 0, {0}, 0)), 0.2158605f, 1e-6f);
   texture.as_integer = true;
-  EXPECT_EQ(fetch(texture, 0, {0})[0], 128u);
+  EXPECT_EQ(fetch(texture, 0, {0}, 0)[0], 128u);
   texture.channel = Channel::kS8;
-  EXPECT_EQ(fetch(texture, 0, {0})[0], 0xFFFFFF80u);
+  EXPECT_EQ(fetch(texture, 0, {0}, 0)[0], 0xFFFFFF80u);
   texture.channels = 4;
-  EXPECT_EQ(fetch(texture, 0, {0}), (Texel{0xFFFFFF80u, 0xFFFFFF81u, 0, 64}));
+  EXPECT_EQ(fetch(texture, 0, {0}, 0), (Texel{0xFFFFFF80u, 0xFFFFFF81u, 0, 64}));
 }
 
 TEST(Texture, Halves) {
   const std::vector<uint16_t> halves = {0x3C00, 0xC000, 0x0001, 0x7C00};
   const Texture texture = texture_over(halves, Channel::kF16, 4);
-  EXPECT_EQ(red(fetch(texture, 0, {0})), 1);
-  EXPECT_EQ(red(fetch(texture, 0, {1})), -2);
-  EXPECT_EQ(red(fetch(texture, 0, {2})), std::ldexp(1.0f, -24));
-  EXPECT_EQ(red(fetch(texture, 0, {3})), INFINITY);
+  EXPECT_EQ(red(fetch(texture, 0, {0}, 0)), 1);
+  EXPECT_EQ(red(fetch(texture, 0, {1}, 0)), -2);
+  EXPECT_EQ(red(fetch(texture, 0, {2}, 0)), std::ldexp(1.0f, -24));
+  EXPECT_EQ(red(fetch(texture, 0, {3}, 0)), INFINITY);
+}
+
+TEST(Texture, HalvesAndBack) {
+  for (uint32_t bits = 0; bits < 0x10000; ++bits) {
+    const auto half = static_cast<uint16_t>(bits);
+    const float value = half_to_float(half);
+    EXPECT_EQ(float_to_half(value), std::isnan(value) ? 0x7FFF : half) << bits;
+  }
+  EXPECT_EQ(float_to_half(1 + 1.0f / 2048), 0x3C00) << "halfway, to even";
+  EXPECT_EQ(float_to_half(1 + 3.0f / 2048), 0x3C02) << "halfway, to even";
+  EXPECT_EQ(float_to_half(65519), 0x7BFF);
+  EXPECT_EQ(float_to_half(-65520), 0xFC00);
+  EXPECT_EQ(float_to_half(std::ldexp(1.0f, -25)), 0);
+  EXPECT_EQ(float_to_half(std::ldexp(1.5f, -25)), 1);
+  EXPECT_EQ(float_to_half(std::ldexp(2047.5f, -25)), 0x0400) << "into the normal ones";
 }
 
 TEST(Texture, LayersAreClampedAndNotFiltered) {
@@ -118,8 +124,8 @@ TEST(Texture, LayersAreClampedAndNotFiltered) {
   texture.layers = 3;
   texture.linear_filter = true;
   EXPECT_EQ(texture.bytes(), sizeof(float) * texels.size());
-  EXPECT_EQ(red(sample(texture, 1, {1.0f})), 3.5f);
-  EXPECT_EQ(red(sample(texture, 9, {0.5f})), 5);
+  EXPECT_EQ(red(sample(texture, {1, {1.0f}}, 0)), 3.5f);
+  EXPECT_EQ(red(sample(texture, {9, {0.5f}}, 0)), 5);
 }
 
 }  // namespace

@@ -233,6 +233,7 @@ FunctionDecoder::Family FunctionDecoder::family_of(const std::string& opcode) {
       {"tld4", &D::gather_texels},
       {"txq", &D::query_texture_or_surface},
       {"suq", &D::query_texture_or_surface},
+      {"sured", &D::surface_reduction},
       {"shfl", &D::shuffle},
       {"vote", &D::vote},
       {"match", &D::match},

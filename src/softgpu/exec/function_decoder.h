@@ -118,6 +118,7 @@ class FunctionDecoder {
   Status gather_texels(const Instruction& in);
   Status query_texture_or_surface(const Instruction& in);
   Status surface(const Instruction& in);
+  Status surface_reduction(const Instruction& in);
   // Flags of texture_ops.h for the name of a geometry; 0 for one that is not known.
   static uint32_t texture_geometry(const std::string& name);
   Result<ValueId> texture_handle(const Instruction& in, const Operand& at);

@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <mutex>
+#include <type_traits>
 
+#include "softgpu/exec/half.h"
 #include "softgpu/exec/handlers/runtime.h"
 #include "softgpu/exec/texture_ops.h"
 #include "softgpu/exec/texture_table.h"
@@ -31,20 +34,21 @@ Place place_of(const Texture& surface, const Op* op, const uint32_t* words) {
     words += kWarpSize;
     return int64_t{word};
   };
+  const TextureLevel& level = surface.levels[0];
+  const int64_t texel = surface.texel_bytes(), bytes = op->imm == 0 ? texel : op->imm;
   int64_t slice = surface.layered ? next() : 0;
-  int64_t x = next();
+  int64_t x = next() * ((op->aux & kSurfaceTexels) != 0 ? texel : 1);
   int64_t y = surface.dimensions > 1 ? next() : 0;
   if (surface.dimensions > 2) slice = next();
-  const TextureLevel& level = surface.levels[0];
-  const int64_t row = int64_t{level.extent[0]} * surface.texel_bytes();
-  if (row < op->imm) return {};
-  const bool within = bring_within(bounds, row - op->imm, &x) &&
+  const int64_t row = int64_t{level.extent[0]} * texel;
+  if (row < bytes) return {};
+  const bool within = bring_within(bounds, row - bytes, &x) &&
                       bring_within(bounds, int64_t{level.extent[1]} - 1, &y) &&
                       bring_within(bounds, int64_t{surface.slices()} - 1, &slice);
   if (!within) return {};
   const uint64_t address = level.address + static_cast<uint64_t>(slice) * level.slice_bytes +
                            static_cast<uint64_t>(y) * level.row_bytes + static_cast<uint64_t>(x);
-  return {reinterpret_cast<std::byte*>(address), x % op->imm != 0};
+  return {reinterpret_cast<std::byte*>(address), x % bytes != 0};
 }
 
 // Bytes of a lane in a region lie in words, a warp's width from one to the next.
@@ -63,9 +67,59 @@ void transfer(std::byte* memory, std::byte* region, uint32_t lane, size_t bytes)
   }
 }
 
-template <bool kStore>
-const Op* access_surface(Warp& warp, const Op* op, std::byte* frame, uint32_t mask) {
-  std::byte* region = frame + op->o[0];
+// A word of a formatted store as a channel stores it: floats as such, integers by their low bytes.
+uint32_t channel_of(const Texture& surface, uint32_t word) {
+  return surface.channel == Channel::kF16 ? uint32_t{float_to_half(std::bit_cast<float>(word))} : word;
+}
+
+template <class T>
+T reduced(SurfaceReduction how, T old, T number) {
+  using Unsigned = std::make_unsigned_t<T>;
+  switch (how) {
+    case SurfaceReduction::kAdd:
+      return static_cast<T>(static_cast<Unsigned>(old) + static_cast<Unsigned>(number));
+    case SurfaceReduction::kMin:
+      return std::min(old, number);
+    case SurfaceReduction::kMax:
+      return std::max(old, number);
+    case SurfaceReduction::kAnd:
+      return old & number;
+    case SurfaceReduction::kOr:
+      break;
+  }
+  return old | number;
+}
+
+template <class T>
+void reduce_at(std::byte* memory, SurfaceReduction how, T number) {
+  T old;
+  std::memcpy(&old, memory, sizeof(T));
+  const T next = reduced(how, old, number);
+  std::memcpy(memory, &next, sizeof(T));
+}
+
+// By the numbers that the texels are, where the coordinate counts texels.
+bool is_signed(const Texture& surface, const Op* op) {
+  if ((op->aux & kSurfaceTexels) == 0) return (op->aux & kSurfaceSigned) != 0;
+  return surface.channel == Channel::kS8 || surface.channel == Channel::kS16 ||
+         surface.channel == Channel::kS32;
+}
+
+template <class T>
+void reduce_lane(const Texture& surface, const Op* op, std::byte* memory, T number) {
+  using Signed = std::make_signed_t<T>;
+  const auto how = static_cast<SurfaceReduction>(op->aux >> kSurfaceParameterShift);
+  if (is_signed(surface, op)) {
+    reduce_at<Signed>(memory, how, static_cast<Signed>(number));
+  } else {
+    reduce_at<T>(memory, how, number);
+  }
+}
+
+// Calls `access` with the surface, the lane and its place for each lane of the mask, or raises the fault of
+// the first that is not allowed.
+template <bool kStore, class Access>
+const Op* access_surface(Warp& warp, const Op* op, std::byte* frame, uint32_t mask, const Access& access) {
   const auto* handles = reinterpret_cast<const uint64_t*>(frame + op->o[1]);
   const auto* coordinates = reinterpret_cast<const uint32_t*>(frame + op->o[2]);
   std::shared_ptr<const Texture> surface;
@@ -86,7 +140,7 @@ const Op* access_surface(Warp& warp, const Op* op, std::byte* frame, uint32_t ma
       return raise_fault(warp, op, FaultKind::kMisalignedAddress, lane, handle, bytes,
                          "a misaligned coordinate");
     if (kStore && place.memory == nullptr) continue;
-    transfer<kStore>(place.memory, region, lane, bytes);
+    access(*surface, lane, place.memory);
   }
   return op + 1;
 }
@@ -94,11 +148,43 @@ const Op* access_surface(Warp& warp, const Op* op, std::byte* frame, uint32_t ma
 }  // namespace
 
 const Op* load_surface(Warp& warp, const Op* op, std::byte* frame, uint32_t mask) {
-  return access_surface<false>(warp, op, frame, mask);
+  return access_surface<false>(warp, op, frame, mask, [&](const Texture&, uint32_t lane, std::byte* memory) {
+    transfer<false>(memory, frame + op->o[0], lane, static_cast<size_t>(op->imm));
+  });
 }
 
 const Op* store_surface(Warp& warp, const Op* op, std::byte* frame, uint32_t mask) {
-  return access_surface<true>(warp, op, frame, mask);
+  return access_surface<true>(warp, op, frame, mask, [&](const Texture&, uint32_t lane, std::byte* memory) {
+    transfer<true>(memory, frame + op->o[0], lane, static_cast<size_t>(op->imm));
+  });
+}
+
+const Op* store_surface_formatted(Warp& warp, const Op* op, std::byte* frame, uint32_t mask) {
+  const auto* words = reinterpret_cast<const uint32_t*>(frame + op->o[0]);
+  const uint32_t count = op->aux >> kSurfaceParameterShift;
+  return access_surface<true>(
+      warp, op, frame, mask, [&](const Texture& surface, uint32_t lane, std::byte* memory) {
+        const uint32_t bytes = channel_bytes(surface.channel);
+        for (uint32_t c = 0; c < surface.channels; ++c) {
+          const uint32_t word = c < count ? channel_of(surface, words[c * kWarpSize + lane]) : 0;
+          std::memcpy(memory + size_t{c} * bytes, &word, bytes);
+        }
+      });
+}
+
+const Op* reduce_surface(Warp& warp, const Op* op, std::byte* frame, uint32_t mask) {
+  // Rows lie without gaps, so a number may lie at any address, where processors have no atomic operations.
+  static std::mutex mutex;
+  std::lock_guard lock(mutex);
+  const std::byte* numbers = frame + op->o[0];
+  return access_surface<true>(
+      warp, op, frame, mask, [&](const Texture& surface, uint32_t lane, std::byte* memory) {
+        if (op->imm == sizeof(uint64_t)) {
+          reduce_lane(surface, op, memory, reinterpret_cast<const uint64_t*>(numbers)[lane]);
+        } else {
+          reduce_lane(surface, op, memory, reinterpret_cast<const uint32_t*>(numbers)[lane]);
+        }
+      });
 }
 
 }  // namespace tessera::softgpu::exec

@@ -79,6 +79,8 @@ void init_layout(DeviceFileLayout& layout, const Config& config, int physical_in
   layout.health = inherited.health;
   layout.control = inherited.control;
   for (SlotEntry& slot : layout.slots) slot.owner = kNoProcess;
+  // Another file's numbers are not this one's: in microseconds, no file gives as many as time passes.
+  layout.next_unique = wall_ns() / 1000;
   pthread_mutexattr_t attributes;
   pthread_mutexattr_init(&attributes);
   pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
@@ -93,7 +95,8 @@ bool usable(int fd, const DeviceFileLayout& layout) {
   struct stat info {};
   return fstat(fd, &info) == 0 && info.st_size == static_cast<off_t>(sizeof layout) &&
          layout.magic == kDeviceFileMagic && layout.version == kLayoutVersion && layout.sm_count >= 1 &&
-         layout.sm_count <= kMaxSms && layout.processes_end <= kMaxProcesses;
+         layout.sm_count <= kMaxSms && layout.processes_end <= kMaxProcesses &&
+         layout.shared_memory_end <= kMaxSharedMemory;
 }
 
 DeviceFileLayout* map_file(int fd) {
@@ -209,6 +212,7 @@ DeviceFile::~DeviceFile() {
   if (layout_ == nullptr) return;
   if (attached_) {
     Lock lock(*this);
+    leave_shared_locked(*layout_, entry_);
     layout_->processes[entry_].pid = 0;
     for (SlotEntry& slot : layout_->slots) {
       if (slot.owner == entry_) slot.owner = kNoProcess;
@@ -239,6 +243,7 @@ void DeviceFile::reap_locked() {
     for (uint32_t s = 0; s < layout_->sm_count; ++s) {
       if (layout_->slots[s].owner == i) layout_->slots[s].owner = kNoProcess;
     }
+    leave_shared_locked(*layout_, i);  // before the entry is free for another process
     entry.pid = 0;
     entry.used_bytes = 0;
     entry.waiting = 0;
@@ -246,16 +251,14 @@ void DeviceFile::reap_locked() {
 }
 
 uint64_t DeviceFile::used_locked() const {
-  uint64_t used = 0;
+  uint64_t used = shared_bytes_locked(*layout_);
   for (uint32_t i = 0; i < layout_->processes_end; ++i) {
     if (layout_->processes[i].pid != 0) used += layout_->processes[i].used_bytes;
   }
   return used;
 }
 
-Status DeviceFile::charge(uint64_t bytes) {
-  assert(attached_);
-  Lock lock(*this);
+Status DeviceFile::check_room_locked(uint64_t bytes) {
   if (bytes > layout_->capacity_bytes) {
     return Status::error(Code::kResourceExhausted, "%s of device memory asked for; the device has %s",
                          format_size(bytes).c_str(), format_size(layout_->capacity_bytes).c_str());
@@ -270,6 +273,13 @@ Status DeviceFile::charge(uint64_t bytes) {
           static_cast<unsigned long long>(layout_->capacity_bytes - std::min(used, layout_->capacity_bytes)));
     }
   }
+  return {};
+}
+
+Status DeviceFile::charge(uint64_t bytes) {
+  assert(attached_);
+  Lock lock(*this);
+  TESSERA_RETURN_IF_ERROR(check_room_locked(bytes));
   layout_->processes[entry_].used_bytes += bytes;
   return {};
 }
@@ -288,7 +298,7 @@ uint64_t DeviceFile::free_bytes() {
 
 uint64_t DeviceFile::own_used_bytes() {
   Lock lock(*this);
-  return layout_->processes[entry_].used_bytes;
+  return layout_->processes[entry_].used_bytes + shared_bytes_locked(*layout_, entry_);
 }
 
 void DeviceFile::set_contexts(uint32_t contexts) {
@@ -362,7 +372,7 @@ DeviceUse DeviceFile::use(uint64_t window_ns) {
     const ProcessEntry& entry = layout_->processes[i];
     all[i] = {{entry.pid, entry.start_ticks},
               std::string(entry.name, strnlen(entry.name, sizeof entry.name)),
-              entry.used_bytes,
+              entry.used_bytes + (entry.pid != 0 ? shared_bytes_locked(*layout_, i) : 0),
               entry.busy_ns,
               entry.history.busy_ns(now, use.window_ns),
               entry.contexts};

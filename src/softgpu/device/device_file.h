@@ -28,7 +28,7 @@ struct DeviceFileLayout;
 struct ProcessUse {
   ProcessIdentity process;
   std::string name;             // of its executable
-  uint64_t used_bytes = 0;      // device memory
+  uint64_t used_bytes = 0;      // device memory, what it shares with others too
   uint64_t busy_ns = 0;         // slot time since it attached
   uint64_t window_busy_ns = 0;  // slot time within the window asked for
   uint32_t contexts = 0;
@@ -65,7 +65,7 @@ class DeviceFile {
   Status charge(uint64_t bytes);
   void credit(uint64_t bytes);
   uint64_t free_bytes();
-  uint64_t own_used_bytes();  // charged by this process
+  uint64_t own_used_bytes();  // held by this process, alone or with others (shared_memory.h)
   void set_contexts(uint32_t contexts);
 
   // Everything about the device; dead processes are removed first. `window_ns` is cut to what is kept.
@@ -85,6 +85,8 @@ class DeviceFile {
   uint32_t entry() const { return entry_; }  // this process's place in the table
   // Removes the entries of processes that are gone, with their slots. The lock must be held.
   void reap_locked();
+  // kResourceExhausted where the living processes leave less than `bytes`. The lock must be held.
+  Status check_room_locked(uint64_t bytes);
   // Holds the device's lock; made consistent where its owner died.
   class Lock {
    public:

@@ -9,21 +9,22 @@
 #include "softgpu/device/config.h"
 #include "softgpu/device/control_file.h"
 #include "softgpu/device/health.h"
+#include "softgpu/device/process_set.h"
+#include "softgpu/device/shared_memory.h"
 #include "softgpu/device/usage_history.h"
 #include "softgpu/device/uuid.h"
 
 namespace tessera::softgpu {
 
 constexpr uint64_t kDeviceFileMagic = 0x5550'4754'464f'5331;
-constexpr uint32_t kLayoutVersion = 3;
-constexpr uint32_t kMaxProcesses = 1024;
+constexpr uint32_t kLayoutVersion = 4;
 constexpr uint32_t kNoProcess = UINT32_MAX;
 
 struct ProcessEntry {
   int32_t pid;  // 0: free
   uint32_t contexts;
   uint64_t start_ticks;
-  uint64_t used_bytes;
+  uint64_t used_bytes;  // its alone
   uint64_t busy_ns;
   uint32_t waiting;  // threads that wait for a slot
   uint32_t reserved;
@@ -51,14 +52,16 @@ struct DeviceFileLayout {
   pthread_mutex_t mutex;  // robust, shared between processes
   uint64_t busy_ns;
   uint64_t next_ticket;
-  uint64_t reaped_ns;      // when somebody last looked for the dead
-  uint32_t processes_end;  // entries from here on have never been used
-  uint32_t reserved;
+  uint64_t reaped_ns;          // when somebody last looked for the dead
+  uint32_t processes_end;      // entries from here on have never been used
+  uint32_t shared_memory_end;  // as above
+  uint64_t next_unique;
   UsageHistory history;
   Health health;
   ControlPosition control;
   ProcessEntry processes[kMaxProcesses];
   SlotEntry slots[kMaxSms];
+  SharedMemory shared_memory[kMaxSharedMemory];
 };
 
 }  // namespace tessera::softgpu

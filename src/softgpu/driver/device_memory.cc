@@ -1,11 +1,21 @@
 #include "softgpu/driver/device_memory.h"
 
+#include <algorithm>
+
+#include "common/bytes.h"
+
 namespace tessera::softgpu {
 namespace {
 
 // Addresses are cheaper than memory: with twice as many, holes between allocations rarely cost capacity. So
 // are offsets in a file that takes memory only where it is used.
 constexpr uint64_t kAddressFactor = 2;
+
+constexpr uint64_t kHostPageBytes = 4096;
+
+MemoryPlace place_of(const MemoryFile& file, uint64_t offset) {
+  return {file.device(), file.inode(), offset};
+}
 
 uint64_t pages_file_bytes(const DeviceFile& file) {
   constexpr uint64_t kUnit = DeviceMemory::kPagesGranularity;
@@ -33,6 +43,7 @@ Result<RangeAllocator::Range> DeviceMemory::take(uint64_t size, uint64_t alignme
   const uint64_t rounded = (size + Arena::kGranularity - 1) / Arena::kGranularity * Arena::kGranularity;
   TESSERA_RETURN_IF_ERROR(file_.charge(rounded));
   std::unique_lock lock(mutex_);
+  take_back_lent_locked();
   auto range = arena_->allocate(rounded, alignment);
   lock.unlock();
   if (!range.ok()) file_.credit(rounded);
@@ -40,11 +51,77 @@ Result<RangeAllocator::Range> DeviceMemory::take(uint64_t size, uint64_t alignme
 }
 
 void DeviceMemory::give_back(RangeAllocator::Range range) {
-  {
-    std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
+  take_back_lent_locked();
+  if (auto shared = shared_.extract(range.begin)) {
+    end_shared_locked(shared.mapped(), range);
+    return;
+  }
+  arena_->free(range);
+  lock.unlock();
+  file_.credit(range.size);
+}
+
+bool DeviceMemory::is_shared_locked(uint64_t id) const {
+  return std::any_of(shared_.begin(), shared_.end(),
+                     [id](const auto& shared) { return shared.second.id == id; });
+}
+
+// The same memory may be imported once more, as the process holds it once.
+void DeviceMemory::end_shared_locked(const Shared& shared, RangeAllocator::Range range) {
+  const bool held = !is_shared_locked(shared.id) && let_go_of_memory(file_, shared.id);
+  if (shared.addresses) return;  // they go with it
+  if (held) {
+    lent_.push_back({range, shared.id});
+  } else {
     arena_->free(range);
   }
-  file_.credit(range.size);
+}
+
+void DeviceMemory::take_back_lent_locked() {
+  std::erase_if(lent_, [this](const Lent& lent) {
+    if (is_held(file_, lent.id)) return false;
+    arena_->free(lent.range);
+    return true;
+  });
+}
+
+Result<uint64_t> DeviceMemory::export_range(RangeAllocator::Range range, uint64_t allocated, uint64_t pool) {
+  std::lock_guard lock(mutex_);
+  if (const auto known = shared_.find(range.begin); known != shared_.end()) return known->second.id;
+  const MemoryFile& file = arena_->file();
+  const MemoryPlace place = place_of(file, arena_->offset_of(range.begin));
+  TESSERA_ASSIGN_OR_RETURN(const uint64_t id,
+                           export_memory(file_, {place, range.size, allocated, file.fd(), pool}));
+  shared_.emplace(range.begin, Shared{id, std::nullopt});
+  return id;
+}
+
+Result<DeviceMemory::Imported> DeviceMemory::import(uint64_t id, uint64_t pool) {
+  std::lock_guard lock(mutex_);
+  pid_t exporter = 0;
+  TESSERA_ASSIGN_OR_RETURN(const ExportedMemory memory, hold_exported_memory(file_, id, pool, &exporter));
+  auto imported = map_exported_locked(id, memory, exporter);
+  if (!imported.ok() && !is_shared_locked(id)) let_go_of_memory(file_, id);
+  return imported;
+}
+
+// Whole pages: what else is in the first and the last is seen by this process, but by no kernel of it.
+Result<DeviceMemory::Imported> DeviceMemory::map_exported_locked(uint64_t id, const ExportedMemory& memory,
+                                                                 pid_t exporter) {
+  const MemoryPlace& place = memory.place;
+  TESSERA_ASSIGN_OR_RETURN(const std::shared_ptr<MemoryFile> file,
+                           MemoryFile::open_of(exporter, memory.fd, place.device, place.inode));
+  if (memory.allocated == 0 || memory.allocated > memory.size ||
+      !range_fits(place.offset, memory.size, file->size()))
+    return Status::error(Code::kNotFound, "the memory lies outside of its file");
+  const uint64_t before = place.offset % kHostPageBytes;
+  const uint64_t bytes = (before + memory.size + kHostPageBytes - 1) / kHostPageBytes * kHostPageBytes;
+  TESSERA_ASSIGN_OR_RETURN(ReservedAddresses addresses, ReservedAddresses::take(bytes, Arena::kChunkBytes));
+  TESSERA_RETURN_IF_ERROR(file->map(addresses.begin(), place.offset - before, bytes));
+  const RangeAllocator::Range range{addresses.begin() + before, memory.size};
+  shared_.emplace(range.begin, Shared{id, std::move(addresses)});
+  return Imported{range, memory.allocated};
 }
 
 Result<DeviceMemory::Pages> DeviceMemory::place_pages(uint64_t size) {
@@ -54,7 +131,7 @@ Result<DeviceMemory::Pages> DeviceMemory::place_pages(uint64_t size) {
   }
   const auto place = offsets_.allocate(size, kPagesGranularity);
   if (!place) return Status::error(Code::kResourceExhausted, "device memory is in too many pieces");
-  return Pages{pages_, place->begin, place->size};
+  return Pages{pages_, place->begin, place->size, 0};
 }
 
 Result<DeviceMemory::Pages> DeviceMemory::take_pages(uint64_t size) {
@@ -65,30 +142,25 @@ Result<DeviceMemory::Pages> DeviceMemory::take_pages(uint64_t size) {
 }
 
 Result<DeviceMemory::Pages> DeviceMemory::take_shareable_pages(const std::string& name, uint64_t size) {
-  TESSERA_RETURN_IF_ERROR(file_.charge(size));
-  auto made = MemoryFile::create(name, size);
-  if (!made.ok()) {
-    file_.credit(size);
-    return made.status();
-  }
-  return Pages{std::move(made).value(), 0, size};
+  TESSERA_ASSIGN_OR_RETURN(std::shared_ptr<MemoryFile> made, MemoryFile::create(name, size));
+  return adopt_pages(std::move(made));
 }
 
 Result<DeviceMemory::Pages> DeviceMemory::adopt_pages(std::shared_ptr<MemoryFile> file) {
-  TESSERA_RETURN_IF_ERROR(file_.charge(file->size()));
   const uint64_t size = file->size();
-  return Pages{std::move(file), 0, size};
+  TESSERA_ASSIGN_OR_RETURN(const uint64_t id, hold_shared_memory(file_, place_of(*file, 0), size));
+  return Pages{std::move(file), 0, size, id};
 }
 
 void DeviceMemory::give_back_pages(const Pages& pages) {
-  std::unique_lock lock(mutex_);
-  const bool place_in_common_file = pages.file == pages_;
-  lock.unlock();
-  if (place_in_common_file) {  // a file of their own goes with the last process that has it
-    pages.file->discard(pages.offset, pages.size);
-    lock.lock();
+  if (pages.shared_id != 0) {  // a file of their own goes with the last process that has it
+    let_go_of_memory(file_, pages.shared_id);
+    return;
+  }
+  pages.file->discard(pages.offset, pages.size);
+  {
+    std::lock_guard lock(mutex_);
     offsets_.free({pages.offset, pages.size});
-    lock.unlock();
   }
   file_.credit(pages.size);
 }

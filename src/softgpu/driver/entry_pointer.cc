@@ -72,6 +72,7 @@ CUresult get_attribute(const Allocation& a, uint64_t pointer, CUpointer_attribut
     case CU_POINTER_ATTRIBUTE_MAPPED:
       return put<uint32_t>(data, 1);
     case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
+      return put<uint32_t>(data, a.kind == MemoryKind::kDevice && a.owner == MemoryOwner::kProgram ? 1 : 0);
     case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE:
     case CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE:
       return put<uint32_t>(data, 0);

@@ -10,6 +10,7 @@
 #include "softgpu/driver/device.h"
 #include "softgpu/driver/device_memory.h"
 #include "softgpu/driver/graph/graph_memory.h"
+#include "softgpu/driver/imported_memory.h"
 #include "softgpu/driver/memory_pool.h"
 #include "softgpu/driver/state.h"
 #include "softgpu/driver/virtual_memory.h"
@@ -37,6 +38,7 @@ void release(const Allocation& allocation) {
   switch (allocation.kind) {
     case MemoryKind::kDevice:
     case MemoryKind::kManaged:
+    case MemoryKind::kImported:
       devices()[static_cast<size_t>(allocation.device)]->memory().give_back(
           {allocation.range_begin, allocation.range_size});
       break;
@@ -104,6 +106,13 @@ void release_device(uint64_t address, MemoryOwner owner) {
   release(*removed);
 }
 
+// A context that is torn down meanwhile may have been faster.
+void release_imported(uint64_t address) {
+  auto removed = AllocationTable::instance().remove(
+      address, [](const Allocation& a) { return a.kind == MemoryKind::kImported; });
+  if (removed) release(*removed);
+}
+
 CUresult allocate_pinned(Context& context, uint64_t size, unsigned flags, void** pointer) {
   if (size == 0) return CUDA_ERROR_INVALID_VALUE;
   const uint64_t rounded = (size + kPageBytes - 1) / kPageBytes * kPageBytes;
@@ -155,6 +164,7 @@ void free_context_memory(Context& context) {
     if (removed->kind == MemoryKind::kPool) {
       return_to_pool(*removed);
     } else {
+      if (removed->kind == MemoryKind::kImported) ImportedMemory::instance().forget(*removed);
       release(*removed);
     }
   }

@@ -18,6 +18,7 @@ CUresult allocate_device(Context& context, uint64_t size, MemoryKind kind, unsig
 CUresult free_device(uint64_t address, MemoryOwner owner);
 // Frees at once, for memory that nothing can be using any more.
 void release_device(uint64_t address, MemoryOwner owner);
+void release_imported(uint64_t address);
 
 CUresult allocate_pinned(Context& context, uint64_t size, unsigned flags, void** pointer);
 CUresult free_pinned(void* pointer);

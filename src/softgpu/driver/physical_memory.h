@@ -2,8 +2,7 @@
 // when neither a handle nor a mapping is left.
 //
 // Shareable memory is a file of its own, named after its device, and its descriptor is what is exported.
-// Every process that holds it is charged for it: no process knows when the others end, and none can then hold
-// memory that nobody is charged for.
+// The device counts it once, as long as a process that holds it lives.
 #pragma once
 
 #include <cstdint>

@@ -29,8 +29,11 @@ Peers& peers() {
 }
 
 bool seen_by_all(MemoryKind kind) {
-  return kind != MemoryKind::kDevice && kind != MemoryKind::kPool && kind != MemoryKind::kGraph;
+  return kind == MemoryKind::kPinned || kind == MemoryKind::kRegistered || kind == MemoryKind::kManaged;
 }
+
+// What peer access is switched on for.
+bool seen_by_peers(MemoryKind kind) { return kind == MemoryKind::kDevice || kind == MemoryKind::kImported; }
 
 bool linked_locked(const Device& reader, const Device& owner) {
   const auto& links = peers().links;
@@ -41,14 +44,16 @@ bool linked_locked(const Device& reader, const Device& owner) {
 
 bool sees_locked(const Device& device, const Allocation& allocation) {
   if (seen_by_all(allocation.kind) || device.ordinal() == allocation.device) return true;
-  return allocation.kind == MemoryKind::kDevice &&
+  if (device.ordinal() == allocation.opened_on) return true;
+  return seen_by_peers(allocation.kind) &&
          linked_locked(device, *devices()[static_cast<size_t>(allocation.device)]);
 }
 
 // After a change of links: shows or hides all of the owner's memory.
 void update_locked(Device& reader, const Device& owner, bool shown) {
   for (const Allocation& allocation : AllocationTable::instance().of_device(owner.ordinal())) {
-    if (allocation.kind != MemoryKind::kDevice) continue;
+    const bool follows = seen_by_peers(allocation.kind) && allocation.opened_on != reader.ordinal();
+    if (!follows) continue;
     const Status status = shown ? reader.addresses().insert({allocation.begin, allocation.end(), true})
                                 : reader.addresses().erase(allocation.begin);
     assert(status.ok());

@@ -18,8 +18,9 @@ enum class MemoryKind : uint8_t {
   kPinned,      // cuMemAllocHost, cuMemHostAlloc
   kRegistered,  // cuMemHostRegister
   kManaged,
-  kGraph,    // of allocation nodes of graphs
-  kVirtual,  // physical memory where cuMemMap has put it
+  kGraph,     // of allocation nodes of graphs
+  kVirtual,   // physical memory where cuMemMap has put it
+  kImported,  // another process's kDevice, by cuIpcOpenMemHandle
 };
 
 // Who frees it. A library's memory belongs to no context. What kernels take themselves (the device heap) is
@@ -38,6 +39,7 @@ struct Allocation {
   unsigned handle_types = 0;  // that its memory may be exported by
   MemoryOwner owner = MemoryOwner::kProgram;
   bool sync_memops = false;
+  int opened_on = -1;     // device of the context that opened imported memory, which sees it as well
   uint64_t id = 0;        // CU_POINTER_ATTRIBUTE_BUFFER_ID
   uint64_t block_id = 0;  // of the physical memory, where that is not its own
   uint64_t range_begin =
@@ -46,7 +48,7 @@ struct Allocation {
 
   bool on_device() const {
     return kind == MemoryKind::kDevice || kind == MemoryKind::kPool || kind == MemoryKind::kGraph ||
-           kind == MemoryKind::kVirtual;
+           kind == MemoryKind::kVirtual || kind == MemoryKind::kImported;
   }
   uint64_t end() const { return begin + size; }
 };

@@ -6,6 +6,7 @@
 #include <cassert>
 #include <cerrno>
 
+#include "common/log.h"
 #include "common/size.h"
 
 namespace tessera::softgpu {
@@ -20,11 +21,16 @@ void* pointer(uint64_t address) { return reinterpret_cast<void*>(address); }
 Result<std::unique_ptr<Arena>> Arena::reserve(uint64_t size) {
   size = (size + kChunkBytes - 1) / kChunkBytes * kChunkBytes;
   TESSERA_ASSIGN_OR_RETURN(ReservedAddresses addresses, ReservedAddresses::take(size, kChunkBytes));
-  return std::unique_ptr<Arena>(new Arena(std::move(addresses)));
+  TESSERA_ASSIGN_OR_RETURN(std::shared_ptr<MemoryFile> file, MemoryFile::create("softgpu-arena", size));
+  TESSERA_RETURN_IF_ERROR(file->map(addresses.begin(), 0, size));
+  if (mprotect(pointer(addresses.begin()), size, PROT_NONE) != 0)
+    return Status::from_errno(errno, "cannot reserve %s of addresses", format_size(size).c_str());
+  return std::unique_ptr<Arena>(new Arena(std::move(addresses), std::move(file)));
 }
 
-Arena::Arena(ReservedAddresses addresses)
+Arena::Arena(ReservedAddresses addresses, std::shared_ptr<MemoryFile> file)
     : addresses_(std::move(addresses)),
+      file_(std::move(file)),
       base_(addresses_.begin()),
       ranges_(base_, addresses_.size(), kGranularity),
       users_(addresses_.size() / kChunkBytes) {}
@@ -52,7 +58,11 @@ void Arena::decommit(RangeAllocator::Range range, RangeAllocator::Range hole) {
                                   (hole.begin + kPageBytes - 1) / kPageBytes * kPageBytes);
   const uint64_t end = std::min((range.end() + kPageBytes - 1) / kPageBytes * kPageBytes,
                                 hole.end() / kPageBytes * kPageBytes);
-  if (begin < end) madvise(pointer(begin), end - begin, MADV_DONTNEED);
+  // By the mapping: the descriptor may be closed, by a program that closes all it finds.
+  if (begin < end && madvise(pointer(begin), end - begin, MADV_REMOVE) != 0) {
+    LOG_ERROR("memory", "cannot give %s back to the system (errno %d)", format_size(end - begin).c_str(),
+              errno);
+  }
   const uint64_t first = (range.begin - base_) / kChunkBytes;
   const uint64_t last = (range.end() - 1 - base_) / kChunkBytes;
   for (uint64_t chunk = first; chunk <= last; ++chunk) {

@@ -2,9 +2,8 @@
 // and given back to the operating system when they are freed.
 //
 // Access is switched on in chunks, counted by the allocations that touch them: per-allocation protection
-// would split the mapping at every allocation, and the kernel bounds the number of mappings. Parts of the
-// arena may later be mapped over by files (MAP_FIXED): nothing here assumes that all of it is anonymous
-// memory.
+// would split the mapping at every allocation, and the kernel bounds the number of mappings. The memory is a
+// file's, so that another process can map any part of it.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +11,7 @@
 #include <vector>
 
 #include "common/status.h"
+#include "softgpu/memory/memory_file.h"
 #include "softgpu/memory/range_allocator.h"
 #include "softgpu/memory/reserved_addresses.h"
 
@@ -32,13 +32,16 @@ class Arena {
   void free(RangeAllocator::Range range);
 
   bool contains(uint64_t address) const { return addresses_.contains(address); }
+  const MemoryFile& file() const { return *file_; }
+  uint64_t offset_of(uint64_t address) const { return address - base_; }  // in the file
 
  private:
-  explicit Arena(ReservedAddresses addresses);
+  Arena(ReservedAddresses addresses, std::shared_ptr<MemoryFile> file);
   Status commit(RangeAllocator::Range range);
   void decommit(RangeAllocator::Range range, RangeAllocator::Range hole);
 
   const ReservedAddresses addresses_;
+  const std::shared_ptr<MemoryFile> file_;
   const uint64_t base_;
   RangeAllocator ranges_;
   std::vector<uint32_t> users_;  // of each chunk

@@ -4,6 +4,7 @@
 #include <linux/falloc.h>
 #include <linux/magic.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 
 #include "common/log.h"
 #include "common/size.h"
+#include "common/strings.h"
 
 namespace tessera::softgpu {
 namespace {
@@ -52,6 +54,18 @@ std::string name_of(int fd) {
   return std::string(name);
 }
 
+// Beyond the limit on file sizes the system would end the process with a signal.
+Status check_file_limit(uint64_t size) {
+  struct rlimit limit {};
+  if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && size > limit.rlim_cur) {
+    return Status::error(
+        Code::kResourceExhausted,
+        "device memory needs files in memory of %s, and the limit on files (ulimit -f) is %s",
+        format_size(size).c_str(), format_size(limit.rlim_cur).c_str());
+  }
+  return {};
+}
+
 }  // namespace
 
 MemoryFile::MemoryFile(UniqueFd fd, std::string name, const struct stat& facts)
@@ -62,6 +76,7 @@ MemoryFile::MemoryFile(UniqueFd fd, std::string name, const struct stat& facts)
       inode_(facts.st_ino) {}
 
 Result<std::shared_ptr<MemoryFile>> MemoryFile::create(const std::string& name, uint64_t size) {
+  TESSERA_RETURN_IF_ERROR(check_file_limit(size));
   UniqueFd fd(memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!fd) return Status::from_errno(errno, "cannot make a file of memory");
   if (ftruncate(fd.get(), static_cast<off_t>(size)) != 0 || fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0)
@@ -81,6 +96,22 @@ Result<std::shared_ptr<MemoryFile>> MemoryFile::open(int theirs) {
   if (fstat(fd.get(), &facts) != 0 || !S_ISREG(facts.st_mode)) return not_ours("not a file");
   std::string name = name_of(fd.get());
   return std::shared_ptr<MemoryFile>(new MemoryFile(std::move(fd), std::move(name), facts));
+}
+
+// Looked at before it is opened: the number may be another file's by now, and to open some waits or does
+// things.
+Result<std::shared_ptr<MemoryFile>> MemoryFile::open_of(pid_t process, int fd, dev_t device, ino_t inode) {
+  const std::string link = str_format("/proc/%d/fd/%d", process, fd);
+  auto is_it = [&](const struct stat& facts) { return facts.st_dev == device && facts.st_ino == inode; };
+  struct stat facts {};
+  if (stat(link.c_str(), &facts) != 0) return Status::from_errno(errno, "cannot look at %s", link.c_str());
+  if (!is_it(facts)) return Status::error(Code::kNotFound, "%s is another file", link.c_str());
+  UniqueFd opened(::open(link.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK));
+  if (!opened) return Status::from_errno(errno, "cannot open %s", link.c_str());
+  TESSERA_ASSIGN_OR_RETURN(std::shared_ptr<MemoryFile> file, open(opened.get()));
+  if (file->device_ != device || file->inode_ != inode)
+    return Status::error(Code::kNotFound, "%s is another file", link.c_str());
+  return file;
 }
 
 Result<UniqueFd> MemoryFile::duplicate() const {

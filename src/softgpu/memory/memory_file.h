@@ -21,11 +21,17 @@ class MemoryFile {
   // One that another process made, by a descriptor of it, which stays the caller's. kInvalidArgument for a
   // file that create() cannot have made: whatever is taken is safe to map, whoever made it and still has it.
   static Result<std::shared_ptr<MemoryFile>> open(int fd);
+  // One that another process has open as `fd`. kNotFound where it has not, kPermissionDenied where the system
+  // does not let this process look.
+  static Result<std::shared_ptr<MemoryFile>> open_of(pid_t process, int fd, dev_t device, ino_t inode);
 
   const std::string& name() const { return name_; }
   uint64_t size() const { return size_; }
   // Whether they are the same memory, by whatever descriptors.
   bool same_as(const MemoryFile& other) const { return device_ == other.device_ && inode_ == other.inode_; }
+  int fd() const { return fd_.get(); }
+  dev_t device() const { return device_; }
+  ino_t inode() const { return inode_; }
   // For another process. kResourceExhausted where the process has no descriptor left.
   Result<UniqueFd> duplicate() const;
 

@@ -60,6 +60,7 @@ void install(cuda::DriverTable& upper, const cuda::DriverTable& lower, Vgpu& vgp
   install_memory_calls(upper, lower);
   install_pool_calls(upper, lower);
   install_physical_calls(upper, lower);
+  install_ipc_calls(upper, lower);
   install_array_calls(upper, lower);
   install_code_calls(upper, lower);
   install_context_calls(upper, lower);

@@ -10,6 +10,7 @@ namespace tessera::vgpu {
 void install_memory_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_pool_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_physical_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
+void install_ipc_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_array_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_code_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_context_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);

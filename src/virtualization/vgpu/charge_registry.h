@@ -17,6 +17,7 @@ struct Charge {
   uint64_t bytes = 0;
   uint32_t device = 0;          // index in the slice
   CUcontext context = nullptr;  // freed with it
+  uint64_t times = 1;           // that it has to be given back: memory opened by handles
 };
 
 // Addresses and handles come from spaces of their own and may be equal.

@@ -35,6 +35,8 @@ struct Tenant {
   std::mutex physical_mutex;  // held across the driver's calls, see physical_ledger.h
   PhysicalLedger physical;
 
+  std::mutex import_mutex;  // held across the driver's calls: an address may be opened and closed at once
+
   std::mutex primary_mutex;  // held across retain, release and reset: the driver reuses the handle at once
   std::unordered_map<CUdevice, CUcontext> primary_contexts;
 

@@ -4,14 +4,12 @@
 // are looked at too: nobody else uses the slice then.
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 
-#include <cstring>
 #include <filesystem>
 #include <string>
 
-#include "child.h"
 #include "physical.h"
+#include "two_processes.h"
 
 extern "C" const char memory_ptx[];
 
@@ -22,50 +20,6 @@ constexpr uint32_t kCount = 100000;  // words that the kernels work on
 constexpr size_t kSteps = 4;         // of the granularity: the memory that is shared
 
 size_t limit = 0;  // 0: not known
-
-void send_descriptor(int socket, int fd) {
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof fd)] = {};
-  char byte = 'd';
-  iovec data{&byte, 1};
-  msghdr message{};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  cmsghdr* header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof fd);
-  memcpy(CMSG_DATA(header), &fd, sizeof fd);
-  REQUIRE(sendmsg(socket, &message, 0) == 1, "sendmsg failed");
-}
-
-int receive_descriptor(int socket) {
-  int fd = -1;
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof fd)] = {};
-  char byte = 0;
-  iovec data{&byte, 1};
-  msghdr message{};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  REQUIRE(recvmsg(socket, &message, MSG_CMSG_CLOEXEC) == 1 && byte == 'd', "recvmsg failed");
-  const cmsghdr* header = CMSG_FIRSTHDR(&message);
-  REQUIRE(header != nullptr && header->cmsg_type == SCM_RIGHTS, "no descriptor came");
-  memcpy(&fd, CMSG_DATA(header), sizeof fd);
-  return fd;
-}
-
-void send_turn(int socket) { REQUIRE(write(socket, "t", 1) == 1, "the other process is gone"); }
-void await_turn(int socket) {
-  char byte = 0;
-  REQUIRE(read(socket, &byte, 1) == 1 && byte == 't', "the other process did not answer");
-}
-void await_end(int socket) {
-  char byte = 0;
-  REQUIRE(read(socket, &byte, 1) == 0, "the exporter did not end");
-}
 
 // Mapped whole, with access.
 class Mapping {
@@ -122,19 +76,19 @@ size_t large_size() {
   return (limit / 2 / step + 16) * step;
 }
 
-void send_large(int socket) {
+void send_large(const check::Peer& peer) {
   const CUmemGenericAllocationHandle memory = check::create_physical(large_size(), kDescriptor);
   const int fd = export_descriptor(memory);
-  send_descriptor(socket, fd);
+  peer.send_descriptor(fd);
   close(fd);
-  await_turn(socket);
+  peer.await_turn();
   CU_CHECK(cuMemRelease(memory));
-  send_turn(socket);
-  await_turn(socket);  // its end would give more back than this memory
+  peer.turn();
+  peer.await_turn();  // its end would give more back than this memory
 }
 
-void refuse_large(int socket) {
-  const int fd = receive_descriptor(socket);
+void refuse_large(const check::Peer& peer) {
+  const int fd = peer.receive_descriptor();
   CUmemGenericAllocationHandle memory = 0;
   CU_CHECK(import_descriptor(fd, &memory));
   close(fd);
@@ -142,18 +96,18 @@ void refuse_large(int socket) {
   const size_t before = free_memory();
   CU_EXPECT(CUDA_ERROR_OUT_OF_MEMORY, cuMemMap(address, large_size(), 0, memory, 0));
   REQUIRE(free_memory() == before, "a refusal took memory");
-  send_turn(socket);
-  await_turn(socket);
+  peer.turn();
+  peer.await_turn();
   CU_CHECK(cuMemMap(address, large_size(), 0, memory, 0));  // the exporter has let go
   REQUIRE(free_memory() == before, "%zu bytes free when it was the exporter's, %zu now", before,
           free_memory());
-  send_turn(socket);
+  peer.turn();
   CU_CHECK(cuMemUnmap(address, large_size()));
   CU_CHECK(cuMemRelease(memory));
   CU_CHECK(cuMemAddressFree(address, large_size()));
 }
 
-void exporter(int socket) {
+void exporter(const check::Peer& peer) {
   const check::Context context;
   const check::Module module(memory_ptx);
   const size_t size = kSteps * check::physical_granularity();
@@ -162,18 +116,20 @@ void exporter(int socket) {
   CU_CHECK(cuMemsetD32_v2(mapping.get(), 3, kCount));
   mapping.add_index(module);
   const int fd = export_descriptor(memory);
-  send_descriptor(socket, fd);
+  peer.send_descriptor(fd);
   close(fd);
   CU_CHECK(cuMemRelease(memory));  // the mapping holds it
-  await_turn(socket);
+  peer.await_turn();
   mapping.require(3, 2, "what the importer's kernel wrote");
   mapping.add_index(module);
-  if (limit != 0) send_large(socket);
+  if (limit != 0) send_large(peer);
 }
 
-void import_and_share(int socket, const check::Module& module) {
+void importer(const check::Peer& peer) {
+  const check::Context context;
+  const check::Module module(memory_ptx);
   const size_t size = kSteps * check::physical_granularity();
-  const int fd = receive_descriptor(socket);
+  const int fd = peer.receive_descriptor();
   CUmemGenericAllocationHandle memory = 0;
   const size_t before = free_memory();
   CU_CHECK(import_descriptor(fd, &memory));
@@ -190,37 +146,14 @@ void import_and_share(int socket, const check::Module& module) {
     mapping.require(3, 1, "what the exporter's kernel wrote");
     mapping.add_index(module);
     again.require(3, 2, "the other address");
-    send_turn(socket);
-    if (limit != 0) refuse_large(socket);
-    await_end(socket);
+    peer.turn();
+    if (limit != 0) refuse_large(peer);
+    peer.await_end();
     mapping.require(3, 3, "what the exporter wrote before its end");
     mapping.add_index(module);
     again.require(3, 4, "after the exporter's end");
   }
   CU_EXPECT(CUDA_ERROR_INVALID_VALUE, cuMemRelease(memory));
-}
-
-// The exporter's and the importer's ends of a socket, each in a process of its own.
-void check_two_processes() {
-  int ends[2];
-  REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0, "socketpair failed");
-  const pid_t child = fork();
-  REQUIRE(child >= 0, "fork failed");
-  if (child == 0) {
-    close(ends[1]);
-    exporter(ends[0]);
-    std::exit(0);
-  }
-  close(ends[0]);
-  check::in_child("the importer", [&] {
-    const check::Context context;
-    const check::Module module(memory_ptx);
-    import_and_share(ends[1], module);
-  });
-  close(ends[1]);
-  int status = 0;
-  REQUIRE(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0,
-          "the exporter's status is %d", status);
 }
 
 size_t open_descriptors() {
@@ -319,7 +252,7 @@ void require_support() {
 int main(int argc, char** argv) {
   if (argc > 1) limit = std::strtoull(argv[1], nullptr, 10);
   check::in_child("support", require_support);
-  check_two_processes();
+  check::in_two_processes("the importer", exporter, importer);
   const check::Context context;
   check_own_import();
   check_errors();

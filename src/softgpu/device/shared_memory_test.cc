@@ -1,0 +1,167 @@
+#include "softgpu/device/shared_memory.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <functional>
+
+#include "softgpu/device/device_file.h"
+
+namespace tessera::softgpu {
+namespace {
+
+constexpr uint64_t kCapacity = 64u << 20;
+constexpr uint64_t kSize = 10u << 20;
+constexpr MemoryPlace kPlace{1, 2, 4096};
+
+class SharedMemoryTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    char folder[] = "/tmp/softgpu-test-XXXXXX";
+    ASSERT_NE(mkdtemp(folder), nullptr);
+    config_.state_dir = folder;
+    config_.memory_bytes = kCapacity;
+    config_.sm_count = 1;
+    file_ = open();
+  }
+  void TearDown() override { std::filesystem::remove_all(config_.state_dir); }
+
+  std::unique_ptr<DeviceFile> open() {
+    auto file = DeviceFile::open(config_, 0, true);
+    EXPECT_TRUE(file.ok()) << file.status().message();
+    return std::move(file).value();
+  }
+
+  // A process of its own; its answer comes back, and it stays until it is ended.
+  struct Other {
+    pid_t pid;
+    uint64_t answer;
+    void end() const {
+      kill(pid, SIGKILL);
+      waitpid(pid, nullptr, 0);
+    }
+  };
+  Other start(const std::function<uint64_t(DeviceFile&)>& body) {
+    int ready[2];
+    EXPECT_EQ(pipe(ready), 0);
+    Other other{fork(), 0};
+    if (other.pid == 0) {
+      auto file = DeviceFile::open(config_, 0, true);
+      if (!file.ok()) _exit(1);
+      const uint64_t answer = body(**file);
+      if (write(ready[1], &answer, sizeof answer) != sizeof answer) _exit(1);
+      for (;;) pause();
+    }
+    EXPECT_EQ(read(ready[0], &other.answer, sizeof other.answer), static_cast<ssize_t>(sizeof other.answer));
+    close(ready[0]);
+    close(ready[1]);
+    return other;
+  }
+  Result<ExportedMemory> hold(uint64_t id, uint64_t pool) {
+    return hold_exported_memory(*file_, id, pool, &exporter_);
+  }
+  uint64_t used() { return kCapacity - file_->free_bytes(); }
+
+  Config config_;
+  std::unique_ptr<DeviceFile> file_;
+  pid_t exporter_ = 0;
+};
+
+uint64_t export_some(DeviceFile& file, uint64_t pool = 0) {
+  if (!file.charge(kSize).ok()) return 0;
+  auto id = export_memory(file, {kPlace, kSize, kSize - 5, 7, pool});
+  return id.ok() ? *id : 0;
+}
+
+TEST_F(SharedMemoryTest, CountsOnceHoweverManyHoldIt) {
+  auto hold = [](DeviceFile& file) {
+    auto id = hold_shared_memory(file, kPlace, kSize);
+    return id.ok() ? *id : 0;
+  };
+  const Other first = start(hold);
+  ASSERT_NE(first.answer, 0u);
+  const Other second = start(hold);
+  EXPECT_EQ(second.answer, first.answer);
+  EXPECT_EQ(hold(*file_), first.answer);
+  EXPECT_EQ(used(), kSize);
+  EXPECT_EQ(file_->own_used_bytes(), kSize);
+  first.end();
+  EXPECT_EQ(used(), kSize);
+  EXPECT_TRUE(let_go_of_memory(*file_, second.answer));
+  EXPECT_EQ(file_->own_used_bytes(), 0u);
+  EXPECT_EQ(used(), kSize);
+  second.end();
+  EXPECT_EQ(used(), 0u);
+  EXPECT_FALSE(is_held(*file_, second.answer));
+}
+
+TEST_F(SharedMemoryTest, IsHeldByWhoOpensItWhenTheExporterIsKilled) {
+  const Other exporter = start([](DeviceFile& file) { return export_some(file); });
+  ASSERT_NE(exporter.answer, 0u);
+  EXPECT_EQ(used(), kSize);
+  auto memory = hold(exporter.answer, 0);
+  ASSERT_TRUE(memory.ok()) << memory.status().message();
+  EXPECT_EQ(exporter_, exporter.pid);
+  EXPECT_EQ(memory->fd, 7);
+  EXPECT_EQ(memory->size, kSize);
+  EXPECT_EQ(memory->allocated, kSize - 5);
+  EXPECT_EQ(memory->place, kPlace);
+  EXPECT_EQ(used(), kSize);
+  exporter.end();
+  EXPECT_EQ(used(), kSize);
+  const Other late = start([&](DeviceFile& file) -> uint64_t {
+    pid_t none = 0;
+    return hold_exported_memory(file, exporter.answer, 0, &none).status().code() == Code::kNotFound ? 1 : 0;
+  });
+  EXPECT_EQ(late.answer, 1u);  // a number that the dead exporter gave opens nothing
+  late.end();
+  EXPECT_FALSE(let_go_of_memory(*file_, exporter.answer));
+  EXPECT_EQ(used(), 0u);
+}
+
+TEST_F(SharedMemoryTest, OpensOnlyWhatIsThere) {
+  const Other exporter = start([](DeviceFile& file) { return export_some(file, 5); });
+  ASSERT_NE(exporter.answer, 0u);
+  EXPECT_EQ(hold(0, 0).status().code(), Code::kNotFound);
+  EXPECT_EQ(hold(exporter.answer, 0).status().code(), Code::kNotFound);  // of a pool
+  EXPECT_EQ(hold(exporter.answer, 6).status().code(), Code::kNotFound);
+  for (int bit = 0; bit < 64; ++bit) {
+    const uint64_t wrong = exporter.answer ^ uint64_t { 1 } << bit;
+    EXPECT_EQ(hold(wrong, 5).status().code(), Code::kNotFound) << bit;
+  }
+  EXPECT_TRUE(hold(exporter.answer, 5).ok());
+  exporter.end();
+  const uint64_t own = export_some(*file_);
+  EXPECT_EQ(hold(own, 0).status().code(), Code::kFailedPrecondition);
+}
+
+TEST_F(SharedMemoryTest, AnExportMovesTheCharge) {
+  const uint64_t id = export_some(*file_);
+  ASSERT_NE(id, 0u);
+  EXPECT_EQ(used(), kSize);
+  EXPECT_EQ(file_->own_used_bytes(), kSize);
+  EXPECT_FALSE(let_go_of_memory(*file_, id));
+  EXPECT_EQ(used(), 0u);
+  const uint64_t again = export_some(*file_);
+  EXPECT_NE(again, id);  // the same place, and a number of its own
+}
+
+TEST_F(SharedMemoryTest, HoldsNoMoreThanThereIs) {
+  ASSERT_TRUE(hold_shared_memory(*file_, kPlace, kCapacity).ok());
+  EXPECT_EQ(hold_shared_memory(*file_, {1, 3, 0}, 1).status().code(), Code::kResourceExhausted);
+  EXPECT_TRUE(hold_shared_memory(*file_, kPlace, kCapacity).ok());
+  EXPECT_EQ(file_->charge(1).code(), Code::kResourceExhausted);
+}
+
+TEST_F(SharedMemoryTest, PiecesAreBounded) {
+  for (uint32_t i = 0; i < kMaxSharedMemory; ++i)
+    ASSERT_TRUE(hold_shared_memory(*file_, {1, i, 0}, 1).ok()) << i;
+  EXPECT_EQ(hold_shared_memory(*file_, {2, 0, 0}, 1).status().code(), Code::kResourceExhausted);
+}
+
+}  // namespace
+}  // namespace tessera::softgpu

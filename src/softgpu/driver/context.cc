@@ -16,6 +16,7 @@
 #include "softgpu/driver/stream.h"
 #include "softgpu/driver/surface.h"
 #include "softgpu/driver/texture.h"
+#include "softgpu/driver/texture_reference.h"
 #include "softgpu/driver/visibility.h"
 
 namespace tessera::softgpu {
@@ -94,6 +95,7 @@ void Context::teardown() {
   live<SurfaceObject>().remove_if(ours);
   live<TextureObject>().remove_if(ours);
   for (const auto& module : live<Module>().remove_if(ours)) module->unload();
+  live<TextureReference>().remove_if(ours);
   per_thread.clear();
   legacy.reset();
   OpGraph::instance().forget_finished(order_);

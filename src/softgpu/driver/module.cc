@@ -13,15 +13,13 @@
 #include "softgpu/driver/library.h"
 #include "softgpu/driver/load.h"
 #include "softgpu/driver/memory.h"
+#include "softgpu/driver/texture_reference.h"
 #include "softgpu/memory/arena.h"
 
 namespace tessera::softgpu {
-namespace {
-
 class ModuleMemory : public exec::VariableMemory {
  public:
-  ModuleMemory(Context& context, ManagedVariables* shared, std::vector<uint64_t>& variables)
-      : context_(context), shared_(shared), variables_(variables) {}
+  ModuleMemory(Module& module, ManagedVariables* shared) : module_(module), shared_(shared) {}
 
   Result<uint64_t> allocate(uint64_t size, uint32_t align, bool managed) override {
     size = std::max<uint64_t>(size, 1);
@@ -31,7 +29,7 @@ class ModuleMemory : public exec::VariableMemory {
     uint64_t address = 0;
     const MemoryKind kind = managed ? MemoryKind::kManaged : MemoryKind::kDevice;
     const auto owner = managed && shared_ != nullptr ? MemoryOwner::kLibrary : MemoryOwner::kModule;
-    const CUresult result = allocate_device(context_, size, kind, CU_MEM_ATTACH_GLOBAL,
+    const CUresult result = allocate_device(module_.context(), size, kind, CU_MEM_ATTACH_GLOBAL,
                                             std::max<uint64_t>(align, Arena::kGranularity), owner, &address);
     if (result != CUDA_SUCCESS) {
       return Status::error(Code::kResourceExhausted, "no device memory for a variable of %llu bytes",
@@ -41,17 +39,29 @@ class ModuleMemory : public exec::VariableMemory {
       shared_->variables.push_back({address, size});
       ++next_shared_;
     } else {
-      variables_.push_back(address);
+      module_.variables_.push_back(address);
     }
     return address;
   }
 
+  uint64_t refer(const std::string& name, bool surface) override {
+    if (surface) {
+      auto made = make_surface_reference(module_.context());
+      module_.surface_references_[name] = made;
+      return made->handle();
+    }
+    auto made = make_texture_reference(module_.context());
+    module_.texture_references_[name] = made;
+    return made->handle();
+  }
+
  private:
-  Context& context_;
+  Module& module_;
   ManagedVariables* const shared_;
   size_t next_shared_ = 0;
-  std::vector<uint64_t>& variables_;
 };
+
+namespace {
 
 // Linking writes initial values; variables that other modules use already must keep theirs.
 class KeptValues {
@@ -107,7 +117,7 @@ Module::Module(std::shared_ptr<Context> context) : context_(std::move(context)),
 CUresult Module::link(Context& context, const ptx::Module& code, ManagedVariables* shared, std::string* log,
                       std::shared_ptr<Module>* module) {
   std::shared_ptr<Module> made(new Module(context.shared_from_this()));
-  ModuleMemory memory(context, shared, made->variables_);
+  ModuleMemory memory(*made, shared);
   KeptValues kept(shared);
   auto program = exec::Program::link(code, memory);
   if (!program.ok()) {
@@ -150,6 +160,8 @@ void Module::unload() {
     variables.swap(variables_);
   }
   for (const auto& [name, function] : functions) live<Function>().remove(function->handle());
+  for (const auto& [name, reference] : texture_references_) forget_reference(*reference);
+  for (const auto& [name, reference] : surface_references_) forget_reference(*reference);
   for (uint64_t address : variables) {
     [[maybe_unused]] const CUresult result =
         free_device(address, MemoryOwner::kModule);  // gone already with a context that failed
@@ -174,6 +186,16 @@ const exec::Symbol* Module::symbol(const std::string& name) const {
     if (symbol.name == name) return &symbol;
   }
   return nullptr;
+}
+
+std::shared_ptr<TextureReference> Module::texture_reference(const std::string& name) const {
+  const auto found = texture_references_.find(name);
+  return found != texture_references_.end() ? found->second : nullptr;
+}
+
+std::shared_ptr<SurfaceReference> Module::surface_reference(const std::string& name) const {
+  const auto found = surface_references_.find(name);
+  return found != surface_references_.end() ? found->second : nullptr;
 }
 
 CUmoduleLoadingMode module_loading_mode() {

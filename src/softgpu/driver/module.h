@@ -16,6 +16,8 @@ namespace tessera::softgpu {
 
 class Context;
 class Module;
+class SurfaceReference;
+class TextureReference;
 
 // What a program may set for a function; shared by a CUkernel and the CUfunction it stands for on a device.
 struct FunctionSettings {
@@ -100,14 +102,20 @@ class Module : public std::enable_shared_from_this<Module> {
   const std::vector<std::string>& function_names() const { return names_; }
   // Null where there is none.
   const exec::Symbol* symbol(const std::string& name) const;
+  std::shared_ptr<TextureReference> texture_reference(const std::string& name) const;
+  std::shared_ptr<SurfaceReference> surface_reference(const std::string& name) const;
 
  private:
+  friend class ModuleMemory;
   explicit Module(std::shared_ptr<Context> context);
 
   const std::shared_ptr<Context> context_;
   const uintptr_t handle_;
   std::shared_ptr<exec::Program> program_;
   std::vector<uint64_t> variables_;  // device memory of this module
+  // Since linking; never changed afterwards.
+  std::unordered_map<std::string, std::shared_ptr<TextureReference>> texture_references_;
+  std::unordered_map<std::string, std::shared_ptr<SurfaceReference>> surface_references_;
   std::vector<std::string> names_;
   std::mutex mutex_;
   std::unordered_map<std::string, std::shared_ptr<Function>> functions_;

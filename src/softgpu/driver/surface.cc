@@ -13,13 +13,19 @@ SurfaceObject::SurfaceObject(std::shared_ptr<Context> context, const CUDA_RESOUR
 
 SurfaceObject::~SurfaceObject() { exec::TextureTable::surfaces().remove(handle_); }
 
-CUresult create_surface(Context& context, const CUDA_RESOURCE_DESC& resource, CUsurfObject* handle) {
+CUresult make_surface(const CUDA_RESOURCE_DESC& resource, exec::Texture* made) {
   if (resource.flags != 0 || resource.resType != CU_RESOURCE_TYPE_ARRAY) return CUDA_ERROR_INVALID_VALUE;
   std::shared_ptr<Array> array;
   if (array_of(resource.res.array.hArray, &array) != CUDA_SUCCESS) return CUDA_ERROR_INVALID_VALUE;
   if ((array->shape().descriptor.Flags & CUDA_ARRAY3D_SURFACE_LDST) == 0) return CUDA_ERROR_INVALID_VALUE;
+  place_surface(*array, made);
+  return CUDA_SUCCESS;
+}
+
+CUresult create_surface(Context& context, const CUDA_RESOURCE_DESC& resource, CUsurfObject* handle) {
   auto placed = std::make_shared<exec::Texture>();
-  place_surface(*array, placed.get());
+  const CUresult result = make_surface(resource, placed.get());
+  if (result != CUDA_SUCCESS) return result;
   auto object = std::make_shared<SurfaceObject>(context.shared_from_this(), resource);
   exec::TextureTable::surfaces().add(object->handle(), std::move(placed));
   live<SurfaceObject>().add(object->handle(), object);

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "cuda/abi.h"
+#include "softgpu/exec/texture.h"
 
 namespace tessera::softgpu {
 
@@ -28,6 +29,7 @@ class SurfaceObject {
 };
 
 // CUDA_ERROR_INVALID_VALUE for all but arrays made for surfaces (CUDA_ARRAY3D_SURFACE_LDST).
+CUresult make_surface(const CUDA_RESOURCE_DESC& resource, exec::Texture* made);
 CUresult create_surface(Context& context, const CUDA_RESOURCE_DESC& resource, CUsurfObject* handle);
 
 }  // namespace tessera::softgpu

@@ -11,11 +11,9 @@
 namespace tessera::softgpu {
 namespace {
 
-// Bits of CUDA_TEXTURE_DESC::flags. The first changes nothing here: filters are never simplified.
-constexpr unsigned kDisableTrilinearOptimization = 0x20;
-constexpr unsigned kSeamlessCubemap = 0x40;
+// Of which CU_TRSF_DISABLE_TRILINEAR_OPTIMIZATION changes nothing here: filters are never simplified.
 constexpr unsigned kKnownFlags = CU_TRSF_READ_AS_INTEGER | CU_TRSF_NORMALIZED_COORDINATES | CU_TRSF_SRGB |
-                                 kDisableTrilinearOptimization | kSeamlessCubemap;
+                                 CU_TRSF_DISABLE_TRILINEAR_OPTIMIZATION | CU_TRSF_SEAMLESS_CUBEMAP;
 
 void set_levels(const CUDA_TEXTURE_DESC& d, exec::Texture* texture) {
   texture->linear_mipmap_filter = texture->mipmapped && d.mipmapFilterMode == CU_TR_FILTER_MODE_LINEAR;
@@ -33,7 +31,7 @@ void set_seamless(exec::Texture* texture) {
 // Anisotropy changes nothing. Modes and coordinates do not matter to linear memory.
 CUresult set_sampling(const CUDA_TEXTURE_DESC& d, exec::Texture* texture) {
   if ((d.flags & ~kKnownFlags) != 0) return CUDA_ERROR_INVALID_VALUE;
-  const bool seamless = (d.flags & kSeamlessCubemap) != 0;
+  const bool seamless = (d.flags & CU_TRSF_SEAMLESS_CUBEMAP) != 0;
   if (seamless && !texture->cubemap) return CUDA_ERROR_INVALID_VALUE;
   texture->as_integer = (d.flags & CU_TRSF_READ_AS_INTEGER) != 0;
   texture->srgb = (d.flags & CU_TRSF_SRGB) != 0;
@@ -64,14 +62,19 @@ TextureObject::TextureObject(std::shared_ptr<Context> context, const CUDA_RESOUR
 
 TextureObject::~TextureObject() { exec::TextureTable::textures().remove(handle_); }
 
+CUresult make_texture(const CUDA_RESOURCE_DESC& resource, const CUDA_TEXTURE_DESC& texture,
+                      const CUDA_RESOURCE_VIEW_DESC* view, exec::Texture* made) {
+  if (resource.flags != 0) return CUDA_ERROR_INVALID_VALUE;
+  CUresult result = place_texture(resource, made);
+  if (result == CUDA_SUCCESS && view != nullptr) result = apply_view(*view, resource, made);
+  return result == CUDA_SUCCESS ? set_sampling(texture, made) : result;
+}
+
 CUresult create_texture(Context& context, const CUDA_RESOURCE_DESC& resource,
                         const CUDA_TEXTURE_DESC& texture, const CUDA_RESOURCE_VIEW_DESC* view,
                         CUtexObject* handle) {
-  if (resource.flags != 0) return CUDA_ERROR_INVALID_VALUE;
   auto sampled = std::make_shared<exec::Texture>();
-  CUresult result = place_texture(resource, sampled.get());
-  if (result == CUDA_SUCCESS && view != nullptr) result = apply_view(*view, resource, sampled.get());
-  if (result == CUDA_SUCCESS) result = set_sampling(texture, sampled.get());
+  const CUresult result = make_texture(resource, texture, view, sampled.get());
   if (result != CUDA_SUCCESS) return result;
   auto object = std::make_shared<TextureObject>(context.shared_from_this(), resource, texture, view);
   exec::TextureTable::textures().add(object->handle(), std::move(sampled));

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "cuda/abi.h"
+#include "softgpu/exec/texture.h"
 
 namespace tessera::softgpu {
 
@@ -33,7 +34,11 @@ class TextureObject {
   std::optional<CUDA_RESOURCE_VIEW_DESC> view_;
 };
 
-// CUDA_ERROR_NOT_SUPPORTED for views as block-compressed formats.
+// What the executor samples. CUDA_ERROR_INVALID_VALUE for what CUDA forbids, CUDA_ERROR_NOT_SUPPORTED for
+// views as block-compressed formats.
+CUresult make_texture(const CUDA_RESOURCE_DESC& resource, const CUDA_TEXTURE_DESC& texture,
+                      const CUDA_RESOURCE_VIEW_DESC* view, exec::Texture* made);
+// Errors as of make_texture.
 CUresult create_texture(Context& context, const CUDA_RESOURCE_DESC& resource,
                         const CUDA_TEXTURE_DESC& texture, const CUDA_RESOURCE_VIEW_DESC* view,
                         CUtexObject* handle);

@@ -75,9 +75,13 @@ uint32_t FunctionDecoder::texture_geometry(const std::string& name) {
 }
 
 Result<ValueId> FunctionDecoder::texture_handle(const Instruction& in, const Operand& at) {
-  if (at.kind != ptx::OperandKind::kAddress || at.reg < 0)
-    return unsupported(in, "only textures and surfaces that a register names are");
-  if (at.offset != 0) return malformed(in, "wrong operands");
+  if (at.kind != ptx::OperandKind::kAddress || at.offset != 0) return malformed(in, "wrong operands");
+  if (at.reg < 0) {
+    const ptx::Variable* reference = image_.variable(at.symbol);
+    if (reference == nullptr || !ptx::is_reference(reference->type))
+      return malformed(in, "neither a register nor a reference names the texture or surface");
+    return symbol_address(in, at.symbol, 0, Width::k64);
+  }
   Operand name;
   name.kind = ptx::OperandKind::kRegister;
   name.reg = at.reg;

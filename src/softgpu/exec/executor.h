@@ -50,6 +50,8 @@ class VariableMemory {
   virtual ~VariableMemory() = default;
   // Device memory for a .global or .const variable; zeroed. kResourceExhausted when the device is full.
   virtual Result<uint64_t> allocate(uint64_t size, uint32_t align, bool managed) = 0;
+  // The number by which kernels name a texture or surface reference of the module, in texture_table.h.
+  virtual uint64_t refer(const std::string& name, bool surface) = 0;
 };
 
 struct Parameter {

@@ -60,6 +60,10 @@ Status ProgramImage::place_variables(VariableMemory& memory) {
     if (variable->linkage == ptx::Linkage::kExtern) {
       return Status::error(Code::kInvalidData, "undefined variable '%s'", name.c_str());
     }
+    if (ptx::is_reference(variable->type)) {
+      addresses_[name] = memory.refer(name, variable->type == ptx::Type::kSurfref);
+      continue;
+    }
     auto address = memory.allocate(std::max<uint64_t>(variable->size, 1), std::max(variable->align, 1u),
                                    variable->managed);
     if (!address.ok()) return address.status().with_context("variable '" + name + "'");

@@ -25,7 +25,7 @@ class ProgramImage {
   // Null where there is none; a definition is preferred to a declaration, aliases are followed.
   const ptx::Function* function(const std::string& name) const;
   const ptx::Variable* variable(const std::string& name) const;
-  // Of a .global or .const variable; 0 where there is none of that name.
+  // Of a .global or .const variable, or the number of a reference; 0 where there is none of that name.
   uint64_t address(const std::string& name) const;
   // What a pointer to the function holds: an address nothing else can have.
   uint64_t token(const ptx::Function& function) const;

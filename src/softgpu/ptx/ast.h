@@ -34,9 +34,12 @@ enum class Type : uint8_t {
   kTF32,
   kF32,
   kF64,
+  kTexref,  // a texture or a surface that the module names and the driver binds; only of .global variables
+  kSurfref,
 };
-// Bytes of one value; 0 for kNone and kPred.
+// Bytes of one value; 0 for kNone, kPred and references.
 uint32_t size_of(Type type);
+inline bool is_reference(Type type) { return type == Type::kTexref || type == Type::kSurfref; }
 
 enum class Space : uint8_t { kGeneric, kReg, kSreg, kConst, kGlobal, kLocal, kParam, kShared };
 

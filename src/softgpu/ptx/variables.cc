@@ -98,9 +98,8 @@ bool parse_qualifiers(Cursor& cursor, Qualifiers* qualifiers) {
       if (!skip_pointer_attributes(cursor)) return false;
     } else if (text == ".attribute") {
       if (!parse_attribute(cursor, &qualifiers->managed)) return false;
-    } else if (text == ".texref" || text == ".samplerref" || text == ".surfref" || text == ".tex") {
-      return cursor.fail_unsupported("%s: CUDA 12 removed texture references; use texture objects",
-                                     shown(text).c_str());
+    } else if (text == ".samplerref" || text == ".tex") {
+      return cursor.fail_unsupported("%s is not supported; .global .texref is", shown(text).c_str());
     } else {
       return cursor.fail("unknown qualifier in a declaration");
     }
@@ -108,6 +107,8 @@ bool parse_qualifiers(Cursor& cursor, Qualifiers* qualifiers) {
   if (qualifiers->type == Type::kNone) return cursor.fail("expected a type");
   if (qualifiers->type == Type::kPred && qualifiers->space != Space::kReg)
     return cursor.fail("only registers can be predicates");
+  if (is_reference(qualifiers->type) && qualifiers->space != Space::kGlobal)
+    return cursor.fail_unsupported("references to textures and surfaces that are not .global variables");
   return true;
 }
 
@@ -131,6 +132,8 @@ bool parse_declarator(Cursor& cursor, const Qualifiers& qualifiers, bool with_in
   for (size_t i = 1; i < dimensions.size(); ++i)
     if (__builtin_mul_overflow(inner, dimensions[i], &inner)) inner = kMaxVariableBytes + 1;
   if (inner > kMaxVariableBytes) return cursor.fail_at(line, "%s is too large", shown(name).c_str());
+  if (is_reference(qualifiers.type) && (!dimensions.empty() || cursor.at('=')))
+    return cursor.fail_unsupported("arrays and initial values of references to textures and surfaces");
   if (with_initialiser && cursor.accept('=') &&
       !parse_initialiser(cursor, qualifiers.lanes, &dimensions, variable))
     return false;

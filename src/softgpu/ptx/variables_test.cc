@@ -130,8 +130,20 @@ TEST(Variables, Errors) {
             "ptx:4: an element of 2 bytes cannot hold an address near 'x'");
   EXPECT_EQ(parse_error(".global .b8 x = 0xF0(x);"),
             "ptx:4: a mask takes one byte of an address for one byte of memory");
-  EXPECT_EQ(parse_error(".global .texref t;"),
-            "ptx:4: .texref: CUDA 12 removed texture references; use texture objects");
+}
+
+TEST(Variables, References) {
+  const Variable texture = parse_variable(".visible .global .texref t;");
+  EXPECT_EQ(texture.type, Type::kTexref);
+  EXPECT_EQ(texture.size, 0u);
+  EXPECT_EQ(parse_variable(".global .surfref s;").type, Type::kSurfref);
+  EXPECT_EQ(parse_error(".shared .texref t;"),
+            "ptx:4: references to textures and surfaces that are not .global variables");
+  EXPECT_EQ(parse_error(".global .texref t[2];"),
+            "ptx:4: arrays and initial values of references to textures and surfaces");
+  EXPECT_EQ(parse_error(".global .texref t = 1;"),
+            "ptx:4: arrays and initial values of references to textures and surfaces");
+  EXPECT_EQ(parse_error(".global .samplerref t;"), "ptx:4: .samplerref is not supported; .global .texref is");
 }
 
 TEST(Variables, Bounds) {

@@ -137,12 +137,11 @@ void levels(const check::Module& module) {
 
 // On the edge between +x and +z: half of each with seams unseen, one face's texels alone otherwise.
 void edges(const check::Module& module) {
-  constexpr unsigned kSeamless = 0x40;
   const auto texels = check::random_reals<float>(place(1, 0, 0, 0, kSize), 9, -1, 1);
   CUarray array = check::array_of(texels, shape(1));
   CUDA_TEXTURE_DESC how = check::sampling(CU_TR_FILTER_MODE_LINEAR);
   const check::TextureObject seams(check::resource_of(array), how);
-  how.flags |= kSeamless;
+  how.flags |= CU_TRSF_SEAMLESS_CUBEMAP;
   const check::TextureObject seamless(check::resource_of(array), how);
   std::vector<check::Point> points;
   std::vector<float> alone, both, beside;

@@ -59,6 +59,7 @@ class Module {
   ~Module() { (void)cuModuleUnload(module_); }
   Module(const Module&) = delete;
   Module& operator=(const Module&) = delete;
+  CUmodule get() const { return module_; }
   CUfunction function(const char* name) const {
     CUfunction function = nullptr;
     CU_CHECK(cuModuleGetFunction(&function, module_, name));

@@ -16,11 +16,13 @@ namespace tessera::softgpu::exec {
 class TestMemory final : public VariableMemory {
  public:
   Result<uint64_t> allocate(uint64_t size, uint32_t align, bool managed) override;
+  uint64_t refer(const std::string&, bool) override { return next_reference_ += 16; }
   void* allocate_bytes(uint64_t size, bool writable = true);
   AddressMap& map() { return map_; }
 
  private:
   AddressMap map_;
+  uint64_t next_reference_ = 0x10000;
   std::vector<std::unique_ptr<std::byte[]>> blocks_;
 };
 

@@ -23,6 +23,9 @@ namespace tessera::softgpu {
 namespace {
 
 constexpr const char* kModule = "device";
+// Looking for the dead reads /proc for every process, under the device's lock: not at every poll, and not by
+// each of the waiters, who would keep the lock from those that work.
+constexpr uint64_t kReapIntervalNs = 20'000'000;
 constexpr const char* kControlSuffix = ".control";
 
 // The folder is ours alone: what lies in it decides about memory and is written by every process of this
@@ -96,7 +99,7 @@ bool usable(int fd, const DeviceFileLayout& layout) {
   return fstat(fd, &info) == 0 && info.st_size == static_cast<off_t>(sizeof layout) &&
          layout.magic == kDeviceFileMagic && layout.version == kLayoutVersion && layout.sm_count >= 1 &&
          layout.sm_count <= kMaxSms && layout.processes_end <= kMaxProcesses &&
-         layout.shared_memory_end <= kMaxSharedMemory;
+         layout.shared_memory_end <= kMaxSharedMemory && layout.shared_events_end <= kMaxSharedEvents;
 }
 
 DeviceFileLayout* map_file(int fd) {
@@ -213,6 +216,7 @@ DeviceFile::~DeviceFile() {
   if (attached_) {
     Lock lock(*this);
     leave_shared_locked(*layout_, entry_);
+    leave_events_locked(*layout_, entry_);
     layout_->processes[entry_].pid = 0;
     for (SlotEntry& slot : layout_->slots) {
       if (slot.owner == entry_) slot.owner = kNoProcess;
@@ -244,10 +248,23 @@ void DeviceFile::reap_locked() {
       if (layout_->slots[s].owner == i) layout_->slots[s].owner = kNoProcess;
     }
     leave_shared_locked(*layout_, i);  // before the entry is free for another process
+    leave_events_locked(*layout_, i);
     entry.pid = 0;
     entry.used_bytes = 0;
     entry.waiting = 0;
   }
+}
+
+void DeviceFile::reap_now_and_then_locked(uint64_t now) {
+  if (now - layout_->reaped_ns > kReapIntervalNs) reap_locked();
+}
+
+void DeviceFile::reap_now_and_then() {
+  const uint64_t now = monotonic_ns();
+  if (now - asked_ns_.load(std::memory_order_relaxed) < kReapIntervalNs) return;
+  asked_ns_.store(now, std::memory_order_relaxed);
+  Lock lock(*this);
+  reap_now_and_then_locked(now);
 }
 
 uint64_t DeviceFile::used_locked() const {

@@ -85,6 +85,9 @@ class DeviceFile {
   uint32_t entry() const { return entry_; }  // this process's place in the table
   // Removes the entries of processes that are gone, with their slots. The lock must be held.
   void reap_locked();
+  // The same, for whoever polls: not if somebody did so a moment ago.
+  void reap_now_and_then();
+  void reap_now_and_then_locked(uint64_t now);
   // kResourceExhausted where the living processes leave less than `bytes`. The lock must be held.
   Status check_room_locked(uint64_t bytes);
   // Holds the device's lock; made consistent where its owner died.
@@ -113,6 +116,7 @@ class DeviceFile {
   DeviceFileLayout* layout_ = nullptr;
   uint32_t entry_ = 0;
   bool attached_ = false;
+  std::atomic<uint64_t> asked_ns_{0};  // when this process last asked whether it is time
 };
 
 }  // namespace tessera::softgpu

@@ -10,6 +10,7 @@
 #include "softgpu/device/control_file.h"
 #include "softgpu/device/health.h"
 #include "softgpu/device/process_set.h"
+#include "softgpu/device/shared_event.h"
 #include "softgpu/device/shared_memory.h"
 #include "softgpu/device/usage_history.h"
 #include "softgpu/device/uuid.h"
@@ -17,7 +18,7 @@
 namespace tessera::softgpu {
 
 constexpr uint64_t kDeviceFileMagic = 0x5550'4754'464f'5331;
-constexpr uint32_t kLayoutVersion = 4;
+constexpr uint32_t kLayoutVersion = 5;
 constexpr uint32_t kNoProcess = UINT32_MAX;
 
 struct ProcessEntry {
@@ -55,6 +56,8 @@ struct DeviceFileLayout {
   uint64_t reaped_ns;          // when somebody last looked for the dead
   uint32_t processes_end;      // entries from here on have never been used
   uint32_t shared_memory_end;  // as above
+  uint32_t shared_events_end;
+  uint32_t reserved;
   uint64_t next_unique;
   UsageHistory history;
   Health health;
@@ -62,6 +65,7 @@ struct DeviceFileLayout {
   ProcessEntry processes[kMaxProcesses];
   SlotEntry slots[kMaxSms];
   SharedMemory shared_memory[kMaxSharedMemory];
+  SharedEvent shared_events[kMaxSharedEvents];
 };
 
 }  // namespace tessera::softgpu

@@ -1,73 +1,20 @@
 #include "softgpu/device/shared_memory.h"
 
 #include <gtest/gtest.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <filesystem>
-#include <functional>
-
-#include "softgpu/device/device_file.h"
+#include "softgpu/device/other_process.h"
 
 namespace tessera::softgpu {
 namespace {
 
-constexpr uint64_t kCapacity = 64u << 20;
 constexpr uint64_t kSize = 10u << 20;
 constexpr MemoryPlace kPlace{1, 2, 4096};
 
-class SharedMemoryTest : public ::testing::Test {
+class SharedMemoryTest : public DeviceOfProcesses {
  protected:
-  void SetUp() override {
-    char folder[] = "/tmp/softgpu-test-XXXXXX";
-    ASSERT_NE(mkdtemp(folder), nullptr);
-    config_.state_dir = folder;
-    config_.memory_bytes = kCapacity;
-    config_.sm_count = 1;
-    file_ = open();
-  }
-  void TearDown() override { std::filesystem::remove_all(config_.state_dir); }
-
-  std::unique_ptr<DeviceFile> open() {
-    auto file = DeviceFile::open(config_, 0, true);
-    EXPECT_TRUE(file.ok()) << file.status().message();
-    return std::move(file).value();
-  }
-
-  // A process of its own; its answer comes back, and it stays until it is ended.
-  struct Other {
-    pid_t pid;
-    uint64_t answer;
-    void end() const {
-      kill(pid, SIGKILL);
-      waitpid(pid, nullptr, 0);
-    }
-  };
-  Other start(const std::function<uint64_t(DeviceFile&)>& body) {
-    int ready[2];
-    EXPECT_EQ(pipe(ready), 0);
-    Other other{fork(), 0};
-    if (other.pid == 0) {
-      auto file = DeviceFile::open(config_, 0, true);
-      if (!file.ok()) _exit(1);
-      const uint64_t answer = body(**file);
-      if (write(ready[1], &answer, sizeof answer) != sizeof answer) _exit(1);
-      for (;;) pause();
-    }
-    EXPECT_EQ(read(ready[0], &other.answer, sizeof other.answer), static_cast<ssize_t>(sizeof other.answer));
-    close(ready[0]);
-    close(ready[1]);
-    return other;
-  }
   Result<ExportedMemory> hold(uint64_t id, uint64_t pool) {
     return hold_exported_memory(*file_, id, pool, &exporter_);
   }
-  uint64_t used() { return kCapacity - file_->free_bytes(); }
-
-  Config config_;
-  std::unique_ptr<DeviceFile> file_;
   pid_t exporter_ = 0;
 };
 

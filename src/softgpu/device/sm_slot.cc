@@ -19,9 +19,6 @@ namespace {
 
 // How long a waiter sleeps before it looks again whether holders live and have had their quantum.
 constexpr uint64_t kPollNs = kSlotQuantumNs / 2;
-// Looking for dead holders reads /proc for every process, under the device's lock: not at every poll, and not
-// by each of the waiters, who would keep the lock from those that work.
-constexpr uint64_t kReapIntervalNs = 20'000'000;
 
 void futex_wait(std::atomic<uint32_t>& word, uint32_t expected, uint64_t timeout_ns) {
   timespec timeout{static_cast<time_t>(timeout_ns / 1'000'000'000),
@@ -125,7 +122,7 @@ uint32_t SmSlots::acquire() {
         if (self.waiting++ == 0) self.wait_ticket = ++layout.next_ticket;
       }
       const uint64_t now = monotonic_ns();
-      if (now - layout.reaped_ns > kReapIntervalNs) file_.reap_locked();
+      file_.reap_now_and_then_locked(now);
       request_stops_locked(now);
       word = self.wakeups.load(std::memory_order_relaxed);
     }

@@ -5,6 +5,8 @@
 #include "softgpu/driver/event.h"
 #include "softgpu/driver/graph/capture.h"
 #include "softgpu/driver/handle_registry.h"
+#include "softgpu/driver/imported_memory.h"
+#include "softgpu/driver/interprocess_event.h"
 #include "softgpu/driver/memory_pool.h"
 #include "softgpu/driver/stream.h"
 
@@ -56,10 +58,14 @@ CUresult cuEventCreate(CUevent* phEvent, unsigned int Flags) {
   return in_context([&](Context& context) -> CUresult {
     if (phEvent == nullptr || (Flags & ~(kKnownFlags | CU_EVENT_INTERPROCESS)) != 0)
       return CUDA_ERROR_INVALID_VALUE;
+    std::shared_ptr<InterprocessEvent> shared;
     if ((Flags & CU_EVENT_INTERPROCESS) != 0) {
-      return (Flags & CU_EVENT_DISABLE_TIMING) == 0 ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_NOT_SUPPORTED;
+      if ((Flags & CU_EVENT_DISABLE_TIMING) == 0) return CUDA_ERROR_INVALID_VALUE;
+      auto made = InterprocessEvent::create(context.device());
+      if (!made.ok()) return result_of_import(made.status());
+      shared = std::move(made).value();
     }
-    auto event = std::make_shared<Event>(context.shared_from_this(), Flags);
+    auto event = std::make_shared<Event>(context.shared_from_this(), Flags, std::move(shared));
     live<Event>().add(reinterpret_cast<uintptr_t>(event->handle()), event);
     *phEvent = event->handle();
     return CUDA_SUCCESS;

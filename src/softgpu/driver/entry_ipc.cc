@@ -1,11 +1,14 @@
-// Device memory between processes.
+// Device memory and events between processes.
 #include <cstring>
 
 #include "cuda/abi.h"
 #include "softgpu/driver/device.h"
 #include "softgpu/driver/device_memory.h"
 #include "softgpu/driver/entry.h"
+#include "softgpu/driver/event.h"
+#include "softgpu/driver/handle_registry.h"
 #include "softgpu/driver/imported_memory.h"
+#include "softgpu/driver/interprocess_event.h"
 #include "softgpu/driver/ipc_handle.h"
 #include "softgpu/memory/allocation_table.h"
 
@@ -61,6 +64,32 @@ CUresult cuIpcOpenMemHandle(CUdeviceptr* pdptr, CUipcMemHandle handle, unsigned 
 
 CUresult cuIpcCloseMemHandle(CUdeviceptr dptr) {
   return in_context([&](Context&) { return ImportedMemory::instance().close(dptr); });
+}
+
+CUresult cuIpcGetEventHandle(CUipcEventHandle* pHandle, CUevent event) {
+  return guarded([&]() -> CUresult {
+    std::shared_ptr<Event> found;
+    SOFTGPU_RETURN_IF_ERROR(event_of(event, &found));
+    if (pHandle == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    if (found->exportable() == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+    put_handle(pHandle, found->exportable()->handle());
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuIpcOpenEventHandle(CUevent* phEvent, CUipcEventHandle handle) {
+  return in_context([&](Context& context) -> CUresult {
+    const auto named = IpcHandle::read(handle.reserved, IpcKind::kEvent);
+    Device* device = named ? device_of(*named) : nullptr;
+    if (phEvent == nullptr || device == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    auto shared = InterprocessEvent::open(*device, named->id);
+    if (!shared.ok()) return result_of_import(shared.status());
+    auto event = std::make_shared<Event>(context.shared_from_this(), CU_EVENT_DISABLE_TIMING,
+                                         std::move(shared).value());
+    live<Event>().add(reinterpret_cast<uintptr_t>(event->handle()), event);
+    *phEvent = event->handle();
+    return CUDA_SUCCESS;
+  });
 }
 
 }  // extern "C"

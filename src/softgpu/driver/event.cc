@@ -2,24 +2,24 @@
 
 #include "softgpu/driver/current.h"
 #include "softgpu/driver/handle_registry.h"
+#include "softgpu/driver/interprocess_event.h"
 #include "softgpu/driver/state.h"
 #include "softgpu/driver/stream.h"
 
 namespace tessera::softgpu {
 
-Event::Event(std::shared_ptr<Context> context, unsigned flags)
-    : context_(std::move(context)), handle_(next_handle()), flags_(flags) {}
+Event::Event(std::shared_ptr<Context> context, unsigned flags, std::shared_ptr<InterprocessEvent> shared)
+    : context_(std::move(context)), handle_(next_handle()), flags_(flags), shared_(std::move(shared)) {}
 
-void Event::record(Stream& stream) {
-  auto op = std::make_shared<MarkerOp>();
-  record_as(op);  // before it is submitted: whoever waits for the event from now on means this recording
-  stream.submit(op);
-}
+// Begun before it is submitted: whoever waits for the event from now on means this recording.
+void Event::record(Stream& stream) { stream.submit(begin_recording()); }
 
-void Event::record_as(OpRef op) {
+OpRef Event::begin_recording() {
   std::lock_guard lock(mutex_);
-  recorded_ = std::move(op);
   captured_.reset();
+  if (shared_) return shared_->begin();
+  recorded_ = std::make_shared<MarkerOp>();
+  return recorded_;
 }
 
 void Event::set_captured(std::shared_ptr<StreamCapture> point) {
@@ -33,6 +33,7 @@ std::shared_ptr<StreamCapture> Event::captured() const {
 }
 
 OpRef Event::recorded() const {
+  if (shared_) return shared_->newest();
   std::lock_guard lock(mutex_);
   return recorded_;
 }

@@ -10,12 +10,15 @@
 
 namespace tessera::softgpu {
 
+class InterprocessEvent;
 class Stream;
 struct StreamCapture;
 
 class Event {
  public:
-  Event(std::shared_ptr<Context> context, unsigned flags);
+  // `shared`: where other processes know it too.
+  Event(std::shared_ptr<Context> context, unsigned flags,
+        std::shared_ptr<InterprocessEvent> shared = nullptr);
 
   CUevent handle() const { return reinterpret_cast<CUevent>(handle_); }
   Context& context() const { return *context_; }
@@ -23,18 +26,23 @@ class Event {
 
   // Replaces what was recorded before; waits that were asked for before keep meaning that.
   void record(Stream& stream);
-  // Means `op` from now on; the caller submits it.
-  void record_as(OpRef op);
+  // Means this operation from now on; the caller submits it.
+  OpRef begin_recording();
   // Means a point of a capture from now on, until it is recorded again.
   void set_captured(std::shared_ptr<StreamCapture> point);
   std::shared_ptr<StreamCapture> captured() const;
-  // What has to finish; null where the event was never recorded.
+  // Null where it cannot be exported: it is of this process alone, or another one's.
+  const InterprocessEvent* exportable() const {
+    return (flags_ & CU_EVENT_INTERPROCESS) != 0 ? shared_.get() : nullptr;
+  }
+  // What has to finish; null where the event was never recorded, or has finished.
   OpRef recorded() const;
 
  private:
   const std::shared_ptr<Context> context_;
   const uintptr_t handle_;
   const unsigned flags_;
+  const std::shared_ptr<InterprocessEvent> shared_;
   mutable std::mutex mutex_;
   OpRef recorded_;
   std::shared_ptr<StreamCapture> captured_;

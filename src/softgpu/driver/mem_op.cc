@@ -1,13 +1,9 @@
 #include "softgpu/driver/mem_op.h"
 
 #include <atomic>
-#include <condition_variable>
-#include <mutex>
-#include <thread>
 #include <utility>
 
-#include "softgpu/driver/op_graph.h"
-#include "softgpu/driver/thread.h"
+#include "softgpu/driver/watched_op.h"
 #include "softgpu/memory/allocation_table.h"
 
 namespace tessera::softgpu {
@@ -33,54 +29,13 @@ void write(uint64_t address, T value) {
   std::atomic_ref(*reinterpret_cast<T*>(address)).store(value, std::memory_order_release);
 }
 
-class MemOps;
-
-// Looks at the values that streams wait for. Whoever writes them, a kernel, the host, another process's
-// device, tells nobody: they have to be looked at again and again.
-class Watcher {
- public:
-  static Watcher& instance() {
-    static auto* made = new Watcher();
-    return *made;
-  }
-  void watch(std::shared_ptr<MemOps> ops) {
-    bool first;
-    {
-      std::lock_guard lock(mutex_);
-      added_.push_back(std::move(ops));
-      first = !std::exchange(started_, true);
-    }
-    if (first) start_thread("softgpu-watch", [this] { loop(); });
-    work_.notify_one();
-  }
-
- private:
-  // Short against anything a program can tell, long against a look at the values.
-  static constexpr std::chrono::microseconds kPause{20};
-
-  void loop();
-
-  std::mutex mutex_;
-  std::condition_variable work_;
-  std::vector<std::shared_ptr<MemOps>> added_;
-  bool started_ = false;
-};
-
-class MemOps : public Op {
+class MemOps : public WatchedOp {
  public:
   MemOps(std::shared_ptr<Context> context, std::vector<CUstreamBatchMemOpParams> ops)
       : context_(std::move(context)), ops_(std::move(ops)) {}
 
-  void start(const std::shared_ptr<Op>& self) override {
-    if (advance()) {
-      OpGraph::instance().finish(self);
-    } else {
-      Watcher::instance().watch(std::static_pointer_cast<MemOps>(self));
-    }
-  }
-
   // Goes on up to a wait that is not over; whether all is done.
-  bool advance() {
+  bool advance() override {
     while (next_ < ops_.size() && context_->status() == CUDA_SUCCESS) {
       if (!run(ops_[next_])) return false;
       ++next_;
@@ -115,24 +70,6 @@ class MemOps : public Op {
   const std::vector<CUstreamBatchMemOpParams> ops_;
   size_t next_ = 0;
 };
-
-void Watcher::loop() {
-  std::vector<std::shared_ptr<MemOps>> watched;
-  for (;;) {
-    {
-      std::unique_lock lock(mutex_);
-      if (watched.empty()) work_.wait(lock, [this] { return !added_.empty(); });
-      for (auto& ops : added_) watched.push_back(std::move(ops));
-      added_.clear();
-    }
-    std::erase_if(watched, [](const std::shared_ptr<MemOps>& ops) {
-      const bool done = ops->advance();
-      if (done) OpGraph::instance().finish(ops);
-      return done;
-    });
-    if (!watched.empty()) std::this_thread::sleep_for(kPause);
-  }
-}
 
 CUresult check_address(uint64_t address, uint64_t size) {
   const bool known = AllocationTable::instance().covers(address, size);

@@ -164,9 +164,7 @@ CUresult HostWork::make(const std::shared_ptr<Context>& site, OpRef* op) const {
 }
 
 CUresult EventWork::make(const std::shared_ptr<Context>&, OpRef* op) const {
-  auto marker = std::make_shared<MarkerOp>();
-  if (record_) event_->record_as(marker);
-  *op = std::move(marker);
+  *op = record_ ? event_->begin_recording() : std::make_shared<MarkerOp>();
   return CUDA_SUCCESS;
 }
 

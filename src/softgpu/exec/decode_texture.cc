@@ -85,6 +85,7 @@ Result<ValueId> FunctionDecoder::texture_handle(const Instruction& in, const Ope
   Operand name;
   name.kind = ptx::OperandKind::kRegister;
   name.reg = at.reg;
+  name.component = at.component;
   return source(in, name, 'q');
 }
 

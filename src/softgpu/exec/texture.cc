@@ -132,8 +132,10 @@ Texel texel_at(const Texture& texture, const TextureLevel& level, uint64_t slice
 
 Texel fetch(const Texture& texture, uint32_t layer, const std::array<int32_t, 3>& at, int32_t level) {
   const auto last = static_cast<int32_t>(texture.levels.size()) - 1;
+  TexelIndex index{};
+  for (uint32_t d = 0; d < texture.dimensions; ++d) index[d] = at[d];
   return texel_at(texture, texture.levels[static_cast<size_t>(std::clamp(level, 0, last))],
-                  std::min(layer, texture.layers - 1), {at[0], at[1], at[2]}, false);
+                  std::min(layer, texture.layers - 1), index, false);
 }
 
 }  // namespace tessera::softgpu::exec

@@ -117,6 +117,13 @@ TEST(Texture, HalvesAndBack) {
   EXPECT_EQ(float_to_half(std::ldexp(2047.5f, -25)), 0x0400) << "into the normal ones";
 }
 
+TEST(Texture, OnlyItsDimensionsCount) {
+  const std::vector<float> texels = {10, 20};
+  const Texture texture = texture_over(texels, Channel::kF32, 2);
+  EXPECT_EQ(red(fetch(texture, 0, {1, 1 << 30, 1 << 30}, 0)), 20);
+  EXPECT_EQ(red(sample(texture, {0, {1.5f, 1e9f, 1e9f}, {0, 1 << 30, 1 << 30}}, 0)), 20);
+}
+
 TEST(Texture, LayersAreClampedAndNotFiltered) {
   const std::vector<float> texels = {1, 2, 3, 4, 5, 6};
   Texture texture = texture_over(texels, Channel::kF32, 2);

@@ -47,6 +47,26 @@ void work_in(const check::Module& module, CUdeviceptr block) {
   check::require_equal(got, want, "work after the refusal");
 }
 
+// Where one block of 64 MiB is free: a picture that fits alone does not fit with its smaller levels, nor do
+// the six faces of a cubemap; and both leave nothing behind where they are refused.
+void arrays_at_the_limit() {
+  const size_t free = memory().free;
+  REQUIRE(free >= kStep && free < 2 * kStep, "%zu bytes are free", free);
+  const size_t height = free / (size_t{2048} * 4 * sizeof(float));
+  const CUDA_ARRAY3D_DESCRIPTOR picture{2048, height, 0, CU_AD_FORMAT_FLOAT, 4, 0};
+  CUmipmappedArray mipmap = nullptr;
+  CU_EXPECT(CUDA_ERROR_OUT_OF_MEMORY, cuMipmappedArrayCreate(&mipmap, &picture, 12));
+  const CUDA_ARRAY3D_DESCRIPTOR cube{2048, 2048, 6, CU_AD_FORMAT_FLOAT, 4, CUDA_ARRAY3D_CUBEMAP};
+  CUarray faces = nullptr;
+  CU_EXPECT(CUDA_ERROR_OUT_OF_MEMORY, cuArray3DCreate_v2(&faces, &cube));
+  REQUIRE(memory().free == free, "%zu bytes are free after refusals, %zu before", memory().free, free);
+  const CUDA_ARRAY3D_DESCRIPTOR half{2048, height / 2, 0, CU_AD_FORMAT_FLOAT, 4, 0};
+  CU_CHECK(cuMipmappedArrayCreate(&mipmap, &half, 12));
+  REQUIRE(memory().free < free - kStep / 2, "a mipmap took %zu bytes", free - memory().free);
+  CU_CHECK(cuMipmappedArrayDestroy(mipmap));
+  REQUIRE(memory().free == free, "%zu bytes are free at the end, %zu before", memory().free, free);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -65,7 +85,9 @@ int main(int argc, char** argv) {
   REQUIRE(!blocks.empty(), "not one block of 64 MiB");
   REQUIRE(memory().free < 2 * kStep, "refused with %zu bytes free", memory().free);
   work_in(module, blocks.back());
-  give_back(blocks);
+  CU_CHECK(cuMemFree_v2(blocks.back()));
+  arrays_at_the_limit();
+  give_back({blocks.begin(), blocks.end() - 1});
   REQUIRE(memory().free == before.free, "%zu bytes free at the end, %zu at the start", memory().free,
           before.free);
   const std::vector<CUdeviceptr> again = take_all();

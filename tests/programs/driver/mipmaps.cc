@@ -1,7 +1,7 @@
 // Textures of mipmapped arrays: levels by number and by gradients, both filters between levels, bias and
 // clamps, without a level, in one to three dimensions and in layers, views of some levels, queries, and what
 // creation refuses. The reference has the guide's formulas; coordinates and levels are such that the weights
-// of linear filtering are exact in their 8 bits.
+// of linear filtering are exact in their 8 bits, and that no level lies halfway between two.
 #include "texture_points.h"
 
 namespace {
@@ -89,15 +89,16 @@ class Pyramid {
   std::vector<Level> levels_;
 };
 
-// Beside every texel and beyond the edges, with levels from below the first to beyond the last.
+// Beside every texel and beyond the edges, with levels from below the first to beyond the last, in odd
+// sixteenths.
 std::vector<check::Point> points() {
   std::vector<check::Point> all;
   check::Random random(7);
   for (int i = 0; i < 500; ++i) {
     const float u = static_cast<float>(random.below(80)) / 64 - 0.125f;
     const float v = static_cast<float>(random.below(80)) / 64 - 0.125f;
-    all.push_back(
-        {u, v, static_cast<float>(random.below(60)) / 8 - 1, v, check::as_float(static_cast<int>(i % 3))});
+    all.push_back({u, v, static_cast<float>(random.below(60)) / 8 - 0.9375f, v,
+                   check::as_float(static_cast<int>(i % 3))});
   }
   return all;
 }
@@ -108,7 +109,7 @@ void levels(const check::Module& module) {
   struct Case {
     float bias, least, greatest;
   };
-  for (const Case& c : {Case{0, 0, 99}, Case{0.5f, 0, 99}, Case{-1, 0.5f, 2.75f}, Case{0, 0, 0}}) {
+  for (const Case& c : {Case{0, 0, 99}, Case{0.5f, 0, 99}, Case{-1, 0.75f, 2.75f}, Case{0, 0, 0}}) {
     CUDA_TEXTURE_DESC how = check::sampling(CU_TR_FILTER_MODE_LINEAR, CU_TR_FILTER_MODE_LINEAR);
     how.mipmapLevelBias = c.bias;
     how.minMipmapLevelClamp = c.least;
@@ -118,21 +119,25 @@ void levels(const check::Module& module) {
       const float level = std::clamp(std::clamp(p[2] + c.bias, c.least, c.greatest), 0.0f, kLevels - 1.0f);
       between.push_back(pyramid.trilinear(level, p[0], p[1]));
       nearest.push_back(pyramid.bilinear(static_cast<size_t>(std::floor(level + 0.5f)), p[0], p[1]));
-      plain.push_back(pyramid.trilinear(c.least, p[0], p[1]));
+      plain.push_back(pyramid.bilinear(0, p[0], p[1]));
     }
     const check::TextureObject both(resource, how);
     check::require_near(check::evaluate(module, "level_2d", both.get(), points()), between, 2e-6f,
                         "trilinear");
-    check::require_near(check::evaluate(module, "plain_2d", both.get(), points()), plain, 2e-6f, "no level");
-    check::require_near(check::evaluate(module, "base_2d", both.get(), points()), plain, 2e-6f,
-                        "the base level");
+    if (c.least == 0) {  // CUDA does not say how it is clamped
+      check::require_near(check::evaluate(module, "plain_2d", both.get(), points()), plain, 2e-6f,
+                          "no level");
+      check::require_near(check::evaluate(module, "base_2d", both.get(), points()), plain, 2e-6f,
+                          "the base level");
+    }
     how.mipmapFilterMode = CU_TR_FILTER_MODE_POINT;
     const check::TextureObject one(resource, how);
     check::require_near(check::evaluate(module, "level_2d", one.get(), points()), nearest, 2e-6f, "bilinear");
   }
 }
 
-// The longer of two steps, 2^n texels long, asks for level n.
+// The longer of two steps, 2^n texels long, asks for level n. Along the axes: CUDA does not say how others
+// are measured.
 void gradients(const check::Module& module) {
   const Pyramid pyramid(kHeight, 0, 0);
   const check::TextureObject texture(check::resource_of(pyramid.get()),
@@ -143,14 +148,12 @@ void gradients(const check::Module& module) {
     const float length = std::ldexp(1.0f, n), level = std::clamp(static_cast<float>(n), 0.0f, kLevels - 1.0f);
     for (const check::Point& p :
          {check::Point{0.4375f, 0.375f, length / kWidth, 0, 0, 0},
-          check::Point{0.4375f, 0.375f, 0, 0, 0, -length / kHeight},
-          check::Point{0.4375f, 0.375f, 0.6f * length / kWidth, 0.8f * length / kHeight,
-                       0.5f * length / kWidth, 0.5f * length / kHeight}}) {
+          check::Point{0.4375f, 0.375f, length / 2 / kWidth, 0, 0, -length / kHeight}}) {
       at.push_back(p);
       expected.push_back(pyramid.trilinear(level, p[0], p[1]));
     }
   }
-  // 0.6 and 0.8 are rounded: the level may be a step of its 8 bits off.
+  // The logarithm may be a step of the level's 8 bits off.
   check::require_near(check::evaluate(module, "grad_2d", texture.get(), at), expected, 2.0f / 256,
                       "gradients");
 }

@@ -80,7 +80,7 @@ std::vector<check::Point> texel_points(unsigned depth = 1) {
   return points;
 }
 
-// Each word's low bits.
+// Words that the channels can hold.
 template <class T>
 void store_integers(const check::Module& module, CUarray_format format) {
   struct Texel {
@@ -89,7 +89,9 @@ void store_integers(const check::Module& module, CUarray_format format) {
   };
   const std::vector<Texel> zeros(kWidth * kHeight);
   const Surface surface(zeros, 0, format, 4);
-  const auto points = texel_points();
+  auto points = texel_points();
+  for (check::Point& p : points)
+    for (size_t c = 3; c < 7; ++c) p[c] = word(static_cast<unsigned>(static_cast<T>(bits(p[c]))));
   const auto require = [&](const std::vector<Texel>& expected, const char* what) {
     REQUIRE(surface.download<Texel>(zeros.size()) == expected, "%s in format %u", what,
             static_cast<unsigned>(format));

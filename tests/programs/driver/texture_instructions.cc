@@ -216,8 +216,11 @@ void views(const check::Module& module) {
 
 void queries(const check::Module& module) {
   using Answers = std::array<int, 4>;
+  constexpr int kAny = -1;  // a depth where there is none
   const auto require_answers = [&](const char* kernel, CUtexObject object, const Answers& expected) {
-    const auto found = std::bit_cast<Answers>(check::evaluate(module, kernel, object, points())[0]);
+    auto found = std::bit_cast<Answers>(check::evaluate(module, kernel, object, points())[0]);
+    for (size_t i = 0; i < found.size(); ++i)
+      if (expected[i] == kAny) found[i] = kAny;
     REQUIRE(found == expected, "%s: %d %d %d %d", kernel, found[0], found[1], found[2], found[3]);
   };
   const CUDA_ARRAY3D_DESCRIPTOR d{kWidth,  kHeight,
@@ -235,7 +238,7 @@ void queries(const check::Module& module) {
   how = in_texels();
   const check::TextureObject slices(check::resource_of(solid), how);
   // OpenCL's numbers: CL_SNORM_INT16, CL_RG; CL_HALF_FLOAT, CL_RGBA.
-  require_answers("query_size", layers.get(), {kWidth, kHeight, 1, kLayers});
+  require_answers("query_size", layers.get(), {kWidth, kHeight, kAny, kLayers});
   require_answers("query_size", slices.get(), {kWidth, kHeight, 5, 0});
   require_answers("query_texels", layers.get(), {0x10D1, 0x10B2, 1, 0});
   require_answers("query_texels", slices.get(), {0x10DD, 0x10B5, 0, 0});

@@ -1,7 +1,5 @@
 #include "softgpu/driver/device_memory.h"
 
-#include <algorithm>
-
 #include "common/bytes.h"
 
 namespace tessera::softgpu {
@@ -62,14 +60,8 @@ void DeviceMemory::give_back(RangeAllocator::Range range) {
   file_.credit(range.size);
 }
 
-bool DeviceMemory::is_shared_locked(uint64_t id) const {
-  return std::any_of(shared_.begin(), shared_.end(),
-                     [id](const auto& shared) { return shared.second.id == id; });
-}
-
-// The same memory may be imported once more, as the process holds it once.
 void DeviceMemory::end_shared_locked(const Shared& shared, RangeAllocator::Range range) {
-  const bool held = !is_shared_locked(shared.id) && let_go_of_memory(file_, shared.id);
+  const bool held = let_go_of_memory(file_, shared.id);
   if (shared.addresses) return;  // they go with it
   if (held) {
     lent_.push_back({range, shared.id});
@@ -97,12 +89,21 @@ Result<uint64_t> DeviceMemory::export_range(RangeAllocator::Range range, uint64_
   return id;
 }
 
+bool DeviceMemory::is_shared(RangeAllocator::Range range) const {
+  std::lock_guard lock(mutex_);
+  return shared_.contains(range.begin);
+}
+
 Result<DeviceMemory::Imported> DeviceMemory::import(uint64_t id, uint64_t pool) {
   std::lock_guard lock(mutex_);
+  for (const auto& [begin, shared] : shared_) {
+    if (shared.id == id && shared.addresses)
+      return Status::error(Code::kAlreadyExists, "the memory is imported already");
+  }
   pid_t exporter = 0;
   TESSERA_ASSIGN_OR_RETURN(const ExportedMemory memory, hold_exported_memory(file_, id, pool, &exporter));
   auto imported = map_exported_locked(id, memory, exporter);
-  if (!imported.ok() && !is_shared_locked(id)) let_go_of_memory(file_, id);
+  if (!imported.ok()) let_go_of_memory(file_, id);
   return imported;
 }
 

@@ -48,6 +48,8 @@ class DeviceMemory {
   // shared.
   // `allocated` of its bytes are the program's.
   Result<uint64_t> export_range(RangeAllocator::Range range, uint64_t allocated, uint64_t pool);
+  // Whether it is exported or imported memory: what holds it ends with give_back() alone.
+  bool is_shared(RangeAllocator::Range range) const;
   // Memory that another process exported, at addresses of its own here; give_back() ends it. kNotFound where
   // it is not there any more, kFailedPrecondition where it is this process's, kPermissionDenied where the
   // system does not let this process have it.
@@ -70,12 +72,11 @@ class DeviceMemory {
   DeviceMemory(DeviceFile& file, std::unique_ptr<Arena> arena);
   Result<Pages> place_pages(uint64_t size);
   Result<Imported> map_exported_locked(uint64_t id, const ExportedMemory& memory, pid_t exporter);
-  bool is_shared_locked(uint64_t id) const;
   void end_shared_locked(const Shared& shared, RangeAllocator::Range range);
   void take_back_lent_locked();
 
   DeviceFile& file_;
-  std::mutex mutex_;  // the members below
+  mutable std::mutex mutex_;  // the members below
   std::unique_ptr<Arena> arena_;
   // One file for all pages that are not shareable: descriptors are the program's, and few.
   std::shared_ptr<MemoryFile> pages_;  // null before the first are taken

@@ -1,4 +1,6 @@
 // Stream-ordered allocation and its pools.
+#include <limits>
+
 #include "cuda/abi.h"
 #include "softgpu/driver/device.h"
 #include "softgpu/driver/entry.h"
@@ -42,6 +44,7 @@ CUresult allocate(CUdeviceptr* dptr, size_t size, MemoryPool* pool, CUstream hSt
   SOFTGPU_RETURN_IF_ERROR(enter_stream(*stream, &captured));
   auto current = stream->context().device().current_pool();
   MemoryPool& used = pool != nullptr ? *pool : *current;
+  if (used.imported()) return CUDA_ERROR_INVALID_VALUE;
   if (captured) return capture_allocation(*stream, used, size, dptr);
   uint64_t address = 0;
   SOFTGPU_RETURN_IF_ERROR(used.allocate(*stream, size, &address));
@@ -64,6 +67,11 @@ CUresult with_device(CUdevice ordinal, Body&& body) {
     SOFTGPU_RETURN_IF_ERROR(find_device(ordinal, &device));
     return body(*device);
   });
+}
+
+CUresult check_handle_type(CUmemAllocationHandleType type) {
+  if (type == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) return CUDA_SUCCESS;
+  return type == CU_MEM_HANDLE_TYPE_NONE ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_NOT_SUPPORTED;
 }
 
 // Pools of other places and kinds (host, managed) come later.
@@ -124,10 +132,56 @@ CUresult cuMemPoolCreate(CUmemoryPool* pool, const CUmemPoolProps* poolProps) {
   return initialised([&]() -> CUresult {
     if (pool == nullptr || poolProps == nullptr) return CUDA_ERROR_INVALID_VALUE;
     SOFTGPU_RETURN_IF_ERROR(check_place(&poolProps->location, poolProps->allocType));
-    if (poolProps->handleTypes != CU_MEM_HANDLE_TYPE_NONE) return CUDA_ERROR_NOT_SUPPORTED;
+    const bool shareable = poolProps->handleTypes == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+    if (!shareable && poolProps->handleTypes != CU_MEM_HANDLE_TYPE_NONE) return CUDA_ERROR_NOT_SUPPORTED;
     Device* device = nullptr;
     SOFTGPU_RETURN_IF_ERROR(find_device(poolProps->location.id, &device));
-    *pool = MemoryPool::create(*device)->handle();
+    *pool = MemoryPool::create(*device, shareable)->handle();
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuMemPoolExportToShareableHandle(void* handle_out, CUmemoryPool pool,
+                                          CUmemAllocationHandleType handleType, unsigned long long flags) {
+  return with_pool(pool, [&](MemoryPool& found) -> CUresult {
+    if (handle_out == nullptr || flags != 0) return CUDA_ERROR_INVALID_VALUE;
+    SOFTGPU_RETURN_IF_ERROR(check_handle_type(handleType));
+    return found.export_file(static_cast<int*>(handle_out));
+  });
+}
+
+// The descriptor itself stands where a pointer is declared.
+CUresult cuMemPoolImportFromShareableHandle(CUmemoryPool* pool_out, void* handle,
+                                            CUmemAllocationHandleType handleType, unsigned long long flags) {
+  return initialised([&]() -> CUresult {
+    const auto fd = reinterpret_cast<uintptr_t>(handle);
+    if (pool_out == nullptr || flags != 0 || fd > static_cast<uintptr_t>(std::numeric_limits<int>::max()))
+      return CUDA_ERROR_INVALID_VALUE;
+    SOFTGPU_RETURN_IF_ERROR(check_handle_type(handleType));
+    std::shared_ptr<MemoryPool> pool;
+    SOFTGPU_RETURN_IF_ERROR(MemoryPool::import_file(static_cast<int>(fd), &pool));
+    *pool_out = pool->handle();
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuMemPoolExportPointer(CUmemPoolPtrExportData* shareData_out, CUdeviceptr ptr) {
+  return initialised([&]() -> CUresult {
+    const auto allocation = AllocationTable::instance().find(ptr);
+    const bool of_pool = allocation && allocation->kind == MemoryKind::kPool;
+    const auto pool = of_pool ? pool_of(*allocation) : nullptr;
+    if (shareData_out == nullptr || !pool) return CUDA_ERROR_INVALID_VALUE;
+    return pool->export_pointer(*allocation, shareData_out);
+  });
+}
+
+CUresult cuMemPoolImportPointer(CUdeviceptr* ptr_out, CUmemoryPool pool, CUmemPoolPtrExportData* shareData) {
+  return in_context([&](Context& context) -> CUresult {
+    const auto found = live<MemoryPool>().find(pool);
+    if (!found || ptr_out == nullptr || shareData == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    uint64_t address = 0;
+    SOFTGPU_RETURN_IF_ERROR(found->import_pointer(context, *shareData, &address));
+    *ptr_out = address;
     return CUDA_SUCCESS;
   });
 }
@@ -174,7 +228,7 @@ CUresult cuDeviceGetMemPool(CUmemoryPool* pool, CUdevice dev) {
 CUresult cuDeviceSetMemPool(CUdevice dev, CUmemoryPool pool) {
   return with_device(dev, [&](Device& device) -> CUresult {
     auto found = live<MemoryPool>().find(pool);
-    if (!found || &found->device() != &device) return CUDA_ERROR_INVALID_VALUE;
+    if (!found || &found->device() != &device || found->imported()) return CUDA_ERROR_INVALID_VALUE;
     device.set_current_pool(std::move(found));
     return CUDA_SUCCESS;
   });

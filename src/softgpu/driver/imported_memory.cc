@@ -19,6 +19,8 @@ CUresult result_of_import(const Status& status) {
       return CUDA_ERROR_INVALID_VALUE;
     case Code::kFailedPrecondition:
       return CUDA_ERROR_INVALID_CONTEXT;
+    case Code::kAlreadyExists:
+      return CUDA_ERROR_ALREADY_MAPPED;
     case Code::kResourceExhausted:
       return CUDA_ERROR_OUT_OF_MEMORY;
     default:

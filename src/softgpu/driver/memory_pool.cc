@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "common/log.h"
+#include "softgpu/device/shared_memory.h"
 #include "softgpu/driver/device.h"
 #include "softgpu/driver/device_memory.h"
 #include "softgpu/driver/graph/graph_memory.h"
@@ -47,7 +48,8 @@ void unmap_on(Device& device, RangeAllocator::Range range, CUmemAccess_flags fla
 
 }  // namespace
 
-MemoryPool::MemoryPool(Device& device) : device_(device), handle_(next_handle()) {}
+MemoryPool::MemoryPool(Device& device, uint64_t share_id, bool imported)
+    : device_(device), handle_(next_handle()), share_id_(share_id), imported_(imported) {}
 
 // Mapped as long as the pool holds it: work ordered before a free may still touch it after the call.
 void MemoryPool::map_locked(RangeAllocator::Range range) {
@@ -60,8 +62,12 @@ void MemoryPool::unmap_locked(RangeAllocator::Range range) {
   for (Device* device : devices()) unmap_on(*device, range, access_to_locked(*device));
 }
 
-std::shared_ptr<MemoryPool> MemoryPool::create(Device& device) {
-  std::shared_ptr<MemoryPool> pool(new MemoryPool(device));
+std::shared_ptr<MemoryPool> MemoryPool::create(Device& device, bool shareable) {
+  const uint64_t share_id = shareable ? unique_number(device.file()) : 0;
+  return enter(std::shared_ptr<MemoryPool>(new MemoryPool(device, share_id, false)));
+}
+
+std::shared_ptr<MemoryPool> MemoryPool::enter(std::shared_ptr<MemoryPool> pool) {
   live<MemoryPool>().add(pool->handle_, pool);
   holders().add(pool->handle_, pool);
   return pool;
@@ -72,7 +78,7 @@ MemoryPool::~MemoryPool() { assert(used_ == 0); }
 bool MemoryPool::take_cached_locked(uint64_t size, uint64_t stream_id, RangeAllocator::Range* range) {
   auto best = free_.end();
   for (auto it = free_.begin(); it != free_.end(); ++it) {
-    const bool safe = idle(it->after) || it->stream_id == stream_id;
+    const bool safe = !it->shared && (idle(it->after) || it->stream_id == stream_id);
     if (!safe || !fits(it->range.size, size)) continue;
     if (best == free_.end() || it->range.size < best->range.size) best = it;
   }
@@ -103,13 +109,18 @@ CUresult MemoryPool::take_new(uint64_t size, RangeAllocator::Range* range) {
   }
   *range = *taken;
   std::lock_guard lock(mutex_);
-  map_locked(*range);
-  reserved_ += range->size;
-  reserved_high_ = std::max(reserved_high_, reserved_);
+  count_reserved_locked(*range);
   return CUDA_SUCCESS;
 }
 
+void MemoryPool::count_reserved_locked(RangeAllocator::Range range) {
+  map_locked(range);
+  reserved_ += range.size;
+  reserved_high_ = std::max(reserved_high_, reserved_);
+}
+
 CUresult MemoryPool::allocate(Stream& stream, uint64_t size, uint64_t* address) {
+  if (imported_) return CUDA_ERROR_INVALID_VALUE;
   if (size == 0 || size > device_.total_memory())
     return size == 0 ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_OUT_OF_MEMORY;
   RangeAllocator::Range range;
@@ -122,25 +133,32 @@ CUresult MemoryPool::allocate(Stream& stream, uint64_t size, uint64_t* address) 
     const CUresult result = take_new(size, &range);
     if (result != CUDA_SUCCESS) return result;
   }
+  enter_allocation(stream.context(), range, size);
+  *address = range.begin;
+  return CUDA_SUCCESS;
+}
+
+void MemoryPool::enter_allocation(const Context& context, RangeAllocator::Range range, uint64_t size) {
   Allocation allocation;
   allocation.begin = allocation.range_begin = range.begin;
   allocation.range_size = range.size;
   allocation.size = size;
   allocation.kind = MemoryKind::kPool;
   allocation.device = device_.ordinal();
-  allocation.context = stream.context().id();
-  allocation.context_handle = reinterpret_cast<uintptr_t>(stream.context().handle());
+  allocation.context = context.id();
+  allocation.context_handle = reinterpret_cast<uintptr_t>(context.handle());
   allocation.pool_handle = handle_;
+  allocation.handle_types =
+      share_id_ != 0 ? CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR : CU_MEM_HANDLE_TYPE_NONE;
   Status status = AllocationTable::instance().insert(allocation);
   assert(status.ok());
   std::lock_guard lock(mutex_);
   used_ += range.size;
   used_high_ = std::max(used_high_, used_);
-  *address = range.begin;
-  return CUDA_SUCCESS;
 }
 
 void MemoryPool::keep(FreeBlock block) {
+  block.shared = share_id_ != 0 && device_.memory().is_shared(block.range);
   std::lock_guard lock(mutex_);
   used_ -= block.range.size;
   free_.push_back(std::move(block));
@@ -158,8 +176,8 @@ void MemoryPool::free_now(const Allocation& allocation) {
 }
 
 void MemoryPool::trim_locked(uint64_t keep) {
-  for (auto it = free_.begin(); it != free_.end() && reserved_ > keep;) {
-    if (!idle(it->after)) {
+  for (auto it = free_.begin(); it != free_.end();) {
+    if (!idle(it->after) || (reserved_ <= keep && !it->shared)) {
       ++it;
       continue;
     }
@@ -279,6 +297,7 @@ CUresult MemoryPool::set_attribute(CUmemPool_attribute attribute, const void* va
           *static_cast<const int*>(value);
       return CUDA_SUCCESS;
     case CU_MEMPOOL_ATTR_RELEASE_THRESHOLD:
+      if (imported_) return CUDA_ERROR_INVALID_VALUE;
       release_threshold_ = number;
       return CUDA_SUCCESS;
     case CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH:  // high-water marks can only be reset
@@ -311,11 +330,11 @@ class FreeOp : public MarkerOp {
   const Allocation allocation_;
 };
 
+}  // namespace
+
 std::shared_ptr<MemoryPool> pool_of(const Allocation& allocation) {
   return holders().find(reinterpret_cast<const void*>(allocation.pool_handle));
 }
-
-}  // namespace
 
 CUresult free_in_order(Stream& stream, uint64_t address) {
   if (GraphMemory::instance().find(address)) return GraphMemory::instance().free_in_order(stream, address);

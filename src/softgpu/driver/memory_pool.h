@@ -16,18 +16,30 @@
 
 namespace tessera::softgpu {
 
+class Context;
 class Device;
 class Stream;
 
 class MemoryPool : public std::enable_shared_from_this<MemoryPool> {
  public:
-  static std::shared_ptr<MemoryPool> create(Device& device);
+  // `shareable`: with other processes.
+  static std::shared_ptr<MemoryPool> create(Device& device, bool shareable = false);
   ~MemoryPool();
   MemoryPool(const MemoryPool&) = delete;
   MemoryPool& operator=(const MemoryPool&) = delete;
 
   CUmemoryPool handle() const { return reinterpret_cast<CUmemoryPool>(handle_); }
   Device& device() const { return device_; }
+
+  // Sharing, in pool_sharing.cc. CUDA_ERROR_INVALID_VALUE where the pool is not shareable, or is another
+  // process's; for import_file() where the descriptor is no pool's of a device of this process.
+  CUresult export_file(int* fd) const;
+  static CUresult import_file(int fd, std::shared_ptr<MemoryPool>* pool);
+  CUresult export_pointer(const Allocation& allocation, CUmemPoolPtrExportData* data) const;
+  // Into a pool of import_file(): it is freed as the pool's own is, and belongs to `context`.
+  CUresult import_pointer(Context& context, const CUmemPoolPtrExportData& data, uint64_t* address);
+  // Another process's: gives out no memory of its own.
+  bool imported() const { return imported_; }
 
   // Usable in `stream` at once, elsewhere after whatever orders it behind this point of the stream.
   CUresult allocate(Stream& stream, uint64_t size, uint64_t* address);
@@ -56,9 +68,13 @@ class MemoryPool : public std::enable_shared_from_this<MemoryPool> {
     RangeAllocator::Range range;
     OpRef after;             // null: nothing to wait for
     uint64_t stream_id = 0;  // in this stream `after` is in order anyway
+    bool shared = false;     // with another process: given back as soon as it is idle, never out again
   };
 
-  explicit MemoryPool(Device& device);
+  MemoryPool(Device& device, uint64_t share_id, bool imported);
+  static std::shared_ptr<MemoryPool> enter(std::shared_ptr<MemoryPool> pool);
+  void enter_allocation(const Context& context, RangeAllocator::Range range, uint64_t size);
+  void count_reserved_locked(RangeAllocator::Range range);
   CUresult check_access(const CUmemAccessDesc& wanted) const;
   CUmemAccess_flags access_to_locked(const Device& device) const;
   void map_locked(RangeAllocator::Range range);
@@ -70,6 +86,8 @@ class MemoryPool : public std::enable_shared_from_this<MemoryPool> {
 
   Device& device_;
   const uintptr_t handle_;
+  const uint64_t share_id_;  // by which processes know it; 0: not shareable
+  const bool imported_;
   mutable std::mutex mutex_;
   std::list<FreeBlock> free_;
   std::map<uint64_t, uint64_t> mapped_;           // all it holds: begin and end
@@ -81,6 +99,8 @@ class MemoryPool : public std::enable_shared_from_this<MemoryPool> {
   int reuse_flags_[3] = {1, 1, 1};  // attributes 1 to 3: kept, as reuse here follows the strictest of them
 };
 
+// Of memory from a pool; a destroyed one too.
+std::shared_ptr<MemoryPool> pool_of(const Allocation& allocation);
 // cuMemFreeAsync of any device memory, in the order of `stream`. CUDA_ERROR_INVALID_VALUE where none begins
 // there.
 CUresult free_in_order(Stream& stream, uint64_t address);

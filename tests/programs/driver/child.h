@@ -4,7 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "driver_check.h"
+#include "../check.h"
 
 namespace check {
 

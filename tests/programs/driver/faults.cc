@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "child.h"
+#include "driver_check.h"
 
 extern "C" const char fault_ptx[];
 

@@ -2,6 +2,7 @@
 // both ways round; a recorder that is killed keeps nobody waiting; handles of anything else are refused.
 #include <signal.h>
 
+#include "driver_check.h"
 #include "two_processes.h"
 
 extern "C" const char memory_ptx[];

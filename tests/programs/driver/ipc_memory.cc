@@ -4,6 +4,7 @@
 // nobody else uses the slice then.
 #include <signal.h>
 
+#include "driver_check.h"
 #include "two_processes.h"
 
 extern "C" const char memory_ptx[];

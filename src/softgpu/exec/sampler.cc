@@ -41,25 +41,34 @@ View view_of(const Texture& texture, const TexturePoint& point, size_t level) {
   return view;
 }
 
-std::array<float, 4> floats_of(const Texel& texel) { return std::bit_cast<std::array<float, 4>>(texel); }
+float channel_of(const Texel& texel, size_t channel) { return std::bit_cast<float>(texel[channel]); }
 
-double weight_of(double fraction) { return std::nearbyint(fraction * 256) / 256; }
+// Of a position: one that an integer holds. The libraries' functions are calls on processors without SSE4.1.
+int64_t floor_of(double x) {
+  const auto towards_zero = static_cast<int64_t>(x);
+  return towards_zero - (static_cast<double>(towards_zero) > x ? 1 : 0);
+}
+
+// Of a fraction from 0 to 1.
+float weight_of(double fraction) { return static_cast<float>(floor_of(fraction * 256 + 0.5)) / 256; }
 
 // A texel beyond an edge is the one of the next face that its centre's direction meets: that is always the
 // one beside it. Beyond a corner there is none: it is the mean of the three that meet there.
-Texel seamless_texel(const View& view, TexelIndex at) {
+void read_seamless(const View& view, TexelIndex at, Texel& texel) {
   const auto last = int64_t{view.level.extent[0]} - 1;
   const TexelIndex nearest = {std::clamp<int64_t>(at[0], 0, last), std::clamp<int64_t>(at[1], 0, last), 0};
   const bool beyond_s = at[0] != nearest[0], beyond_t = at[1] != nearest[1];
-  if (!beyond_s && !beyond_t) return texel_at(view.texture, view.level, view.slice, nearest, true);
+  if (beyond_s == beyond_t) read_texel(view.texture, view.level, view.slice, nearest, true, texel);
+  if (!beyond_s && !beyond_t) return;
   if (beyond_s && beyond_t) {
-    const Texel here = texel_at(view.texture, view.level, view.slice, nearest, true);
-    if (!view.texture.reads_floats()) return here;
-    const auto a = floats_of(here), b = floats_of(seamless_texel(view, {at[0], nearest[1], 0})),
-               c = floats_of(seamless_texel(view, {nearest[0], at[1], 0}));
-    std::array<float, 4> mean{};
-    for (size_t i = 0; i < mean.size(); ++i) mean[i] = (a[i] + b[i] + c[i]) / 3;
-    return std::bit_cast<Texel>(mean);
+    if (!view.texture.reads_floats()) return;
+    Texel in_s, in_t;
+    read_seamless(view, {at[0], nearest[1], 0}, in_s);
+    read_seamless(view, {nearest[0], at[1], 0}, in_t);
+    for (size_t c = 0; c < texel.size(); ++c)
+      texel[c] =
+          std::bit_cast<uint32_t>((channel_of(texel, c) + channel_of(in_s, c) + channel_of(in_t, c)) / 3);
+    return;
   }
   const double size = view.level.extent[0];
   const auto face = static_cast<uint32_t>(view.slice % kCubeFaces);
@@ -67,25 +76,26 @@ Texel seamless_texel(const View& view, TexelIndex at) {
       FacePoint{face, (static_cast<double>(at[0]) + 0.5) / size, (static_cast<double>(at[1]) + 0.5) / size}));
   const TexelIndex there = {std::clamp<int64_t>(static_cast<int64_t>(next.s * size), 0, last),
                             std::clamp<int64_t>(static_cast<int64_t>(next.t * size), 0, last), 0};
-  return texel_at(view.texture, view.level, view.slice - face + next.face, there, true);
+  read_texel(view.texture, view.level, view.slice - face + next.face, there, true, texel);
 }
 
-Texel texel_of(const View& view, const TexelIndex& at) {
-  if (view.texture.seamless) return seamless_texel(view, at);
-  return texel_at(view.texture, view.level, view.slice, at, view.texture.normalized_coordinates);
+void read(const View& view, const TexelIndex& at, Texel& texel) {
+  if (view.texture.seamless) return read_seamless(view, at, texel);
+  read_texel(view.texture, view.level, view.slice, at, view.texture.normalized_coordinates, texel);
 }
 
 // The texels that a linear filter weighs: the lowest, and the weight of the next in each dimension.
 struct Footprint {
   TexelIndex low{};
-  std::array<double, 3> fraction{};
+  std::array<float, 3> weight{};
 };
 Footprint footprint_of(const View& view) {
   Footprint footprint;
   for (uint32_t d = 0; d < view.texture.dimensions; ++d) {
     const double x = view.at[d] - 0.5;
-    footprint.low[d] = static_cast<int64_t>(std::floor(x)) + view.offset[d];
-    footprint.fraction[d] = x - std::floor(x);
+    const int64_t low = floor_of(x);
+    footprint.low[d] = low + view.offset[d];
+    footprint.weight[d] = weight_of(x - static_cast<double>(low));
   }
   return footprint;
 }
@@ -93,18 +103,18 @@ Footprint footprint_of(const View& view) {
 Texel filtered(const View& view) {
   const Footprint footprint = footprint_of(view);
   std::array<float, 4> sum{};
+  Texel texel;
   for (uint32_t corner = 0; corner < 1u << view.texture.dimensions; ++corner) {
-    TexelIndex index = footprint.low;
+    TexelIndex index{};
     float share = 1;
     for (uint32_t d = 0; d < view.texture.dimensions; ++d) {
       const bool high = (corner >> d & 1) != 0;
-      const auto weight = static_cast<float>(weight_of(footprint.fraction[d]));
-      index[d] += high ? 1 : 0;
-      share *= high ? weight : 1 - weight;
+      index[d] = footprint.low[d] + (high ? 1 : 0);
+      share *= high ? footprint.weight[d] : 1 - footprint.weight[d];
     }
     if (share == 0) continue;  // infinities beside the point do not count
-    const auto texel = floats_of(texel_of(view, index));
-    for (size_t c = 0; c < 4; ++c) sum[c] += share * texel[c];
+    read(view, index, texel);
+    for (uint32_t c = 0; c < view.texture.channels; ++c) sum[c] += share * channel_of(texel, c);
   }
   return std::bit_cast<Texel>(sum);
 }
@@ -113,9 +123,10 @@ Texel sample_level(const Texture& texture, const TexturePoint& point, size_t lev
   const View view = view_of(texture, point, level);
   if (texture.linear_filter && texture.reads_floats()) return filtered(view);
   TexelIndex index{};
-  for (uint32_t d = 0; d < texture.dimensions; ++d)
-    index[d] = static_cast<int64_t>(std::floor(view.at[d])) + view.offset[d];
-  return texel_of(view, index);
+  for (uint32_t d = 0; d < texture.dimensions; ++d) index[d] = floor_of(view.at[d]) + view.offset[d];
+  Texel texel;
+  read(view, index, texel);
+  return texel;
 }
 
 // A level that is no number, as of coordinates that are none, is the largest.
@@ -156,24 +167,26 @@ float level_of_gradients(const Texture& texture, const TexturePoint& point, cons
 
 Texel sample(const Texture& texture, const TexturePoint& point, float level) {
   if (!texture.linear_mipmap_filter || !texture.reads_floats())
-    return sample_level(texture, point, static_cast<size_t>(std::floor(level + 0.5f)));
+    return sample_level(texture, point, static_cast<size_t>(level + 0.5f));
   const auto lower = static_cast<size_t>(level);
-  const auto weight = static_cast<float>(weight_of(double{level} - static_cast<double>(lower)));
+  const float weight = weight_of(double{level} - static_cast<double>(lower));
   if (weight == 0) return sample_level(texture, point, lower);
-  const auto a = floats_of(sample_level(texture, point, lower));
-  const auto b = floats_of(sample_level(texture, point, lower + 1));
-  std::array<float, 4> mean{};
-  for (size_t c = 0; c < mean.size(); ++c) mean[c] = (1 - weight) * a[c] + weight * b[c];
-  return std::bit_cast<Texel>(mean);
+  Texel mean = sample_level(texture, point, lower);
+  const Texel next = sample_level(texture, point, lower + 1);
+  for (size_t c = 0; c < mean.size(); ++c)
+    mean[c] = std::bit_cast<uint32_t>((1 - weight) * channel_of(mean, c) + weight * channel_of(next, c));
+  return mean;
 }
 
 Texel gather(const Texture& texture, const TexturePoint& point, uint32_t component) {
   const View view = view_of(texture, point, 0);
   const TexelIndex low = footprint_of(view).low;
   constexpr std::array<std::array<int64_t, 2>, 4> kOrder = {{{0, 1}, {1, 1}, {1, 0}, {0, 0}}};
-  Texel gathered{};
-  for (size_t i = 0; i < kOrder.size(); ++i)
-    gathered[i] = texel_of(view, {low[0] + kOrder[i][0], low[1] + kOrder[i][1], 0})[component];
+  Texel gathered{}, texel;
+  for (size_t i = 0; i < kOrder.size(); ++i) {
+    read(view, {low[0] + kOrder[i][0], low[1] + kOrder[i][1], 0}, texel);
+    gathered[i] = texel[component];
+  }
   return gathered;
 }
 

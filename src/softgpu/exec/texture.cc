@@ -71,10 +71,8 @@ bool address(AddressMode mode, bool normalized, int64_t n, int64_t* i) {
   return true;
 }
 
-Texel border(const Texture& texture) {
-  Texel texel{};
+void read_border(const Texture& texture, Texel& texel) {
   for (uint32_t c = 0; c < texture.channels; ++c) texel[c] = std::bit_cast<uint32_t>(texture.border[c]);
-  return texel;
 }
 
 }  // namespace
@@ -114,28 +112,30 @@ bool Texture::reads_floats() const {
   return !as_integer && channel_bytes(channel) < 4;
 }
 
-Texel texel_at(const Texture& texture, const TextureLevel& level, uint64_t slice, TexelIndex at,
-               bool normalized) {
-  if (texture.linear_memory && (at[0] < 0 || at[0] >= level.extent[0])) return {};
+void read_texel(const Texture& texture, const TextureLevel& level, uint64_t slice, const TexelIndex& at,
+                bool normalized, Texel& texel) {
+  texel.fill(0);
+  if (texture.linear_memory && (at[0] < 0 || at[0] >= level.extent[0])) return;
+  const auto* from = reinterpret_cast<const std::byte*>(level.address + slice * level.slice_bytes);
+  const uint64_t steps[] = {texture.texel_bytes(), level.row_bytes, level.slice_bytes};
   for (uint32_t d = 0; d < texture.dimensions; ++d) {
-    if (!address(texture.address_mode[d], normalized, level.extent[d], &at[d])) return border(texture);
+    int64_t index = at[d];
+    if (!address(texture.address_mode[d], normalized, level.extent[d], &index))
+      return read_border(texture, texel);
+    from += static_cast<uint64_t>(index) * steps[d];
   }
-  if (texture.dimensions == 3) slice = static_cast<uint64_t>(at[2]);
-  const auto* from = reinterpret_cast<const std::byte*>(level.address + slice * level.slice_bytes +
-                                                        static_cast<uint64_t>(at[1]) * level.row_bytes +
-                                                        static_cast<uint64_t>(at[0]) * texture.texel_bytes());
-  Texel texel{};
-  for (uint32_t c = 0; c < texture.channels; ++c)
-    texel[c] = channel_bits(texture, from + c * channel_bytes(texture.channel), c < 3);
-  return texel;
+  const uint32_t bytes = channel_bytes(texture.channel);
+  for (uint32_t c = 0; c < texture.channels; ++c) texel[c] = channel_bits(texture, from + c * bytes, c < 3);
 }
 
 Texel fetch(const Texture& texture, uint32_t layer, const std::array<int32_t, 3>& at, int32_t level) {
   const auto last = static_cast<int32_t>(texture.levels.size()) - 1;
   TexelIndex index{};
   for (uint32_t d = 0; d < texture.dimensions; ++d) index[d] = at[d];
-  return texel_at(texture, texture.levels[static_cast<size_t>(std::clamp(level, 0, last))],
-                  std::min(layer, texture.layers - 1), index, false);
+  Texel texel;
+  read_texel(texture, texture.levels[static_cast<size_t>(std::clamp(level, 0, last))],
+             std::min(layer, texture.layers - 1), index, false, texel);
+  return texel;
 }
 
 }  // namespace tessera::softgpu::exec

@@ -58,10 +58,11 @@ using Texel = std::array<uint32_t, 4>;
 // An index of a texel in each dimension; it may be outside.
 using TexelIndex = std::array<int64_t, 3>;
 
-// One texel of a level, by the texture's address modes. `slice` is the layer, face or, in three dimensions,
-// nothing; it must be within. The texture's memory must be readable.
-Texel texel_at(const Texture& texture, const TextureLevel& level, uint64_t slice, TexelIndex at,
-               bool normalized);
+// One texel of a level, by the texture's address modes. `slice` is the layer or face, 0 in three
+// dimensions; it must be within. The texture's memory must be readable. Into `texel`: a result would leave in
+// registers of 64 bits, and reading two words at once waits for their stores.
+void read_texel(const Texture& texture, const TextureLevel& level, uint64_t slice, const TexelIndex& at,
+                bool normalized, Texel& texel);
 // The texel at integer coordinates, unfiltered. Layers and levels outside are the nearest within.
 Texel fetch(const Texture& texture, uint32_t layer, const std::array<int32_t, 3>& at, int32_t level);
 

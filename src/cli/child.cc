@@ -18,6 +18,7 @@
 namespace tessera::cli {
 namespace {
 
+constexpr int kRegainPauseMs = 1'000;
 constexpr int kForwarded[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
 
 std::vector<std::string> candidates_for(const std::string& name) {
@@ -78,7 +79,8 @@ void forward_signals(int signals, pid_t child) {
   }
 }
 
-ChildResult wait_to_end(pid_t child, int signals, int daemon, void (*daemon_gone)()) {
+ChildResult wait_to_end(pid_t child, int signals, const DaemonWatch& watch) {
+  int daemon = watch.connection;
   for (;;) {
     int status = 0;
     if (waitpid(child, &status, WNOHANG) == child) {
@@ -86,11 +88,13 @@ ChildResult wait_to_end(pid_t child, int signals, int daemon, void (*daemon_gone
       return {WEXITSTATUS(status), 0};
     }
     pollfd entries[] = {{signals, POLLIN, 0}, {daemon, POLLIN, 0}};  // a negative descriptor is passed over
-    if (poll(entries, 2, -1) < 0) continue;
+    if (poll(entries, 2, daemon < 0 ? kRegainPauseMs : -1) < 0) continue;
     if ((entries[0].revents & POLLIN) != 0) forward_signals(signals, child);
-    if (entries[1].revents != 0) {
+    if (daemon < 0) {
+      daemon = watch.regain();
+    } else if (entries[1].revents != 0) {
       daemon = -1;
-      daemon_gone();
+      watch.gone();
     }
   }
 }
@@ -121,8 +125,8 @@ std::pair<Result<std::string>, int> find_program(const std::string& name) {
 }
 
 Result<ChildResult> run_child(const Program& program,
-                              const std::vector<std::pair<std::string, std::string>>& environment, int daemon,
-                              void (*daemon_gone)()) {
+                              const std::vector<std::pair<std::string, std::string>>& environment,
+                              const DaemonWatch& daemon) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return Status::from_errno(errno, "cannot make a pipe");
   UniqueFd reading(ends[0]);
@@ -145,7 +149,7 @@ Result<ChildResult> run_child(const Program& program,
     waitpid(child, nullptr, 0);
     return Status::from_errno(error, "cannot execute %s", program.path.c_str());
   }
-  return wait_to_end(child, signals.get(), daemon, daemon_gone);
+  return wait_to_end(child, signals.get(), daemon);
 }
 
 }  // namespace tessera::cli

@@ -1,6 +1,7 @@
 // The program under `tessera run`: found, started in the foreground, its signals passed on, waited for.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -27,11 +28,19 @@ struct ChildResult {
   int signal = 0;
 };
 
+// The daemon behind the program, watched while it runs.
+struct DaemonWatch {
+  int connection = -1;
+  std::function<void()> gone;  // the connection has ended
+  // Tries once to have a connection again; -1 where there is none yet.
+  std::function<int()> regain;
+};
+
 // Runs the program to its end. It stays in our process group and keeps the terminal, so what the terminal
-// sends (Ctrl-C, Ctrl-Z) it receives itself; signals sent to us alone are passed on. `daemon` is watched: the
-// callback is called once if it is closed.
+// sends (Ctrl-C, Ctrl-Z) it receives itself; signals sent to us alone are passed on. `daemon` is watched:
+// where it ends, a connection is tried for again once a second.
 Result<ChildResult> run_child(const Program& program,
-                              const std::vector<std::pair<std::string, std::string>>& environment, int daemon,
-                              void (*daemon_gone)());
+                              const std::vector<std::pair<std::string, std::string>>& environment,
+                              const DaemonWatch& daemon);
 
 }  // namespace tessera::cli

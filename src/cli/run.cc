@@ -105,7 +105,34 @@ Status write_summary(int file, const Json& summary) {
 
 void warn_daemon_gone() {
   fprintf(stderr,
-          "tessera run: tesserad has ended; the program goes on, but gets no more GPU memory granted\n");
+          "tessera run: tesserad has ended; the program goes on with the GPU memory it was granted, and gets "
+          "more once "
+          "tesserad is there again\n");
+}
+
+// The slice is held again on a new connection, where there is a daemon that knows of it.
+bool hold_again(const RunOptions& options, HeldSlice& held) {
+  auto client = ControlClient::connect(options.socket);
+  if (!client.ok()) return false;
+  Json request;
+  request["op"] = "hold_slice";
+  request["token"] = held.slice["token"];
+  auto answer = client->ask(request);
+  if (!answer.ok()) return false;
+  held.client = std::move(*client);
+  return true;
+}
+
+DaemonWatch watch_daemon(const RunOptions& options, HeldSlice& held) {
+  DaemonWatch watch;
+  watch.connection = held.client.descriptor();
+  watch.gone = warn_daemon_gone;
+  watch.regain = [&options, &held] {
+    if (!hold_again(options, held)) return -1;
+    fprintf(stderr, "tessera run: tesserad is there again, and the slice is as it was\n");
+    return held.client.descriptor();
+  };
+  return watch;
 }
 
 // The figures of the ended slice, where wanted.
@@ -113,8 +140,10 @@ Status report(const RunOptions& options, HeldSlice& held, const ChildResult& res
               int file) {
   Json request;
   request["op"] = "finish_slice";
-  TESSERA_ASSIGN_OR_RETURN(Json figures, held.client.ask(request));
-  Json summary = summary_json(figures, result, seconds);
+  auto figures = held.client.ask(request);
+  if (!figures.ok() && hold_again(options, held)) figures = held.client.ask(request);
+  if (!figures.ok()) return figures.status();
+  Json summary = summary_json(*figures, result, seconds);
   if (options.summary) print_summary(summary);
   return file >= 0 ? write_summary(file, summary) : Status();
 }
@@ -150,7 +179,7 @@ int run_command(const RunOptions& options) {
   uint64_t started_ns = monotonic_ns();
   auto result = run_child({*path, options.command},
                           child_environment(options, node::json_string(held->slice, "token"), *guest_folder),
-                          held->client.descriptor(), warn_daemon_gone);
+                          watch_daemon(options, *held));
   if (!result.ok()) return fail(result.status(), kExitNotExecutable);
   double seconds = static_cast<double>(monotonic_ns() - started_ns) / 1e9;
   if (options.summary || summary_file) {

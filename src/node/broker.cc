@@ -29,7 +29,7 @@ Status Broker::reserve(LeaseId lease, uint32_t request, const ReserveMessage& me
     return Status::error(Code::kResourceExhausted, "%zu requests wait for an answer already",
                          kMaxWaitingPerLease);
   }
-  queue.push_back({lease, request, trimmed, {}});
+  queue.push_back({lease, request, trimmed, now_ns + kAwaitedTimeoutNs, {}});
   serve(slice.id, now_ns, effects);
   return Status();
 }
@@ -108,6 +108,16 @@ void Broker::disconnect(LeaseId lease, uint64_t now_ns, Effects& effects) {
   serve(slice, now_ns, effects);
 }
 
+void Broker::reattach(LeaseId lease, uint64_t now_ns, Effects& effects) {
+  outstanding_.erase(lease);  // what disconnect() left
+  const Slice& slice = *ledger_.find_slice(ledger_.find_lease(lease)->slice);
+  for (uint32_t device = 0; device < slice.devices.size(); ++device) {
+    if (slice.devices[device].lowered) excess_[lease].insert(device);
+  }
+  ask_for_excess(lease, now_ns, effects);
+  serve(slice.id, now_ns, effects);
+}
+
 bool Broker::close(LeaseId lease, uint64_t now_ns, Effects& effects) {
   SliceId slice = ledger_.find_lease(lease)->slice;
   drop_waiting(lease, slice);
@@ -143,8 +153,11 @@ void Broker::serve(SliceId slice, uint64_t now_ns, Effects& effects) {
   while (!queue.empty()) {
     Waiting& head = queue.front();
     const ReserveMessage& message = head.message;
+    bool awaits = ledger_.find_slice(slice)->awaited > 0;
+    if (awaits && now_ns < head.deadline_ns) return;
     uint64_t missing = ledger_.shortfall(head.lease, message.device, message.bytes_needed);
-    if (missing > 0 && ask_others(head, *ledger_.find_slice(slice), missing, now_ns, effects)) return;
+    if (!awaits && missing > 0 && ask_others(head, *ledger_.find_slice(slice), missing, now_ns, effects))
+      return;
     uint64_t granted = 0;
     if (missing == 0) {
       // Nothing ahead of need for a request that others had to give way to: they may want it back soon.
@@ -164,6 +177,9 @@ void Broker::expire(uint64_t now_ns, Effects& effects) {
     recall.overdue = true;
     touched.insert(ledger_.find_lease(id)->slice);
   }
+  for (const auto& [slice, queue] : queues_) {
+    if (ledger_.find_slice(slice)->awaited > 0 && queue.front().deadline_ns <= now_ns) touched.insert(slice);
+  }
   for (SliceId slice : touched) serve(slice, now_ns, effects);
 }
 
@@ -171,6 +187,10 @@ std::optional<uint64_t> Broker::next_deadline_ns() const {
   std::optional<uint64_t> next;
   for (const auto& [id, recall] : outstanding_) {
     if (!recall.overdue && (!next || recall.deadline_ns < *next)) next = recall.deadline_ns;
+  }
+  for (const auto& [slice, queue] : queues_) {
+    if (ledger_.find_slice(slice)->awaited == 0) continue;
+    if (!next || queue.front().deadline_ns < *next) next = queue.front().deadline_ns;
   }
   return next;
 }

@@ -7,6 +7,9 @@
 // A process that does not answer within kRecallTimeout is passed over, also by later requests, until it
 // answers; a late answer still counts, for the process has given that budget up.
 //
+// After a restart of the daemon a slice may await processes that held leases before: until each has attached
+// again or ended, requests of the slice wait, at most kAwaitedTimeoutNs each, and are then refused.
+//
 // Where a limit is lowered below what is granted, every process is asked once for the excess, so that budget
 // that nobody uses does not stand in the way of the new limit.
 #pragma once
@@ -22,6 +25,7 @@
 namespace tessera::node {
 
 inline constexpr uint64_t kRecallTimeoutNs = 200'000'000;
+inline constexpr uint64_t kAwaitedTimeoutNs = 5'000'000'000;
 inline constexpr size_t kMaxWaitingPerLease = 64;
 
 struct RecallOrder {
@@ -58,10 +62,12 @@ class Broker {
   // The connection is gone, the grants stay: nothing more can be asked of it. Others wait for it a recall's
   // time all the same: a process that is killed closes its files a moment before its pidfd tells of its end.
   void disconnect(LeaseId lease, uint64_t now_ns, Effects& effects);
+  // It has a connection again, and has said what it holds.
+  void reattach(LeaseId lease, uint64_t now_ns, Effects& effects);
   // The lease ends and all its grants are back. True if its slice ended with it.
   bool close(LeaseId lease, uint64_t now_ns, Effects& effects);
 
-  // Passes over the processes whose time is up.
+  // Passes over the processes whose time is up, and refuses the requests whose is.
   void expire(uint64_t now_ns, Effects& effects);
   std::optional<uint64_t> next_deadline_ns() const;
   size_t waiting() const;
@@ -71,6 +77,7 @@ class Broker {
     LeaseId lease;
     uint32_t request;
     ReserveMessage message;
+    uint64_t deadline_ns;     // while the slice awaits processes
     std::set<LeaseId> asked;  // each process is asked once per request
   };
   struct Outstanding {

@@ -108,6 +108,8 @@ Status ControlService::handle(uint64_t connection_id, Connection& connection, ui
     connection.send_control_reply(request, slices());
   } else if (op == "create_slice") {
     connection.send_control_reply(request, create_slice(connection, text));
+  } else if (op == "hold_slice") {
+    connection.send_control_reply(request, hold_slice(connection, text));
   } else if (op == "set_limit") {
     connection.send_control_reply(request, set_limit(connection, text));
   } else if (op == "finish_slice") {
@@ -209,6 +211,9 @@ std::string ControlService::create_slice(Connection& connection, std::string_vie
   if (!token.ok()) return refusal(token.status());
   request->token = *token;
   request->owner = connection.peer().uid;
+  auto holder = identify_process(connection.peer().pid);
+  if (!holder.ok()) return refusal(holder.status());
+  request->holder = *holder;
   auto id = leases_.open_slice(*request);
   if (!id.ok()) return refusal(id.status());
   connection.held_slice = *id;
@@ -232,6 +237,20 @@ std::string ControlService::set_limit(const Connection& connection, std::string_
   if (!id.ok()) return refusal(id.status());
   Status changed = leases_.set_limit(*id, gpu, *bytes);
   if (!changed.ok()) return refusal(changed);
+  Json answer = slice_json(*leases_.ledger().find_slice(*id), leases_.usage(*id));
+  answer["ok"] = true;
+  return json_text(answer);
+}
+
+std::string ControlService::hold_slice(Connection& connection, std::string_view text) {
+  if (connection.held_slice != 0) {
+    return refusal(Status(Code::kFailedPrecondition, "this connection holds a slice already"));
+  }
+  auto token = parse_token(json_string(*parse_json_object(text), "token"));
+  if (!token) return refusal(Status(Code::kInvalidArgument, "a slice is held by its token"));
+  auto id = leases_.hold_again(*token, connection.peer());
+  if (!id.ok()) return refusal(id.status());
+  connection.held_slice = *id;
   Json answer = slice_json(*leases_.ledger().find_slice(*id), leases_.usage(*id));
   answer["ok"] = true;
   return json_text(answer);

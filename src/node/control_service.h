@@ -8,6 +8,9 @@
 //                            makes a slice that this connection holds; the answer carries its token
 //   {"op":"set_limit", "name", "memory_bytes", "gpu"?: index}
 //                            changes a slice's limit on that GPU or on all of it, for its owner or root
+//   {"op":"hold_slice", "token"}
+//                            the maker of a slice holds it again, on this connection: after a restart of the
+//                            daemon
 //   {"op":"finish_slice"}    the figures of the held slice, which is let go
 //
 // Every answer has "ok"; a refusal has "code" and "message" besides.
@@ -35,6 +38,8 @@ class ControlService {
 
   // Takes over what the driver said. Totals and UUIDs only while there is no slice that rests on them.
   void set_inventory(const Result<Inventory>& answer);
+  // Why the GPUs are not known; empty where they are.
+  const std::string& problem() const { return inventory_status_.message(); }
 
  private:
   std::string info() const;
@@ -42,6 +47,7 @@ class ControlService {
   std::string slices();
   std::string create_slice(Connection& connection, std::string_view text);
   std::string set_limit(const Connection& connection, std::string_view text);
+  std::string hold_slice(Connection& connection, std::string_view text);
   std::string finish_slice(Connection& connection);
 
   LeaseService& leases_;

@@ -53,6 +53,15 @@ Status Daemon::start() {
     answered = true;
   });
   while (!answered) TESSERA_RETURN_IF_ERROR(step(-1));
+  if (!options_.journal.empty()) {
+    TESSERA_ASSIGN_OR_RETURN(Journal journal, Journal::open(options_.journal));
+    if (!journal.values().empty() && leases_.ledger().gpu_totals().empty()) {
+      return Status(
+          Code::kFailedPrecondition,
+          "slices of an earlier daemon live on, and their GPUs cannot be asked: " + control_.problem());
+    }
+    leases_.take_over(std::move(journal));
+  }
   TESSERA_ASSIGN_OR_RETURN(listener_watch_,
                            loop_.watch(listener_.get(), EPOLLIN, [this](uint32_t) { accept_clients(); }));
   return Status();

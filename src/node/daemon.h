@@ -15,6 +15,7 @@ inline constexpr size_t kMaxConnections = kListenQueue;
 struct DaemonOptions {
   std::vector<std::string> inventory_command;  // see InventoryMonitor
   uint64_t idle_exit_ns = 0;                   // 0: never
+  std::string journal;                         // file; empty: none, and a restart forgets
 };
 
 class Daemon {
@@ -31,6 +32,8 @@ class Daemon {
   // Asks the driver for the first time (the answer may be that there is none), then lets clients in: until
   // then they wait in the listener's queue rather than hear that there is no GPU.
   Status start();
+  // At an orderly end.
+  void end() { leases_.close_journal(); }
   // Waits at most `timeout_ms` (-1: until something is due), then handles what is ready.
   Status step(int timeout_ms);
   // Nothing is connected and no slice exists, since the configured time.

@@ -25,14 +25,17 @@ bool has_ended(int pidfd) {
 
 LeaseService::~LeaseService() {
   for (auto& [id, record] : leases_) loop_.unwatch(record.watch);
+  for (auto& [id, record] : slices_) release_holder(record);
 }
 
 Result<SliceId> LeaseService::open_slice(const SliceRequest& request) {
   TESSERA_ASSIGN_OR_RETURN(GrantMapping grants, GrantMapping::create());
   TESSERA_ASSIGN_OR_RETURN(SliceId id, ledger_.open_slice(request, monotonic_ns()));
   const Slice& slice = *ledger_.find_slice(id);
-  slices_.emplace(id, SliceRecord{std::move(grants), std::vector<DeviceUsage>(slice.devices.size()), 0, {}});
+  slices_.emplace(id,
+                  SliceRecord{std::move(grants), std::vector<DeviceUsage>(slice.devices.size()), 0, {}, {}});
   publish_limits(id);
+  save();
   LOG_INFO("slices", "'%s' opened: %zu GPU(s), GPU %u, %s%s", slice.name.c_str(), slice.devices.size(),
            slice.devices[0].gpu, format_size(slice.devices[0].limit_bytes).c_str(),
            slice.devices[0].reserved ? "" : " (not reserved)");
@@ -53,6 +56,7 @@ Status LeaseService::set_limit(SliceId id, std::optional<uint32_t> gpu, uint64_t
   publish_limits(id);
   Effects effects;
   broker_.limits_changed(id, monotonic_ns(), effects);
+  save();
   apply(effects);
   LOG_INFO("slices", "'%s': limit set to %s", ledger_.find_slice(id)->name.c_str(),
            format_size(bytes).c_str());
@@ -61,7 +65,9 @@ Status LeaseService::set_limit(SliceId id, std::optional<uint32_t> gpu, uint64_t
 
 void LeaseService::drop_holder(SliceId slice) {
   std::string name = ledger_.find_slice(slice)->name;
+  release_holder(slices_.at(slice));
   if (ledger_.drop_holder(slice)) forget_slice(slice, name);
+  save();
 }
 
 void LeaseService::forget_slice(SliceId slice, const std::string& name) {
@@ -70,6 +76,7 @@ void LeaseService::forget_slice(SliceId slice, const std::string& name) {
     observer->observed_slice = 0;
     observer->mark_closing();
   }
+  release_holder(record->second);
   slices_.erase(record);
   LOG_INFO("slices", "'%s' ended", name.c_str());
 }
@@ -77,6 +84,9 @@ void LeaseService::forget_slice(SliceId slice, const std::string& name) {
 Status LeaseService::handle(Connection& connection, const ClientMessage& message) {
   if (auto* body = std::get_if<AttachMessage>(&message.body)) {
     return attach(connection, message.request, *body);
+  }
+  if (auto* body = std::get_if<ReattachMessage>(&message.body)) {
+    return reattach(connection, message.request, *body);
   }
   if (auto* body = std::get_if<ObserveMessage>(&message.body)) {
     return observe(connection, message.request, *body);
@@ -106,6 +116,7 @@ Status LeaseService::handle_leased(Connection& connection, const ClientMessage& 
     status = Status(Code::kInvalidData, "control requests need a connection of their own");
   }
   publish_limits(slice);
+  save();
   apply(effects);
   return status;
 }
@@ -134,43 +145,115 @@ Status LeaseService::observe(Connection& connection, uint32_t request, const Obs
   connection.observed_slice = id;
   LOG_DEBUG("leases", "process %d observes '%s'", static_cast<int>(connection.peer().pid),
             slice.name.c_str());
-  connection.send(encode_struct(vgpu::MessageType::kAttached, request, describe(slice)));
+  connection.send(encode_struct(vgpu::MessageType::kAttached, request, describe(slice, 0)));
   return Status();
 }
 
-Status LeaseService::attach(Connection& connection, uint32_t request, const AttachMessage& message) {
+Result<LeaseService::Arrived> LeaseService::identify(const Connection& connection) const {
   if (!connection.is_new()) return Status(Code::kFailedPrecondition, "this connection has its part already");
   TESSERA_ASSIGN_OR_RETURN(UniqueFd pidfd, peer_pidfd(connection.descriptor(), connection.peer().pid));
   // Between this answer and the pidfd lies no gap: if the pid had been given to another process, the pidfd
   // (of the process that connected) would be readable by now.
   auto process = identify_process(connection.peer().pid);
   if (!process.ok() || has_ended(pidfd.get())) return Status(Code::kNotFound, "the process has ended");
+  return Arrived{*process, std::move(pidfd)};
+}
+
+Status LeaseService::begin_lease(LeaseId id, Connection* connection, Arrived arrived,
+                                 const ProcessImage& image) {
   TESSERA_ASSIGN_OR_RETURN(CounterMapping counters, CounterMapping::create());
-  TESSERA_ASSIGN_OR_RETURN(
-      LeaseId id, ledger_.open_lease(message.token, connection.peer().uid, *process, monotonic_ns()));
-  SliceId slice = ledger_.find_lease(id)->slice;
-  auto watch = loop_.watch(pidfd.get(), EPOLLIN, [this, id](uint32_t) { end_lease(id, "ended"); });
-  if (!watch.ok()) {
-    [[maybe_unused]] bool slice_ended = ledger_.close_lease(id);
-    assert(!slice_ended);  // open_lease found it, so it has a holder or another lease
-    return watch.status();
+  TESSERA_ASSIGN_OR_RETURN(auto watch, loop_.watch(arrived.pidfd.get(), EPOLLIN,
+                                                   [this, id](uint32_t) { end_lease(id, "ended"); }));
+  leases_.emplace(id, LeaseRecord{connection, std::move(arrived.pidfd), watch, std::move(counters), image});
+  ++slices_.at(ledger_.find_lease(id)->slice).processes;
+  if (connection == nullptr) {
+    ++detached_;
+  } else {
+    connection->lease = id;
   }
-  leases_.emplace(id, LeaseRecord{&connection, std::move(pidfd), *watch, std::move(counters),
-                                  read_process_image(process->pid)});
-  ++slices_.at(slice).processes;
-  connection.lease = id;
-  LOG_INFO("leases", "process %d attached to '%s'", static_cast<int>(process->pid),
-           ledger_.find_slice(slice)->name.c_str());
-  CounterMapping& shared = leases_.at(id).counters;
-  int descriptors[] = {shared.descriptor(), slices_.at(slice).grants.descriptor()};
-  connection.send(encode_struct(vgpu::MessageType::kAttached, request, describe(*ledger_.find_slice(slice))),
-                  descriptors);
-  shared.close_descriptor();
   return Status();
 }
 
-vgpu::AttachedReply LeaseService::describe(const Slice& slice) const {
+Status LeaseService::attach(Connection& connection, uint32_t request, const AttachMessage& message) {
+  TESSERA_ASSIGN_OR_RETURN(Arrived arrived, identify(connection));
+  ProcessIdentity process = arrived.process;
+  TESSERA_ASSIGN_OR_RETURN(LeaseId id,
+                           ledger_.open_lease(message.token, connection.peer().uid, process, monotonic_ns()));
+  Status begun = begin_lease(id, &connection, std::move(arrived), read_process_image(process.pid));
+  if (!begun.ok()) {
+    [[maybe_unused]] bool slice_ended = ledger_.close_lease(id);
+    assert(!slice_ended);  // open_lease found it, so it has a holder or another lease
+    return begun;
+  }
+  const Slice& slice = *ledger_.find_slice(ledger_.find_lease(id)->slice);
+  LOG_INFO("leases", "process %d attached to '%s'", static_cast<int>(process.pid), slice.name.c_str());
+  save();
+  send_attached(id, connection, request);
+  return Status();
+}
+
+Status LeaseService::reattach(Connection& connection, uint32_t request, const ReattachMessage& message) {
+  TESSERA_ASSIGN_OR_RETURN(Arrived arrived, identify(connection));
+  ProcessIdentity process = arrived.process;
+  TESSERA_ASSIGN_OR_RETURN(SliceId slice_id, ledger_.slice_of(message.token, connection.peer().uid));
+  const Slice& slice = *ledger_.find_slice(slice_id);
+  LeaseId id = message.lease;
+  const Lease* lease = ledger_.find_lease(id);
+  bool known = lease != nullptr && lease->slice == slice_id && lease->process == process;
+  if (!known) {
+    // No daemon has journalled it: what it says it holds is booked as if it asked for it now.
+    TESSERA_ASSIGN_OR_RETURN(
+        id, ledger_.open_lease(message.token, connection.peer().uid, process, monotonic_ns()));
+    Status begun = begin_lease(id, nullptr, std::move(arrived), read_process_image(process.pid));
+    if (!begun.ok()) {
+      (void)ledger_.close_lease(id);
+      return begun;
+    }
+    ledger_.set_life(id, LeaseLife::kDetached);
+  }
+  TESSERA_ASSIGN_OR_RETURN(CounterMapping counters, CounterMapping::create());
+  Effects effects;
+  // What it asked for on the connection that it has given up is forgotten.
+  if (leases_.at(id).connection != nullptr) broker_.disconnect(id, monotonic_ns(), effects);
+  Status claimed = ledger_.claim(id, message.held_bytes);
+  if (!claimed.ok()) {
+    save();
+    apply(effects);
+    if (!known) end_lease(id, "claimed too much");
+    return claimed;
+  }
+  auto record = leases_.extract(id);
+  if (Connection* before = record.mapped().connection) {
+    before->lease = 0;
+    before->mark_closing();
+  } else {
+    --detached_;
+  }
+  LeaseRecord& old = record.mapped();
+  leases_.emplace(id,
+                  LeaseRecord{&connection, std::move(old.pidfd), old.watch, std::move(counters), old.image});
+  ledger_.set_life(id, LeaseLife::kAttached);
+  connection.lease = id;
+  LOG_INFO("leases", "process %d attached to '%s' again", static_cast<int>(process.pid), slice.name.c_str());
+  broker_.reattach(id, monotonic_ns(), effects);
+  publish_limits(slice_id);
+  save();
+  send_attached(id, connection, request);
+  apply(effects);
+  return Status();
+}
+
+void LeaseService::send_attached(LeaseId id, Connection& connection, uint32_t request) {
+  const Slice& slice = *ledger_.find_slice(ledger_.find_lease(id)->slice);
+  CounterMapping& shared = leases_.at(id).counters;
+  int descriptors[] = {shared.descriptor(), slices_.at(slice.id).grants.descriptor()};
+  connection.send(encode_struct(vgpu::MessageType::kAttached, request, describe(slice, id)), descriptors);
+  shared.close_descriptor();
+}
+
+vgpu::AttachedReply LeaseService::describe(const Slice& slice, LeaseId lease) const {
   vgpu::AttachedReply reply{};
+  reply.lease = lease;
   reply.device_count = static_cast<uint32_t>(slice.devices.size());
   slice.name.copy(reply.slice_name, sizeof reply.slice_name - 1);
   for (size_t i = 0; i < slice.devices.size(); ++i) {
@@ -227,8 +310,10 @@ void LeaseService::disconnected(Connection& connection) {
   }
   LOG_INFO("leases", "process %d closed its lease but lives on: its grants stay charged until it ends",
            static_cast<int>(lease.process.pid));
+  ledger_.set_life(id, LeaseLife::kDetached);
   Effects effects;
   broker_.disconnect(id, monotonic_ns(), effects);
+  save();
   apply(effects);
 }
 
@@ -262,6 +347,7 @@ void LeaseService::end_lease(LeaseId id, const char* why) {
   } else {
     publish_limits(slice);
   }
+  save();
   apply(effects);
 }
 
@@ -314,6 +400,7 @@ void LeaseService::apply(const Effects& effects) {
     vgpu::ReservedReply reply{};
     reply.granted_bytes = answer.granted_bytes;
     reply.limit_bytes = slice.devices[answer.device].limit_bytes;
+    reply.awaited = static_cast<uint32_t>(slice.awaited);
     reply.slice_used_bytes = usage(slice.id).devices[answer.device].used_bytes;
     leases_.at(answer.lease)
         .connection->send(encode_struct(vgpu::MessageType::kReserved, answer.request, reply));
@@ -334,6 +421,7 @@ void LeaseService::end_replaced_images() {
 void LeaseService::tick(uint64_t now_ns) {
   Effects effects;
   broker_.expire(now_ns, effects);
+  save();
   apply(effects);
   if (detached_ > 0 && now_ns >= next_image_check_ns_) {
     next_image_check_ns_ = now_ns + kImageCheckIntervalNs;

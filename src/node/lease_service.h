@@ -8,8 +8,13 @@
 //       the process runs another image than when it attached (exec closed the descriptor and freed what the
 //       old image held): at once; otherwise the process still is what it was and may still use the memory:
 //       the lease is *detached*. Its grants stay charged, nothing more can be asked of it, and it ends when
-//       the process ends or execs. The same process may attach again meanwhile; it gets a new lease beside
-//       the detached one, never the same bytes twice.
+//       the process ends or execs, or goes on when the process attaches again and says what it holds. The
+//       same process may attach again meanwhile; it gets a new lease beside the detached one, never the same
+//       bytes twice.
+//   - The daemon itself ends: the next one finds slices, limits and grants in the journal. A slice is granted
+//   nothing
+//     until each process that held a lease has attached again or ended (LeaseLife::kAwaited); a `tessera run`
+//     that held a slice holds it until it ends, or until it has come back and let go.
 //   - A forked child that holds a copy of the descriptor changes nothing: there is no end of file before the
 //     pidfd fires, and then the lease ends and the child's copy is cut off.
 //
@@ -17,6 +22,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -24,6 +30,7 @@
 #include "node/broker.h"
 #include "node/connection.h"
 #include "node/event_loop.h"
+#include "node/journal.h"
 #include "node/pages.h"
 #include "node/process_image.h"
 
@@ -59,7 +66,15 @@ class LeaseService {
   // GPU UUIDs, by inventory index; set together with the ledger's totals.
   void set_gpu_uuids(std::vector<std::string> uuids) { gpu_uuids_ = std::move(uuids); }
 
+  // What an earlier daemon left, then the journal of this one. Needs the ledger's totals and the UUIDs. An
+  // entry that cannot be is dropped with a warning.
+  void take_over(Journal journal);
+  // The journal goes where nothing is in it.
+  void close_journal();
+
   Result<SliceId> open_slice(const SliceRequest& request);
+  // The `tessera run` that made the slice, after a restart of the daemon: `connection` holds it from now on.
+  Result<SliceId> hold_again(const Token& token, const Peer& peer);
   // As Ledger::set_limit; the slice's processes see it at once.
   Status set_limit(SliceId slice, std::optional<uint32_t> gpu, uint64_t bytes);
   void drop_holder(SliceId slice);
@@ -89,11 +104,27 @@ class LeaseService {
     std::vector<DeviceUsage> ended;  // of leases that ended; used_bytes stays 0
     uint64_t processes = 0;
     std::set<Connection*> observers;
+    UniqueFd holder;  // pidfd of a holder that has not come back yet
+    EventLoop::Watch holder_watch = 0;
   };
 
+  struct Arrived {
+    ProcessIdentity process;
+    UniqueFd pidfd;
+  };
+  Result<Arrived> identify(const Connection& connection) const;
   Status attach(Connection& connection, uint32_t request, const AttachMessage& message);
+  Status reattach(Connection& connection, uint32_t request, const ReattachMessage& message);
+  // A lease of that process, of which no other is left.
+  Status begin_lease(LeaseId id, Connection* connection, Arrived arrived, const ProcessImage& image);
+  void send_attached(LeaseId id, Connection& connection, uint32_t request);
+  void restore_slices();
+  void restore_leases();
+  void release_holder(SliceRecord& record);
+  // Before anybody is told: what has changed since the last time goes into the journal.
+  void save();
   Status observe(Connection& connection, uint32_t request, const ObserveMessage& message);
-  vgpu::AttachedReply describe(const Slice& slice) const;
+  vgpu::AttachedReply describe(const Slice& slice, LeaseId lease) const;
   Status handle_leased(Connection& connection, const ClientMessage& message);
   Status handle_observing(Connection& connection, const ClientMessage& message);
   Status query(Connection& connection, uint32_t request, SliceId slice, const QueryMessage& message);
@@ -111,6 +142,7 @@ class LeaseService {
   Ledger ledger_;
   Broker broker_;
   std::vector<std::string> gpu_uuids_;
+  std::optional<Journal> journal_;
   std::map<SliceId, SliceRecord> slices_;  // as the ledger's
   std::map<LeaseId, LeaseRecord> leases_;  // as the ledger's
   size_t detached_ = 0;

@@ -24,6 +24,13 @@ void take_back(SliceDevice& device, uint64_t bytes) {
   device.lowered = device.granted_bytes > device.limit_bytes;
 }
 
+void book(LeaseDevice& own, SliceDevice& total, uint64_t bytes) {
+  own.granted_bytes += bytes;
+  own.peak_granted_bytes = std::max(own.peak_granted_bytes, own.granted_bytes);
+  total.granted_bytes += bytes;
+  total.peak_granted_bytes = std::max(total.peak_granted_bytes, total.granted_bytes);
+}
+
 Status check_user(const Slice& slice, uid_t user) {
   if (user == slice.owner || user == 0) return Status();
   return Status::error(Code::kPermissionDenied, "slice '%s' belongs to user %u", slice.name.c_str(),
@@ -172,9 +179,11 @@ Result<SliceId> Ledger::open_slice(const SliceRequest& request, uint64_t now_ns)
   slice.name = std::move(name);
   slice.token = request.token;
   slice.owner = request.owner;
+  slice.holder = request.holder;
   slice.created_ns = now_ns;
   SliceId id = slice.id;
   slices_.emplace(id, std::move(slice));
+  touched_.slices.insert(id);
   return id;
 }
 
@@ -183,6 +192,7 @@ bool Ledger::end_if_unused(SliceId id) {
   assert(slice != slices_.end());
   if (slice->second.held || !slice->second.leases.empty()) return false;
   slices_.erase(slice);
+  touched_.slices.insert(id);
   return true;
 }
 
@@ -190,6 +200,7 @@ bool Ledger::drop_holder(SliceId id) {
   auto slice = slices_.find(id);
   assert(slice != slices_.end());
   slice->second.held = false;
+  touched_.slices.insert(id);
   return end_if_unused(id);
 }
 
@@ -205,6 +216,7 @@ Status Ledger::set_limit(SliceId id, std::optional<uint32_t> gpu, uint64_t bytes
   if (changed.empty()) {
     return Status::error(Code::kNotFound, "slice '%s' has no part of GPU %u", slice.name.c_str(), *gpu);
   }
+  touched_.slices.insert(id);
   for (SliceDevice* device : changed) {
     device->limit_bytes = bytes;
     device->reserved = true;
@@ -249,6 +261,7 @@ Result<LeaseId> Ledger::open_lease(const Token& token, uid_t user, const Process
   slice.leases.insert(lease.id);
   LeaseId id = lease.id;
   leases_.emplace(id, std::move(lease));
+  touched_.leases.insert(id);
   return id;
 }
 
@@ -259,7 +272,9 @@ bool Ledger::close_lease(LeaseId id) {
   for (size_t i = 0; i < slice.devices.size(); ++i) {
     take_back(slice.devices[i], lease->second.devices[i].granted_bytes);
   }
+  if (lease->second.life == LeaseLife::kAwaited) --slice.awaited;
   slice.leases.erase(id);
+  touched_.leases.insert(id);
   leases_.erase(lease);
   return end_if_unused(slice.id);
 }
@@ -267,15 +282,13 @@ bool Ledger::close_lease(LeaseId id) {
 uint64_t Ledger::grant(LeaseId id, uint32_t device, uint64_t needed, uint64_t wanted) {
   assert(needed <= wanted);
   Lease& lease = leases_.at(id);
-  SliceDevice& total = slices_.at(lease.slice).devices.at(device);
+  Slice& slice = slices_.at(lease.slice);
+  SliceDevice& total = slice.devices.at(device);
   uint64_t left = grantable_bytes(total);
-  if (needed > left) return 0;
+  if (needed > left || slice.awaited > 0) return 0;
   uint64_t granted = std::min(wanted, left);
-  LeaseDevice& own = lease.devices[device];
-  own.granted_bytes += granted;
-  own.peak_granted_bytes = std::max(own.peak_granted_bytes, own.granted_bytes);
-  total.granted_bytes += granted;
-  total.peak_granted_bytes = std::max(total.peak_granted_bytes, total.granted_bytes);
+  book(lease.devices[device], total, granted);
+  touched_.leases.insert(id);
   return granted;
 }
 
@@ -299,7 +312,96 @@ Status Ledger::give_back(LeaseId id, uint32_t device, uint64_t bytes) {
                          static_cast<unsigned long long>(own.granted_bytes));
   }
   own.granted_bytes -= bytes;
+  touched_.leases.insert(id);
   take_back(slices_.at(lease.slice).devices[device], bytes);
+  return Status();
+}
+
+Status Ledger::restore_slice(Slice slice) {
+  TESSERA_RETURN_IF_ERROR(check_slice_name(slice.name));
+  bool sound = slice.id != 0 && !slices_.contains(slice.id) && slices_.size() < kMaxSlices &&
+               !slice.devices.empty() && slice.devices.size() <= vgpu::kMaxDevicesPerSlice;
+  for (const auto& [id, other] : slices_) {
+    sound = sound && other.name != slice.name && !same_token(other.token, slice.token);
+  }
+  std::set<uint32_t> seen;
+  for (const SliceDevice& device : slice.devices) {
+    sound = sound && device.gpu < gpu_totals_.size() && seen.insert(device.gpu).second &&
+            device.limit_bytes > 0 &&
+            device.limit_bytes <= (device.reserved ? unreserved_bytes(device.gpu) : gpu_totals_[device.gpu]);
+  }
+  if (!sound) return Status(Code::kInvalidData, "slice '" + slice.name + "' cannot be as it is journalled");
+  slice.leases.clear();
+  slice.awaited = 0;
+  for (SliceDevice& device : slice.devices) {
+    device.granted_bytes = 0;  // its leases bring it along
+    device.lowered = false;
+  }
+  next_slice_ = std::max(next_slice_, slice.id + 1);
+  touched_.slices.insert(slice.id);
+  slices_.emplace(slice.id, std::move(slice));
+  return Status();
+}
+
+Status Ledger::restore_lease(Lease lease) {
+  auto slice = slices_.find(lease.slice);
+  bool sound = lease.id != 0 && !leases_.contains(lease.id) && slice != slices_.end() &&
+               slice->second.leases.size() < kMaxLeasesPerSlice &&
+               lease.devices.size() == slice->second.devices.size();
+  for (size_t i = 0; sound && i < lease.devices.size(); ++i) {
+    const SliceDevice& total = slice->second.devices[i];
+    uint64_t most = gpu_totals_[total.gpu];
+    sound = total.granted_bytes <= most && lease.devices[i].granted_bytes <= most - total.granted_bytes;
+  }
+  if (!sound) {
+    return Status::error(Code::kInvalidData, "the lease of process %d cannot be as it is journalled",
+                         static_cast<int>(lease.process.pid));
+  }
+  for (size_t i = 0; i < lease.devices.size(); ++i) {
+    uint64_t granted = std::exchange(lease.devices[i].granted_bytes, 0);
+    book(lease.devices[i], slice->second.devices[i], granted);
+    take_back(slice->second.devices[i], 0);  // a limit may have been lowered below it
+  }
+  slice->second.leases.insert(lease.id);
+  if (lease.life == LeaseLife::kAwaited) ++slice->second.awaited;
+  next_lease_ = std::max(next_lease_, lease.id + 1);
+  touched_.leases.insert(lease.id);
+  LeaseId id = lease.id;
+  leases_.emplace(id, std::move(lease));
+  return Status();
+}
+
+void Ledger::set_life(LeaseId id, LeaseLife life) {
+  Lease& lease = leases_.at(id);
+  Slice& slice = slices_.at(lease.slice);
+  if (lease.life == LeaseLife::kAwaited) --slice.awaited;
+  lease.life = life;
+  if (lease.life == LeaseLife::kAwaited) ++slice.awaited;
+  touched_.leases.insert(id);
+}
+
+Status Ledger::claim(LeaseId id, std::span<const uint64_t> held_bytes) {
+  Lease& lease = leases_.at(id);
+  Slice& slice = slices_.at(lease.slice);
+  if (held_bytes.size() != lease.devices.size()) {
+    return Status::error(Code::kInvalidData, "%zu devices are claimed, the slice has %zu", held_bytes.size(),
+                         lease.devices.size());
+  }
+  for (size_t i = 0; i < held_bytes.size(); ++i) {
+    uint64_t booked = lease.devices[i].granted_bytes;
+    if (held_bytes[i] <= booked || held_bytes[i] - booked <= grantable_bytes(slice.devices[i])) continue;
+    return Status::error(
+        Code::kInvalidData, "process %d claims to hold %s of slice '%s', more than its limit leaves for it",
+        static_cast<int>(lease.process.pid), format_size(held_bytes[i]).c_str(), slice.name.c_str());
+  }
+  for (size_t i = 0; i < held_bytes.size(); ++i) {
+    LeaseDevice& own = lease.devices[i];
+    if (held_bytes[i] > own.granted_bytes) book(own, slice.devices[i], held_bytes[i] - own.granted_bytes);
+    if (held_bytes[i] == own.granted_bytes) continue;
+    take_back(slice.devices[i], own.granted_bytes - held_bytes[i]);
+    own.granted_bytes = held_bytes[i];
+  }
+  touched_.leases.insert(id);
   return Status();
 }
 
@@ -319,6 +421,11 @@ Status Ledger::check() const {
   for (const auto& [id, slice] : slices_) {
     if (!slice.held && slice.leases.empty()) return Status(Code::kInternal, slice.name + " is unused");
     leases_seen += slice.leases.size();
+    auto awaited = std::count_if(slice.leases.begin(), slice.leases.end(), [&](LeaseId lease) {
+      return leases_.at(lease).life == LeaseLife::kAwaited;
+    });
+    if (static_cast<size_t>(awaited) != slice.awaited)
+      return Status(Code::kInternal, slice.name + ": awaited differ");
     for (size_t i = 0; i < slice.devices.size(); ++i) {
       const SliceDevice& device = slice.devices[i];
       uint64_t granted = 0;

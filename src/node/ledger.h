@@ -5,14 +5,17 @@
 //   - for each slice and device, the sum of the leases' grants is the slice's `granted`, and at most `limit`
 //     unless the limit was lowered below it: then nothing is granted until enough is back;
 //   - for each GPU, the sum of the limits of slices that reserved memory is at most the GPU's total;
+//   - nothing is granted on a slice while it awaits a process that held a lease when an earlier daemon ended;
 //   - a slice exists exactly as long as it has a holder (the `tessera run` that made it) or a lease.
 #pragma once
 
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/process_identity.h"
@@ -45,7 +48,9 @@ struct Slice {
   uint64_t created_ns = 0;
   std::vector<SliceDevice> devices;
   bool held = true;
+  ProcessIdentity holder;  // that process, while `held`
   std::set<LeaseId> leases;
+  size_t awaited = 0;  // of `leases`
 };
 
 struct LeaseDevice {
@@ -53,11 +58,18 @@ struct LeaseDevice {
   uint64_t peak_granted_bytes = 0;
 };
 
+enum class LeaseLife : uint8_t {
+  kAttached,  // has its connection
+  kDetached,  // has closed it and lives on: what it holds cannot change until it attaches again or ends
+  kAwaited,   // of an earlier daemon, and has not attached to this one yet: holds what that one journalled
+};
+
 struct Lease {
   LeaseId id = 0;
   SliceId slice = 0;
   ProcessIdentity process;
   uint64_t created_ns = 0;
+  LeaseLife life = LeaseLife::kAttached;
   std::vector<LeaseDevice> devices;  // as Slice::devices
 };
 
@@ -66,6 +78,7 @@ struct SliceRequest {
   std::string program;  // file name of the program, for the default name
   Token token{};
   uid_t owner = 0;
+  ProcessIdentity holder;
   std::vector<uint32_t> gpus;          // empty: the GPU with the most memory not reserved
   std::vector<uint64_t> memory_bytes;  // of each of `gpus`, or one for all; empty: nothing is set aside
 };
@@ -97,6 +110,15 @@ class Ledger {
   // All grants of the lease are back. True if its slice ended with it.
   bool close_lease(LeaseId lease);
 
+  // What an earlier daemon's journal says. Refused, and nothing changed, where it cannot be: an id, name or
+  // token twice, a GPU that has not so much, a lease without its slice.
+  Status restore_slice(Slice slice);
+  Status restore_lease(Lease lease);
+  void set_life(LeaseId lease, LeaseLife life);
+  // A process that attaches again says what it holds of each device. Less than is booked is given back; more
+  // is booked where it fits the limit. Otherwise refused, and nothing changed.
+  Status claim(LeaseId lease, std::span<const uint64_t> held_bytes);
+
   // Grants `needed` at least and `wanted` at most; 0 if not even `needed` fits. `needed` <= `wanted`.
   uint64_t grant(LeaseId lease, uint32_t device, uint64_t needed, uint64_t wanted);
   // What the slice would have to get back from its leases before `needed` fits.
@@ -108,6 +130,13 @@ class Ledger {
   const std::map<SliceId, Slice>& slices() const { return slices_; }
   const std::map<LeaseId, Lease>& leases() const { return leases_; }
 
+  // What has changed or ended since the last call: for the journal.
+  struct Touched {
+    std::set<SliceId> slices;
+    std::set<LeaseId> leases;
+  };
+  Touched take_touched() { return std::exchange(touched_, {}); }
+
   // Whether every invariant holds; for tests and for asserting.
   Status check() const;
 
@@ -117,6 +146,7 @@ class Ledger {
   Status check_room(uint32_t gpu, uint64_t left, uint64_t wanted) const;
   bool end_if_unused(SliceId slice);
 
+  Touched touched_;
   std::vector<uint64_t> gpu_totals_;
   std::map<SliceId, Slice> slices_;
   std::map<LeaseId, Lease> leases_;

@@ -200,6 +200,7 @@ Status run(const Options& options, UniqueFd ready) {
   TESSERA_ASSIGN_OR_RETURN(InstanceLock lock, InstanceLock::take(options.socket));
   DaemonOptions daemon_options;
   daemon_options.inventory_command = {"/proc/self/exe", "--print-inventory"};
+  daemon_options.journal = options.socket + ".journal";
   daemon_options.idle_exit_ns = options.idle_exit_s * 1'000'000'000;
   TESSERA_ASSIGN_OR_RETURN(UniqueFd listener, listen_on(options.socket));
   TESSERA_ASSIGN_OR_RETURN(auto daemon, Daemon::create(std::move(listener), std::move(daemon_options)));
@@ -211,6 +212,7 @@ Status run(const Options& options, UniqueFd ready) {
   }
   LOG_INFO("daemon", "tesserad %s serves %s", kVersion, options.socket.c_str());
   Status status = serve(*daemon);
+  daemon->end();
   if (unlink(options.socket.c_str()) != 0) LOG_WARN("daemon", "cannot remove %s", options.socket.c_str());
   return status;
 }

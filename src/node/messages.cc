@@ -23,6 +23,16 @@ Result<Token> decode_token(ByteSpan payload, const char* name) {
   return token;
 }
 
+Result<ClientMessage> decode_reattach(uint32_t request, ByteSpan payload) {
+  TESSERA_ASSIGN_OR_RETURN(auto body, payload_as<vgpu::ReattachRequest>(payload, "Reattach"));
+  if (body.device_count > vgpu::kMaxDevicesPerSlice) {
+    return Status::error(Code::kInvalidData, "Reattach names %u devices", body.device_count);
+  }
+  ReattachMessage message{{}, body.lease, {body.held_bytes, body.held_bytes + body.device_count}};
+  std::memcpy(message.token.data(), body.token, sizeof body.token);
+  return ClientMessage{request, std::move(message)};
+}
+
 Status check_device(uint32_t device) {
   if (device < vgpu::kMaxDevicesPerSlice) return Status();
   return Status::error(Code::kInvalidData, "device index %u is out of range", device);
@@ -45,6 +55,8 @@ Result<ClientMessage> decode_body(const vgpu::MessageHeader& header, ByteSpan pa
       TESSERA_ASSIGN_OR_RETURN(Token token, decode_token(payload, "Attach"));
       return ClientMessage{header.request, AttachMessage{token}};
     }
+    case MessageType::kReattach:
+      return decode_reattach(header.request, payload);
     case MessageType::kObserve: {
       TESSERA_ASSIGN_OR_RETURN(Token token, decode_token(payload, "Observe"));
       return ClientMessage{header.request, ObserveMessage{token}};

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "common/bytes.h"
 #include "common/status.h"
@@ -18,6 +19,11 @@ inline constexpr size_t kMaxPayloadBytes = vgpu::kMaxMessageBytes - sizeof(vgpu:
 
 struct AttachMessage {
   Token token;
+};
+struct ReattachMessage {
+  Token token;
+  uint64_t lease;
+  std::vector<uint64_t> held_bytes;
 };
 struct ObserveMessage {
   Token token;
@@ -45,8 +51,8 @@ struct ControlMessage {
 
 struct ClientMessage {
   uint32_t request = 0;
-  std::variant<AttachMessage, ObserveMessage, ReserveMessage, ReleaseMessage, RecalledMessage, QueryMessage,
-               ListProcessesMessage, ControlMessage>
+  std::variant<AttachMessage, ReattachMessage, ObserveMessage, ReserveMessage, ReleaseMessage,
+               RecalledMessage, QueryMessage, ListProcessesMessage, ControlMessage>
       body;
 };
 

@@ -38,13 +38,22 @@ class Account {
     explicit Device(uint64_t chunk_bytes) : budget(chunk_bytes) {}
 
     std::mutex asking;  // one request at a time: those behind it may find what they need in its chunk
-    std::mutex mutex;   // budget
+    std::mutex mutex;   // all below
     Budget budget;
+    uint64_t epoch = 0;  // of the connection that knows of all of `budget`; see LeaseClient
   };
 
   explicit Account(std::unique_ptr<LeaseClient> client);
   Status charge_slowly(uint32_t device, uint64_t bytes);
-  uint64_t recall(uint32_t device, uint64_t bytes);
+  // False where the grant is to be asked for again: the daemon has restarted, and knows nothing of it.
+  bool settle(Device& on, const Budget::Claim& claim, const LeaseClient::Grant& grant, uint32_t device);
+  struct Recalled {
+    uint64_t bytes;
+    uint64_t epoch;
+  };
+  Recalled recall(uint32_t device, uint64_t bytes);
+  uint64_t held(uint32_t device, uint64_t epoch);
+  void publish_all();
   // While the slice is over a lowered limit, what is at hand goes back at once: no new charge may use it.
   void give_back_if_lowered(uint32_t device);
   void publish(uint32_t device, const Budget& budget);

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 
@@ -16,17 +17,24 @@ namespace {
 
 constexpr size_t kReaderStackBytes = 256 * 1024;
 
-Result<void*> map_page(const UniqueFd& file, int protection, const char* name) {
+// At `place`, which it then replaces; anywhere where that is null.
+Result<void*> map_page(const UniqueFd& file, int protection, const char* name, void* place = nullptr) {
   struct stat status {};
   // Reading past the end of a file raises SIGBUS: a page that is not all there is refused here.
   if (fstat(file.get(), &status) != 0 || status.st_size < static_cast<off_t>(kPageBytes)) {
     return Status::error(Code::kInvalidData, "tesserad sent a %s page that is too short", name);
   }
-  void* page = mmap(nullptr, kPageBytes, protection, MAP_SHARED, file.get(), 0);
+  int flags = MAP_SHARED | (place != nullptr ? MAP_FIXED : 0);
+  void* page = mmap(place, kPageBytes, protection, flags, file.get(), 0);
   if (page == MAP_FAILED) return Status::from_errno(errno, "cannot map the %s page", name);
   // A forked child is another process: it must neither count here nor read this lease's limits.
   madvise(page, kPageBytes, MADV_DONTFORK);
   return page;
+}
+
+Status check_pages(const std::vector<UniqueFd>& descriptors) {
+  if (descriptors.size() == 2) return Status();
+  return Status::error(Code::kInvalidData, "tesserad sent %zu descriptors instead of 2", descriptors.size());
 }
 
 }  // namespace
@@ -39,17 +47,14 @@ Result<std::unique_ptr<LeaseClient>> LeaseClient::attach(const std::string& sock
   TESSERA_RETURN_IF_ERROR(connection.send_struct(MessageType::kAttach, 1, request));
   TESSERA_ASSIGN_OR_RETURN(Packet answer, connection.receive(kAnswerTimeoutMs));
   TESSERA_ASSIGN_OR_RETURN(AttachedReply slice, checked_slice(answer));
-  std::unique_ptr<LeaseClient> client(new LeaseClient(std::move(connection), slice));
+  std::unique_ptr<LeaseClient> client(new LeaseClient(std::move(connection), socket_path, token, slice));
   client->next_request_ = 2;
   TESSERA_RETURN_IF_ERROR(client->map_pages(answer.descriptors));
   return client;
 }
 
 Status LeaseClient::map_pages(const std::vector<UniqueFd>& descriptors) {
-  if (descriptors.size() != 2) {
-    return Status::error(Code::kInvalidData, "tesserad sent %zu descriptors instead of 2",
-                         descriptors.size());
-  }
+  TESSERA_RETURN_IF_ERROR(check_pages(descriptors));
   TESSERA_ASSIGN_OR_RETURN(void* counters, map_page(descriptors[0], PROT_READ | PROT_WRITE, "counter"));
   counters_ = static_cast<CounterPage*>(counters);
   TESSERA_ASSIGN_OR_RETURN(void* grants, map_page(descriptors[1], PROT_READ, "grant"));
@@ -57,18 +62,47 @@ Status LeaseClient::map_pages(const std::vector<UniqueFd>& descriptors) {
   return Status();
 }
 
+Status LeaseClient::replace_pages(const std::vector<UniqueFd>& descriptors) {
+  TESSERA_RETURN_IF_ERROR(check_pages(descriptors));
+  // Other threads count meanwhile: what they add between the copy and the exchange is lost, a few launches at
+  // most; figures of memory are written again, see ReattachedHandler.
+  TESSERA_ASSIGN_OR_RETURN(void* counters, map_page(descriptors[0], PROT_READ | PROT_WRITE, "counter"));
+  auto copy = [](std::atomic<uint64_t>& to, const std::atomic<uint64_t>& from) {
+    to.store(from.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  };
+  for (size_t i = 0; i < kMaxDevicesPerSlice; ++i) {
+    DeviceCounters& to = static_cast<CounterPage*>(counters)->devices[i];
+    const DeviceCounters& from = counters_->devices[i];
+    copy(to.used_bytes, from.used_bytes);
+    copy(to.peak_bytes, from.peak_bytes);
+    copy(to.refusals, from.refusals);
+    copy(to.allocations, from.allocations);
+    copy(to.frees, from.frees);
+    copy(to.launches, from.launches);
+    copy(to.bytes_to_device, from.bytes_to_device);
+    copy(to.bytes_from_device, from.bytes_from_device);
+  }
+  munmap(counters, kPageBytes);
+  TESSERA_RETURN_IF_ERROR(map_page(descriptors[0], PROT_READ | PROT_WRITE, "counter", counters_).status());
+  return map_page(descriptors[1], PROT_READ, "grant", const_cast<GrantPage*>(grants_)).status();
+}
+
 LeaseClient::~LeaseClient() {
   if (started_) {
-    closing_ = true;
-    if (connection_.usable()) shutdown(connection_.descriptor(), SHUT_RDWR);
+    {
+      std::lock_guard lock(mutex_);
+      closing_ = true;
+      if (connection_.usable()) shutdown(connection_.descriptor(), SHUT_RDWR);
+    }
+    changed_.notify_all();
     pthread_join(thread_, nullptr);
   }
   if (counters_ != nullptr) munmap(counters_, kPageBytes);
   if (grants_ != nullptr) munmap(const_cast<GrantPage*>(grants_), kPageBytes);
 }
 
-Status LeaseClient::start(RecallHandler on_recall) {
-  on_recall_ = std::move(on_recall);
+Status LeaseClient::start(Handlers handlers) {
+  handlers_ = std::move(handlers);
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setstacksize(&attributes, kReaderStackBytes);
@@ -87,19 +121,82 @@ Status LeaseClient::start(RecallHandler on_recall) {
 }
 
 void* LeaseClient::run(void* client) {
-  static_cast<LeaseClient*>(client)->read_loop();
+  static_cast<LeaseClient*>(client)->run_connections();
   return nullptr;
 }
 
-void LeaseClient::read_loop() {
+void LeaseClient::run_connections() {
   for (;;) {
-    auto packet = connection_.receive(-1);
-    if (!packet.ok()) return lose(packet.status());
-    if (packet->header.type == MessageType::kError) {
-      return lose(packet->as<UsageReply>(MessageType::kUsage).status());
-    }
-    dispatch(std::move(packet).value());
+    Status reason = read_loop();
+    if (!lose(reason) || !attach_again()) return;
+    handlers_.reattached();
   }
+}
+
+Status LeaseClient::read_loop() {
+  for (;;) {
+    TESSERA_ASSIGN_OR_RETURN(Packet packet, connection_.receive(-1));
+    if (packet.header.type == MessageType::kError) return packet.as<UsageReply>(MessageType::kUsage).status();
+    dispatch(std::move(packet));
+  }
+}
+
+bool LeaseClient::attach_again() {
+  int pause_ms = 0;
+  for (;;) {
+    {
+      std::unique_lock lock(mutex_);
+      if (changed_.wait_for(lock, std::chrono::milliseconds(pause_ms), [&] { return closing_.load(); }))
+        return false;
+    }
+    pause_ms = std::clamp(2 * pause_ms, kFirstPauseMs, kLongestPauseMs);
+    Status attached = try_to_attach();
+    if (attached.ok()) {
+      LOG_WARN("lease", "attached to tesserad again; slice %s can be granted device memory again",
+               slice_.slice_name);
+      return true;
+    }
+    std::lock_guard lock(mutex_);
+    bool turned_away = attached.code() == Code::kPermissionDenied;
+    if (turned_away && !turned_away_) LOG_WARN("lease", "not attached again: %s", attached.message().c_str());
+    turned_away_ = turned_away;
+    lost_ = attached;
+    changed_.notify_all();
+  }
+}
+
+Status LeaseClient::try_to_attach() {
+  TESSERA_ASSIGN_OR_RETURN(Connection connection, Connection::open(socket_path_));
+  ReattachRequest request{};
+  std::copy(token_.begin(), token_.end(), request.token);
+  request.lease = slice_.lease;
+  request.device_count = slice_.device_count;
+  uint64_t epoch;
+  {
+    std::lock_guard lock(mutex_);
+    epoch = ++epoch_;
+    owed_.fill(0);  // in what the handler says now
+  }
+  for (uint32_t i = 0; i < request.device_count; ++i) request.held_bytes[i] = handlers_.held(i, epoch);
+  TESSERA_RETURN_IF_ERROR(connection.send_struct(MessageType::kReattach, 1, request));
+  TESSERA_ASSIGN_OR_RETURN(Packet answer, connection.receive(kAnswerTimeoutMs));
+  TESSERA_ASSIGN_OR_RETURN(AttachedReply slice, checked_slice(answer));
+  if (slice.device_count != slice_.device_count) {
+    return Status(Code::kInvalidData, "tesserad described another slice than before");
+  }
+  TESSERA_RETURN_IF_ERROR(replace_pages(answer.descriptors));
+  std::lock_guard lock(mutex_);
+  slice_.lease = slice.lease;
+  connection_ = std::move(connection);
+  lost_ = Status();
+  turned_away_ = false;
+  for (uint32_t i = 0; i < slice_.device_count; ++i) {
+    uint64_t bytes = std::exchange(owed_[i], 0);
+    // A failure to send shows on the next receive.
+    if (bytes > 0) (void)connection_.send_struct(MessageType::kRelease, 0, ReleaseNotice{i, 0, bytes});
+  }
+  changed_.notify_all();
+  return Status();
 }
 
 void LeaseClient::dispatch(Packet packet) {
@@ -116,10 +213,11 @@ void LeaseClient::dispatch(Packet packet) {
   auto late = late_reserves_.find(request);
   if (late == late_reserves_.end()) return;
   uint32_t device = late->second;
+  uint64_t epoch = epoch_;
   late_reserves_.erase(late);
   lock.unlock();
   auto reply = packet.as<ReservedReply>(MessageType::kReserved);
-  if (reply.ok() && reply->granted_bytes > 0) release(device, reply->granted_bytes);
+  if (reply.ok() && reply->granted_bytes > 0) release(device, reply->granted_bytes, epoch);
 }
 
 void LeaseClient::serve_recall(const Packet& packet) {
@@ -130,72 +228,103 @@ void LeaseClient::serve_recall(const Packet& packet) {
   }
   RecalledReply reply{};
   reply.device = recall->device;
-  reply.bytes = on_recall_(recall->device, recall->bytes);
+  reply.bytes = handlers_.recall(recall->device, recall->bytes);
   std::lock_guard lock(mutex_);
   // A failure to send shows on the next receive.
   (void)connection_.send_struct(MessageType::kRecalled, packet.header.request, reply);
 }
 
-void LeaseClient::lose(const Status& reason) {
+bool LeaseClient::lose(const Status& reason) {
   std::lock_guard lock(mutex_);
-  lose_locked(reason);
-}
-
-void LeaseClient::lose_locked(const Status& reason) {
-  if (!lost_.ok()) return;
   lost_ = reason;
+  ended_ = closing_ || !connection_.usable();  // unusable: the program has closed it, and may again
   for (auto& [request, waiter] : waiters_) waiter->answered.notify_one();
   waiters_.clear();
-  if (closing_) return;
-  LOG_WARN("lease",
-           "%s; slice %s keeps the device memory it was granted and gets no more until the program is "
-           "started again",
-           reason.message().c_str(), slice_.slice_name);
+  late_reserves_.clear();
+  changed_.notify_all();
+  if (closing_) return false;
+  LOG_WARN("lease", "%s; slice %s keeps the device memory it was granted and gets no more until %s",
+           reason.message().c_str(), slice_.slice_name,
+           ended_ ? "the program is started again" : "tesserad is there again");
+  return !ended_;
 }
 
 template <typename T>
-Result<Packet> LeaseClient::ask(MessageType type, const T& payload, std::optional<uint32_t> reserves_on) {
+Result<std::pair<Packet, uint64_t>> LeaseClient::ask(MessageType type, const T& payload,
+                                                     std::optional<uint32_t> reserves_on) {
   Waiter waiter;
   std::unique_lock lock(mutex_);
   TESSERA_RETURN_IF_ERROR(lost_);
+  uint64_t epoch = epoch_;
   uint32_t request = next_request_++;
   if (next_request_ == 0) next_request_ = 1;
   Status sent = connection_.send_struct(type, request, payload);
-  if (!sent.ok() && !connection_.usable()) lose_locked(sent);
+  if (!sent.ok() && !connection_.usable()) {
+    lost_ = sent;
+    ended_ = true;  // the thread will see it, later
+  }
   TESSERA_RETURN_IF_ERROR(sent);
   waiters_[request] = &waiter;
   bool woken = waiter.answered.wait_for(lock, std::chrono::milliseconds(kAnswerTimeoutMs),
-                                        [&] { return waiter.packet || !lost_.ok(); });
-  if (waiter.packet) return std::move(*waiter.packet);
-  if (woken) return lost_;
+                                        [&] { return waiter.packet || !waiters_.contains(request); });
+  if (waiter.packet) return std::pair(std::move(*waiter.packet), epoch);
+  if (woken) return Status(Code::kUnavailable, "tesserad has ended");
   waiters_.erase(request);
   if (reserves_on) late_reserves_[request] = *reserves_on;
   return Status::error(Code::kDeadlineExceeded, "tesserad has not answered for %d ms", kAnswerTimeoutMs);
 }
 
-Result<ReservedReply> LeaseClient::reserve(uint32_t device, uint64_t needed, uint64_t wanted) {
+bool LeaseClient::wait_connected(std::chrono::steady_clock::time_point deadline) {
+  std::unique_lock lock(mutex_);
+  changed_.wait_until(lock, deadline, [&] { return lost_.ok() || turned_away_ || ended_; });
+  return lost_.ok();
+}
+
+Result<LeaseClient::Grant> LeaseClient::reserve(uint32_t device, uint64_t needed, uint64_t wanted) {
   ReserveRequest request{device, 0, needed, wanted};
-  TESSERA_ASSIGN_OR_RETURN(Packet answer, ask(MessageType::kReserve, request, device));
-  TESSERA_ASSIGN_OR_RETURN(ReservedReply reply, answer.as<ReservedReply>(MessageType::kReserved));
+  auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(kAwayPatienceMs);
+  auto answer = ask(MessageType::kReserve, request, device);
+  while (!answer.ok() && answer.status().code() != Code::kDeadlineExceeded &&
+         std::chrono::steady_clock::now() < deadline) {
+    if (!wait_connected(deadline)) break;
+    answer = ask(MessageType::kReserve, request, device);
+    // The thread may not have seen yet that this connection is at its end.
+    if (!answer.ok()) usleep(1'000);
+  }
+  if (!answer.ok()) {
+    std::lock_guard lock(mutex_);
+    if (lost_.ok() || ended_ || turned_away_) return answer.status();
+    return Status::error(
+        Code::kUnavailable,
+        "tesserad has not been there for %d s (%s); the program keeps what it was granted and "
+        "attaches again by itself",
+        kAwayPatienceMs / 1000, lost_.message().c_str());
+  }
+  TESSERA_ASSIGN_OR_RETURN(ReservedReply reply,
+                           answer->first.template as<ReservedReply>(MessageType::kReserved));
   if (reply.granted_bytes != 0 && (reply.granted_bytes < needed || reply.granted_bytes > wanted)) {
     return Status(Code::kInvalidData, "tesserad granted what was not asked for");
   }
-  return reply;
+  return Grant{reply, answer->second};
 }
 
-void LeaseClient::release(uint32_t device, uint64_t bytes) {
+void LeaseClient::release(uint32_t device, uint64_t bytes, uint64_t epoch) {
   std::lock_guard lock(mutex_);
-  if (!lost_.ok()) return;
+  if (epoch != epoch_) return;  // the held bytes that were told since are without them
+  if (!lost_.ok()) {
+    owed_[device] += bytes;
+    return;
+  }
   ReleaseNotice notice{device, 0, bytes};
   Status sent = connection_.send_struct(MessageType::kRelease, 0, notice);
-  // Unsent, the daemon counts these bytes as ours until we end: too much, never too little.
+  // Unsent, the daemon counts these bytes as ours until we end or attach again: too much, never too little.
   if (!sent.ok()) LOG_WARN("lease", "budget could not be given back: %s", sent.message().c_str());
 }
 
 Result<UsageReply> LeaseClient::query(uint32_t device) {
   QueryRequest request{device, 0};
-  TESSERA_ASSIGN_OR_RETURN(Packet answer, ask(MessageType::kQuery, request, std::nullopt));
-  return answer.as<UsageReply>(MessageType::kUsage);
+  TESSERA_ASSIGN_OR_RETURN(auto answer, ask(MessageType::kQuery, request, std::nullopt));
+  return answer.first.template as<UsageReply>(MessageType::kUsage);
 }
 
 void LeaseClient::abandon_in_child() { connection_.close(); }

@@ -1,13 +1,21 @@
 // The process's end of its lease: requests with bounded waits, and a thread that takes in answers and
 // recalls.
 //
+// Where the daemon ends or restarts, the thread attaches again by itself: at once, then with pauses that
+// double from kFirstPauseMs to kLongestPauseMs, as long as the process lives. It says what the process holds
+// at that moment, which is what the daemon books from then on. So that no grant and no release is counted in
+// both that figure and a message, each connection has an epoch: what belongs to an earlier one is not sent,
+// or not taken. Not again where the program itself has closed our descriptor.
+//
 // Lock order: none. `mutex_` is taken alone, never while a handler runs and never while waiting for the
 // daemon.
 #pragma once
 
 #include <sys/types.h>
 
+#include <array>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <map>
@@ -15,10 +23,15 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "virtualization/lease/connection.h"
 
 namespace tessera::vgpu {
+
+inline constexpr int kFirstPauseMs = 10;
+inline constexpr int kLongestPauseMs = 1'000;
+inline constexpr int kAwayPatienceMs = 5'000;
 
 class LeaseClient {
  public:
@@ -41,11 +54,27 @@ class LeaseClient {
     return grants_->devices[device].lowered.load(std::memory_order_relaxed) != 0;
   }
 
-  // Starts the thread; requests can be made from then on. All signals are blocked in it.
-  Status start(RecallHandler on_recall);
+  // What is held of the device, for a connection of that epoch: what is granted and given back from then on
+  // belongs to it.
+  using HeldHandler = std::function<uint64_t(uint32_t device, uint64_t epoch)>;
+  // The pages are new: figures are to be written into them again.
+  using ReattachedHandler = std::function<void()>;
+  struct Handlers {
+    RecallHandler recall;
+    HeldHandler held;
+    ReattachedHandler reattached;
+  };
+  struct Grant {
+    ReservedReply reply;
+    uint64_t epoch;
+  };
 
-  Result<ReservedReply> reserve(uint32_t device, uint64_t needed, uint64_t wanted);
-  void release(uint32_t device, uint64_t bytes);
+  // Starts the thread; requests can be made from then on. All signals are blocked in it.
+  Status start(Handlers handlers);
+
+  // While there is no daemon it waits for one, kAwayPatienceMs at most.
+  Result<Grant> reserve(uint32_t device, uint64_t needed, uint64_t wanted);
+  void release(uint32_t device, uint64_t bytes, uint64_t epoch);
   Result<UsageReply> query(uint32_t device);
 
   // In a forked child: the connection stays the parent's. Async-signal-safe; of the object nothing but its
@@ -58,23 +87,37 @@ class LeaseClient {
     std::optional<Packet> packet;
   };
 
-  LeaseClient(Connection connection, const AttachedReply& slice)
-      : connection_(std::move(connection)), slice_(slice) {}
+  LeaseClient(Connection connection, std::string socket_path, const SliceToken& token,
+              const AttachedReply& slice)
+      : connection_(std::move(connection)),
+        socket_path_(std::move(socket_path)),
+        token_(token),
+        slice_(slice) {}
   Status map_pages(const std::vector<UniqueFd>& descriptors);
+  // Puts new pages into the places of the old ones; the counts go along.
+  Status replace_pages(const std::vector<UniqueFd>& descriptors);
   static void* run(void* client);
-  void read_loop();
+  void run_connections();
+  Status read_loop();
+  // False where the thread has to end.
+  bool attach_again();
+  Status try_to_attach();
+  bool wait_connected(std::chrono::steady_clock::time_point deadline);
   void dispatch(Packet packet);
   void serve_recall(const Packet& packet);
-  void lose(const Status& reason);
-  void lose_locked(const Status& reason);
+  // False where the end of the connection is final.
+  bool lose(const Status& reason);
   template <typename T>
-  Result<Packet> ask(MessageType type, const T& payload, std::optional<uint32_t> reserves_on);
+  Result<std::pair<Packet, uint64_t>> ask(MessageType type, const T& payload,
+                                          std::optional<uint32_t> reserves_on);
 
-  Connection connection_;
+  Connection connection_;  // replaced by the thread only, under `mutex_`
+  std::string socket_path_;
+  SliceToken token_;
   AttachedReply slice_;
   CounterPage* counters_ = nullptr;
   const GrantPage* grants_ = nullptr;
-  RecallHandler on_recall_;
+  Handlers handlers_;
   pthread_t thread_{};
   bool started_ = false;
   std::atomic<bool> closing_{false};  // the end of the connection is our own doing
@@ -83,7 +126,13 @@ class LeaseClient {
   uint32_t next_request_ = 1;
   std::map<uint32_t, Waiter*> waiters_;
   std::map<uint32_t, uint32_t> late_reserves_;  // request → device: a grant that nobody waits for goes back
-  Status lost_;                                 // why there is no connection any more; ok while there is
+  Status lost_;                                 // why there is no connection; ok while there is
+  bool ended_ = false;                          // there will not be one again
+  bool turned_away_ = false;                    // the daemon is there, and has refused to attach us again
+  uint64_t epoch_ = 0;                          // of the connection, or of the one being made
+  std::array<uint64_t, kMaxDevicesPerSlice>
+      owed_{};                       // given back since the held bytes were told, not sent yet
+  std::condition_variable changed_;  // connected, turned away or ended
 };
 
 }  // namespace tessera::vgpu

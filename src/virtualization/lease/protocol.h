@@ -4,6 +4,9 @@
 //   process                             daemon
 //     Attach(token)            ──▶
 //                              ◀──      Attached(devices) + two descriptors: counter page, grant page
+//     Reattach(token, lease, held) ──▶             instead of Attach where the connection was lost, as when
+//     the
+//                              ◀──      Attached  daemon was restarted: what the process holds of each device
 //     Reserve(device, bytes)   ──▶                 more budget, ahead of need
 //                              ◀──      Reserved(granted | refused)
 //     Release(device, bytes)   ──▶                 budget given back; no answer
@@ -33,7 +36,7 @@
 namespace tessera::vgpu {
 
 inline constexpr uint32_t kLeaseMagic = 0x41525354;  // "TSRA"
-inline constexpr uint16_t kLeaseVersion = 2;
+inline constexpr uint16_t kLeaseVersion = 3;
 inline constexpr size_t kMaxMessageBytes = 64 * 1024;
 inline constexpr size_t kTokenBytes = 32;  // random, as hexadecimal text in TESSERA_SLICE: 64 digits
 inline constexpr size_t kMaxDevicesPerSlice = 16;
@@ -53,6 +56,7 @@ enum class MessageType : uint16_t {
   kObserve = 11,        // payload: AttachRequest
   kListProcesses = 12,  // no payload
   kProcesses = 13,
+  kReattach = 14,
   kControl = 100,       // payload: JSON request of the command line tools (node/control.h)
   kControlReply = 101,  // payload: JSON
 };
@@ -70,12 +74,23 @@ struct AttachRequest {
   uint8_t token[kTokenBytes];
 };
 
+// The held bytes are given back or booked until they are what is said here, within the slice's limit; a claim
+// beyond it is refused.
+struct ReattachRequest {
+  uint8_t token[kTokenBytes];
+  uint64_t lease;  // AttachedReply::lease of the lost connection
+  uint32_t device_count;
+  uint32_t reserved;
+  uint64_t held_bytes[kMaxDevicesPerSlice];
+};
+
 struct AttachedDevice {
   char uuid[kUuidBytes];
   uint64_t limit_bytes;  // the slice's limit on this device
   uint64_t chunk_bytes;  // how much budget to ask for ahead, at most
 };
 struct AttachedReply {
+  uint64_t lease;  // the daemon's number of it; says nothing of what it holds. 0 for an observer
   uint32_t device_count;
   uint32_t reserved;
   char slice_name[64];
@@ -92,6 +107,8 @@ struct ReservedReply {
   uint64_t granted_bytes;  // 0 = refused, else >= bytes_needed
   uint64_t limit_bytes;
   uint64_t slice_used_bytes;  // all processes of the slice
+  uint32_t awaited;           // processes that have not attached again after a restart of the daemon
+  uint32_t reserved;
 };
 
 struct ReleaseNotice {

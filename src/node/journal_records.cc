@@ -1,0 +1,136 @@
+#include "node/journal_records.h"
+
+#include <algorithm>
+
+#include "common/strings.h"
+
+namespace tessera::node {
+namespace {
+
+constexpr std::string_view kSlicePrefix = "slice ";
+constexpr std::string_view kLeasePrefix = "lease ";
+
+Json process_record(const ProcessIdentity& process) {
+  Json record;
+  record["pid"] = static_cast<uint64_t>(process.pid);
+  record["start_ticks"] = process.start_ticks;
+  return record;
+}
+
+std::optional<ProcessIdentity> read_process(const Json& record, const char* key) {
+  auto found = record.find(key);
+  if (found == record.end() || !found->is_object()) return std::nullopt;
+  auto pid = json_uint(*found, "pid");
+  auto start = json_uint(*found, "start_ticks");
+  if (!pid || !start || *pid > INT32_MAX) return std::nullopt;
+  return ProcessIdentity{static_cast<pid_t>(*pid), *start};
+}
+
+std::optional<SliceDevice> read_device(const Json& entry, const std::vector<std::string>& gpu_uuids) {
+  if (!entry.is_object()) return std::nullopt;
+  auto gpu = std::find(gpu_uuids.begin(), gpu_uuids.end(), json_string(entry, "uuid"));
+  auto limit = json_uint(entry, "limit_bytes");
+  if (gpu == gpu_uuids.end() || !limit) return std::nullopt;
+  SliceDevice device;
+  device.gpu = static_cast<uint32_t>(gpu - gpu_uuids.begin());
+  device.limit_bytes = *limit;
+  device.reserved = json_bool(entry, "reserved");
+  return device;
+}
+
+}  // namespace
+
+std::string slice_key(SliceId id) { return std::string(kSlicePrefix) + std::to_string(id); }
+std::string lease_key(LeaseId id) { return std::string(kLeasePrefix) + std::to_string(id); }
+bool is_slice_key(std::string_view key) { return key.starts_with(kSlicePrefix); }
+bool is_lease_key(std::string_view key) { return key.starts_with(kLeasePrefix); }
+
+Json slice_record(const Slice& slice, const std::vector<std::string>& gpu_uuids) {
+  Json record;
+  record["id"] = slice.id;
+  record["name"] = slice.name;
+  record["token"] = token_text(slice.token);
+  record["owner"] = slice.owner;
+  record["created_ns"] = slice.created_ns;
+  if (slice.held) record["holder"] = process_record(slice.holder);
+  record["devices"] = Json::array();
+  for (const SliceDevice& device : slice.devices) {
+    Json entry;
+    entry["uuid"] = gpu_uuids.at(device.gpu);
+    entry["limit_bytes"] = device.limit_bytes;
+    entry["reserved"] = device.reserved;
+    record["devices"].push_back(std::move(entry));
+  }
+  return record;
+}
+
+std::optional<Slice> read_slice_record(const Json& record, const std::vector<std::string>& gpu_uuids) {
+  if (!record.is_object()) return std::nullopt;
+  auto id = json_uint(record, "id");
+  auto token = parse_token(json_string(record, "token"));
+  auto owner = json_uint(record, "owner");
+  auto created_ns = json_uint(record, "created_ns");
+  if (!id || !token || !owner || *owner > UINT32_MAX || !created_ns) return std::nullopt;
+  Slice slice;
+  slice.id = *id;
+  slice.name = json_string(record, "name");
+  slice.token = *token;
+  slice.owner = static_cast<uid_t>(*owner);
+  slice.created_ns = *created_ns;
+  auto holder = read_process(record, "holder");
+  slice.held = holder.has_value();
+  if (holder) slice.holder = *holder;
+  for (const Json& entry : json_array(record, "devices")) {
+    auto device = read_device(entry, gpu_uuids);
+    if (!device) return std::nullopt;
+    slice.devices.push_back(*device);
+  }
+  return slice;
+}
+
+Json lease_record(const Lease& lease, const ProcessImage& image) {
+  Json record;
+  record["id"] = lease.id;
+  record["slice"] = lease.slice;
+  record["process"] = process_record(lease.process);
+  record["code"] = image.code;
+  record["stack"] = image.stack;
+  record["created_ns"] = lease.created_ns;
+  record["detached"] = lease.life == LeaseLife::kDetached;
+  record["granted_bytes"] = Json::array();
+  record["peak_granted_bytes"] = Json::array();
+  for (const LeaseDevice& device : lease.devices) {
+    record["granted_bytes"].push_back(device.granted_bytes);
+    record["peak_granted_bytes"].push_back(device.peak_granted_bytes);
+  }
+  return record;
+}
+
+std::optional<LeaseRecordText> read_lease_record(const Json& record) {
+  if (!record.is_object()) return std::nullopt;
+  auto id = json_uint(record, "id");
+  auto slice = json_uint(record, "slice");
+  auto process = read_process(record, "process");
+  auto code = json_uint(record, "code");
+  auto stack = json_uint(record, "stack");
+  auto created_ns = json_uint(record, "created_ns");
+  if (!id || !slice || !process || !code || !stack || !created_ns) return std::nullopt;
+  Json granted = json_array(record, "granted_bytes");
+  Json peaks = json_array(record, "peak_granted_bytes");
+  if (granted.size() != peaks.size()) return std::nullopt;
+  LeaseRecordText result;
+  result.image = {*code, *stack};
+  Lease& lease = result.lease;
+  lease.id = *id;
+  lease.slice = *slice;
+  lease.process = *process;
+  lease.created_ns = *created_ns;
+  lease.life = json_bool(record, "detached") ? LeaseLife::kDetached : LeaseLife::kAwaited;
+  for (size_t i = 0; i < granted.size(); ++i) {
+    if (!granted[i].is_number_unsigned() || !peaks[i].is_number_unsigned()) return std::nullopt;
+    lease.devices.push_back({granted[i].get<uint64_t>(), peaks[i].get<uint64_t>()});
+  }
+  return result;
+}
+
+}  // namespace tessera::node

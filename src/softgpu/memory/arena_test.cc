@@ -3,8 +3,11 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
+#include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "softgpu/memory/allocation_table.h"
@@ -44,6 +47,30 @@ TEST(ArenaTest, FreedMemoryGoesBackToTheSystem) {
   const auto* bytes = reinterpret_cast<const unsigned char*>(again->begin);
   EXPECT_EQ(bytes[4u << 20], 0);
   EXPECT_EQ(*reinterpret_cast<const unsigned char*>(keep->begin), 7);
+}
+
+// Of the mapping that holds an address: its line VmFlags in /proc/self/smaps.
+std::string mapping_flags(uint64_t address) {
+  std::ifstream smaps("/proc/self/smaps");
+  bool inside = false;
+  for (std::string line; std::getline(smaps, line);) {
+    uint64_t begin = 0, end = 0;
+    if (sscanf(line.c_str(), "%lx-%lx ", &begin, &end) == 2) inside = begin <= address && address < end;
+    if (inside && line.starts_with("VmFlags:")) return line;
+  }
+  return "";
+}
+
+// A core dump of a device's file would have all of it, and take the memory for what was never touched.
+TEST(ArenaTest, IsNeitherDumpedNorInherited) {
+  auto arena = Arena::reserve(kArenaBytes);
+  ASSERT_TRUE(arena.ok());
+  auto range = (*arena)->allocate(100, Arena::kGranularity);
+  ASSERT_TRUE(range.ok());
+  for (const uint64_t address : {range->begin, range->begin + kArenaBytes / 2}) {
+    EXPECT_NE(mapping_flags(address).find(" dd"), std::string::npos) << mapping_flags(address);
+    EXPECT_NE(mapping_flags(address).find(" dc"), std::string::npos) << mapping_flags(address);
+  }
 }
 
 TEST(ArenaTest, NeighboursKeepTheirBytes) {

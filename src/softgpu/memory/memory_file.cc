@@ -128,6 +128,8 @@ Status MemoryFile::map(uint64_t address, uint64_t offset, uint64_t size) const {
     return Status::from_errno(errno, "cannot map %s of memory", format_size(size).c_str());
   }
   madvise(there, size, MADV_DONTFORK);
+  // A core dump would have all of it, and make what was never touched.
+  madvise(there, size, MADV_DONTDUMP);
   return {};
 }
 

@@ -36,7 +36,8 @@ class MemoryFile {
   Result<UniqueFd> duplicate() const;
 
   // Maps a part of it, readable and writable, over addresses that are the caller's. A forked child does not
-  // get the mapping. kResourceExhausted where the system has no mapping left, and nothing has changed.
+  // get the mapping, nor does a core dump. kResourceExhausted where the system has no mapping left, and
+  // nothing has changed.
   Status map(uint64_t address, uint64_t offset, uint64_t size) const;
   // Makes a part of it zeros again, and gives its memory back to the system.
   void discard(uint64_t offset, uint64_t size) const;

@@ -29,6 +29,38 @@ struct Launch<Entry> {
   }
 };
 
+// Runs `body` in the context of a stream, where its kernel is loaded and launched.
+template <typename Body>
+CUresult in_context_of(CUstream stream, Body body) {
+  CUcontext context = nullptr;
+  CUresult result = lower().cuStreamGetCtx(stream, &context);
+  if (result == CUDA_SUCCESS) result = lower().cuCtxPushCurrent_v2(context);
+  if (result != CUDA_SUCCESS) return result;
+  result = body();
+  (void)lower().cuCtxPopCurrent_v2(&context);
+  return result;
+}
+
+CUresult launch_on_several(CUDA_LAUNCH_PARAMS* launches, unsigned int count, unsigned int flags) {
+  Tenant* tenant = active_vgpu->tenant();
+  const bool plausible =
+      tenant != nullptr && launches != nullptr && count <= tenant->device_of_ordinal.size();
+  const unsigned known = plausible ? count : 0;  // the rest is the driver's to refuse
+  for (unsigned i = 0; i < known; ++i) {
+    const CUresult result =
+        in_context_of(launches[i].hStream, [&] { return charge_function(launches[i].function); });
+    if (result == CUDA_ERROR_OUT_OF_MEMORY) return result;
+  }
+  const CUresult result = lower().cuLaunchCooperativeKernelMultiDevice(launches, count, flags);
+  for (unsigned i = 0; result == CUDA_SUCCESS && i < known; ++i) {
+    (void)in_context_of(launches[i].hStream, [] {
+      active_vgpu->current_counters().launches.fetch_add(1, std::memory_order_relaxed);
+      return CUDA_SUCCESS;
+    });
+  }
+  return result;
+}
+
 template <Counter Count, auto Entry>
 struct Copy;
 template <Counter Count, typename To, typename From, typename Size, typename... Rest,
@@ -59,8 +91,9 @@ void install_counted_calls(DriverTable& upper, const DriverTable& lower) {
   count_launches<&DriverTable::cuLaunchKernel, &DriverTable::cuLaunchKernel_ptsz,
                  &DriverTable::cuLaunchKernelEx, &DriverTable::cuLaunchKernelEx_ptsz,
                  &DriverTable::cuLaunchCooperativeKernel, &DriverTable::cuLaunchCooperativeKernel_ptsz,
-                 &DriverTable::cuLaunchCooperativeKernelMultiDevice, &DriverTable::cuLaunch,
-                 &DriverTable::cuLaunchGrid, &DriverTable::cuLaunchGridAsync>(upper, lower);
+                 &DriverTable::cuLaunch, &DriverTable::cuLaunchGrid, &DriverTable::cuLaunchGridAsync>(upper,
+                                                                                                      lower);
+  replace<&DriverTable::cuLaunchCooperativeKernelMultiDevice, &launch_on_several>(upper, lower);
   count_copies<&DeviceCounters::bytes_to_device, &DriverTable::cuMemcpyHtoD_v2,
                &DriverTable::cuMemcpyHtoD_v2_ptds, &DriverTable::cuMemcpyHtoDAsync_v2,
                &DriverTable::cuMemcpyHtoDAsync_v2_ptsz, &DriverTable::cuMemcpyHtoD,

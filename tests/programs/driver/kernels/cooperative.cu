@@ -35,3 +35,18 @@ KERNEL pass_on(uint32_t* values, uint32_t* next, uint32_t rounds, uint32_t* foun
     meet(place + 1, ++met);
   }
 }
+
+// The same for a ring over several grids: this one's blocks begin at place `first` of `total`. What they share
+// is seen by all devices.
+KERNEL pass_between(volatile uint32_t* values, volatile uint32_t* next, uint32_t* arrivals, uint32_t first,
+                    uint32_t total, uint32_t rounds) {
+  const uint32_t place = first + block_index().x;
+  const uint32_t grids = total / grid_size().x;
+  uint32_t met = 0;
+  for (uint32_t round = 0; round < rounds; ++round) {
+    if (thread_index().x == 0) next[place] = values[(place + total - 1) % total];
+    meet(arrivals, ++met * grids);
+    if (thread_index().x == 0) values[place] = next[place];
+    meet(arrivals, ++met * grids);
+  }
+}

@@ -14,28 +14,36 @@ constexpr unsigned kKnownFlags =
 constexpr unsigned kNotBuilt = CUDA_ARRAY3D_DEPTH_TEXTURE | CUDA_ARRAY3D_COLOR_ATTACHMENT |
                                CUDA_ARRAY3D_SPARSE | CUDA_ARRAY3D_DEFERRED_MAPPING;
 
-uint32_t channel_bytes(CUarray_format format) {
-  switch (format) {
-    case CU_AD_FORMAT_UNSIGNED_INT8:
-    case CU_AD_FORMAT_SIGNED_INT8:
-      return 1;
-    case CU_AD_FORMAT_UNSIGNED_INT16:
-    case CU_AD_FORMAT_SIGNED_INT16:
-    case CU_AD_FORMAT_HALF:
-      return 2;
-    case CU_AD_FORMAT_UNSIGNED_INT32:
-    case CU_AD_FORMAT_SIGNED_INT32:
-    case CU_AD_FORMAT_FLOAT:
-      return 4;
-    default:
-      return 0;
-  }
-}
+struct FormatName {
+  CUarray_format format;
+  ChannelFormat channels;  // `channels` 0: as many as the descriptor says
+};
+constexpr FormatName kFormats[] = {
+    {CU_AD_FORMAT_UNSIGNED_INT8, {exec::Channel::kU8, 0, false}},
+    {CU_AD_FORMAT_UNSIGNED_INT16, {exec::Channel::kU16, 0, false}},
+    {CU_AD_FORMAT_UNSIGNED_INT32, {exec::Channel::kU32, 0, false}},
+    {CU_AD_FORMAT_SIGNED_INT8, {exec::Channel::kS8, 0, false}},
+    {CU_AD_FORMAT_SIGNED_INT16, {exec::Channel::kS16, 0, false}},
+    {CU_AD_FORMAT_SIGNED_INT32, {exec::Channel::kS32, 0, false}},
+    {CU_AD_FORMAT_HALF, {exec::Channel::kF16, 0, false}},
+    {CU_AD_FORMAT_FLOAT, {exec::Channel::kF32, 0, false}},
+    {CU_AD_FORMAT_UNORM_INT8X1, {exec::Channel::kU8, 1, true}},
+    {CU_AD_FORMAT_UNORM_INT8X2, {exec::Channel::kU8, 2, true}},
+    {CU_AD_FORMAT_UNORM_INT8X4, {exec::Channel::kU8, 4, true}},
+    {CU_AD_FORMAT_UNORM_INT16X1, {exec::Channel::kU16, 1, true}},
+    {CU_AD_FORMAT_UNORM_INT16X2, {exec::Channel::kU16, 2, true}},
+    {CU_AD_FORMAT_UNORM_INT16X4, {exec::Channel::kU16, 4, true}},
+    {CU_AD_FORMAT_SNORM_INT8X1, {exec::Channel::kS8, 1, true}},
+    {CU_AD_FORMAT_SNORM_INT8X2, {exec::Channel::kS8, 2, true}},
+    {CU_AD_FORMAT_SNORM_INT8X4, {exec::Channel::kS8, 4, true}},
+    {CU_AD_FORMAT_SNORM_INT16X1, {exec::Channel::kS16, 1, true}},
+    {CU_AD_FORMAT_SNORM_INT16X2, {exec::Channel::kS16, 2, true}},
+    {CU_AD_FORMAT_SNORM_INT16X4, {exec::Channel::kS16, 4, true}},
+};
 
 // Formats that CUDA defines and that are not stored here.
 bool is_other_format(CUarray_format format) {
   return (format >= CU_AD_FORMAT_BC1_UNORM && format <= CU_AD_FORMAT_YUV444_16bit_SemiPlanar) ||
-         (format >= CU_AD_FORMAT_UNORM_INT8X1 && format <= CU_AD_FORMAT_SNORM_INT16X4) ||
          format == CU_AD_FORMAT_UNORM_INT_101010_2;
 }
 
@@ -100,9 +108,21 @@ bool valid_shape(const CUDA_ARRAY3D_DESCRIPTOR& d, bool mipmapped) {
 
 }  // namespace
 
+std::optional<ChannelFormat> channel_format(CUarray_format format, unsigned channels) {
+  if (channels != 1 && channels != 2 && channels != 4) return std::nullopt;
+  for (const FormatName& known : kFormats) {
+    if (known.format != format) continue;
+    ChannelFormat found = known.channels;
+    if (found.channels != 0 && found.channels != channels) return std::nullopt;
+    found.channels = channels;
+    return found;
+  }
+  return std::nullopt;
+}
+
 uint32_t texel_bytes(CUarray_format format, unsigned channels) {
-  const bool possible = channels == 1 || channels == 2 || channels == 4;
-  return possible ? channel_bytes(format) * channels : 0;
+  const auto known = channel_format(format, channels);
+  return known ? exec::channel_bytes(known->channel) * channels : 0;
 }
 
 ArrayShape ArrayShape::next_level() const {

@@ -3,8 +3,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "cuda/abi.h"
+#include "softgpu/exec/texture.h"
 
 namespace tessera::softgpu {
 
@@ -24,6 +26,15 @@ struct ArrayShape {
   // The next smaller level of a mipmap; layers and faces stay as many.
   ArrayShape next_level() const;
 };
+
+// What a format's channels are, in the executor's words.
+struct ChannelFormat {
+  exec::Channel channel = exec::Channel::kF32;
+  uint32_t channels = 1;
+  bool fractions = false;  // integers that are always read as fractions: UNORM and SNORM
+};
+// Nothing where the format does not go with that many channels or is none that is stored here.
+std::optional<ChannelFormat> channel_format(CUarray_format format, unsigned channels);
 
 // Bytes of one texel; 0 where the format does not go with that many channels or is none that is stored here.
 uint32_t texel_bytes(CUarray_format format, unsigned channels);

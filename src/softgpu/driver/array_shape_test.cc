@@ -42,6 +42,15 @@ TEST(ArrayShape, RefusesWhatCudaForbids) {
   EXPECT_EQ(check({8, 8, 0, static_cast<CUarray_format>(0x77), 1, 0}), CUDA_ERROR_INVALID_VALUE);
 }
 
+TEST(ArrayShape, FormatsWithTheirChannels) {
+  ArrayShape shape;
+  ASSERT_EQ(array_shape({8, 8, 0, CU_AD_FORMAT_SNORM_INT16X2, 2, 0}, false, &shape), CUDA_SUCCESS);
+  EXPECT_EQ(shape.texel_bytes, 4u);
+  EXPECT_EQ(check({8, 8, 0, CU_AD_FORMAT_UNORM_INT8X4, 4, 0}), CUDA_SUCCESS);
+  EXPECT_EQ(check({8, 8, 0, CU_AD_FORMAT_UNORM_INT8X4, 1, 0}), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(check({8, 8, 0, CU_AD_FORMAT_UNORM_INT_101010_2, 4, 0}), CUDA_ERROR_NOT_SUPPORTED);
+}
+
 TEST(ArrayShape, NamesWhatIsNotBuilt) {
   EXPECT_EQ(check(bytes(64, 64, 0, CUDA_ARRAY3D_SPARSE)), CUDA_ERROR_NOT_SUPPORTED);
   EXPECT_EQ(check(bytes(64, 64, 0, CUDA_ARRAY3D_DEFERRED_MAPPING)), CUDA_ERROR_NOT_SUPPORTED);

@@ -28,6 +28,7 @@ CUresult set_format(CUresourceViewFormat number, exec::Texture* texture) {
     return CUDA_ERROR_INVALID_VALUE;
   texture->channel = format.channel;
   texture->channels = format.channels;
+  texture->fractions = false;
   return CUDA_SUCCESS;
 }
 

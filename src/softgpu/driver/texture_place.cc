@@ -6,6 +6,14 @@
 namespace tessera::softgpu {
 namespace {
 
+// Of a format that is known.
+void set_format(CUarray_format format, unsigned channels, exec::Texture* texture) {
+  const ChannelFormat known = *channel_format(format, channels);
+  texture->channel = known.channel;
+  texture->channels = known.channels;
+  texture->fractions = known.fractions;
+}
+
 CUresult place_linear(const CUDA_RESOURCE_DESC& resource, exec::Texture* texture) {
   const auto& linear = resource.res.linear;
   const uint32_t bytes = texel_bytes(linear.format, linear.numChannels);
@@ -16,8 +24,7 @@ CUresult place_linear(const CUDA_RESOURCE_DESC& resource, exec::Texture* texture
   texture->linear_memory = true;
   texture->levels[0].address = linear.devPtr;
   texture->levels[0].extent[0] = static_cast<uint32_t>(texels);
-  texture->channel = channel_of(linear.format);
-  texture->channels = linear.numChannels;
+  set_format(linear.format, linear.numChannels, texture);
   return CUDA_SUCCESS;
 }
 
@@ -35,8 +42,7 @@ CUresult place_pitched(const CUDA_RESOURCE_DESC& resource, exec::Texture* textur
                         {static_cast<uint32_t>(image.width), static_cast<uint32_t>(image.height), 1},
                         image.pitchInBytes,
                         0};
-  texture->channel = channel_of(image.format);
-  texture->channels = image.numChannels;
+  set_format(image.format, image.numChannels, texture);
   return CUDA_SUCCESS;
 }
 
@@ -58,8 +64,7 @@ void describe(const ArrayShape& shape, exec::Texture* texture) {
   texture->cubemap = shape.cubemap();
   texture->dimensions = d.Height == 0 ? 1 : d.Depth == 0 || shape.layered() || shape.cubemap() ? 2 : 3;
   texture->layers = shape.cubemap() ? slices / exec::kCubeFaces : shape.layered() ? slices : 1;
-  texture->channel = channel_of(d.Format);
-  texture->channels = d.NumChannels;
+  set_format(d.Format, d.NumChannels, texture);
 }
 
 CUresult place_array(CUarray handle, exec::Texture* texture) {
@@ -81,27 +86,6 @@ CUresult place_mipmapped(CUmipmappedArray handle, exec::Texture* texture) {
 }
 
 }  // namespace
-
-exec::Channel channel_of(CUarray_format format) {
-  switch (format) {
-    case CU_AD_FORMAT_UNSIGNED_INT8:
-      return exec::Channel::kU8;
-    case CU_AD_FORMAT_UNSIGNED_INT16:
-      return exec::Channel::kU16;
-    case CU_AD_FORMAT_UNSIGNED_INT32:
-      return exec::Channel::kU32;
-    case CU_AD_FORMAT_SIGNED_INT8:
-      return exec::Channel::kS8;
-    case CU_AD_FORMAT_SIGNED_INT16:
-      return exec::Channel::kS16;
-    case CU_AD_FORMAT_SIGNED_INT32:
-      return exec::Channel::kS32;
-    case CU_AD_FORMAT_HALF:
-      return exec::Channel::kF16;
-    default:
-      return exec::Channel::kF32;
-  }
-}
 
 CUresult place_texture(const CUDA_RESOURCE_DESC& resource, exec::Texture* texture) {
   switch (resource.resType) {

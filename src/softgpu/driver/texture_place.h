@@ -8,9 +8,6 @@ namespace tessera::softgpu {
 
 class Array;
 
-// Of a format that texel_bytes() knows.
-exec::Channel channel_of(CUarray_format format);
-
 // CUDA_ERROR_INVALID_VALUE for what no texture can be made of.
 CUresult place_texture(const CUDA_RESOURCE_DESC& resource, exec::Texture* texture);
 // The faces of a cubemap are the layers of its surface.

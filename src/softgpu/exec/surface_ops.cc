@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <mutex>
 #include <type_traits>
@@ -67,9 +68,18 @@ void transfer(std::byte* memory, std::byte* region, uint32_t lane, size_t bytes)
   }
 }
 
+// A fraction of 1 as the nearest integer; what is beyond is 1 or -1, what is no number 0.
+uint32_t integer_of_fraction(Channel channel, float fraction) {
+  const bool with_sign = channel == Channel::kS8 || channel == Channel::kS16;
+  const uint32_t bits = channel_bytes(channel) * 8 - (with_sign ? 1 : 0);
+  const float within = std::isnan(fraction) ? 0 : std::clamp(fraction, with_sign ? -1.0f : 0.0f, 1.0f);
+  return static_cast<uint32_t>(std::lround(within * static_cast<float>((1u << bits) - 1)));
+}
+
 // A word of a formatted store as a channel stores it: floats as such, integers by their low bytes.
 uint32_t channel_of(const Texture& surface, uint32_t word) {
-  return surface.channel == Channel::kF16 ? uint32_t{float_to_half(std::bit_cast<float>(word))} : word;
+  if (surface.channel == Channel::kF16) return float_to_half(std::bit_cast<float>(word));
+  return surface.fractions ? integer_of_fraction(surface.channel, std::bit_cast<float>(word)) : word;
 }
 
 template <class T>

@@ -25,12 +25,14 @@ class Surface : public testing::Test {
   ~Surface() override { TextureTable::surfaces().remove(kHandle); }
 
   // The bytes of a surface of kWidth by kHeight texels after one warp of the kernel.
-  std::vector<uint8_t> run(const std::string& body, Channel channel, uint32_t channels) {
+  std::vector<uint8_t> run(const std::string& body, Channel channel, uint32_t channels,
+                           bool fractions = false) {
     TestMachine machine(kernel(body));
     EXPECT_TRUE(machine.status().ok()) << machine.status().message();
     auto surface = std::make_shared<Texture>();
     surface->channel = channel;
     surface->channels = channels;
+    surface->fractions = fractions;
     surface->dimensions = 2;
     const size_t row = kWidth * surface->texel_bytes();
     auto* bytes = machine.array<uint8_t>(row * kHeight);
@@ -52,6 +54,25 @@ TEST_F(Surface, FormattedStoresKeepTheLowBits) {
   EXPECT_EQ(bytes[2], 0) << "without a word";
   EXPECT_EQ(bytes[3], 0) << "without a word";
   EXPECT_EQ(bytes[4], 0x77) << "the next texel";
+}
+
+TEST_F(Surface, FormattedStoresOfFractions) {
+  const auto bytes =
+      run("sust.p.2d.v4.b32.clamp [%t, {0, 0}], {0f3F000000, 0fBF800000, 0f7FC00000, 0f40000000};"
+          "sust.p.2d.v4.b32.clamp [%t, {1, 0}], {0f3F800000, 0f00000000, 0f3B000000, 0f3B80C080};",
+          Channel::kU8, 4, true);
+  EXPECT_EQ(bytes[0], 128) << "one half";
+  EXPECT_EQ(bytes[1], 0) << "-1";
+  EXPECT_EQ(bytes[2], 0) << "no number";
+  EXPECT_EQ(bytes[3], 255) << "2";
+  EXPECT_EQ(bytes[4], 255);
+  EXPECT_EQ(bytes[5], 0);
+  EXPECT_EQ(bytes[6], 0) << "1/512";
+  EXPECT_EQ(bytes[7], 1) << "a little less than 1/255";
+  const auto shorts =
+      run("sust.p.2d.v2.b32.clamp [%t, {0, 0}], {0fBF800000, 0f3F000000};", Channel::kS16, 2, true);
+  EXPECT_EQ(shorts[0] | shorts[1] << 8, 0x8001) << "-1 is -32767";
+  EXPECT_EQ(shorts[2] | shorts[3] << 8, 0x4000);
 }
 
 // The second row begins at byte 3.

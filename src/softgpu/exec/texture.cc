@@ -77,23 +77,6 @@ void read_border(const Texture& texture, Texel& texel) {
 
 }  // namespace
 
-uint32_t channel_bytes(Channel channel) {
-  switch (channel) {
-    case Channel::kU8:
-    case Channel::kS8:
-      return 1;
-    case Channel::kU16:
-    case Channel::kS16:
-    case Channel::kF16:
-      return 2;
-    case Channel::kU32:
-    case Channel::kS32:
-    case Channel::kF32:
-      break;
-  }
-  return 4;
-}
-
 uint32_t Texture::slices() const {
   if (cubemap) return layers * kCubeFaces;
   return layered ? layers : levels[0].extent[2];
@@ -109,7 +92,7 @@ uint64_t Texture::bytes() const {
 
 bool Texture::reads_floats() const {
   if (channel == Channel::kF16 || channel == Channel::kF32) return true;
-  return !as_integer && channel_bytes(channel) < 4;
+  return fractions || (!as_integer && channel_bytes(channel) < 4);
 }
 
 void read_texel(const Texture& texture, const TextureLevel& level, uint64_t slice, const TexelIndex& at,

@@ -9,7 +9,22 @@
 namespace tessera::softgpu::exec {
 
 enum class Channel : uint8_t { kU8, kU16, kU32, kS8, kS16, kS32, kF16, kF32 };
-uint32_t channel_bytes(Channel channel);
+constexpr uint32_t channel_bytes(Channel channel) {
+  switch (channel) {
+    case Channel::kU8:
+    case Channel::kS8:
+      return 1;
+    case Channel::kU16:
+    case Channel::kS16:
+    case Channel::kF16:
+      return 2;
+    case Channel::kU32:
+    case Channel::kS32:
+    case Channel::kF32:
+      break;
+  }
+  return 4;
+}
 
 enum class AddressMode : uint8_t { kWrap, kClamp, kMirror, kBorder };
 
@@ -31,7 +46,8 @@ struct Texture {
   bool mipmapped = false;      // which may still have only one level
   uint32_t layers = 1;
   Channel channel = Channel::kF32;
-  uint32_t channels = 1;  // 1, 2 or 4
+  uint32_t channels = 1;   // 1, 2 or 4
+  bool fractions = false;  // 8- and 16-bit integers are always turned into [0, 1] or [-1, 1]
 
   bool linear_filter = false;
   bool normalized_coordinates = false;

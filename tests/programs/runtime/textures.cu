@@ -212,6 +212,31 @@ void bytes() {
   check::require_equal(found.download(), integers, "tex2D<int>");
 }
 
+// A format that is fractions by itself: the runtime takes no other read mode for it.
+void fractions() {
+  const auto values = check::random_integers<signed char>(kWidth * kHeight * 4, 7);
+  const cudaChannelFormatDesc format = cudaCreateChannelDesc<cudaChannelFormatKindSignedNormalized8X4>();
+  cudaArray_t array = nullptr;
+  CUDA_CHECK(cudaMallocArray(&array, &format, kWidth, kHeight));
+  CUDA_CHECK(cudaMemcpy2DToArray(array, 0, 0, values.data(), kWidth * 4, kWidth * 4, kHeight,
+                                 cudaMemcpyHostToDevice));
+  cudaResourceDesc resource{};
+  resource.resType = cudaResourceTypeArray;
+  resource.res.array.array = array;
+  {
+    const Texture texture(
+        resource, sampling(cudaFilterModePoint, cudaAddressModeClamp, false, cudaReadModeNormalizedFloat));
+    check::DeviceArray<float> out(values.size());
+    sample_2d<<<kHeight, kWidth>>>(texture.get(), reinterpret_cast<float4*>(out.get()), 0.5f, 1.0f, 1.0f);
+    CUDA_CHECK_KERNEL();
+    std::vector<float> expected;
+    for (const signed char value : values)
+      expected.push_back(std::max(static_cast<float>(value) / 127, -1.0f));
+    require_near(out.download(), expected, 1e-6f, "fractions with signs");
+  }
+  CUDA_CHECK(cudaFreeArray(array));
+}
+
 void three_dimensions() {
   const auto values = check::random_reals<float>(kWidth * kHeight * kDepth, 6, -1, 1);
   const cudaExtent extent = make_cudaExtent(kWidth, kHeight, kDepth);
@@ -253,6 +278,7 @@ int main() {
   one_dimension();
   two_dimensions();
   bytes();
+  fractions();
   three_dimensions();
   return check::pass("textures");
 }

@@ -1,6 +1,11 @@
 #include "softgpu/device/shared_memory.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+
+#include <atomic>
+#include <random>
+#include <vector>
 
 #include "softgpu/device/other_process.h"
 
@@ -108,6 +113,76 @@ TEST_F(SharedMemoryTest, PiecesAreBounded) {
   for (uint32_t i = 0; i < kMaxSharedMemory; ++i)
     ASSERT_TRUE(hold_shared_memory(*file_, {1, i, 0}, 1).ok()) << i;
   EXPECT_EQ(hold_shared_memory(*file_, {2, 0, 0}, 1).status().code(), Code::kResourceExhausted);
+}
+
+// Processes that do all of it at random and are killed at any instruction, within the lock too, leave
+// nothing.
+constexpr uint64_t kPieces = 8;
+
+[[noreturn]] void live_at_random(DeviceFile& file, uint64_t seed, std::atomic<uint64_t>* exported) {
+  std::minstd_rand random(static_cast<unsigned>(seed));
+  std::vector<uint64_t> held;
+  for (;;) {
+    const uint64_t piece = random() % kPieces;
+    switch (random() % 4) {
+      case 0:
+        if (auto id = hold_shared_memory(file, {9, piece, 0}, 4096); id.ok()) held.push_back(*id);
+        break;
+      case 1:
+        if (file.charge(4096).ok()) {
+          auto id = export_memory(file, {{seed, piece, 0}, 4096, 4096, 3, 0});
+          if (id.ok()) {
+            exported[piece].store(*id);
+            held.push_back(*id);
+          } else {  // as many as there can be
+            file.credit(4096);
+          }
+        }
+        break;
+      case 2: {
+        pid_t exporter = 0;
+        const uint64_t id = exported[piece].load();
+        if (auto memory = hold_exported_memory(file, id, 0, &exporter); memory.ok()) {
+          if (memory->size != 4096 || exporter == getpid()) _exit(1);
+          held.push_back(id);
+        }
+        break;
+      }
+      default:
+        if (held.empty()) break;
+        let_go_of_memory(file, held.back());
+        held.pop_back();
+    }
+  }
+}
+
+TEST_F(SharedMemoryTest, NothingIsLeftOfProcessesThatAreKilled) {
+  constexpr uint64_t kProcesses = 6, kRounds = 20;
+  void* page = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(page, MAP_FAILED);
+  auto* exported = static_cast<std::atomic<uint64_t>*>(page);
+  for (uint64_t round = 0; round < kRounds; ++round) {
+    std::vector<pid_t> alive;
+    for (uint64_t i = 0; i < kProcesses; ++i) {
+      const pid_t child = fork();
+      if (child == 0) {
+        auto file = DeviceFile::open(config_, 0, true);
+        if (!file.ok()) _exit(1);
+        live_at_random(**file, 1 + round * kProcesses + i, exported);
+      }
+      alive.push_back(child);
+    }
+    for (const pid_t child : alive) {
+      usleep(1000);
+      EXPECT_LE(used(), kCapacity);
+      EXPECT_EQ(kill(child, SIGKILL), 0);
+      int status = 0;
+      waitpid(child, &status, 0);
+      EXPECT_TRUE(WIFSIGNALED(status)) << status;
+    }
+    EXPECT_EQ(used(), 0u) << round;
+  }
+  munmap(page, 4096);
 }
 
 }  // namespace

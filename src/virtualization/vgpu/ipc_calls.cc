@@ -31,6 +31,8 @@ CUresult open(CUdeviceptr* dptr, CUipcMemHandle handle, unsigned int flags) {
   Tenant* tenant = active_vgpu->tenant();
   if (tenant == nullptr) return CUDA_ERROR_NOT_INITIALIZED;
   std::lock_guard lock(tenant->import_mutex);
+  std::lock_guard unmeasured(
+      tenant->overhead_mutex);  // held before it is charged: not to be taken for overhead
   CUresult result = (lower().*Entry)(dptr, handle, flags);
   if (result != CUDA_SUCCESS) return result;
   if (auto known = tenant->charges.take(memory_key(*dptr))) {
@@ -62,6 +64,7 @@ CUresult import_pointer(CUdeviceptr* ptr, CUmemoryPool pool, CUmemPoolPtrExportD
   Tenant* tenant = active_vgpu->tenant();
   if (tenant == nullptr) return CUDA_ERROR_NOT_INITIALIZED;
   std::lock_guard lock(tenant->import_mutex);
+  std::lock_guard unmeasured(tenant->overhead_mutex);
   CUresult result = lower().cuMemPoolImportPointer(ptr, pool, data);
   if (result != CUDA_SUCCESS) return result;
   result = charge_import(*tenant, *ptr);

@@ -58,6 +58,7 @@ CUresult import(CUmemGenericAllocationHandle* handle, void* os_handle, CUmemAllo
   Tenant* tenant = active_vgpu->tenant();
   if (tenant == nullptr) return CUDA_ERROR_NOT_INITIALIZED;
   std::lock_guard lock(tenant->physical_mutex);
+  std::lock_guard unmeasured(tenant->overhead_mutex);  // held from now on, and charged later
   CUresult result = lower().cuMemImportFromShareableHandle(handle, os_handle, type);
   if (result != CUDA_SUCCESS) return result;
   CUmemAllocationProp properties{};
@@ -81,6 +82,8 @@ CUresult map(CUdeviceptr address, size_t size, size_t offset, CUmemGenericAlloca
   if (tenant == nullptr) return lower().cuMemMap(address, size, offset, handle, flags);
   std::lock_guard lock(tenant->physical_mutex);
   const std::optional<Charge> more = tenant->physical.uncharged(handle, size);
+  std::unique_lock unmeasured(tenant->overhead_mutex, std::defer_lock);
+  if (more) unmeasured.lock();  // charged, and held before: no measurement may see but one of the two
   CUresult result = more ? charge(*tenant, more->device, more->bytes) : CUDA_SUCCESS;
   if (result != CUDA_SUCCESS) return result;
   result = lower().cuMemMap(address, size, offset, handle, flags);

@@ -39,6 +39,12 @@ Result<SharedMemory*> enter_locked(DeviceFileLayout& layout, const MemoryPlace& 
                        kMaxSharedMemory);
 }
 
+// Looking through the table costs as much as it is long.
+void shorten_locked(DeviceFileLayout& layout) {
+  uint32_t& end = layout.shared_memory_end;
+  while (end > 0 && layout.shared_memory[end - 1].holders.empty()) --end;
+}
+
 }  // namespace
 
 Result<uint64_t> hold_shared_memory(DeviceFile& file, const MemoryPlace& place, uint64_t size) {
@@ -88,7 +94,9 @@ bool let_go_of_memory(DeviceFile& file, uint64_t id) {
   SharedMemory* entry = find_locked(file.layout(), id);
   if (entry == nullptr) return false;
   entry->holders.remove(file.entry());
-  return !entry->holders.empty();
+  const bool held = !entry->holders.empty();
+  if (!held) shorten_locked(file.layout());
+  return held;
 }
 
 bool is_held(DeviceFile& file, uint64_t id) {
@@ -119,6 +127,7 @@ uint64_t shared_bytes_locked(const DeviceFileLayout& layout, uint32_t process) {
 
 void leave_shared_locked(DeviceFileLayout& layout, uint32_t process) {
   for (uint32_t i = 0; i < layout.shared_memory_end; ++i) layout.shared_memory[i].holders.remove(process);
+  shorten_locked(layout);
 }
 
 }  // namespace tessera::softgpu

@@ -7,6 +7,7 @@
 #include <random>
 #include <vector>
 
+#include "softgpu/device/device_file_layout.h"
 #include "softgpu/device/other_process.h"
 
 namespace tessera::softgpu {
@@ -110,9 +111,16 @@ TEST_F(SharedMemoryTest, HoldsNoMoreThanThereIs) {
 }
 
 TEST_F(SharedMemoryTest, PiecesAreBounded) {
-  for (uint32_t i = 0; i < kMaxSharedMemory; ++i)
-    ASSERT_TRUE(hold_shared_memory(*file_, {1, i, 0}, 1).ok()) << i;
+  std::vector<uint64_t> held;
+  for (uint32_t i = 0; i < kMaxSharedMemory; ++i) {
+    auto id = hold_shared_memory(*file_, {1, i, 0}, 1);
+    ASSERT_TRUE(id.ok()) << i;
+    held.push_back(*id);
+  }
   EXPECT_EQ(hold_shared_memory(*file_, {2, 0, 0}, 1).status().code(), Code::kResourceExhausted);
+  EXPECT_EQ(file_->layout().shared_memory_end, kMaxSharedMemory);
+  for (const uint64_t id : held) let_go_of_memory(*file_, id);
+  EXPECT_EQ(file_->layout().shared_memory_end, 0u);
 }
 
 // Processes that do all of it at random and are killed at any instruction, within the lock too, leave

@@ -4,6 +4,7 @@ option(TESSERA_BENCH "Build the benchmarks" ON)
 option(TESSERA_CUDA_PROGRAMS "Build the CUDA test programs and the demo's tenant" ON)
 option(TESSERA_WERROR "Treat warnings as errors" ON)
 option(TESSERA_CUDART_HANDSHAKE "Answer cudart's driver check (docs/interoperability.md)" ON)
+option(TESSERA_FAILPOINTS "Let tests kill processes at named places of the lease (common/failpoint.h)" OFF)
 option(TESSERA_WIDE_HANDLERS "Compile the software GPU's instructions for AVX2 and AVX-512 too (OFF builds faster)" ON)
 set(TESSERA_SANITIZE "" CACHE STRING "Sanitizers for -fsanitize, e.g. address,undefined or thread")
 

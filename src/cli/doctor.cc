@@ -40,6 +40,32 @@ Check check_driver() {
   return check;
 }
 
+// One GPU that is ill leaves the others to work with.
+Check check_each(const node::Inventory& inventory) {
+  const node::Gpu* first = nullptr;  // of those that work
+  size_t working = 0;
+  std::string ill;
+  for (size_t i = 0; i < inventory.gpus.size(); ++i) {
+    const node::Gpu& gpu = inventory.gpus[i];
+    if (gpu.problem.empty()) {
+      if (working++ == 0) first = &gpu;
+      continue;
+    }
+    ill += str_format("; GPU %zu is %s (%s)", i, gpu.lost ? "lost" : "unavailable", gpu.problem.c_str());
+  }
+  Check check{"gpus", State::kOk, "", ""};
+  check.detail = first == nullptr
+                     ? "none that works"
+                     : str_format("%zu (%s, %s), driver version %s", working, first->name.c_str(),
+                                  format_size(first->total_bytes).c_str(), inventory.driver_version.c_str());
+  check.detail += ill;
+  if (ill.empty()) return check;
+  check.state = first == nullptr ? State::kMissing : State::kNote;
+  check.remedy =
+      "see the kernel's log for its XID; a lost GPU needs a reset (nvidia-smi --gpu-reset) or a reboot";
+  return check;
+}
+
 Check check_gpus() {
   auto inventory = probe_inventory();
   Check check{"gpus", State::kMissing, "", ""};
@@ -53,11 +79,7 @@ Check check_gpus() {
     check.remedy = "look at CUDA_VISIBLE_DEVICES, /dev/nvidia* and, in containers, the devices passed in";
     return check;
   }
-  check.state = State::kOk;
-  check.detail =
-      str_format("%zu (%s, %s), driver version %s", inventory->gpus.size(), inventory->gpus[0].name.c_str(),
-                 format_size(inventory->gpus[0].total_bytes).c_str(), inventory->driver_version.c_str());
-  return check;
+  return check_each(*inventory);
 }
 
 Check check_card() {

@@ -1,5 +1,7 @@
 // tessera gpus: the GPUs of this node and what is left of them.
 #include <cstdio>
+#include <string>
+#include <vector>
 
 #include "cli/commands.h"
 #include "cli/inventory_probe.h"
@@ -51,16 +53,25 @@ int gpus_command(const GpusOptions& options) {
                {"USED", kRight},
                {"UNRESERVED", kRight},
                {"UTIL", kRight},
+               {"STATE", kLeft},
                {"UUID", kLeft}});
+  std::vector<std::string> problems;
   for (const Json& gpu : node::json_array(*answer, "gpus")) {
     auto number = [&](const char* key) { return node::json_uint(gpu, key).value_or(0); };
     auto percent = node::json_uint(gpu, "utilization_percent");
     table.add({std::to_string(number("index")), node::json_string(gpu, "name"),
                node::json_string(gpu, "driver_kind"), format_size(number("total_bytes")),
-               format_size(number("used_bytes")), format_size(number("unreserved_bytes")),
-               percent ? std::to_string(*percent) + "%" : "-", node::json_string(gpu, "uuid")});
+               node::json_uint(gpu, "used_bytes") ? format_size(number("used_bytes")) : "-",
+               format_size(number("unreserved_bytes")), percent ? std::to_string(*percent) + "%" : "-",
+               node::json_string(gpu, "state"), node::json_string(gpu, "uuid")});
+    std::string ill = node::json_string(gpu, "problem");
+    if (!ill.empty()) {
+      problems.push_back("GPU " + std::to_string(number("index")) + " is " + node::json_string(gpu, "state") +
+                         ": " + ill);
+    }
   }
   table.print();
+  for (const std::string& ill : problems) fprintf(stderr, "tessera gpus: %s\n", ill.c_str());
   std::string problem = node::json_string(*answer, "problem");
   if (!problem.empty()) fprintf(stderr, "tessera gpus: figures of use are old: %s\n", problem.c_str());
   return 0;

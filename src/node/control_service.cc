@@ -147,6 +147,8 @@ void ControlService::set_inventory(const Result<Inventory>& answer) {
   for (Gpu& gpu : inventory_.gpus) {
     for (const Gpu& now : answer->gpus) {
       if (now.uuid != gpu.uuid) continue;
+      gpu.problem = now.problem;
+      gpu.lost = now.lost;
       gpu.used_bytes = now.used_bytes;
       gpu.utilization_percent = now.utilization_percent;
     }

@@ -10,6 +10,7 @@ namespace {
 // The little of NVML that is needed here, as declared by NVIDIA's nvml.h.
 using nvmlReturn = int;
 constexpr nvmlReturn kSuccess = 0;
+constexpr nvmlReturn kGpuIsLost = 15;
 struct nvmlDevice_st;
 using nvmlDevice = nvmlDevice_st*;
 struct nvmlMemory {
@@ -65,17 +66,25 @@ Result<Nvml> load_nvml(const std::string& path) {
   return nvml;
 }
 
-Result<Gpu> read_gpu(const Nvml& nvml, unsigned int index) {
-  nvmlDevice device = nullptr;
-  TESSERA_RETURN_IF_ERROR(nvml.check(nvml.handle(index, &device), "nvmlDeviceGetHandleByIndex_v2"));
-  char text[96] = "";
+// What the GPU tells, up to the first question that it does not answer: one that is ill must not hide the
+// others.
+Gpu read_gpu(const Nvml& nvml, unsigned int index) {
   Gpu gpu;
-  TESSERA_RETURN_IF_ERROR(nvml.check(nvml.uuid(device, text, sizeof text), "nvmlDeviceGetUUID"));
-  gpu.uuid = text;
-  TESSERA_RETURN_IF_ERROR(nvml.check(nvml.name(device, text, sizeof text), "nvmlDeviceGetName"));
-  gpu.name = text;
+  auto answered = [&](nvmlReturn result, const char* function) {
+    if (result != kSuccess) gpu.problem = nvml.check(result, function).message();
+    gpu.lost = result == kGpuIsLost;
+    return result == kSuccess;
+  };
+  nvmlDevice device = nullptr;
+  char uuid[96] = "";
+  char name[96] = "";
   nvmlMemory memory{};
-  TESSERA_RETURN_IF_ERROR(nvml.check(nvml.memory(device, &memory), "nvmlDeviceGetMemoryInfo"));
+  if (!answered(nvml.handle(index, &device), "nvmlDeviceGetHandleByIndex_v2")) return gpu;
+  if (!answered(nvml.uuid(device, uuid, sizeof uuid), "nvmlDeviceGetUUID")) return gpu;
+  gpu.uuid = uuid;
+  if (!answered(nvml.name(device, name, sizeof name), "nvmlDeviceGetName")) return gpu;
+  gpu.name = name;
+  if (!answered(nvml.memory(device, &memory), "nvmlDeviceGetMemoryInfo")) return gpu;
   gpu.total_bytes = memory.total;
   gpu.used_bytes = memory.used;
   // Not every device tells its utilisation (MIG, some virtual GPUs): that is no error.
@@ -94,8 +103,7 @@ Status read_gpus(const Nvml& nvml, Inventory& inventory) {
   if (count > kMaxGpus)
     return Status::error(Code::kUnsupported, "%u GPUs; %zu are supported", count, kMaxGpus);
   for (unsigned int index = 0; index < count; ++index) {
-    TESSERA_ASSIGN_OR_RETURN(Gpu gpu, read_gpu(nvml, index));
-    inventory.gpus.push_back(std::move(gpu));
+    inventory.gpus.push_back(read_gpu(nvml, index));
   }
   return Status();
 }

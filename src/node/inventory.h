@@ -17,6 +17,10 @@ struct Gpu {
   uint64_t total_bytes = 0;
   uint64_t used_bytes = 0;                      // by all processes, Tessera's or not
   std::optional<uint32_t> utilization_percent;  // where the device tells it
+  // Why the driver does not tell the rest; empty for a GPU that works. Then all but `lost` may be missing,
+  // and there are 0 bytes of it to be had.
+  std::string problem;
+  bool lost = false;  // fallen off the bus, as NVML says
 };
 
 struct Inventory {

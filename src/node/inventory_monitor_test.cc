@@ -57,11 +57,18 @@ TEST_F(InventoryMonitorTest, AHangingChildIsGivenUp) {
 }
 
 TEST_F(InventoryMonitorTest, TextSurvivesTheTrip) {
-  Inventory inventory{"nvidia", "/x", "580", {{"GPU-2", "A \"b\" \xff", 8, 3, 55}}};
+  Inventory inventory{"nvidia",
+                      "/x",
+                      "580",
+                      {{"GPU-2", "A \"b\" \xff", 8, 3, 55, "", false},
+                       {"GPU-3", "C", 0, 0, std::nullopt, "GPU is lost", true}}};
   auto back = parse_inventory_answer(inventory_answer_text(inventory));
   ASSERT_TRUE(back.ok());
   EXPECT_EQ(back->gpus[0].utilization_percent, 55U);
   EXPECT_EQ(back->gpus[0].total_bytes, 8U);
+  EXPECT_TRUE(back->gpus[0].problem.empty());
+  EXPECT_TRUE(back->gpus[1].lost);
+  EXPECT_EQ(back->gpus[1].problem, "GPU is lost");
 }
 
 }  // namespace

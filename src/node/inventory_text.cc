@@ -22,6 +22,10 @@ std::string inventory_answer_text(const Result<Inventory>& answer) {
     entry["total_bytes"] = gpu.total_bytes;
     entry["used_bytes"] = gpu.used_bytes;
     if (gpu.utilization_percent) entry["utilization_percent"] = *gpu.utilization_percent;
+    if (!gpu.problem.empty()) {
+      entry["problem"] = gpu.problem;
+      entry["lost"] = gpu.lost;
+    }
     text["gpus"].push_back(std::move(entry));
   }
   return json_text(text);
@@ -44,7 +48,9 @@ Result<Inventory> parse_inventory_answer(std::string_view text) {
     gpu.name = json_string(entry, "name");
     auto total = json_uint(entry, "total_bytes");
     auto used = json_uint(entry, "used_bytes");
-    if (!total || !used || gpu.uuid.empty() || inventory.gpus.size() == kMaxGpus) {
+    gpu.problem = json_string(entry, "problem");
+    gpu.lost = !gpu.problem.empty() && json_bool(entry, "lost");
+    if (!total || !used || (gpu.uuid.empty() && gpu.problem.empty()) || inventory.gpus.size() == kMaxGpus) {
       return Status(Code::kInvalidData, "the driver's answer about a GPU is incomplete");
     }
     gpu.total_bytes = *total;
@@ -69,8 +75,10 @@ Json gpus_json(const Inventory& inventory, const std::function<uint64_t(uint32_t
     entry["name"] = gpu.name;
     entry["uuid"] = gpu.uuid;
     entry["driver_kind"] = inventory.driver_kind;
+    entry["state"] = gpu.problem.empty() ? "ok" : gpu.lost ? "lost" : "unavailable";
+    if (!gpu.problem.empty()) entry["problem"] = gpu.problem;
     entry["total_bytes"] = gpu.total_bytes;
-    entry["used_bytes"] = gpu.used_bytes;
+    entry["used_bytes"] = gpu.problem.empty() ? Json(gpu.used_bytes) : Json(nullptr);
     entry["unreserved_bytes"] = unreserved(i);
     entry["utilization_percent"] = gpu.utilization_percent ? Json(*gpu.utilization_percent) : Json(nullptr);
     answer["gpus"].push_back(std::move(entry));

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdio>
 
+#include "common/failpoint.h"
 #include "common/log.h"
 #include "common/strings.h"
 
@@ -140,6 +141,18 @@ Status Journal::write_all(int file, std::string_view text) {
   return Status();
 }
 
+Status Journal::append() {
+#ifdef TESSERA_FAILPOINTS
+  // In two halves, so that a test can leave a torn record.
+  std::string_view text = unsaved_;
+  TESSERA_RETURN_IF_ERROR(write_all(file_.get(), text.substr(0, text.size() / 2)));
+  failpoint("daemon.journal.torn");
+  return write_all(file_.get(), text.substr(text.size() / 2));
+#else
+  return write_all(file_.get(), unsaved_);
+#endif
+}
+
 Status Journal::rewrite() {
   std::string text = journal_line(kHeaderKey, header());
   for (const auto& [key, value] : values_) text += journal_line(key, value);
@@ -148,6 +161,7 @@ Status Journal::rewrite() {
   UniqueFd file(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!file) return Status::from_errno(errno, "cannot make %s", fresh.c_str());
   Status written = write_all(file.get(), text);
+  failpoint("daemon.journal.written_anew");
   if (written.ok() && rename(fresh.c_str(), path_.c_str()) != 0) {
     written = Status::from_errno(errno, "cannot rename %s", fresh.c_str());
   }
@@ -167,7 +181,7 @@ Status Journal::save() {
   if (!file_ || file_bytes_ + unsaved_.size() > 2 * compact_bytes_ + kSlackBytes) {
     saved = rewrite();
   } else {
-    saved = write_all(file_.get(), unsaved_);
+    saved = append();
     file_bytes_ += unsaved_.size();
     unsaved_.clear();
     if (!saved.ok()) saved = rewrite();  // smaller, so there may be room for it

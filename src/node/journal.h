@@ -51,6 +51,7 @@ class Journal {
 
  private:
   Journal(std::string path, Values values) : path_(std::move(path)), values_(std::move(values)) {}
+  Status append();
   Status rewrite();
   Status write_all(int file, std::string_view text);
 

@@ -125,11 +125,15 @@ std::optional<LeaseRecordText> read_lease_record(const Json& record) {
   lease.slice = *slice;
   lease.process = *process;
   lease.created_ns = *created_ns;
-  lease.life = json_bool(record, "detached") ? LeaseLife::kDetached : LeaseLife::kAwaited;
+  bool holds = false;
   for (size_t i = 0; i < granted.size(); ++i) {
     if (!granted[i].is_number_unsigned() || !peaks[i].is_number_unsigned()) return std::nullopt;
     lease.devices.push_back({granted[i].get<uint64_t>(), peaks[i].get<uint64_t>()});
+    holds |= lease.devices.back().granted_bytes > 0;
   }
+  // Grants are journalled before they are told, so one that holds nothing need not be waited for. It may never have
+  // heard of this lease: then it attaches anew.
+  lease.life = json_bool(record, "detached") || !holds ? LeaseLife::kDetached : LeaseLife::kAwaited;
   return result;
 }
 

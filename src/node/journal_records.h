@@ -24,7 +24,7 @@ Json lease_record(const Lease& lease, const ProcessImage& image);
 // Nothing where the record is not one, or names a GPU that is not among `gpu_uuids`.
 std::optional<Slice> read_slice_record(const Json& record, const std::vector<std::string>& gpu_uuids);
 struct LeaseRecordText {
-  Lease lease;  // attached ones as awaited
+  Lease lease;  // attached ones as awaited, where they hold something
   ProcessImage image;
 };
 std::optional<LeaseRecordText> read_lease_record(const Json& record);

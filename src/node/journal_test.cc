@@ -169,6 +169,9 @@ TEST(JournalRecords, RoundTrip) {
   EXPECT_EQ(read->lease.process, lease.process);
   EXPECT_EQ(read->lease.devices[0].granted_bytes, 10U);
   EXPECT_EQ(read->image.stack, 2U);
+  Lease empty = lease;
+  empty.devices[0].granted_bytes = 0;
+  EXPECT_EQ(read_lease_record(lease_record(empty, {}))->lease.life, LeaseLife::kDetached);
   lease.life = LeaseLife::kDetached;
   EXPECT_EQ(read_lease_record(lease_record(lease, {}))->lease.life, LeaseLife::kDetached);
 }

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "common/clock.h"
+#include "common/failpoint.h"
 #include "common/log.h"
 #include "common/size.h"
 
@@ -104,10 +105,13 @@ Status LeaseService::handle_leased(Connection& connection, const ClientMessage& 
   update_peaks(slice);
   if (auto* reserve = std::get_if<ReserveMessage>(&message.body)) {
     status = broker_.reserve(connection.lease, message.request, *reserve, now_ns, effects);
+    failpoint("daemon.reserve.booked");
   } else if (auto* release = std::get_if<ReleaseMessage>(&message.body)) {
     status = broker_.release(connection.lease, *release, now_ns, effects);
+    failpoint("daemon.release.booked");
   } else if (auto* recalled = std::get_if<RecalledMessage>(&message.body)) {
     status = broker_.recalled(connection.lease, message.request, *recalled, now_ns, effects);
+    failpoint("daemon.recalled.booked");
   } else if (auto* asked = std::get_if<QueryMessage>(&message.body)) {
     status = query(connection, message.request, slice, *asked);
   } else if (std::holds_alternative<ListProcessesMessage>(message.body)) {
@@ -117,7 +121,9 @@ Status LeaseService::handle_leased(Connection& connection, const ClientMessage& 
   }
   publish_limits(slice);
   save();
+  if (!effects.answers.empty()) failpoint("daemon.grant.saved");
   apply(effects);
+  if (!effects.answers.empty()) failpoint("daemon.grant.sent");
   return status;
 }
 
@@ -187,8 +193,11 @@ Status LeaseService::attach(Connection& connection, uint32_t request, const Atta
   }
   const Slice& slice = *ledger_.find_slice(ledger_.find_lease(id)->slice);
   LOG_INFO("leases", "process %d attached to '%s'", static_cast<int>(process.pid), slice.name.c_str());
+  failpoint("daemon.attach.booked");
   save();
+  failpoint("daemon.attach.saved");
   send_attached(id, connection, request);
+  failpoint("daemon.attach.sent");
   return Status();
 }
 
@@ -237,8 +246,10 @@ Status LeaseService::reattach(Connection& connection, uint32_t request, const Re
   LOG_INFO("leases", "process %d attached to '%s' again", static_cast<int>(process.pid), slice.name.c_str());
   broker_.reattach(id, monotonic_ns(), effects);
   publish_limits(slice_id);
+  failpoint("daemon.reattach.booked");
   save();
   send_attached(id, connection, request);
+  failpoint("daemon.reattach.sent");
   apply(effects);
   return Status();
 }
@@ -347,7 +358,9 @@ void LeaseService::end_lease(LeaseId id, const char* why) {
   } else {
     publish_limits(slice);
   }
+  failpoint("daemon.end.booked");
   save();
+  failpoint("daemon.end.saved");
   apply(effects);
 }
 

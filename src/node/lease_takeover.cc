@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/failpoint.h"
 #include "common/log.h"
 #include "node/journal_records.h"
 #include "node/lease_service.h"
@@ -25,6 +26,7 @@ void LeaseService::take_over(Journal journal) {
   journal_.emplace(std::move(journal));
   restore_slices();
   restore_leases();
+  failpoint("daemon.takeover.restored");
   std::set<SliceId> unused;
   size_t awaited = 0;
   for (const auto& [id, slice] : ledger_.slices()) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "common/failpoint.h"
 #include "common/size.h"
 
 namespace tessera::vgpu {
@@ -76,6 +77,7 @@ Status Account::charge_slowly(uint32_t device, uint64_t bytes) {
     }
     auto grant = client_->reserve(device, claim.needed, claim.wanted);
     if (grant.ok() && grant->reply.granted_bytes > 0) {
+      failpoint("client.reserve.answered");
       if (settle(on, claim, *grant, device)) return Status();
       continue;
     }

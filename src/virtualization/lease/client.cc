@@ -10,6 +10,7 @@
 #include <chrono>
 #include <csignal>
 
+#include "common/failpoint.h"
 #include "common/log.h"
 
 namespace tessera::vgpu {
@@ -41,14 +42,29 @@ Status check_pages(const std::vector<UniqueFd>& descriptors) {
 
 Result<std::unique_ptr<LeaseClient>> LeaseClient::attach(const std::string& socket_path,
                                                          const SliceToken& token) {
+  auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(kAwayPatienceMs);
+  for (int pause_ms = kFirstPauseMs;; pause_ms = std::min(2 * pause_ms, kLongestPauseMs)) {
+    auto client = attach_once(socket_path, token);
+    if (client.ok() || client.status().code() != Code::kUnavailable ||
+        std::chrono::steady_clock::now() >= deadline) {
+      return client;
+    }
+    usleep(static_cast<useconds_t>(pause_ms) * 1000);
+  }
+}
+
+Result<std::unique_ptr<LeaseClient>> LeaseClient::attach_once(const std::string& socket_path,
+                                                              const SliceToken& token) {
   TESSERA_ASSIGN_OR_RETURN(Connection connection, Connection::open(socket_path));
   AttachRequest request{};
   std::copy(token.begin(), token.end(), request.token);
   TESSERA_RETURN_IF_ERROR(connection.send_struct(MessageType::kAttach, 1, request));
+  failpoint("client.attach.sent");
   TESSERA_ASSIGN_OR_RETURN(Packet answer, connection.receive(kAnswerTimeoutMs));
   TESSERA_ASSIGN_OR_RETURN(AttachedReply slice, checked_slice(answer));
   std::unique_ptr<LeaseClient> client(new LeaseClient(std::move(connection), socket_path, token, slice));
   client->next_request_ = 2;
+  failpoint("client.attach.answered");
   TESSERA_RETURN_IF_ERROR(client->map_pages(answer.descriptors));
   return client;
 }
@@ -178,13 +194,16 @@ Status LeaseClient::try_to_attach() {
     owed_.fill(0);  // in what the handler says now
   }
   for (uint32_t i = 0; i < request.device_count; ++i) request.held_bytes[i] = handlers_.held(i, epoch);
+  failpoint("client.reattach.told");
   TESSERA_RETURN_IF_ERROR(connection.send_struct(MessageType::kReattach, 1, request));
+  failpoint("client.reattach.sent");
   TESSERA_ASSIGN_OR_RETURN(Packet answer, connection.receive(kAnswerTimeoutMs));
   TESSERA_ASSIGN_OR_RETURN(AttachedReply slice, checked_slice(answer));
   if (slice.device_count != slice_.device_count) {
     return Status(Code::kInvalidData, "tesserad described another slice than before");
   }
   TESSERA_RETURN_IF_ERROR(replace_pages(answer.descriptors));
+  failpoint("client.reattach.answered");
   std::lock_guard lock(mutex_);
   slice_.lease = slice.lease;
   connection_ = std::move(connection);
@@ -229,9 +248,11 @@ void LeaseClient::serve_recall(const Packet& packet) {
   RecalledReply reply{};
   reply.device = recall->device;
   reply.bytes = handlers_.recall(recall->device, recall->bytes);
+  failpoint("client.recall.taken");
   std::lock_guard lock(mutex_);
   // A failure to send shows on the next receive.
   (void)connection_.send_struct(MessageType::kRecalled, packet.header.request, reply);
+  failpoint("client.recall.sent");
 }
 
 bool LeaseClient::lose(const Status& reason) {
@@ -264,6 +285,7 @@ Result<std::pair<Packet, uint64_t>> LeaseClient::ask(MessageType type, const T& 
     ended_ = true;  // the thread will see it, later
   }
   TESSERA_RETURN_IF_ERROR(sent);
+  if (reserves_on) failpoint("client.reserve.sent");
   waiters_[request] = &waiter;
   bool woken = waiter.answered.wait_for(lock, std::chrono::milliseconds(kAnswerTimeoutMs),
                                         [&] { return waiter.packet || !waiters_.contains(request); });
@@ -316,7 +338,9 @@ void LeaseClient::release(uint32_t device, uint64_t bytes, uint64_t epoch) {
     return;
   }
   ReleaseNotice notice{device, 0, bytes};
+  failpoint("client.release.begun");
   Status sent = connection_.send_struct(MessageType::kRelease, 0, notice);
+  failpoint("client.release.sent");
   // Unsent, the daemon counts these bytes as ours until we end or attach again: too much, never too little.
   if (!sent.ok()) LOG_WARN("lease", "budget could not be given back: %s", sent.message().c_str());
 }

@@ -38,7 +38,8 @@ class LeaseClient {
   // Gives back what it can of `bytes` at once; returns how much.
   using RecallHandler = std::function<uint64_t(uint32_t device, uint64_t bytes)>;
 
-  // Attaches and maps the pages; no thread yet.
+  // Attaches and maps the pages; no thread yet. While there is no daemon it waits for one, kAwayPatienceMs at
+  // most: it may be being restarted.
   static Result<std::unique_ptr<LeaseClient>> attach(const std::string& socket_path, const SliceToken& token);
   ~LeaseClient();
   LeaseClient(const LeaseClient&) = delete;
@@ -93,6 +94,8 @@ class LeaseClient {
         socket_path_(std::move(socket_path)),
         token_(token),
         slice_(slice) {}
+  static Result<std::unique_ptr<LeaseClient>> attach_once(const std::string& socket_path,
+                                                          const SliceToken& token);
   Status map_pages(const std::vector<UniqueFd>& descriptors);
   // Puts new pages into the places of the old ones; the counts go along.
   Status replace_pages(const std::vector<UniqueFd>& descriptors);

@@ -102,6 +102,7 @@ void Context::teardown() {
   forget_peers(*this);
   heap_.forget();
   launch_buffers_.forget();
+  wait_for_foreign_uses();
   free_context_memory(*this);
   id_.store(next_context_id.fetch_add(1), std::memory_order_relaxed);
   device_.count_contexts(-1);

@@ -12,6 +12,7 @@
 #include "softgpu/driver/memory.h"
 #include "softgpu/driver/state.h"
 #include "softgpu/driver/stream.h"
+#include "softgpu/driver/visibility.h"
 #include "softgpu/memory/address_cover.h"
 #include "softgpu/memory/allocation_table.h"
 
@@ -176,6 +177,10 @@ CUresult enter(Stream& stream, bool wait, bool* captured) {
   return result == CUDA_SUCCESS && wait ? forbid_unsafe() : result;
 }
 
+bool foreign(const Context& context, const std::optional<Allocation>& place) {
+  return place && place->on_device() && place->device != context.device().ordinal();
+}
+
 // Runs `op` here and now where nothing precedes it; what a synchronous call does otherwise is to submit it
 // and wait.
 CUresult do_or_wait(Stream& stream, const std::shared_ptr<ThreadOp>& op) {
@@ -219,6 +224,7 @@ CUresult copy(Stream& stream, const CopyRequest& request, bool wait) {
   const bool must_wait = !host_reads && (pageable || (wait && !device_only));
   if (must_wait) return do_or_wait(stream, op);
   stream.submit(op);
+  if (foreign(*context, dst) || foreign(*context, src)) note_foreign_use(op);
   return CUDA_SUCCESS;
 }
 
@@ -240,6 +246,7 @@ CUresult fill(Stream& stream, const SetBox& box, bool wait) {
   // Setting device memory never waits; setting host memory does.
   if (wait && (stream.idle() || !dst->on_device())) return do_or_wait(stream, op);
   stream.submit(op);
+  if (foreign(stream.context(), dst)) note_foreign_use(op);
   return CUDA_SUCCESS;
 }
 

@@ -40,7 +40,8 @@ CUresult peer(CUdeviceptr dst, CUcontext dst_context, CUdeviceptr src, CUcontext
       std::shared_ptr<Context> context;
       SOFTGPU_RETURN_IF_ERROR(context_of(handle, &context));
     }
-    return run_copy(hStream, linear_request(dst, Side::kUnified, src, Side::kUnified, bytes), wait);
+    // Both are addresses that a device sees: one that the driver does not know is not followed.
+    return run_copy(hStream, linear_request(dst, Side::kDevice, src, Side::kDevice, bytes), wait);
   });
 }
 

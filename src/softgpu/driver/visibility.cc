@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <iterator>
 #include <mutex>
 
 #include "softgpu/driver/context.h"
@@ -26,6 +27,27 @@ struct Peers {
 Peers& peers() {
   static auto* made = new Peers();
   return *made;
+}
+
+struct ForeignUses {
+  std::mutex mutex;
+  std::vector<OpRef> ops;
+};
+
+ForeignUses& foreign_uses() {
+  static auto* made = new ForeignUses();
+  return *made;
+}
+
+// For the caller to destroy without the lock: with an operation its context may go.
+std::vector<OpRef> take_done_uses() {
+  std::vector<OpRef> done;
+  std::lock_guard lock(foreign_uses().mutex);
+  auto& ops = foreign_uses().ops;
+  const auto first = std::partition(ops.begin(), ops.end(), [](const OpRef& op) { return !op->done(); });
+  std::move(first, ops.end(), std::back_inserter(done));
+  ops.erase(first, ops.end());
+  return done;
 }
 
 bool seen_by_all(MemoryKind kind) {
@@ -117,6 +139,23 @@ std::vector<Device*> devices_that_see(uint64_t address) {
 
 void wait_for_users(uint64_t address) {
   for (Device* device : devices_that_see(address)) device->wait_idle();
+  wait_for_foreign_uses();
+}
+
+void note_foreign_use(const OpRef& op) {
+  const std::vector<OpRef> done = take_done_uses();
+  std::lock_guard lock(foreign_uses().mutex);
+  foreign_uses().ops.push_back(op);
+}
+
+void wait_for_foreign_uses() {
+  std::vector<OpRef> noted;
+  {
+    std::lock_guard lock(foreign_uses().mutex);
+    noted = foreign_uses().ops;  // they stay: other threads wait for them too
+  }
+  for (const OpRef& op : noted) op->wait();
+  const std::vector<OpRef> done = take_done_uses();
 }
 
 CUresult enable_peer_access(Context& context, Context& peer) {

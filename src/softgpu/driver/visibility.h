@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cuda/abi.h"
+#include "softgpu/driver/op.h"
 #include "softgpu/memory/allocation_table.h"
 
 namespace tessera::softgpu {
@@ -24,6 +25,10 @@ void hide(const Allocation& allocation);
 std::vector<Device*> devices_that_see(uint64_t address);
 // Work that was submitted before may still use the memory at `address`, which is about to go.
 void wait_for_users(uint64_t address);
+// Copies and sets need no access of their device to another's memory, so that no map tells of them. One that
+// has been submitted is kept in mind until it is done.
+void note_foreign_use(const OpRef& op);
+void wait_for_foreign_uses();
 
 // Of kernels in `context` to the memory of `peer`. CUDA's errors where it is on, or off, already.
 CUresult enable_peer_access(Context& context, Context& peer);

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <thread>
 
 #include "softgpu/driver/driver_test_kernels.h"
@@ -95,6 +96,37 @@ TEST_F(VisibilityTest, AFreeWaitsForKernelsOfPeers) {
   EXPECT_EQ(cuMemcpyHtoDAsync_v2(memory_, &one, sizeof one, stream), CUDA_SUCCESS);
   free.join();
   EXPECT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
+}
+
+// Without access a kernel may not touch it, but a copy may.
+TEST_F(VisibilityTest, AFreeWaitsForCopiesOfDevicesThatDoNotSeeIt) {
+  CUdeviceptr flag = 0, copy = 0;
+  ASSERT_EQ(cuMemAlloc_v2(&flag, 4), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemAlloc_v2(&copy, 4096), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemsetD8_v2(flag, 0, 4), CUDA_SUCCESS);
+  ASSERT_EQ(launch(spin_, flag), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemcpyDtoDAsync_v2(copy, memory_, 4096, nullptr), CUDA_SUCCESS);
+  std::atomic<bool> freed{false}, ended{false};
+  std::thread free([&] {
+    EXPECT_EQ(cuCtxSetCurrent(owner_), CUDA_SUCCESS);
+    EXPECT_EQ(cuMemFree_v2(memory_), CUDA_SUCCESS);
+    EXPECT_TRUE(ended);
+    freed = true;
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_FALSE(freed);
+  ended = true;
+  const unsigned one = 1;
+  CUstream stream = nullptr;
+  EXPECT_EQ(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemcpyHtoDAsync_v2(flag, &one, sizeof one, stream), CUDA_SUCCESS);
+  free.join();
+  EXPECT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
+}
+
+TEST_F(VisibilityTest, PeerCopiesFollowNoUnknownAddress) {
+  EXPECT_EQ(cuMemcpyPeer(memory_, owner_, 0x100003, reader_, 16), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuMemcpyPeerAsync(0x100003, reader_, memory_, owner_, 16, nullptr), CUDA_ERROR_INVALID_VALUE);
 }
 
 }  // namespace

@@ -6,7 +6,6 @@
 #include <cassert>
 #include <cerrno>
 
-#include "common/log.h"
 #include "common/size.h"
 
 namespace tessera::softgpu {
@@ -22,9 +21,7 @@ Result<std::unique_ptr<Arena>> Arena::reserve(uint64_t size) {
   size = (size + kChunkBytes - 1) / kChunkBytes * kChunkBytes;
   TESSERA_ASSIGN_OR_RETURN(ReservedAddresses addresses, ReservedAddresses::take(size, kChunkBytes));
   TESSERA_ASSIGN_OR_RETURN(std::shared_ptr<MemoryFile> file, MemoryFile::create("softgpu-arena", size));
-  TESSERA_RETURN_IF_ERROR(file->map(addresses.begin(), 0, size));
-  if (mprotect(pointer(addresses.begin()), size, PROT_NONE) != 0)
-    return Status::from_errno(errno, "cannot reserve %s of addresses", format_size(size).c_str());
+  TESSERA_RETURN_IF_ERROR(file->map_without_access(addresses.begin(), 0, size));
   return std::unique_ptr<Arena>(new Arena(std::move(addresses), std::move(file)));
 }
 
@@ -58,11 +55,9 @@ void Arena::decommit(RangeAllocator::Range range, RangeAllocator::Range hole) {
                                   (hole.begin + kPageBytes - 1) / kPageBytes * kPageBytes);
   const uint64_t end = std::min((range.end() + kPageBytes - 1) / kPageBytes * kPageBytes,
                                 hole.end() / kPageBytes * kPageBytes);
-  // By the mapping: the descriptor may be closed, by a program that closes all it finds.
-  if (begin < end && madvise(pointer(begin), end - begin, MADV_REMOVE) != 0) {
-    LOG_ERROR("memory", "cannot give %s back to the system (errno %d)", format_size(end - begin).c_str(),
-              errno);
-  }
+  // By the mapping, for a program may have closed the descriptor; locked memory goes by the file alone.
+  if (begin < end && madvise(pointer(begin), end - begin, MADV_REMOVE) != 0)
+    file_->discard(begin - base_, end - begin);
   const uint64_t first = (range.begin - base_) / kChunkBytes;
   const uint64_t last = (range.end() - 1 - base_) / kChunkBytes;
   for (uint64_t chunk = first; chunk <= last; ++chunk) {

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstring>
@@ -71,6 +74,33 @@ TEST(ArenaTest, IsNeitherDumpedNorInherited) {
     EXPECT_NE(mapping_flags(address).find(" dd"), std::string::npos) << mapping_flags(address);
     EXPECT_NE(mapping_flags(address).find(" dc"), std::string::npos) << mapping_flags(address);
   }
+}
+
+// Programs that lock their memory, also what they will map, do not fill a device's addresses by that.
+TEST(ArenaTest, TakesAndKeepsNoMemoryWhereMemoryIsLocked) {
+  constexpr uint64_t kLarge = 8u << 20;
+  const pid_t child = fork();  // locking is for the whole process
+  if (child == 0) {
+    if (mlockall(MCL_FUTURE) != 0) _exit(77);
+    auto arena = Arena::reserve(kLarge);
+    if (!arena.ok()) _exit(77);  // the limit on locked memory
+    const auto blocks = [&] {
+      struct stat facts {};
+      return fstat((*arena)->file().fd(), &facts) == 0 ? facts.st_blocks : -1;
+    };
+    if (blocks() != 0) _exit(1);
+    auto range = (*arena)->allocate(kLarge / 2, Arena::kGranularity);
+    if (!range.ok()) _exit(2);
+    write_all(*range, 1);
+    if (blocks() == 0) _exit(3);
+    (*arena)->free(*range);
+    _exit(blocks() == 0 ? 0 : 4);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == 77) GTEST_SKIP() << "memory cannot be locked here";
+  EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 TEST(ArenaTest, NeighboursKeepTheirBytes) {

@@ -114,16 +114,26 @@ Result<std::shared_ptr<MemoryFile>> MemoryFile::open_of(pid_t process, int fd, d
   return file;
 }
 
+// Programs close descriptors that they do not know, and get the numbers for files of their own.
+Status MemoryFile::check_open() const {
+  struct stat facts {};
+  if (fstat(fd_.get(), &facts) == 0 && facts.st_dev == device_ && facts.st_ino == inode_) return {};
+  return Status::error(Code::kFailedPrecondition, "the program has closed a descriptor of device memory");
+}
+
 Result<UniqueFd> MemoryFile::duplicate() const {
+  TESSERA_RETURN_IF_ERROR(check_open());
   UniqueFd fd(fcntl(fd_.get(), F_DUPFD_CLOEXEC, 0));
   if (!fd) return Status::from_errno(errno, "cannot duplicate a descriptor of memory");
   return fd;
 }
 
-Status MemoryFile::map(uint64_t address, uint64_t offset, uint64_t size) const {
+Status MemoryFile::map(uint64_t address, uint64_t offset, uint64_t size, bool accessible) const {
   assert(offset <= size_ && size <= size_ - offset);
+  TESSERA_RETURN_IF_ERROR(check_open());
   void* there = reinterpret_cast<void*>(address);
-  if (mmap(there, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd_.get(),
+  const int protection = accessible ? PROT_READ | PROT_WRITE : PROT_NONE;
+  if (mmap(there, size, protection, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd_.get(),
            static_cast<off_t>(offset)) == MAP_FAILED) {
     return Status::from_errno(errno, "cannot map %s of memory", format_size(size).c_str());
   }
@@ -135,8 +145,11 @@ Status MemoryFile::map(uint64_t address, uint64_t offset, uint64_t size) const {
 
 void MemoryFile::discard(uint64_t offset, uint64_t size) const {
   assert(offset <= size_ && size <= size_ - offset);
-  if (fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
-                static_cast<off_t>(size)) != 0) {
+  const Status open = check_open();
+  if (!open.ok()) {
+    LOG_ERROR("memory", "%s", open.message().c_str());
+  } else if (fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
+                       static_cast<off_t>(size)) != 0) {
     LOG_ERROR("memory", "cannot give %s back to the system (errno %d)", format_size(size).c_str(), errno);
   }
 }

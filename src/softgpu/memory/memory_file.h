@@ -32,18 +32,27 @@ class MemoryFile {
   int fd() const { return fd_.get(); }
   dev_t device() const { return device_; }
   ino_t inode() const { return inode_; }
-  // For another process. kResourceExhausted where the process has no descriptor left.
+  // For another process. kResourceExhausted where the process has no descriptor left, kFailedPrecondition
+  // where the program has closed ours, as of map().
   Result<UniqueFd> duplicate() const;
 
   // Maps a part of it, readable and writable, over addresses that are the caller's. A forked child does not
   // get the mapping, nor does a core dump. kResourceExhausted where the system has no mapping left, and
   // nothing has changed.
-  Status map(uint64_t address, uint64_t offset, uint64_t size) const;
+  Status map(uint64_t address, uint64_t offset, uint64_t size) const {
+    return map(address, offset, size, true);
+  }
+  // The same with access to be switched on later: a process that locks its memory does not fill it either.
+  Status map_without_access(uint64_t address, uint64_t offset, uint64_t size) const {
+    return map(address, offset, size, false);
+  }
   // Makes a part of it zeros again, and gives its memory back to the system.
   void discard(uint64_t offset, uint64_t size) const;
 
  private:
   MemoryFile(UniqueFd fd, std::string name, const struct stat& facts);
+  Status map(uint64_t address, uint64_t offset, uint64_t size, bool accessible) const;
+  Status check_open() const;
 
   const UniqueFd fd_;
   const std::string name_;

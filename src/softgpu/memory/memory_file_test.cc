@@ -98,5 +98,25 @@ TEST(MemoryFile, OpensNothingElse) {
   EXPECT_TRUE(MemoryFile::open(unsealed.get()).ok());
 }
 
+// A program that closes what it does not know, and opens a file of its own, keeps that as it is.
+TEST(MemoryFile, LeavesAnotherFileOfItsDescriptorAlone) {
+  auto file = MemoryFile::create("test", kUnit);
+  auto addresses = ReservedAddresses::take(kUnit, kUnit);
+  ASSERT_TRUE(file.ok() && addresses.ok());
+  char path[] = "/tmp/memory-file-XXXXXX";
+  const int theirs = mkstemp(path);
+  ASSERT_GE(theirs, 0);
+  unlink(path);
+  ASSERT_EQ(write(theirs, "theirs", 6), 6);
+  ASSERT_EQ(dup2(theirs, (*file)->fd()), (*file)->fd());
+  (*file)->discard(0, kUnit);
+  EXPECT_EQ((*file)->map(addresses->begin(), 0, kUnit).code(), Code::kFailedPrecondition);
+  EXPECT_EQ((*file)->duplicate().status().code(), Code::kFailedPrecondition);
+  char got[7] = {};
+  EXPECT_EQ(pread(theirs, got, 6, 0), 6);
+  EXPECT_STREQ(got, "theirs");
+  close(theirs);
+}
+
 }  // namespace
 }  // namespace tessera::softgpu

@@ -8,6 +8,7 @@ packages=(
   g++ cmake ninja-build python3       # build
   clang                               # kernels to PTX for the test programs and the demo
   libcli11-dev nlohmann-json3-dev     # command line, JSON
+  libyaml-cpp-dev                     # profiles of run options
   libzstd-dev liblz4-dev              # compressed fat binaries
   libgtest-dev libbenchmark-dev       # tests and benchmarks
 )

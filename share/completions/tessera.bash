@@ -1,4 +1,8 @@
 # Completion of tessera(1) for bash.
+_tessera_profiles() {
+  sed -nE '/^profiles:/,/^[^ #]/s/^  ([A-Za-z0-9._-]+):.*/@\1/p' "${XDG_CONFIG_HOME:-$HOME/.config}/tessera/config.yaml" \
+    /etc/tessera/config.yaml 2>/dev/null
+}
 _tessera() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]}
   local commands="run ps set gpus doctor version help"
@@ -15,6 +19,7 @@ _tessera() {
     run)
       # The first word that is neither an option nor an option's value is the program; what follows is the program's.
       local i=2 word
+      [[ ${COMP_WORDS[2]} == @* ]] && ((COMP_CWORD > 2)) && i=3
       while ((i < COMP_CWORD)); do
         word=${COMP_WORDS[i]}
         case $word in
@@ -24,6 +29,10 @@ _tessera() {
           *) break ;;
         esac
       done
+      if ((COMP_CWORD == 2)) && [[ $current == @* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$(_tessera_profiles)" -- "$current")
+        return
+      fi
       if ((i < COMP_CWORD)); then
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
       elif [[ $current == -* ]]; then

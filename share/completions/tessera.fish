@@ -1,4 +1,9 @@
 # Completion of tessera(1) for fish.
+function __tessera_profiles
+    set -l config $HOME/.config
+    set -q XDG_CONFIG_HOME; and set config $XDG_CONFIG_HOME
+    sed -nE '/^profiles:/,/^[^ #]/s/^  ([A-Za-z0-9._-]+):.*/@\1/p' $config/tessera/config.yaml /etc/tessera/config.yaml 2>/dev/null
+end
 complete -c tessera -n __fish_use_subcommand -f -a run -d 'Run a program in a slice of a GPU'
 complete -c tessera -n __fish_use_subcommand -f -a ps -d 'List slices and their processes'
 complete -c tessera -n __fish_use_subcommand -f -a set -d 'Change the limit of a slice while its programs run'
@@ -16,4 +21,5 @@ complete -c tessera -n '__fish_seen_subcommand_from run set' -l mem -x -d 'Memor
 complete -c tessera -n '__fish_seen_subcommand_from run' -l name -x -d 'Name of the slice'
 complete -c tessera -n '__fish_seen_subcommand_from run' -l summary -d 'Print a line of figures at the end'
 complete -c tessera -n '__fish_seen_subcommand_from run' -l json-summary -r -d 'Write the figures to a file'
+complete -c tessera -n '__fish_seen_subcommand_from run; and test (count (commandline -opc)) -eq 2' -f -a '(__tessera_profiles)' -d 'Profile'
 complete -c tessera -n '__fish_seen_subcommand_from run' -a '(__fish_complete_subcommand)'

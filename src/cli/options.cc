@@ -5,6 +5,7 @@
 #include <cassert>
 #include <cstdio>
 
+#include "cli/profiles.h"
 #include "common/size.h"
 #include "common/strings.h"
 #include "node/ledger.h"
@@ -121,6 +122,28 @@ bool is_command(const CLI::App& app, const std::string& name) {
                      [&](const CLI::App* command) { return command->get_name() == name; });
 }
 
+// "run @NAME ...": the name, taken out of the arguments; empty where none is given.
+std::string take_profile(std::vector<std::string>& arguments) {
+  if (arguments.size() < 2 || arguments[0] != "run" || !arguments[1].starts_with("@")) return "";
+  std::string name = arguments[1].substr(1);
+  arguments.erase(arguments.begin() + 1);
+  return name;
+}
+
+// What the command line does not say, the profile does.
+Status apply_profile(const std::string& profile_name, const CLI::App& command, RawRun& raw, RunOptions& run) {
+  if (profile_name.empty()) return Status();
+  TESSERA_ASSIGN_OR_RETURN(Profile profile, read_profile(profile_files(), profile_name));
+  auto given = [&](const char* option) { return command.count(option) > 0; };
+  if (!given("--gpu")) raw.gpus = profile.gpus;
+  if (!given("--mem")) raw.memory = profile.memory;
+  if (!given("--name") && profile.name) run.name = *profile.name;
+  if (!given("--summary") && profile.summary) run.summary = *profile.summary;
+  if (!given("--json-summary") && profile.json_summary) run.json_summary = *profile.json_summary;
+  if (!given("--socket") && profile.socket) run.socket = *profile.socket;
+  return Status();
+}
+
 // "help COMMAND" is "COMMAND --help", and "help" alone "--help". An unknown command stays one.
 void take_help(const CLI::App& app, std::vector<std::string>& arguments) {
   if (arguments.empty() || arguments[0] != "help" || arguments.size() > 2) return;
@@ -157,7 +180,9 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
   CLI::App* run_command = app.add_subcommand("run", "run a program in a slice of a GPU");
   run_command->prefix_command();
   run_command->footer(
-      "The program and its arguments follow the options: tessera run [options] [--] program ...");
+      "The program and its arguments follow the options: tessera run [@PROFILE] [options] [--] program ...\n"
+      "@PROFILE, first, names a set of these options under 'profiles:' in ~/.config/tessera/config.yaml or\n"
+      "/etc/tessera/config.yaml; options on the command line go before it.");
   add_common(run_command, run.socket, nullptr);
   run_command
       ->add_option("--gpu", raw.gpus, "index of the GPU, or several: 0,1 (default: the least reserved)")
@@ -199,6 +224,7 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
 
   std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
   take_help(app, arguments);
+  std::string profile = take_profile(arguments);
   std::vector<std::string> command = take_command(arguments);
   // The first word that is not a known option ends the options of run; CLI11 takes its arguments last first.
   std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
@@ -217,6 +243,7 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
   }
   if (*run_command) {
     Status status = join_command(run_command->remaining(), std::move(command), run);
+    if (status.ok()) status = apply_profile(profile, *run_command, raw, run);
     if (status.ok()) status = check_run(raw, name->count() > 0, run);
     if (!status.ok()) return usage_error("run", status.message());
     return Options(run);

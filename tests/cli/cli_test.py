@@ -342,6 +342,44 @@ class Completion(CliTest):
             self.assertEqual((done.returncode, done.stderr), (0, ""), shell)
 
 
+class Profiles(CliTest):
+    def setUp(self):
+        super().setUp()
+        self.env["XDG_CONFIG_HOME"] = self.folder
+        os.makedirs(os.path.join(self.folder, "tessera"))
+        self.config = os.path.join(self.folder, "tessera", "config.yaml")
+
+    def write(self, text):
+        with open(self.config, "w") as file:
+            file.write(text)
+
+    def slice_of(self, *words):
+        summary = os.path.join(self.folder, "summary")
+        code, _, err = self.tessera("run", *words, "--json-summary", summary, "--", "true")
+        self.assertEqual(code, 0, err)
+        with open(summary) as file:
+            return json.load(file)
+
+    def test_sets_what_the_command_line_does_not(self):
+        self.write("profiles:\n  small:\n    gpu: 1\n    mem: 64MiB\n    name: experiment\n")
+        made = self.slice_of("@small")
+        self.assertEqual((made["name"], made["devices"][0]["gpu"], made["devices"][0]["limit_bytes"]), ("experiment", 1, 64 << 20))
+        made = self.slice_of("@small", "--mem", "32MiB", "--gpu", "0")
+        self.assertEqual((made["name"], made["devices"][0]["gpu"], made["devices"][0]["limit_bytes"]), ("experiment", 0, 32 << 20))
+
+    def test_bad_ones_are_refused_with_file_and_line(self):
+        code, _, err = self.tessera("run", "@small", "--", "true")
+        self.assertEqual(code, 2)
+        self.assertIn(f"no profile 'small' in {self.config}, /etc/tessera/config.yaml; known: ", err)
+        self.write("profiles:\n  small:\n    memory: 64MiB\n")
+        code, _, err = self.tessera("run", "@small", "--", "true")
+        self.assertEqual(code, 2)
+        self.assertIn(f"{self.config}:3: unknown option 'memory'; known: gpu, json-summary, mem, name, socket, summary", err)
+
+    def test_help_tells_of_them(self):
+        self.assertIn("@PROFILE", self.tessera("help", "run")[1])
+
+
 class Looking(CliTest):
     def test_without_daemon(self):
         self.assertEqual(self.slices(), [])

@@ -1,0 +1,166 @@
+#include "cli/profiles.h"
+
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <set>
+
+#include "common/fd.h"
+#include "common/size.h"
+#include "common/strings.h"
+#include "node/ledger.h"
+
+namespace tessera::cli {
+namespace {
+
+constexpr size_t kMaxFileBytes = 256 * 1024;
+constexpr const char* kKeys = "gpu, json-summary, mem, name, socket, summary";
+
+// Says where in the file it went wrong.
+class Reader {
+ public:
+  explicit Reader(std::string path) : path_(std::move(path)) {}
+
+  // The names of the profiles, and the one that is asked for if it is among them.
+  Status read(const std::string& text, const std::string& name, std::set<std::string>& names,
+              std::optional<Profile>& profile) const {
+    try {
+      YAML::Node root = YAML::Load(text);
+      if (root.IsNull()) return Status();
+      if (!root.IsMap()) return wrong(root, "the file is not a map of keys to values; known: profiles");
+      for (const auto& entry : root) {
+        if (entry.first.Scalar() != "profiles") return unknown(entry.first, "key", "profiles");
+        TESSERA_RETURN_IF_ERROR(read_profiles(entry.second, name, names, profile));
+      }
+      return Status();
+    } catch (const YAML::Exception& error) {
+      return Status::error(Code::kInvalidArgument, "%s:%d: %s", path_.c_str(), error.mark.line + 1,
+                           error.msg.c_str());
+    }
+  }
+
+ private:
+  Status wrong(const YAML::Node& at, const std::string& what) const {
+    return Status::error(Code::kInvalidArgument, "%s:%d: %s", path_.c_str(), at.Mark().line + 1,
+                         what.c_str());
+  }
+  Status unknown(const YAML::Node& at, const char* what, const std::string& known) const {
+    return wrong(at, std::string("unknown ") + what + " '" + at.Scalar() + "'; known: " + known);
+  }
+
+  Status read_profiles(const YAML::Node& node, const std::string& name, std::set<std::string>& names,
+                       std::optional<Profile>& profile) const {
+    if (node.IsNull()) return Status();
+    if (!node.IsMap()) return wrong(node, "profiles is not a map of names to options");
+    for (const auto& entry : node) {
+      names.insert(entry.first.Scalar());
+      if (entry.first.Scalar() != name || profile) continue;
+      profile.emplace();
+      if (entry.second.IsNull()) continue;
+      if (!entry.second.IsMap())
+        return wrong(entry.second, "profile '" + name + "' is not a map of options to values");
+      for (const auto& option : entry.second) {
+        TESSERA_RETURN_IF_ERROR(read_option(option.first, option.second, *profile));
+      }
+    }
+    return Status();
+  }
+
+  Status read_option(const YAML::Node& key, const YAML::Node& value, Profile& profile) const {
+    const std::string& name = key.Scalar();
+    if (name == "gpu") {
+      return read_texts(key, value, profile.gpus, [](const std::string& text) {
+        auto indices = split(text, ',');
+        bool valid = std::all_of(indices.begin(), indices.end(),
+                                 [](auto index) { return parse_uint(index).has_value(); });
+        return valid ? Status()
+                     : Status(Code::kInvalidArgument, "'" + text + "' is no index as in 'tessera gpus'");
+      });
+    }
+    if (name == "mem") {
+      return read_texts(key, value, profile.memory,
+                        [](const std::string& text) { return parse_size(text).status(); });
+    }
+    if (!value.IsScalar()) {
+      if (name != "name" && name != "summary" && name != "json-summary" && name != "socket") {
+        return unknown(key, "option", kKeys);
+      }
+      return wrong(value, name + " needs one value");
+    }
+    const std::string& text = value.Scalar();
+    if (name == "name") {
+      Status valid = node::check_slice_name(text);
+      if (!valid.ok()) return wrong(value, "name: " + valid.message());
+      profile.name = text;
+    } else if (name == "summary") {
+      bool on = false;
+      if (!YAML::convert<bool>::decode(value, on))
+        return wrong(value, "summary is true or false, not '" + text + "'");
+      profile.summary = on;
+    } else if (name == "json-summary") {
+      profile.json_summary = text;
+    } else if (name == "socket") {
+      profile.socket = text;
+    } else {
+      return unknown(key, "option", kKeys);
+    }
+    return Status();
+  }
+
+  // One value or a list of them.
+  template <typename Check>
+  Status read_texts(const YAML::Node& key, const YAML::Node& value, std::vector<std::string>& into,
+                    Check check) const {
+    auto take = [&](const YAML::Node& item) {
+      if (!item.IsScalar()) return wrong(item, key.Scalar() + " needs a value or a list of values");
+      Status valid = check(item.Scalar());
+      if (!valid.ok()) return wrong(item, key.Scalar() + ": " + valid.message());
+      into.push_back(item.Scalar());
+      return Status();
+    };
+    into.clear();
+    if (!value.IsSequence()) return take(value);
+    for (const auto& item : value) TESSERA_RETURN_IF_ERROR(take(item));
+    return Status();
+  }
+
+  std::string path_;
+};
+
+std::string joined(const std::vector<std::string>& texts) {
+  std::string all;
+  for (const std::string& text : texts) all += (all.empty() ? "" : ", ") + text;
+  return all;
+}
+
+}  // namespace
+
+std::vector<std::string> profile_files() {
+  std::vector<std::string> files;
+  std::string config = env_or("XDG_CONFIG_HOME", "");
+  std::string home = env_or("HOME", "");
+  if (config.empty() && !home.empty()) config = home + "/.config";
+  if (config.starts_with('/')) files.push_back(config + "/tessera/config.yaml");
+  files.emplace_back("/etc/tessera/config.yaml");
+  return files;
+}
+
+Result<Profile> read_profile(const std::vector<std::string>& files, const std::string& name) {
+  std::optional<Profile> profile;
+  std::set<std::string> names;
+  for (const std::string& path : files) {
+    auto text = read_file(path, kMaxFileBytes);
+    if (!text.ok()) {
+      if (text.status().code() == Code::kNotFound) continue;
+      return text.status();
+    }
+    TESSERA_RETURN_IF_ERROR(Reader(path).read(*text, name, names, profile));
+    if (profile) return *profile;
+  }
+  std::string known = joined({names.begin(), names.end()});
+  return Status(Code::kInvalidArgument, "no profile '" + name + "' in " + joined(files) +
+                                            "; known: " + (known.empty() ? "none" : known));
+}
+
+}  // namespace tessera::cli

@@ -1,0 +1,38 @@
+// `tessera run @NAME`: named sets of run options from YAML files.
+//
+//   profiles:
+//     small:
+//       gpu: 0              # or a list
+//       mem: 2GiB           # or a list, one for each gpu
+//       name: experiment
+//       summary: true
+//       json-summary: /tmp/figures.json
+//       socket: /run/tessera/tesserad.sock
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/status.h"
+
+namespace tessera::cli {
+
+// The options that a profile sets, as text, checked.
+struct Profile {
+  std::vector<std::string> gpus;
+  std::vector<std::string> memory;
+  std::optional<std::string> name;
+  std::optional<bool> summary;
+  std::optional<std::string> json_summary;
+  std::optional<std::string> socket;
+};
+
+// Where profiles are looked for, first come first served: the user's file, then the machine's.
+std::vector<std::string> profile_files();
+
+// The profile of that name in the first of `files` that has it. A file that is not there is passed over.
+// Errors name file and line, what is wrong there, and what would be right.
+Result<Profile> read_profile(const std::vector<std::string>& files, const std::string& name);
+
+}  // namespace tessera::cli

@@ -197,8 +197,8 @@ Status DeviceFile::attach_locked() {
     if (entry.pid != 0) continue;
     const ProcessIdentity self = this_process();
     entry.contexts = 0;
-    entry.used_bytes = entry.busy_ns = 0;
-    entry.waiting = 0;
+    entry.used_bytes = entry.busy_ns = entry.active_ns = 0;
+    entry.slots_held = entry.waiting = 0;
     entry.start_ticks = self.start_ticks;
     entry.history = UsageHistory();
     strncpy(entry.name, executable_name().c_str(), sizeof entry.name - 1);

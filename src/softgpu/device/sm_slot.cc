@@ -50,6 +50,22 @@ void SmSlots::charge_locked(uint32_t slot, uint64_t now) {
   entry.charged_ns = now;
 }
 
+void SmSlots::count_claimed_locked(uint64_t now) {
+  ProcessEntry& self = file_.layout().processes[file_.entry()];
+  if (self.slots_held++ == 0) self.active_since_ns = now;
+}
+
+void SmSlots::count_given_up_locked(uint64_t now) {
+  ProcessEntry& self = file_.layout().processes[file_.entry()];
+  if (--self.slots_held == 0) self.active_ns += now - self.active_since_ns;
+}
+
+uint64_t SmSlots::active_ns() {
+  DeviceFile::Lock lock(file_);
+  const ProcessEntry& self = file_.layout().processes[file_.entry()];
+  return self.active_ns + (self.slots_held == 0 ? 0 : monotonic_ns() - self.active_since_ns);
+}
+
 // A slot that was handed to this process, or a free one.
 bool SmSlots::claim_locked(uint32_t* slot) {
   DeviceFileLayout& layout = file_.layout();
@@ -68,6 +84,7 @@ bool SmSlots::claim_locked(uint32_t* slot) {
   found->claimed = 1;
   found->since_ns = found->charged_ns = monotonic_ns();
   found->stop.store(false, std::memory_order_relaxed);
+  count_claimed_locked(found->since_ns);
   *slot = static_cast<uint32_t>(found - layout.slots);
   return true;
 }
@@ -157,7 +174,9 @@ void SmSlots::hand_over_locked(uint32_t slot) {
 void SmSlots::release(uint32_t slot) {
   DeviceFile::Lock lock(file_);
   assert(file_.layout().slots[slot].owner == file_.entry());
-  charge_locked(slot, monotonic_ns());
+  const uint64_t now = monotonic_ns();
+  charge_locked(slot, now);
+  count_given_up_locked(now);
   hand_over_locked(slot);
 }
 
@@ -181,7 +200,8 @@ uint32_t SmSlots::yield(uint32_t slot) {
   {
     DeviceFile::Lock lock(file_);
     SlotEntry& entry = layout.slots[slot];
-    charge_locked(slot, monotonic_ns());
+    const uint64_t now = monotonic_ns();
+    charge_locked(slot, now);
     if (!others_wait_locked()) {
       entry.stop.store(false, std::memory_order_relaxed);
       return slot;
@@ -189,6 +209,7 @@ uint32_t SmSlots::yield(uint32_t slot) {
     // Joins the queue before it lets go, so that its own place is weighed with the others'.
     ProcessEntry& self = layout.processes[file_.entry()];
     if (self.waiting++ == 0) self.wait_ticket = ++layout.next_ticket;
+    count_given_up_locked(now);
     hand_over_locked(slot);
     --self.waiting;
   }

@@ -27,6 +27,8 @@ class SmSlots {
   void charge(uint32_t slot);
   // Set while somebody wants the slot; holders call yield() then. A flag set too late is harmless.
   const std::atomic<bool>& stop(uint32_t slot) const;
+  // Time in which this process held at least one slot, since it attached.
+  uint64_t active_ns();
   // Interrupts whatever this process runs, in every slot.
   void interrupt_own();
   // Gives the slot to whoever waits and gets one again; the same one at once where nobody does.
@@ -35,6 +37,8 @@ class SmSlots {
  private:
   uint32_t held_locked(uint32_t process) const;
   void charge_locked(uint32_t slot, uint64_t now);
+  void count_claimed_locked(uint64_t now);
+  void count_given_up_locked(uint64_t now);
   bool claim_locked(uint32_t* slot);
   void hand_over_locked(uint32_t slot);
   void request_stops_locked(uint64_t now);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <climits>
-#include <optional>
 
 #include "common/clock.h"
 #include "common/log.h"
@@ -30,6 +29,7 @@ void ComputeEngine::enqueue(std::shared_ptr<KernelOp> kernel) {
   const int priority = kernel->priority();
   int start = 0;
   bool urgent = false;
+  work_count_.became_ready();
   {
     std::lock_guard lock(mutex_);
     auto place = std::find_if(ready_.begin(), ready_.end(),
@@ -61,6 +61,7 @@ void ComputeEngine::drop_dead_contexts() {
     update_best_locked();
   }
   for (const auto& kernel : dead) kernel->finish(kernel->cancel());
+  work_.notify_all();
   slots_.interrupt_own();
 }
 
@@ -83,19 +84,15 @@ bool ComputeEngine::take(int than, Resident* resident) {
   return true;
 }
 
+// A worker that waits keeps what it has begun; only a failed context's blocks are dropped meanwhile.
 void ComputeEngine::worker() {
   Residents residents;
   std::optional<uint32_t> slot;
   for (;;) {
-    if (residents.empty() && best_ready_.load(std::memory_order_relaxed) == kNothingReady) {
-      if (slot) slots_.release(*slot);
-      slot.reset();
-      std::unique_lock lock(mutex_);
-      ++idle_;
-      work_.wait(lock, [this] { return !ready_.empty(); });
-      --idle_;
+    if (!settle_slot(residents, slot)) {
+      drop_failed(residents);
+      continue;
     }
-    if (!slot) slot = slots_.acquire();
     Resident next;
     if (take(residents.empty() ? kAnything : residents.front().kernel->priority(), &next)) {
       residents.push_front(std::move(next));
@@ -104,12 +101,73 @@ void ComputeEngine::worker() {
   }
 }
 
+bool ComputeEngine::settle_slot(const Residents& residents, std::optional<uint32_t>& slot) {
+  const bool nothing = residents.empty() && best_ready_.load(std::memory_order_relaxed) == kNothingReady;
+  if (nothing || suspended_.load()) {
+    give_up(slot);
+    std::unique_lock lock(mutex_);
+    auto has_failed = [](const Resident& resident) {
+      return resident.kernel->context().status() != CUDA_SUCCESS;
+    };
+    ++idle_;
+    work_.wait(lock, [&] {
+      if (suspended_.load()) return std::any_of(residents.begin(), residents.end(), has_failed);
+      return !residents.empty() || !ready_.empty();
+    });
+    --idle_;
+    if (suspended_.load()) return false;
+  }
+  if (!slot) {
+    slot = slots_.acquire();
+    std::lock_guard lock(mutex_);
+    ++holding_;
+  }
+  // Looked at with the slot in hand: whoever suspends later finds it and stops what runs there.
+  return !suspended_.load();
+}
+
+void ComputeEngine::give_up(std::optional<uint32_t>& slot) {
+  if (!slot) return;
+  slots_.release(*slot);
+  slot.reset();
+  std::lock_guard lock(mutex_);
+  if (--holding_ == 0) quiet_.notify_all();
+}
+
+void ComputeEngine::drop_failed(Residents& residents) {
+  auto failed = std::stable_partition(residents.begin(), residents.end(), [](const Resident& resident) {
+    return resident.kernel->context().status() == CUDA_SUCCESS;
+  });
+  std::vector<std::shared_ptr<KernelOp>> kernels;
+  for (auto resident = failed; resident != residents.end(); ++resident) kernels.push_back(resident->kernel);
+  residents.erase(failed, residents.end());
+  for (const auto& kernel : kernels) kernel->finish(1 + kernel->cancel());
+}
+
+bool ComputeEngine::suspend(std::chrono::milliseconds timeout) {
+  std::unique_lock lock(mutex_);
+  suspended_.store(true);
+  lock.unlock();
+  slots_.interrupt_own();
+  lock.lock();
+  return quiet_.wait_for(lock, timeout, [this] { return holding_ == 0; });
+}
+
+void ComputeEngine::resume() {
+  {
+    std::lock_guard lock(mutex_);
+    if (!suspended_.exchange(false)) return;
+  }
+  work_.notify_all();
+}
+
 void ComputeEngine::run_front(Residents& residents, uint32_t* slot) {
   Resident& front = residents.front();
   auto outcome = exec::Outcome::kFinished;
   Context& context = front.kernel->context();
   if (context.status() == CUDA_SUCCESS && faults_.admit_kernel(context)) outcome = run_block(front, *slot);
-  if (slots_.stop(*slot).load(std::memory_order_relaxed)) *slot = slots_.yield(*slot);
+  // Suspended, it gives the slot up without waiting for another one.
+  if (slots_.stop(*slot).load(std::memory_order_relaxed) && !suspended_.load()) *slot = slots_.yield(*slot);
 
   if (outcome == exec::Outcome::kPreempted) return;
   if (outcome == exec::Outcome::kSpinning) {

@@ -5,17 +5,23 @@
 // from the next: kernels of different streams overlap. A block that spins is set aside for another one, so
 // that whatever it waits for gets its turn. A block that is stopped, because its slot is wanted by another
 // process or its worker for something more urgent, stays with its worker and goes on later.
+//
+// While the process is suspended on the device its workers give their slots up, and keep what they have
+// begun.
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "softgpu/device/sm_slot.h"
 #include "softgpu/driver/kernel_op.h"
+#include "softgpu/driver/work_count.h"
 
 namespace tessera::softgpu {
 
@@ -32,6 +38,14 @@ class ComputeEngine {
   // Stops what runs; it goes on when it has been looked at.
   void interrupt() { slots_.interrupt_own(); }
 
+  // Until resume() nothing of this process runs on the device. False where something still runs after
+  // `timeout`; it stops as it gets there.
+  bool suspend(std::chrono::milliseconds timeout);
+  void resume();
+
+  WorkCount& work() { return work_count_; }
+  uint64_t active_ns() { return slots_.active_ns(); }
+
  private:
   // Blocks that a worker has begun, at most; beyond it spinning blocks only take turns among themselves.
   static constexpr size_t kMaxResident = 128;
@@ -43,6 +57,10 @@ class ComputeEngine {
   using Residents = std::deque<Resident>;
 
   void worker();
+  // Takes a slot, or gives it up; true where the worker may go on.
+  bool settle_slot(const Residents& residents, std::optional<uint32_t>& slot);
+  void give_up(std::optional<uint32_t>& slot);
+  static void drop_failed(Residents& residents);
   // Runs the first block for a while; what came of it decides about the order of the others.
   void run_front(Residents& residents, uint32_t* slot);
   // The first block of the most urgent ready kernel, if that is more urgent than `than`.
@@ -62,6 +80,10 @@ class ComputeEngine {
   std::deque<std::shared_ptr<KernelOp>> ready_;  // most urgent first, then oldest
   int workers_ = 0;
   int idle_ = 0;
+  int holding_ = 0;                     // workers with a slot
+  std::condition_variable quiet_;       // holding_ fell to 0
+  std::atomic<bool> suspended_{false};  // set under the mutex
+  WorkCount work_count_;
 };
 
 }  // namespace tessera::softgpu

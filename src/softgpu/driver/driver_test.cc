@@ -5,14 +5,17 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "cuda/abi.h"
+#include "cuda/device_scheduling_table.h"
 #include "softgpu/driver/driver_test_kernels.h"
 
 namespace tessera::softgpu {
@@ -340,6 +343,64 @@ TEST_F(DriverTest, AForkedChildHasNoCuda) {
   ASSERT_EQ(waitpid(child, &status, 0), child);
   EXPECT_EQ(status, 0);
   EXPECT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
+}
+
+const cuda::DeviceSchedulingTable& scheduling_table() {
+  const void* table = nullptr;
+  EXPECT_EQ(cuGetExportTable(&table, &cuda::kDeviceSchedulingTable), CUDA_SUCCESS);
+  return *static_cast<const cuda::DeviceSchedulingTable*>(table);
+}
+
+TEST_F(DriverTest, SuspendedKernelsStandStillAndGoOn) {
+  const cuda::DeviceSchedulingTable& table = scheduling_table();
+  CUdeviceptr flag = allocate(4), other = allocate(4);
+  cuda::DeviceWork work{};
+  ASSERT_EQ(launch("spin", nullptr, {&flag}, 4), CUDA_SUCCESS);
+  ASSERT_EQ(table.suspend(0, 1000), CUDA_SUCCESS);
+  ASSERT_EQ(table.work(0, &work), CUDA_SUCCESS);
+  EXPECT_EQ(work.ready, 1u);
+  const uint64_t busy_ns = work.busy_ns;
+  CUstream stream = nullptr;
+  ASSERT_EQ(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING), CUDA_SUCCESS);
+  ASSERT_EQ(launch("set", stream, {&other}), CUDA_SUCCESS) << "launches are taken";
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_EQ(cuStreamQuery(stream), CUDA_ERROR_NOT_READY);
+  ASSERT_EQ(table.work(0, &work), CUDA_SUCCESS);
+  EXPECT_EQ(work.busy_ns, busy_ns);
+  EXPECT_EQ(work.pending, 2u);
+  // Copies go on meanwhile, as they do not need an SM.
+  const uint32_t one = 1;
+  ASSERT_EQ(cuMemcpyHtoDAsync_v2(flag, &one, 4, stream), CUDA_SUCCESS);
+  ASSERT_EQ(table.resume(0), CUDA_SUCCESS);
+  EXPECT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
+  ASSERT_EQ(table.work(0, &work), CUDA_SUCCESS);
+  EXPECT_EQ(work.pending, 0u);
+  EXPECT_GT(work.busy_ns, busy_ns);
+}
+
+TEST_F(DriverTest, WhatAFailedContextHasSuspendedIsDropped) {
+  const cuda::DeviceSchedulingTable& table = scheduling_table();
+  CUdeviceptr flag = allocate(4);
+  ASSERT_EQ(launch("spin", nullptr, {&flag}, 4), CUDA_SUCCESS);
+  ASSERT_EQ(table.suspend(0, 1000), CUDA_SUCCESS);
+  const std::string control = std::string(getenv("SOFTGPU_STATE_DIR")) + "/gpu0.control";
+  std::ofstream(control, std::ios::app) << "lost\n";
+  EXPECT_EQ(cuCtxSynchronize(), CUDA_ERROR_UNKNOWN) << "nobody has to resume for it";
+  ASSERT_EQ(table.resume(0), CUDA_SUCCESS);
+  std::ofstream(control, std::ios::app) << "clear\n";
+}
+
+TEST_F(DriverTest, WhoWatchesIsToldWhenNothingIsPending) {
+  const cuda::DeviceSchedulingTable& table = scheduling_table();
+  static std::atomic<int> drained;
+  ASSERT_EQ(table.watch(
+                0, [](void*) { ++drained; }, nullptr),
+            CUDA_SUCCESS);
+  CUdeviceptr flag = allocate(4);
+  const int before = drained;
+  ASSERT_EQ(launch("set", nullptr, {&flag}), CUDA_SUCCESS);
+  EXPECT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
+  EXPECT_EQ(drained, before + 1);
 }
 
 TEST_F(DriverTest, WhatIsNotThereSaysSo) { EXPECT_EQ(cuGreenCtxDestroy(nullptr), CUDA_ERROR_NOT_SUPPORTED); }

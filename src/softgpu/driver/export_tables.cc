@@ -7,9 +7,11 @@
 #include <vector>
 
 #include "common/log.h"
+#include "cuda/device_scheduling_table.h"
 #include "cuda/device_use_table.h"
 #include "softgpu/device/pci.h"
 #include "softgpu/device/version.h"
+#include "softgpu/driver/compute_engine.h"
 #include "softgpu/driver/context_storage.h"
 #include "softgpu/driver/cudart_handshake.h"
 #include "softgpu/driver/device.h"
@@ -176,17 +178,60 @@ CUresult handshake(uint32_t version, uint64_t seconds, uint64_t* answer) {
 }
 #endif
 
-CUresult used_bytes(CUdevice ordinal, uint64_t* used) {
+template <typename Body>
+CUresult with_device(CUdevice ordinal, Body&& body) {
   return guarded([&]() -> CUresult {
-    const auto& all = devices();
-    if (used == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    if (ordinal < 0 || static_cast<size_t>(ordinal) >= all.size()) return CUDA_ERROR_INVALID_DEVICE;
-    *used = all[static_cast<size_t>(ordinal)]->file().own_used_bytes();
+    Device* device = nullptr;
+    SOFTGPU_RETURN_IF_ERROR(find_device(ordinal, &device));
+    return body(*device);
+  });
+}
+
+CUresult used_bytes(CUdevice ordinal, uint64_t* used) {
+  if (used == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  return with_device(ordinal, [&](Device& device) {
+    *used = device.file().own_used_bytes();
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult device_work(CUdevice ordinal, cuda::DeviceWork* work) {
+  if (work == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  return with_device(ordinal, [&](Device& device) {
+    ComputeEngine& engine = device.compute();
+    const WorkCount& count = engine.work();
+    *work = {engine.active_ns(), count.finished_count(), count.ready(), count.pending()};
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult suspend(CUdevice ordinal, unsigned int timeout_ms) {
+  return with_device(ordinal, [&](Device& device) {
+    return device.compute().suspend(std::chrono::milliseconds(timeout_ms)) ? CUDA_SUCCESS
+                                                                           : CUDA_ERROR_NOT_READY;
+  });
+}
+
+CUresult watch(CUdevice ordinal, void (*drained)(void*), void* argument) {
+  if (drained == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  return with_device(ordinal, [&](Device& device) {
+    device.compute().work().watch(drained, argument);
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult resume(CUdevice ordinal) {
+  return with_device(ordinal, [&](Device& device) {
+    device.compute().resume();
     return CUDA_SUCCESS;
   });
 }
 
 constexpr cuda::DeviceUseTable kDeviceUse = {sizeof(cuda::DeviceUseTable), used_bytes};
+constexpr cuda::DeviceSchedulingTable kDeviceScheduling = {sizeof(cuda::DeviceSchedulingTable), device_work,
+                                                           suspend, resume, watch};
+
+bool same(const CUuuid& a, const CUuuid& b) { return memcmp(a.bytes, b.bytes, sizeof a.bytes) == 0; }
 
 struct Offer {
   uint8_t id[16];
@@ -213,7 +258,8 @@ constexpr Offer kOffers[] = {
 }  // namespace
 
 const void* export_table(const CUuuid& id) {
-  if (memcmp(cuda::kDeviceUseTable.bytes, id.bytes, sizeof id.bytes) == 0) return &kDeviceUse;
+  if (same(id, cuda::kDeviceUseTable)) return &kDeviceUse;
+  if (same(id, cuda::kDeviceSchedulingTable)) return &kDeviceScheduling;
   for (const Offer& offer : kOffers) {
     if (memcmp(offer.id, id.bytes, sizeof offer.id) == 0) return offer.table();
   }

@@ -47,9 +47,13 @@ KernelOp::KernelOp(std::shared_ptr<Context> context, GridLaunch work, int priori
       priority_(priority),
       depth_(depth),
       blocks_(clusters_of(launch_).count()),
-      unfinished_(blocks_) {}
+      unfinished_(blocks_) {
+  context_->device().compute().work().launched();
+}
 
-KernelOp::~KernelOp() = default;
+KernelOp::~KernelOp() {
+  if (!ended_) context_->device().compute().work().dropped();  // never started, or its context had failed
+}
 
 void KernelOp::start(const std::shared_ptr<Op>& self) {
   if (context_->status() != CUDA_SUCCESS) {
@@ -74,7 +78,10 @@ bool KernelOp::take(exec::Dim3* block) {
 // Acquire and release: whoever finishes the last block sees what all of them wrote.
 void KernelOp::finish(uint64_t count) {
   if (count == 0 || unfinished_.fetch_sub(count, std::memory_order_acq_rel) != count) return;
-  if (family_ == nullptr || !family_->begin_tail()) end();
+  if (family_ != nullptr && family_->begin_tail()) return;
+  ended_ = true;
+  context_->device().compute().work().finished();
+  end();
 }
 
 void KernelOp::end() { OpGraph::instance().finish(shared_from_this()); }

@@ -69,6 +69,7 @@ class KernelOp : public Op, public std::enable_shared_from_this<KernelOp> {
   const int priority_;
   const uint32_t depth_;
   const uint64_t blocks_;
+  bool ended_ = false;
   std::atomic<uint64_t> next_{0};
   std::atomic<uint64_t> unfinished_;
 };

@@ -1,0 +1,36 @@
+// An export table (cuGetExportTable) of the software GPU: a process's work on a device, measured, and a way
+// to hold it up. NVIDIA's driver has no such table and answers CUDA_ERROR_INVALID_VALUE; users must do
+// without.
+#pragma once
+
+#include "cuda/abi.h"
+
+namespace tessera::cuda {
+
+struct DeviceWork {
+  uint64_t busy_ns;   // time with at least one kernel of this process on an SM, since it attached
+  uint64_t finished;  // kernels, since it attached
+  uint32_t ready;     // kernels that could run now, or do
+  uint32_t pending;   // kernels launched and not finished: also those that wait for something
+};
+
+struct DeviceSchedulingTable {
+  size_t bytes;  // of this table; a later version may be longer
+  CUresult (*work)(CUdevice device, DeviceWork* work);
+  // Takes this process's kernels off the SMs, at block ends, barriers and loop back-edges, and keeps further
+  // ones from them; nothing is lost, and launches go on being taken. Returns once none runs, or
+  // CUDA_ERROR_NOT_READY after `timeout_ms`: then they still stop as they get there.
+  CUresult (*suspend)(CUdevice device, unsigned int timeout_ms);
+  CUresult (*resume)(CUdevice device);
+  // `drained(argument)` is called whenever `pending` falls to 0, before anybody who waits for that kernel goes
+  // on; from any thread, and it must be quick. One at a time; it stays.
+  CUresult (*watch)(CUdevice device, void (*drained)(void* argument), void* argument);
+};
+
+// 2b7d1e90-4c35-4f0a-b6d8-91e3a75c0f42
+inline constexpr CUuuid kDeviceSchedulingTable = {
+    {0x2b, 0x7d, 0x1e, static_cast<char>(0x90), 0x4c, 0x35, 0x4f, 0x0a, static_cast<char>(0xb6),
+     static_cast<char>(0xd8), static_cast<char>(0x91), static_cast<char>(0xe3), static_cast<char>(0xa7), 0x5c,
+     0x0f, 0x42}};
+
+}  // namespace tessera::cuda

@@ -51,19 +51,16 @@ Result<uint64_t> number_up_to(const Setting& setting, uint64_t most) {
 }
 
 // 0 and 100 mean no limit.
-Status read_compute(const Environment& environment, size_t gpu_count, HamiSettings& settings) {
+Status read_share(const Environment& environment, size_t gpu_count, HamiSettings& settings) {
+  std::vector<uint32_t> shares(gpu_count, 0);
   for (size_t i = 0; i < gpu_count; ++i) {
     auto setting = setting_of(environment, "CUDA_DEVICE_SM_LIMIT", i);
     if (!setting) continue;
     TESSERA_ASSIGN_OR_RETURN(uint64_t percent, number_up_to(*setting, 100));
-    std::string note = setting->name + "=" + setting->value +
-                       " is not enforced yet: the program may use the whole GPU's "
-                       "time";
-    if (percent == 0 || percent == 100) continue;
-    if (std::find(settings.notes.begin(), settings.notes.end(), note) == settings.notes.end()) {
-      settings.notes.push_back(note);
-    }
+    shares[i] = percent == 100 ? 0 : static_cast<uint32_t>(percent);
   }
+  const bool any = std::any_of(shares.begin(), shares.end(), [](uint32_t share) { return share != 0; });
+  if (any) settings.share_percent = std::move(shares);
   return Status();
 }
 
@@ -76,16 +73,21 @@ Status read_log_level(const Environment& environment, HamiSettings& settings) {
   return Status();
 }
 
-// They say how compute limits are kept, of which there are none yet.
-Status check_scheduling(const Environment& environment) {
+// By default a limit binds where others want the GPU, with "force" always, with "disable" never. Of the two
+// task priorities 0 is the higher.
+Status read_scheduling(const Environment& environment, HamiSettings& settings) {
   std::string policy = environment("GPU_CORE_UTILIZATION_POLICY");
   if (!policy.empty() && policy != "default" && policy != "force" && policy != "disable") {
     return Status::error(Code::kInvalidArgument,
                          "GPU_CORE_UTILIZATION_POLICY: default, force or disable, not '%s'", policy.c_str());
   }
+  settings.share_is_ceiling = policy == "force";
+  if (policy == "disable") settings.share_percent.clear();
   Setting priority{"CUDA_TASK_PRIORITY", environment("CUDA_TASK_PRIORITY")};
   if (priority.value.empty()) return Status();
-  return number_up_to(priority, 1).status();
+  TESSERA_ASSIGN_OR_RETURN(uint64_t number, number_up_to(priority, 1));
+  settings.priority = number == 0 ? scheduling::PriorityClass::kHigh : scheduling::PriorityClass::kLow;
+  return Status();
 }
 
 }  // namespace
@@ -93,10 +95,24 @@ Status check_scheduling(const Environment& environment) {
 Result<HamiSettings> read_hami_environment(const Environment& environment, size_t gpu_count) {
   HamiSettings settings;
   TESSERA_RETURN_IF_ERROR(read_memory(environment, gpu_count, settings));
-  TESSERA_RETURN_IF_ERROR(read_compute(environment, gpu_count, settings));
+  TESSERA_RETURN_IF_ERROR(read_share(environment, gpu_count, settings));
   TESSERA_RETURN_IF_ERROR(read_log_level(environment, settings));
-  TESSERA_RETURN_IF_ERROR(check_scheduling(environment));
+  TESSERA_RETURN_IF_ERROR(read_scheduling(environment, settings));
   return settings;
+}
+
+std::vector<ComputeOptions> with_hami_compute(const ComputeOptions& own, const HamiSettings& settings) {
+  ComputeOptions general = own;
+  if (!general.priority) general.priority = settings.priority;
+  if (own.share_permille || settings.share_percent.empty()) return {general};
+  std::vector<ComputeOptions> each;
+  for (uint32_t percent : settings.share_percent) {
+    ComputeOptions& options = each.emplace_back(general);
+    if (percent == 0) continue;
+    options.share_permille = percent * 10;
+    if (!options.capped) options.capped = settings.share_is_ceiling;
+  }
+  return each;
 }
 
 }  // namespace tessera::cli

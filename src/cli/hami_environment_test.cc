@@ -31,7 +31,7 @@ TEST(HamiEnvironment, NothingIsSaid) {
   ASSERT_TRUE(settings.ok());
   EXPECT_TRUE(settings->memory_bytes.empty());
   EXPECT_EQ(settings->log_level, "");
-  EXPECT_TRUE(settings->notes.empty());
+  EXPECT_TRUE(settings->share_percent.empty());
 }
 
 TEST(HamiEnvironment, MemoryOfOneGpuAndOfSeveral) {
@@ -57,12 +57,36 @@ TEST(HamiEnvironment, WhatCannotBeIsRefusedByName) {
   expect_refused({{"CUDA_TASK_PRIORITY", "-1"}}, "CUDA_TASK_PRIORITY");
 }
 
-TEST(HamiEnvironment, AComputeLimitIsSaidToHaveNoEffect) {
-  auto settings = read({{"CUDA_DEVICE_SM_LIMIT", "30"}}, 2);
-  ASSERT_EQ(settings->notes.size(), 1u);
-  EXPECT_NE(settings->notes[0].find("CUDA_DEVICE_SM_LIMIT=30 is not enforced"), std::string::npos);
-  EXPECT_TRUE(read({{"CUDA_DEVICE_SM_LIMIT", "100"}})->notes.empty());
-  EXPECT_TRUE(read({{"CUDA_DEVICE_SM_LIMIT", "0"}})->notes.empty());
+TEST(HamiEnvironment, AComputeLimitIsAShare) {
+  auto settings = read({{"CUDA_DEVICE_SM_LIMIT", "30"}, {"CUDA_DEVICE_SM_LIMIT_1", "0"}}, 2);
+  EXPECT_EQ(settings->share_percent, (std::vector<uint32_t>{30, 0}));
+  const std::vector<ComputeOptions> each = with_hami_compute({}, *settings);
+  ASSERT_EQ(each.size(), 2u);
+  EXPECT_EQ(each[0].share_permille, 300u);
+  EXPECT_EQ(each[0].capped, false);
+  EXPECT_FALSE(each[1].share_permille.has_value());
+  EXPECT_TRUE(read({{"CUDA_DEVICE_SM_LIMIT", "100"}})->share_percent.empty());
+  EXPECT_TRUE(read({{"CUDA_DEVICE_SM_LIMIT", "0"}})->share_percent.empty());
+}
+
+TEST(HamiEnvironment, ThePolicySaysWhetherTheLimitBindsAlways) {
+  const auto compute = [](const char* policy) {
+    return with_hami_compute(
+        {}, *read({{"CUDA_DEVICE_SM_LIMIT", "30"}, {"GPU_CORE_UTILIZATION_POLICY", policy}}))[0];
+  };
+  EXPECT_EQ(compute("force").capped, true);
+  EXPECT_EQ(compute("default").capped, false);
+  EXPECT_FALSE(compute("disable").share_permille.has_value());
+}
+
+TEST(HamiEnvironment, OwnOptionsGoFirst) {
+  ComputeOptions own;
+  own.share_permille = 500;
+  const auto settings = read({{"CUDA_DEVICE_SM_LIMIT", "30"}, {"CUDA_TASK_PRIORITY", "1"}});
+  const std::vector<ComputeOptions> all = with_hami_compute(own, *settings);
+  ASSERT_EQ(all.size(), 1u);
+  EXPECT_EQ(all[0].share_permille, 500u);
+  EXPECT_EQ(all[0].priority, scheduling::PriorityClass::kLow);
 }
 
 TEST(HamiEnvironment, LogLevels) {

@@ -13,8 +13,8 @@ Result<node::Inventory> probe_inventory() {
   std::optional<Result<node::Inventory>> answer;
   monitor.refresh(monotonic_ns(), [&](const Result<node::Inventory>& result) { answer = result; });
   while (!answer) {
-    constexpr int kTickMs = 100;
-    TESSERA_RETURN_IF_ERROR(loop.run_once(kTickMs));
+    constexpr uint64_t kTickNs = 100'000'000;
+    TESSERA_RETURN_IF_ERROR(loop.run_once(kTickNs));
     monitor.tick(monotonic_ns());
   }
   return *answer;

@@ -18,6 +18,7 @@ namespace {
 struct RawRun {
   std::vector<std::string> gpus;
   std::vector<std::string> memory;
+  RawCompute compute;
 };
 
 int usage_error(const std::string& command, const std::string& message) {
@@ -67,27 +68,38 @@ Status parse_devices(const RawRun& raw, RunOptions& run) {
   return Status();
 }
 
-Status check_set(const std::string& memory, SetOptions& set) {
-  TESSERA_ASSIGN_OR_RETURN(set.memory_bytes, parse_memory(memory));
+Status check_set(const std::string& memory, const RawCompute& compute, SetOptions& set) {
+  if (!memory.empty()) {
+    TESSERA_ASSIGN_OR_RETURN(set.memory_bytes, parse_memory(memory));
+  }
+  TESSERA_ASSIGN_OR_RETURN(set.compute, parse_compute_options(compute));
+  if (!set.memory_bytes && set.compute.empty()) {
+    return Status(Code::kInvalidArgument, "nothing to change: give --mem, --sm, --priority or --weight");
+  }
   Status status = node::check_slice_name(set.name);
   return status.ok() ? status : status.with_context("NAME");
 }
 
-// --mem goes before HAMi's variables: with it they are not even read.
+// --mem and --sm go before HAMi's variables: with them they are not even read.
 Status take_hami_settings(RunOptions& run) {
   const bool has_memory = !run.memory_bytes.empty();
+  const bool has_share = run.compute[0].share_permille.has_value();
   auto environment = [&](const std::string& name) {
     if (has_memory && name.starts_with("CUDA_DEVICE_MEMORY_LIMIT")) return std::string();
+    if (has_share && name.starts_with("CUDA_DEVICE_SM_LIMIT")) return std::string();
     return env_or(name.c_str(), "");
   };
   TESSERA_ASSIGN_OR_RETURN(run.hami,
                            read_hami_environment(environment, std::max<size_t>(run.gpus.size(), 1)));
   if (!has_memory) run.memory_bytes = run.hami.memory_bytes;
+  run.compute = with_hami_compute(run.compute[0], run.hami);
   return Status();
 }
 
 Status check_run(const RawRun& raw, bool has_name, RunOptions& run) {
   TESSERA_RETURN_IF_ERROR(parse_devices(raw, run));
+  TESSERA_ASSIGN_OR_RETURN(ComputeOptions compute, parse_compute_options(raw.compute));
+  run.compute = {compute};
   TESSERA_RETURN_IF_ERROR(take_hami_settings(run));
   if (has_name) {
     Status status = node::check_slice_name(run.name);
@@ -194,6 +206,7 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
           "memory limit per GPU, reserved, e.g. 2GiB (default: all); given again for each further --gpu")
       ->type_name("SIZE")
       ->allow_extra_args(false);
+  add_compute_options(run_command, raw.compute, false);
   CLI::Option* name = run_command->add_option("--name", run.name, "name of the slice")->type_name("NAME");
   run_command->add_flag("--summary", run.summary, "print a line of figures at the end");
   run_command->add_option("--json-summary", run.json_summary, "write the figures to FILE at the end")
@@ -204,12 +217,12 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
   add_common(ps_command, ps.socket, &ps.json);
   SetOptions set;
   std::string set_memory;
-  CLI::App* set_command = app.add_subcommand("set", "change a slice's limit while its programs run");
+  CLI::App* set_command = app.add_subcommand("set", "change a slice's limits while its programs run");
   add_common(set_command, set.socket, &set.json);
   set_command->add_option("NAME", set.name, "name of the slice, as in 'tessera ps'")->required();
-  set_command->add_option("--mem", set_memory, "the new memory limit per GPU, e.g. 3GiB")
-      ->type_name("SIZE")
-      ->required();
+  set_command->add_option("--mem", set_memory, "the new memory limit per GPU, e.g. 3GiB")->type_name("SIZE");
+  RawCompute set_compute;
+  add_compute_options(set_command, set_compute, true);
   set_command->add_option("--gpu", set.gpu, "on this GPU only (default: on each GPU of the slice)")
       ->type_name("N");
   GpusOptions gpus;
@@ -250,7 +263,7 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
   }
   if (*ps_command) return Options(ps);
   if (*set_command) {
-    Status status = check_set(set_memory, set);
+    Status status = check_set(set_memory, set_compute, set);
     if (!status.ok()) return usage_error("set", status.message());
     return Options(set);
   }

@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "cli/compute_options.h"
 #include "cli/hami_environment.h"
 
 namespace tessera::cli {
@@ -16,8 +17,9 @@ inline constexpr int kExitUsage = 2;
 
 struct RunOptions {
   std::string socket;
-  std::vector<uint32_t> gpus;          // empty: tesserad chooses
-  std::vector<uint64_t> memory_bytes;  // of each of `gpus`, or one for all; empty: no limit
+  std::vector<uint32_t> gpus;           // empty: tesserad chooses
+  std::vector<uint64_t> memory_bytes;   // of each of `gpus`, or one for all; empty: no limit
+  std::vector<ComputeOptions> compute;  // as memory_bytes
   std::string name;
   bool summary = false;
   std::string json_summary;  // file, empty: none
@@ -33,7 +35,8 @@ struct SetOptions {
   bool json = false;
   std::string name;
   std::optional<uint32_t> gpu;  // none: every GPU of the slice
-  uint64_t memory_bytes = 0;
+  std::optional<uint64_t> memory_bytes;
+  ComputeOptions compute;  // one of the two is given at least
 };
 struct GpusOptions {
   std::string socket;

@@ -40,6 +40,13 @@ std::string pids_of(const Json& slice) {
   return text.empty() ? "-" : text;
 }
 
+// Of the GPU's time; below 0 where it was borrowed.
+std::string percent(const Json& device, const char* permille) {
+  auto found = device.find(permille);
+  if (found == device.end() || !found->is_number()) return "-";
+  return str_format("%.1f%%", found->get<double>() / 10);
+}
+
 void add_slice(Table& table, const Json& slice) {
   bool first = true;
   for (const Json& device : node::json_array(slice, "devices")) {
@@ -48,8 +55,9 @@ void add_slice(Table& table, const Json& slice) {
     table.add({first ? node::json_string(slice, "name") : "", std::to_string(number("gpu")),
                node::json_bool(device, "reserved") ? format_size(number("limit_bytes")) : "-",
                format_size(number("used_bytes")), format_size(number("peak_bytes")),
-               std::to_string(number("refusals")), first ? pids_of(slice) : "",
-               first ? format_age(age) : ""});
+               std::to_string(number("refusals")), percent(device, "entitled_permille"),
+               percent(device, "achieved_permille"), percent(device, "lent_permille"),
+               first ? pids_of(slice) : "", first ? format_age(age) : ""});
     first = false;
   }
 }
@@ -73,6 +81,9 @@ int ps_command(const PsOptions& options) {
                {"USED", kRight},
                {"PEAK", kRight},
                {"REFUSALS", kRight},
+               {"ENTITLED", kRight},
+               {"ACHIEVED", kRight},
+               {"LENT", kRight},
                {"PIDS", kLeft},
                {"AGE", kRight}});
   for (const Json& slice : node::json_array(*answer, "slices")) add_slice(table, slice);

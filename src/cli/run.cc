@@ -40,6 +40,9 @@ Result<HeldSlice> open_slice(const RunOptions& options) {
   if (!options.name.empty()) request["name"] = options.name;
   if (!options.gpus.empty()) request["gpus"] = options.gpus;
   if (!options.memory_bytes.empty()) request["memory_bytes"] = options.memory_bytes;
+  for (const ComputeOptions& compute : options.compute) {
+    request["compute"].push_back(compute_request(compute));
+  }
   // A daemon may end for idleness between our connecting and our asking: then the next one is asked.
   constexpr int kAttempts = 3;
   for (int attempt = 1;; ++attempt) {
@@ -175,7 +178,6 @@ int run_command(const RunOptions& options) {
   if (!held.ok()) {
     return fail(held.status(), is_users_mistake(held.status().code()) ? kExitUsage : kExitOwnFailure);
   }
-  for (const std::string& note : options.hami.notes) fprintf(stderr, "tessera run: %s\n", note.c_str());
   uint64_t started_ns = monotonic_ns();
   auto result = run_child({*path, options.command},
                           child_environment(options, node::json_string(held->slice, "token"), *guest_folder),

@@ -1,8 +1,9 @@
-// tessera set: changes a slice's limit while its programs run.
+// tessera set: changes a slice's limits while its programs run.
 #include <cstdio>
 
 #include "cli/commands.h"
 #include "common/size.h"
+#include "common/strings.h"
 #include "node/client.h"
 
 namespace tessera::cli {
@@ -10,16 +11,42 @@ namespace {
 
 using node::Json;
 
-Result<Json> ask_change(const SetOptions& options) {
-  TESSERA_ASSIGN_OR_RETURN(auto client, node::ControlClient::connect(options.socket));
-  Json request;
-  request["op"] = "set_limit";
+Result<Json> ask_change(node::ControlClient& client, const SetOptions& options, Json request) {
   request["name"] = options.name;
-  request["memory_bytes"] = options.memory_bytes;
   if (options.gpu) request["gpu"] = *options.gpu;
   TESSERA_ASSIGN_OR_RETURN(Json answer, client.ask(request));
   answer.erase("ok");
   return answer;
+}
+
+// The slice as it is after all changes. Where the second is refused, the first stays.
+Result<Json> ask_changes(const SetOptions& options) {
+  TESSERA_ASSIGN_OR_RETURN(auto client, node::ControlClient::connect(options.socket));
+  Result<Json> slice = Json();
+  if (!options.compute.empty()) {
+    slice =
+        ask_change(client, options, {{"op", "set_compute"}, {"compute", compute_request(options.compute)}});
+  }
+  if (slice.ok() && options.memory_bytes) {
+    slice = ask_change(client, options, {{"op", "set_limit"}, {"memory_bytes", *options.memory_bytes}});
+  }
+  return slice;
+}
+
+// Nothing where nothing of it was ever said.
+std::string compute_text(const Json& device) {
+  const Json& compute = device["compute"];
+  const uint64_t share = node::json_uint(compute, "share_permille").value_or(0);
+  const uint64_t weight = node::json_uint(compute, "weight").value_or(0);
+  const std::string priority = node::json_string(compute, "priority");
+  std::string text;
+  if (share != 0) {
+    text += str_format(", %s%.1f %% of its time", node::json_bool(compute, "capped") ? "at most " : "",
+                       static_cast<double>(share) / 10);
+  } else if (weight != scheduling::kDefaultWeight) {
+    text += str_format(", weight %llu", static_cast<unsigned long long>(weight));
+  }
+  return priority == "normal" ? text : text + ", priority " + priority;
 }
 
 void print_device(const std::string& name, const Json& device) {
@@ -30,15 +57,15 @@ void print_device(const std::string& name, const Json& device) {
   } else if (number("granted_bytes") > number("limit_bytes")) {
     remark = "; what its processes hold above the limit without using it is called back";
   }
-  printf("%s: GPU %llu, limit %s, %s in use%s\n", name.c_str(),
+  printf("%s: GPU %llu, limit %s, %s in use%s%s\n", name.c_str(),
          static_cast<unsigned long long>(number("gpu")), format_size(number("limit_bytes")).c_str(),
-         format_size(number("used_bytes")).c_str(), remark);
+         format_size(number("used_bytes")).c_str(), compute_text(device).c_str(), remark);
 }
 
 }  // namespace
 
 int set_command(const SetOptions& options) {
-  auto slice = ask_change(options);
+  auto slice = ask_changes(options);
   if (!slice.ok()) {
     print_error("set", slice.status());
     return kExitFailure;

@@ -8,13 +8,13 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "node/compute_json.h"
 #include "node/inventory_json.h"
+#include "node/slice_json.h"
 #include "node/version.h"
 
 namespace tessera::node {
 namespace {
-
-constexpr double kNsPerSecond = 1e9;
 
 std::string refusal(const Status& status) {
   Json answer;
@@ -24,71 +24,12 @@ std::string refusal(const Status& status) {
   return json_text(answer);
 }
 
-Json usage_json(const SliceDevice& device, const DeviceUsage& usage) {
-  Json entry;
-  entry["gpu"] = device.gpu;
-  entry["limit_bytes"] = device.limit_bytes;
-  entry["reserved"] = device.reserved;
-  entry["granted_bytes"] = device.granted_bytes;
-  entry["used_bytes"] = usage.used_bytes;
-  entry["peak_bytes"] = usage.peak_bytes;
-  entry["refusals"] = usage.refusals;
-  entry["allocations"] = usage.allocations;
-  entry["launches"] = usage.launches;
-  return entry;
-}
-
-double seconds_since(uint64_t then_ns) {
-  return static_cast<double>(monotonic_ns() - then_ns) / kNsPerSecond;
-}
-
-Json slice_json(const Slice& slice, const SliceUsage& usage) {
-  Json entry;
-  entry["name"] = slice.name;
-  entry["owner"] = slice.owner;
-  entry["age_seconds"] = seconds_since(slice.created_ns);
-  entry["processes_ever"] = usage.processes;
-  entry["devices"] = Json::array();
-  for (size_t i = 0; i < slice.devices.size(); ++i) {
-    entry["devices"].push_back(usage_json(slice.devices[i], usage.devices[i]));
-  }
-  return entry;
-}
-
 Result<Token> random_token() {
   Token token;
   if (getrandom(token.data(), token.size(), 0) != static_cast<ssize_t>(token.size())) {
     return Status::from_errno(errno, "cannot draw a random token");
   }
   return token;
-}
-
-Result<uint32_t> gpu_index(const Json& gpu) {
-  if (!gpu.is_number_unsigned() || gpu.get<uint64_t>() > UINT32_MAX) {
-    return Status(Code::kInvalidArgument, "a GPU is named by its index");
-  }
-  return gpu.get<uint32_t>();
-}
-
-Result<SliceRequest> parse_slice_request(std::string_view text) {
-  auto object = parse_json_object(text);
-  SliceRequest request;
-  request.name = json_string(*object, "name");
-  request.program = json_string(*object, "program");
-  for (const Json& gpu : json_array(*object, "gpus")) {
-    TESSERA_ASSIGN_OR_RETURN(uint32_t index, gpu_index(gpu));
-    request.gpus.push_back(index);
-  }
-  if (object->contains("memory_bytes") && json_array(*object, "memory_bytes").empty()) {
-    return Status(Code::kInvalidArgument, "memory_bytes is not a list of numbers of bytes");
-  }
-  for (const Json& bytes : json_array(*object, "memory_bytes")) {
-    if (!bytes.is_number_unsigned()) {
-      return Status(Code::kInvalidArgument, "memory_bytes is not a list of numbers of bytes");
-    }
-    request.memory_bytes.push_back(bytes.get<uint64_t>());
-  }
-  return request;
 }
 
 }  // namespace
@@ -112,6 +53,8 @@ Status ControlService::handle(uint64_t connection_id, Connection& connection, ui
     connection.send_control_reply(request, hold_slice(connection, text));
   } else if (op == "set_limit") {
     connection.send_control_reply(request, set_limit(connection, text));
+  } else if (op == "set_compute") {
+    connection.send_control_reply(request, set_compute(connection, text));
   } else if (op == "finish_slice") {
     connection.send_control_reply(request, finish_slice(connection));
   } else if (op == "gpus") {
@@ -184,7 +127,7 @@ std::string ControlService::slices() {
   answer["ok"] = true;
   answer["slices"] = Json::array();
   for (const auto& [id, slice] : leases_.ledger().slices()) {
-    Json entry = slice_json(slice, leases_.usage(id));
+    Json entry = slice_json(slice, leases_);
     entry["processes"] = Json::array();
     for (LeaseId lease_id : slice.leases) {
       const Lease& lease = *leases_.ledger().find_lease(lease_id);
@@ -219,9 +162,27 @@ std::string ControlService::create_slice(Connection& connection, std::string_vie
   auto id = leases_.open_slice(*request);
   if (!id.ok()) return refusal(id.status());
   connection.held_slice = *id;
-  Json answer = slice_json(*leases_.ledger().find_slice(*id), leases_.usage(*id));
+  Json answer = slice_json(*leases_.ledger().find_slice(*id), leases_);
   answer["ok"] = true;
   answer["token"] = token_text(*token);
+  return json_text(answer);
+}
+
+// The slice and the GPU that a change names, if `connection` may make it.
+Result<ControlService::Target> ControlService::target_of(const Connection& connection, const Json& object) {
+  Target target{};
+  if (object.contains("gpu")) {
+    TESSERA_ASSIGN_OR_RETURN(target.gpu, gpu_index(object["gpu"]));
+  }
+  TESSERA_ASSIGN_OR_RETURN(target.slice,
+                           leases_.ledger().slice_named(json_string(object, "name"), connection.peer().uid));
+  return target;
+}
+
+std::string ControlService::changed(SliceId id, const Status& status) {
+  if (!status.ok()) return refusal(status);
+  Json answer = slice_json(*leases_.ledger().find_slice(id), leases_);
+  answer["ok"] = true;
   return json_text(answer);
 }
 
@@ -229,19 +190,19 @@ std::string ControlService::set_limit(const Connection& connection, std::string_
   auto object = parse_json_object(text);
   auto bytes = json_uint(*object, "memory_bytes");
   if (!bytes) return refusal(Status(Code::kInvalidArgument, "memory_bytes is not a number of bytes"));
-  std::optional<uint32_t> gpu;
-  if (object->contains("gpu")) {
-    auto index = gpu_index((*object)["gpu"]);
-    if (!index.ok()) return refusal(index.status());
-    gpu = *index;
-  }
-  auto id = leases_.ledger().slice_named(json_string(*object, "name"), connection.peer().uid);
-  if (!id.ok()) return refusal(id.status());
-  Status changed = leases_.set_limit(*id, gpu, *bytes);
-  if (!changed.ok()) return refusal(changed);
-  Json answer = slice_json(*leases_.ledger().find_slice(*id), leases_.usage(*id));
-  answer["ok"] = true;
-  return json_text(answer);
+  auto target = target_of(connection, *object);
+  if (!target.ok()) return refusal(target.status());
+  return changed(target->slice, leases_.set_limit(target->slice, target->gpu, *bytes));
+}
+
+std::string ControlService::set_compute(const Connection& connection, std::string_view text) {
+  auto object = parse_json_object(text);
+  auto target = target_of(connection, *object);
+  if (!target.ok()) return refusal(target.status());
+  const Json change = object->contains("compute") ? (*object)["compute"] : Json();
+  return changed(target->slice, leases_.set_compute(target->slice, target->gpu, [&](auto& spec) {
+    return apply_compute_json(change, spec);
+  }));
 }
 
 std::string ControlService::hold_slice(Connection& connection, std::string_view text) {
@@ -253,7 +214,7 @@ std::string ControlService::hold_slice(Connection& connection, std::string_view 
   auto id = leases_.hold_again(*token, connection.peer());
   if (!id.ok()) return refusal(id.status());
   connection.held_slice = *id;
-  Json answer = slice_json(*leases_.ledger().find_slice(*id), leases_.usage(*id));
+  Json answer = slice_json(*leases_.ledger().find_slice(*id), leases_);
   answer["ok"] = true;
   return json_text(answer);
 }
@@ -267,7 +228,7 @@ std::string ControlService::finish_slice(Connection& connection) {
   // loop.
   leases_.reap(id);
   const Slice& slice = *leases_.ledger().find_slice(id);
-  Json answer = slice_json(slice, leases_.usage(id));
+  Json answer = slice_json(slice, leases_);
   answer["ok"] = true;
   answer["processes_left"] = slice.leases.size();
   leases_.drop_holder(id);

@@ -4,10 +4,12 @@
 //   {"op":"gpus"}            the GPUs, asked anew
 //   {"op":"slices"}          slices with their devices and processes
 //   {"op":"create_slice", "program", "name"?, "gpus"?: [index], "memory_bytes"?: [of each GPU, or one for
-//   all]}
+//   all], "compute"?: [of each GPU, or one for all]}
 //                            makes a slice that this connection holds; the answer carries its token
 //   {"op":"set_limit", "name", "memory_bytes", "gpu"?: index}
 //                            changes a slice's limit on that GPU or on all of it, for its owner or root
+//   {"op":"set_compute", "name", "compute": {...}, "gpu"?: index}
+//                            changes its part of the GPU's time, see compute_json.h; for the same users
 //   {"op":"hold_slice", "token"}
 //                            the maker of a slice holds it again, on this connection: after a restart of the
 //                            daemon
@@ -21,6 +23,7 @@
 #include <string_view>
 
 #include "node/inventory_monitor.h"
+#include "node/json.h"
 #include "node/lease_service.h"
 
 namespace tessera::node {
@@ -46,7 +49,14 @@ class ControlService {
   std::string gpus(const Status& refreshed) const;
   std::string slices();
   std::string create_slice(Connection& connection, std::string_view text);
+  struct Target {
+    SliceId slice;
+    std::optional<uint32_t> gpu;  // none: every one of the slice
+  };
+  Result<Target> target_of(const Connection& connection, const Json& object);
+  std::string changed(SliceId slice, const Status& status);
   std::string set_limit(const Connection& connection, std::string_view text);
+  std::string set_compute(const Connection& connection, std::string_view text);
   std::string hold_slice(Connection& connection, std::string_view text);
   std::string finish_slice(Connection& connection);
 

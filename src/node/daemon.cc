@@ -52,7 +52,7 @@ Status Daemon::start() {
     control_.set_inventory(answer);
     answered = true;
   });
-  while (!answered) TESSERA_RETURN_IF_ERROR(step(-1));
+  while (!answered) TESSERA_RETURN_IF_ERROR(step(std::nullopt));
   if (!options_.journal.empty()) {
     TESSERA_ASSIGN_OR_RETURN(Journal journal, Journal::open(options_.journal));
     if (!journal.values().empty() && leases_.ledger().gpu_totals().empty()) {
@@ -67,7 +67,7 @@ Status Daemon::start() {
   return Status();
 }
 
-int Daemon::timeout_until_due(int timeout_ms) const {
+std::optional<uint64_t> Daemon::timeout_until_due(std::optional<uint64_t> timeout_ns) const {
   std::optional<uint64_t> due;
   auto earlier = [&](std::optional<uint64_t> other) {
     if (other && (!due || *other < *due)) due = other;
@@ -78,15 +78,14 @@ int Daemon::timeout_until_due(int timeout_ms) const {
     if (client->connection.is_new()) earlier(client->connection.accepted_ns() + kFirstMessageNs);
   }
   if (options_.idle_exit_ns != 0) earlier(busy_ns_ + options_.idle_exit_ns);
-  if (!due) return timeout_ms;
-  uint64_t now_ns = monotonic_ns();
-  uint64_t wait_ms = *due <= now_ns ? 0 : (*due - now_ns) / 1'000'000 + 1;
-  int until_due = static_cast<int>(std::min<uint64_t>(wait_ms, 60'000));
-  return timeout_ms < 0 ? until_due : std::min(timeout_ms, until_due);
+  if (!due) return timeout_ns;
+  const uint64_t now_ns = monotonic_ns();
+  const uint64_t until_due = *due - std::min(*due, now_ns);
+  return timeout_ns ? std::min(*timeout_ns, until_due) : until_due;
 }
 
-Status Daemon::step(int timeout_ms) {
-  TESSERA_RETURN_IF_ERROR(loop_.run_once(timeout_until_due(timeout_ms)));
+Status Daemon::step(std::optional<uint64_t> timeout_ns) {
+  TESSERA_RETURN_IF_ERROR(loop_.run_once(timeout_until_due(timeout_ns)));
   uint64_t now_ns = monotonic_ns();
   leases_.tick(now_ns);
   monitor_.tick(now_ns);

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,8 +35,8 @@ class Daemon {
   Status start();
   // At an orderly end.
   void end() { leases_.close_journal(); }
-  // Waits at most `timeout_ms` (-1: until something is due), then handles what is ready.
-  Status step(int timeout_ms);
+  // Waits at most `timeout_ns` (nothing: until something is due), then handles what is ready.
+  Status step(std::optional<uint64_t> timeout_ns);
   // Nothing is connected and no slice exists, since the configured time.
   bool idle_too_long() const;
   size_t connections() const { return connections_.size(); }
@@ -56,7 +57,7 @@ class Daemon {
   // Closes what is marked for closing, watches for room to write where something is queued.
   void settle_clients();
   void drop_silent_clients(uint64_t now_ns);
-  int timeout_until_due(int timeout_ms) const;
+  std::optional<uint64_t> timeout_until_due(std::optional<uint64_t> timeout_ns) const;
 
   EventLoop loop_;
   UniqueFd listener_;

@@ -2,9 +2,12 @@
 
 #include <sys/epoll.h>
 
+#include <algorithm>
 #include <array>
 #include <cassert>
 #include <cerrno>
+#include <ctime>
+#include <span>
 
 namespace tessera::node {
 
@@ -45,9 +48,25 @@ void EventLoop::unwatch(Watch watch) {
   entries_.erase(entry);
 }
 
-Status EventLoop::run_once(int timeout_ms) {
+namespace {
+
+// Turns on a GPU end within a millisecond; kernels before Linux 5.11 wait in whole ones.
+int wait_for_events(int epoll, std::span<epoll_event> events, std::optional<uint64_t> timeout_ns) {
+  const int most = static_cast<int>(events.size());
+  if (!timeout_ns) return epoll_wait(epoll, events.data(), most, -1);
+  const timespec timeout{static_cast<time_t>(*timeout_ns / 1'000'000'000),
+                         static_cast<long>(*timeout_ns % 1'000'000'000)};
+  const int count = epoll_pwait2(epoll, events.data(), most, &timeout, nullptr);
+  if (count >= 0 || errno != ENOSYS) return count;
+  return epoll_wait(epoll, events.data(), most,
+                    static_cast<int>(std::min<uint64_t>(*timeout_ns / 1'000'000 + 1, 60'000)));
+}
+
+}  // namespace
+
+Status EventLoop::run_once(std::optional<uint64_t> timeout_ns) {
   std::array<epoll_event, 64> events;
-  int count = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout_ms);
+  int count = wait_for_events(epoll_.get(), events, timeout_ns);
   if (count < 0 && errno != EINTR) return Status::from_errno(errno, "cannot wait for events");
   for (int i = 0; i < count; ++i) {
     const epoll_event& event = events[static_cast<size_t>(i)];

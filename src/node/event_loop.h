@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 
 #include "common/fd.h"
 #include "common/status.h"
@@ -22,9 +23,9 @@ class EventLoop {
   Status change(Watch watch, uint32_t events);
   void unwatch(Watch watch);
 
-  // Waits at most `timeout_ms` (-1: without end) and calls the handlers of what is ready. A handler may
+  // Waits at most `timeout_ns` (nothing: without end) and calls the handlers of what is ready. A handler may
   // unwatch anything, itself included: events of a watch that is gone are dropped.
-  Status run_once(int timeout_ms);
+  Status run_once(std::optional<uint64_t> timeout_ns);
 
  private:
   struct Entry {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/strings.h"
+#include "node/compute_json.h"
 
 namespace tessera::node {
 namespace {
@@ -35,6 +36,8 @@ std::optional<SliceDevice> read_device(const Json& entry, const std::vector<std:
   device.gpu = static_cast<uint32_t>(gpu - gpu_uuids.begin());
   device.limit_bytes = *limit;
   device.reserved = json_bool(entry, "reserved");
+  auto compute = entry.find("compute");
+  if (compute == entry.end() || !apply_compute_json(*compute, device.compute).ok()) return std::nullopt;
   return device;
 }
 
@@ -59,6 +62,7 @@ Json slice_record(const Slice& slice, const std::vector<std::string>& gpu_uuids)
     entry["uuid"] = gpu_uuids.at(device.gpu);
     entry["limit_bytes"] = device.limit_bytes;
     entry["reserved"] = device.reserved;
+    entry["compute"] = compute_json(device.compute);
     record["devices"].push_back(std::move(entry));
   }
   return record;

@@ -144,7 +144,12 @@ Slice some_slice() {
   slice.token.fill(0xab);
   slice.owner = 1000;
   slice.holder = {42, 99};
-  slice.devices = {{1, 5 * kGiB, true}, {0, kGiB, false}};
+  slice.devices.resize(2);
+  slice.devices[0].gpu = 1;
+  slice.devices[0].limit_bytes = 5 * kGiB;
+  slice.devices[0].reserved = true;
+  slice.devices[0].compute.share_permille = 250;
+  slice.devices[1].limit_bytes = kGiB;
   return slice;
 }
 
@@ -155,6 +160,7 @@ TEST(JournalRecords, RoundTrip) {
   EXPECT_EQ(slice->holder, (ProcessIdentity{42, 99}));
   EXPECT_EQ(slice->devices[0].gpu, 0U) << "found by its UUID";
   EXPECT_EQ(slice->devices[0].limit_bytes, 5 * kGiB);
+  EXPECT_EQ(slice->devices[0].compute.share_permille, 250U);
   EXPECT_FALSE(slice->devices[1].reserved);
   EXPECT_FALSE(read_slice_record(slice_record(some_slice(), kUuids), {"GPU-a"})) << "a GPU that is gone";
 

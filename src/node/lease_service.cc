@@ -33,8 +33,20 @@ Result<SliceId> LeaseService::open_slice(const SliceRequest& request) {
   TESSERA_ASSIGN_OR_RETURN(GrantMapping grants, GrantMapping::create());
   TESSERA_ASSIGN_OR_RETURN(SliceId id, ledger_.open_slice(request, monotonic_ns()));
   const Slice& slice = *ledger_.find_slice(id);
-  slices_.emplace(id,
-                  SliceRecord{std::move(grants), std::vector<DeviceUsage>(slice.devices.size()), 0, {}, {}});
+  slices_.emplace(id, SliceRecord{std::move(grants),
+                                  std::vector<DeviceUsage>(slice.devices.size()),
+                                  0,
+                                  {},
+                                  std::vector<UsageWindow>(slice.devices.size()),
+                                  {}});
+  GateOrders orders;
+  Status scheduled = compute_.add_slice(slice, monotonic_ns(), orders);
+  apply(orders);
+  if (!scheduled.ok()) {
+    slices_.erase(id);
+    ledger_.drop_holder(id);
+    return scheduled;
+  }
   publish_limits(id);
   save();
   LOG_INFO("slices", "'%s' opened: %zu GPU(s), GPU %u, %s%s", slice.name.c_str(), slice.devices.size(),
@@ -79,6 +91,9 @@ void LeaseService::forget_slice(SliceId slice, const std::string& name) {
   }
   release_holder(record->second);
   slices_.erase(record);
+  GateOrders orders;
+  compute_.remove_slice(slice, monotonic_ns(), orders);
+  apply(orders);
   LOG_INFO("slices", "'%s' ended", name.c_str());
 }
 
@@ -98,6 +113,9 @@ Status LeaseService::handle(Connection& connection, const ClientMessage& message
 }
 
 Status LeaseService::handle_leased(Connection& connection, const ClientMessage& message) {
+  if (auto* notice = std::get_if<GateMessage>(&message.body)) {
+    return gate_notice(*ledger_.find_lease(connection.lease), *notice);
+  }
   SliceId slice = ledger_.find_lease(connection.lease)->slice;
   Effects effects;
   uint64_t now_ns = monotonic_ns();
@@ -177,6 +195,9 @@ Status LeaseService::begin_lease(LeaseId id, Connection* connection, Arrived arr
   } else {
     connection->lease = id;
   }
+  GateOrders orders;
+  compute_.attach(ledger_.find_lease(id)->slice, id, monotonic_ns(), orders);
+  apply(orders);
   return Status();
 }
 
@@ -245,6 +266,9 @@ Status LeaseService::reattach(Connection& connection, uint32_t request, const Re
   connection.lease = id;
   LOG_INFO("leases", "process %d attached to '%s' again", static_cast<int>(process.pid), slice.name.c_str());
   broker_.reattach(id, monotonic_ns(), effects);
+  GateOrders orders;
+  compute_.attach(slice_id, id, monotonic_ns(), orders);
+  apply(orders);
   publish_limits(slice_id);
   failpoint("daemon.reattach.booked");
   save();
@@ -324,6 +348,9 @@ void LeaseService::disconnected(Connection& connection) {
   ledger_.set_life(id, LeaseLife::kDetached);
   Effects effects;
   broker_.disconnect(id, monotonic_ns(), effects);
+  GateOrders orders;
+  compute_.lose(lease.slice, id, monotonic_ns(), orders);
+  apply(orders);
   save();
   apply(effects);
 }
@@ -340,7 +367,13 @@ void LeaseService::end_lease(LeaseId id, const char* why) {
     ended[i].refusals += last.refusals;
     ended[i].allocations += last.allocations;
     ended[i].launches += last.launches;
+    ended[i].busy_ns += last.busy_ns;
+    ended[i].kernels += last.kernels;
+    report_work(lease, static_cast<uint32_t>(i), monotonic_ns());
   }
+  GateOrders orders;
+  compute_.detach(slice, id, monotonic_ns(), orders);
+  apply(orders);
   LOG_INFO("leases", "process %d %s; '%s' has its grants back", static_cast<int>(lease.process.pid), why,
            ledger_.find_slice(slice)->name.c_str());
   loop_.unwatch(record->second.watch);
@@ -391,6 +424,8 @@ SliceUsage LeaseService::usage(SliceId id) {
       device.refusals += values.refusals;
       device.allocations += values.allocations;
       device.launches += values.launches;
+      device.busy_ns += values.busy_ns;
+      device.kernels += values.kernels;
     }
   }
   for (size_t i = 0; i < total.devices.size(); ++i) {
@@ -436,6 +471,8 @@ void LeaseService::tick(uint64_t now_ns) {
   broker_.expire(now_ns, effects);
   save();
   apply(effects);
+  take_turns(now_ns);
+  sample_use(now_ns);
   if (detached_ > 0 && now_ns >= next_image_check_ns_) {
     next_image_check_ns_ = now_ns + kImageCheckIntervalNs;
     end_replaced_images();
@@ -445,6 +482,9 @@ void LeaseService::tick(uint64_t now_ns) {
 std::optional<uint64_t> LeaseService::next_deadline_ns() const {
   std::optional<uint64_t> next = broker_.next_deadline_ns();
   if (detached_ > 0 && (!next || next_image_check_ns_ < *next)) next = next_image_check_ns_;
+  if (!ledger_.leases().empty() && (!next || next_sample_ns_ < *next)) next = next_sample_ns_;
+  const std::optional<uint64_t> turn = compute_.next_deadline_ns();
+  if (turn && (!next || *turn < *next)) next = turn;
   return next;
 }
 

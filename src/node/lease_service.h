@@ -28,11 +28,13 @@
 #include <vector>
 
 #include "node/broker.h"
+#include "node/compute_broker.h"
 #include "node/connection.h"
 #include "node/event_loop.h"
 #include "node/journal.h"
 #include "node/pages.h"
 #include "node/process_image.h"
+#include "node/usage_window.h"
 
 namespace tessera::node {
 
@@ -48,6 +50,8 @@ struct DeviceUsage {
   uint64_t refusals = 0;
   uint64_t allocations = 0;
   uint64_t launches = 0;
+  uint64_t busy_ns = 0;
+  uint64_t kernels = 0;
 };
 
 struct SliceUsage {
@@ -77,6 +81,16 @@ class LeaseService {
   Result<SliceId> hold_again(const Token& token, const Peer& peer);
   // As Ledger::set_limit; the slice's processes see it at once.
   Status set_limit(SliceId slice, std::optional<uint32_t> gpu, uint64_t bytes);
+  // As Ledger::set_compute; turns follow it at once.
+  Status set_compute(SliceId slice, std::optional<uint32_t> gpu, const Ledger::ComputeChange& change);
+  // What a slice is entitled to of a GPU, had lately, and lent to others or (below 0) borrowed from them, in
+  // thousandths of the GPU's time.
+  struct Shares {
+    uint32_t entitled;
+    uint32_t achieved;
+    int32_t lent;
+  };
+  Shares shares(SliceId slice, size_t device);
   void drop_holder(SliceId slice);
   // Ends the leases of processes that are gone already but whose event has not been handled yet.
   void reap(SliceId slice);
@@ -104,7 +118,8 @@ class LeaseService {
     std::vector<DeviceUsage> ended;  // of leases that ended; used_bytes stays 0
     uint64_t processes = 0;
     std::set<Connection*> observers;
-    UniqueFd holder;  // pidfd of a holder that has not come back yet
+    std::vector<UsageWindow> windows;  // of each device
+    UniqueFd holder;                   // pidfd of a holder that has not come back yet
     EventLoop::Watch holder_watch = 0;
   };
 
@@ -137,16 +152,24 @@ class LeaseService {
   // The ledger has ended the slice.
   void forget_slice(SliceId slice, const std::string& name);
   void apply(const Effects& effects);
+  void apply(const GateOrders& orders);
+  Status gate_notice(const Lease& lease, const GateMessage& message);
+  void take_turns(uint64_t now_ns);
+  void sample_use(uint64_t now_ns);
+  uint32_t achieved_permille(SliceId slice, size_t device);
+  void report_work(const Lease& lease, uint32_t device, uint64_t now_ns);
 
   EventLoop& loop_;
   Ledger ledger_;
   Broker broker_;
+  ComputeBroker compute_;
   std::vector<std::string> gpu_uuids_;
   std::optional<Journal> journal_;
   std::map<SliceId, SliceRecord> slices_;  // as the ledger's
   std::map<LeaseId, LeaseRecord> leases_;  // as the ledger's
   size_t detached_ = 0;
   uint64_t next_image_check_ns_ = 0;
+  uint64_t next_sample_ns_ = 0;
 };
 
 }  // namespace tessera::node

@@ -72,9 +72,24 @@ void LeaseService::restore_slices() {
       LOG_WARN("journal", "%s", restored.message().c_str());
       continue;
     }
-    SliceRecord& record =
-        slices_.emplace(id, SliceRecord{std::move(*grants), std::vector<DeviceUsage>(devices), 0, {}, {}})
-            .first->second;
+    SliceRecord& record = slices_
+                              .emplace(id, SliceRecord{std::move(*grants),
+                                                       std::vector<DeviceUsage>(devices),
+                                                       0,
+                                                       {},
+                                                       std::vector<UsageWindow>(devices),
+                                                       {}})
+                              .first->second;
+    GateOrders orders;
+    Status scheduled = compute_.add_slice(*ledger_.find_slice(id), monotonic_ns(), orders);
+    if (!scheduled.ok()) {
+      LOG_ERROR("journal", "'%s' is dropped: %s", ledger_.find_slice(id)->name.c_str(),
+                scheduled.message().c_str());
+      slices_.erase(id);
+      ledger_.drop_holder(id);
+      continue;
+    }
+    apply(orders);
     if (!holder) continue;
     auto watch = loop_.watch(holder.get(), EPOLLIN, [this, id](uint32_t) { drop_holder(id); });
     if (!watch.ok()) continue;  // then it is held until its holder has come back and let go

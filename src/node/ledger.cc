@@ -116,9 +116,17 @@ Result<std::vector<uint32_t>> Ledger::choose_gpus(const SliceRequest& request) c
     if (request.memory_bytes.size() > 1) {
       return Status(Code::kInvalidArgument, "several limits need their GPUs named");
     }
+    if (request.compute.size() > 1) {
+      return Status(Code::kInvalidArgument, "several shares need their GPUs named");
+    }
+    // The most free memory; but not where the share that is asked for is promised to others.
+    const uint32_t share = request.compute.empty() ? 0 : request.compute[0].share_permille;
+    auto rank = [&](uint32_t gpu) {
+      return std::pair(unpromised_permille(gpu) >= share, unreserved_bytes(gpu));
+    };
     uint32_t best = 0;
     for (uint32_t gpu = 1; gpu < gpu_totals_.size(); ++gpu) {
-      if (unreserved_bytes(gpu) > unreserved_bytes(best)) best = gpu;
+      if (rank(gpu) > rank(best)) best = gpu;
     }
     return std::vector<uint32_t>{best};
   }
@@ -137,6 +145,10 @@ Result<std::vector<uint32_t>> Ledger::choose_gpus(const SliceRequest& request) c
   }
   if (request.memory_bytes.size() > 1 && request.memory_bytes.size() != request.gpus.size()) {
     return Status::error(Code::kInvalidArgument, "%zu limits for %zu GPUs", request.memory_bytes.size(),
+                         request.gpus.size());
+  }
+  if (request.compute.size() > 1 && request.compute.size() != request.gpus.size()) {
+    return Status::error(Code::kInvalidArgument, "%zu shares for %zu GPUs", request.compute.size(),
                          request.gpus.size());
   }
   return request.gpus;
@@ -161,6 +173,9 @@ Result<SliceId> Ledger::open_slice(const SliceRequest& request, uint64_t now_ns)
     SliceDevice device;
     device.gpu = gpus[i];
     device.limit_bytes = gpu_totals_[device.gpu];
+    if (!request.compute.empty()) device.compute = request.compute[request.compute.size() == 1 ? 0 : i];
+    TESSERA_RETURN_IF_ERROR(check_spec(device.compute));
+    TESSERA_RETURN_IF_ERROR(check_share(device.gpu, nullptr, device.compute.share_permille));
     if (!request.memory_bytes.empty()) {
       device.reserved = true;
       device.limit_bytes = request.memory_bytes[request.memory_bytes.size() == 1 ? 0 : i];
@@ -326,9 +341,12 @@ Status Ledger::restore_slice(Slice slice) {
   }
   std::set<uint32_t> seen;
   for (const SliceDevice& device : slice.devices) {
-    sound = sound && device.gpu < gpu_totals_.size() && seen.insert(device.gpu).second &&
-            device.limit_bytes > 0 &&
-            device.limit_bytes <= (device.reserved ? unreserved_bytes(device.gpu) : gpu_totals_[device.gpu]);
+    sound =
+        sound && device.gpu < gpu_totals_.size() && seen.insert(device.gpu).second &&
+        device.limit_bytes > 0 &&
+        device.limit_bytes <= (device.reserved ? unreserved_bytes(device.gpu) : gpu_totals_[device.gpu]) &&
+        check_spec(device.compute).ok() &&
+        check_share(device.gpu, nullptr, device.compute.share_permille).ok();
   }
   if (!sound) return Status(Code::kInvalidData, "slice '" + slice.name + "' cannot be as it is journalled");
   slice.leases.clear();

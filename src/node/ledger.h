@@ -4,11 +4,13 @@
 // Invariants, true between any two calls (checked by check()):
 //   - for each slice and device, the sum of the leases' grants is the slice's `granted`, and at most `limit`
 //     unless the limit was lowered below it: then nothing is granted until enough is back;
-//   - for each GPU, the sum of the limits of slices that reserved memory is at most the GPU's total;
+//   - for each GPU, the sum of the limits of slices that reserved memory is at most the GPU's total, and the
+//     sum of the shares that were promised at most the whole;
 //   - nothing is granted on a slice while it awaits a process that held a lease when an earlier daemon ended;
 //   - a slice exists exactly as long as it has a holder (the `tessera run` that made it) or a lease.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -21,6 +23,7 @@
 #include "common/process_identity.h"
 #include "common/status.h"
 #include "node/messages.h"
+#include "scheduling/tenant.h"
 
 namespace tessera::node {
 
@@ -38,6 +41,7 @@ struct SliceDevice {
   bool lowered = false;   // the limit was set below what was granted, and not enough has come back yet
   uint64_t granted_bytes = 0;
   uint64_t peak_granted_bytes = 0;
+  scheduling::TenantSpec compute;
 };
 
 struct Slice {
@@ -81,6 +85,8 @@ struct SliceRequest {
   ProcessIdentity holder;
   std::vector<uint32_t> gpus;          // empty: the GPU with the most memory not reserved
   std::vector<uint64_t> memory_bytes;  // of each of `gpus`, or one for all; empty: nothing is set aside
+  // On each of `gpus`, or one for all; empty: nothing is promised.
+  std::vector<scheduling::TenantSpec> compute;
 };
 
 class Ledger {
@@ -92,6 +98,9 @@ class Ledger {
   // reserved.
   uint64_t unreserved_bytes(uint32_t gpu) const;
 
+  // What of a GPU's time is not promised to slices, in thousandths.
+  uint32_t unpromised_permille(uint32_t gpu) const;
+
   // Refused with the figures where a GPU has not enough left; refused changes nothing.
   Result<SliceId> open_slice(const SliceRequest& request, uint64_t now_ns);
   // The holder is gone. The slice ends with its last lease; true if it ended now.
@@ -101,6 +110,11 @@ class Ledger {
   // the figures where a GPU has not enough left. Below what is granted it stays granted, see
   // SliceDevice::lowered.
   Status set_limit(SliceId slice, std::optional<uint32_t> gpu, uint64_t bytes);
+
+  // Changes what the slice gets of the GPU's time, on the named GPU or every one of it; all or nothing as
+  // above.
+  using ComputeChange = std::function<Status(scheduling::TenantSpec& spec)>;
+  Status set_compute(SliceId slice, std::optional<uint32_t> gpu, const ComputeChange& change);
 
   // The slice of that name, if `user` may change it.
   Result<SliceId> slice_named(std::string_view name, uid_t user) const;
@@ -144,6 +158,7 @@ class Ledger {
   Result<std::string> choose_name(const SliceRequest& request) const;
   Result<std::vector<uint32_t>> choose_gpus(const SliceRequest& request) const;
   Status check_room(uint32_t gpu, uint64_t left, uint64_t wanted) const;
+  Status check_share(uint32_t gpu, const SliceDevice* own, uint32_t wanted_permille) const;
   bool end_if_unused(SliceId slice);
 
   Touched touched_;

@@ -189,7 +189,7 @@ Status serve(Daemon& daemon) {
   TESSERA_ASSIGN_OR_RETURN(
       auto watch, daemon.loop().watch(signals.get(), EPOLLIN, [&](uint32_t) { asked_to_end = true; }));
   Status status;
-  while (status.ok() && !asked_to_end && !daemon.idle_too_long()) status = daemon.step(-1);
+  while (status.ok() && !asked_to_end && !daemon.idle_too_long()) status = daemon.step(std::nullopt);
   daemon.loop().unwatch(watch);
   LOG_INFO("daemon", "%s", asked_to_end ? "ends: asked to" : "ends: nothing to do");
   return status;

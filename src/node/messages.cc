@@ -84,6 +84,13 @@ Result<ClientMessage> decode_body(const vgpu::MessageHeader& header, ByteSpan pa
                              payload.size());
       }
       return ClientMessage{header.request, ListProcessesMessage{}};
+    case MessageType::kWake:
+    case MessageType::kIdle:
+    case MessageType::kStopped: {
+      TESSERA_ASSIGN_OR_RETURN(auto body, payload_as<vgpu::GateNotice>(payload, "a gate's notice"));
+      TESSERA_RETURN_IF_ERROR(check_device(body.device));
+      return ClientMessage{header.request, GateMessage{header.type, body.device, body.word}};
+    }
     case MessageType::kControl:
       return ClientMessage{header.request,
                            ControlMessage{{reinterpret_cast<const char*>(payload.data()), payload.size()}}};

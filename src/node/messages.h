@@ -45,6 +45,11 @@ struct QueryMessage {
   uint32_t device;
 };
 struct ListProcessesMessage {};
+struct GateMessage {
+  vgpu::MessageType type;  // kWake, kIdle or kStopped
+  uint32_t device;
+  uint32_t word;
+};
 struct ControlMessage {
   std::string_view text;  // points into the packet
 };
@@ -52,7 +57,7 @@ struct ControlMessage {
 struct ClientMessage {
   uint32_t request = 0;
   std::variant<AttachMessage, ReattachMessage, ObserveMessage, ReserveMessage, ReleaseMessage,
-               RecalledMessage, QueryMessage, ListProcessesMessage, ControlMessage>
+               RecalledMessage, QueryMessage, ListProcessesMessage, GateMessage, ControlMessage>
       body;
 };
 

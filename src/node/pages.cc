@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "virtualization/gate/futex.h"
+
 namespace tessera::node {
 namespace {
 
@@ -59,6 +61,8 @@ CounterValues CounterMapping::read(size_t device, uint64_t granted_bytes, uint64
   values.refusals = load(counters.refusals, kLargestCount);
   values.allocations = load(counters.allocations, kLargestCount);
   values.launches = load(counters.launches, kLargestCount);
+  values.busy_ns = load(counters.busy_ns, kLargestCount);
+  values.kernels = load(counters.kernels, kLargestCount);
   return values;
 }
 
@@ -84,6 +88,12 @@ void GrantMapping::set_limit(size_t device, uint64_t limit_bytes, bool lowered) 
   assert(device < vgpu::kMaxDevicesPerSlice);
   page_->devices[device].lowered.store(lowered ? 1 : 0, std::memory_order_release);
   page_->devices[device].limit_bytes.store(limit_bytes, std::memory_order_release);
+}
+
+void GrantMapping::set_gate(size_t device, uint32_t word) {
+  assert(device < vgpu::kMaxDevicesPerSlice);
+  page_->devices[device].gate.store(word, std::memory_order_release);
+  vgpu::wake_all(page_->devices[device].gate);
 }
 
 }  // namespace tessera::node

@@ -15,6 +15,8 @@ struct CounterValues {
   uint64_t refusals = 0;
   uint64_t allocations = 0;
   uint64_t launches = 0;
+  uint64_t busy_ns = 0;
+  uint64_t kernels = 0;
 };
 
 // The daemon's view of a process's counter page: it only reads.
@@ -50,6 +52,8 @@ class GrantMapping {
 
   int descriptor() const { return file_.get(); }
   void set_limit(size_t device, uint64_t limit_bytes, bool lowered);
+  // Wakes whoever waits at the gate.
+  void set_gate(size_t device, uint32_t word);
 
  private:
   GrantMapping(UniqueFd file, vgpu::GrantPage* page) : file_(std::move(file)), page_(page) {}

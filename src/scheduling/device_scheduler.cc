@@ -317,7 +317,7 @@ void DeviceScheduler::close_open_grants(Nanoseconds now) {
 }
 
 const std::vector<Grant>& DeviceScheduler::decide(Nanoseconds now) {
-  now = forward(now);
+  now = decided_at_ = forward(now);
   for (TenantId id : runnable_) refresh(id, now);
   end_expired(now);
   preempt(now);
@@ -334,7 +334,7 @@ Nanoseconds DeviceScheduler::next_decision_ns() const {
     const Slot& slot = slots_[id];
     if (!slot.throttled) continue;
     const auto enough = static_cast<Nanoseconds>(std::min(slot.ceiling.burst_ns() / 2, resume_ns()));
-    next = std::min(next, std::max(slot.ceiling.reaches_at(enough), now_ + 1));
+    next = std::min(next, std::max(slot.ceiling.reaches_at(enough), decided_at_ + 1));
   }
   return next;
 }

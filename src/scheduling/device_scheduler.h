@@ -143,6 +143,7 @@ class DeviceScheduler {
   std::vector<Grant> grants_;
   uint32_t free_width_ = kWhole;
   Nanoseconds now_ = 0;  // the latest that was told: a clock that goes back stands still here
+  Nanoseconds decided_at_ = 0;
 };
 
 }  // namespace tessera::scheduling

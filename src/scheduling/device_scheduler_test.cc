@@ -119,6 +119,28 @@ TEST(DeviceScheduler, NarrowTenantsRunSideBySide) {
   EXPECT_EQ(scheduler->decide(0).size(), 2u);
 }
 
+// What is told in between moves the clock on; it must not move the deadline along.
+TEST(DeviceScheduler, ADueDecisionStaysDueUntilItIsTaken) {
+  auto scheduler = make();
+  TenantSpec bounded;
+  bounded.cap_permille = 400;
+  const TenantId a = *scheduler->add(bounded, 0), b = *scheduler->add({}, 0);
+  scheduler->wake(a, 0);
+  scheduler->decide(0);
+  scheduler->charge(a, 200 * kMillisecond, 1, 200 * kMillisecond);
+  scheduler->wake(b, 200 * kMillisecond);
+  scheduler->decide(200 * kMillisecond);
+  ASSERT_TRUE(scheduler->throttled(a));
+  Nanoseconds now = 200 * kMillisecond;
+  while (scheduler->throttled(a)) {
+    now = std::max(scheduler->next_decision_ns(), now);
+    ASSERT_LT(now, 2 * kSecond);
+    scheduler->charge(b, 1, 0, now);
+    ASSERT_LE(scheduler->next_decision_ns(), now);
+    scheduler->decide(now);
+  }
+}
+
 TEST(DeviceScheduler, RefusesWhatMakesNoSense) {
   auto scheduler = make();
   TenantSpec spec;

@@ -119,7 +119,7 @@ class BadInput(CliTest):
 
     def test_set(self):
         self.refused(2, "NAME is required", "set", "--mem", "1GiB")
-        self.refused(2, "--mem is required", "set", "one")
+        self.refused(2, "nothing to change: give --mem, --sm, --priority or --weight", "set", "one")
         self.refused(2, "--mem: size", "set", "one", "--mem", "0")
         self.refused(2, "letters, digits", "set", "a b", "--mem", "1GiB")
         self.refused(2, "--gpu", "set", "one", "--mem", "1GiB", "--gpu", "x")
@@ -273,26 +273,32 @@ class Running(CliTest):
 
 
 class HamiVariables(CliTest):
-    def limit_of_run(self, *words):
+    def device_of_run(self, *words):
         path = os.path.join(self.folder, "summary")
         code, _, err = self.tessera("run", "--json-summary", path, *words, "--", "true")
-        self.assertEqual(code, 0, err)
+        self.assertEqual((code, err), (0, ""))
         with open(path) as file:
-            return json.load(file)["devices"][0]["limit_bytes"], err
+            return json.load(file)["devices"][0]
+
+    def limit_of_run(self, *words):
+        return self.device_of_run(*words)["limit_bytes"]
 
     def test_memory_limit(self):
         self.env["CUDA_DEVICE_MEMORY_LIMIT"] = "1g"
-        self.assertEqual(self.limit_of_run(), (1 << 30, ""))
-        self.assertEqual(self.limit_of_run("--mem", "512MiB"), (512 << 20, ""))
+        self.assertEqual(self.limit_of_run(), 1 << 30)
+        self.assertEqual(self.limit_of_run("--mem", "512MiB"), 512 << 20)
         self.env["CUDA_DEVICE_MEMORY_LIMIT_0"] = "256m"
-        self.assertEqual(self.limit_of_run(), (256 << 20, ""))
+        self.assertEqual(self.limit_of_run(), 256 << 20)
         self.env["CUDA_DEVICE_MEMORY_LIMIT_0"] = "lots"
         self.refused(2, "CUDA_DEVICE_MEMORY_LIMIT_0: size", "run", "--", "true")
-        self.assertEqual(self.limit_of_run("--mem", "512MiB"), (512 << 20, ""))
+        self.assertEqual(self.limit_of_run("--mem", "512MiB"), 512 << 20)
 
-    def test_compute_limit_is_said_not_to_be_enforced(self):
+    def test_compute_limit_is_a_share(self):
         self.env["CUDA_DEVICE_SM_LIMIT"] = "30"
-        self.assertIn("CUDA_DEVICE_SM_LIMIT=30 is not enforced yet", self.limit_of_run()[1])
+        self.env["GPU_CORE_UTILIZATION_POLICY"] = "force"
+        self.assertEqual(self.device_of_run()["compute"],
+                         {"share_permille": 300, "capped": True, "priority": "normal", "weight": 100})
+        self.assertEqual(self.device_of_run("--sm", "12.5")["compute"]["share_permille"], 125)
         self.env["CUDA_DEVICE_SM_LIMIT"] = "300"
         self.refused(2, "CUDA_DEVICE_SM_LIMIT: a number from 0 to 100, not '300'", "run", "--", "true")
 

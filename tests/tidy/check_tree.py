@@ -24,8 +24,8 @@ FLOORS = {
     "scheduling": ["common"],
     "virtualization": ["cuda", "common"],
     "guest": ["virtualization", "cuda", "common"],
-    "node": ["virtualization", "cuda", "common"],
-    "cli": ["node", "virtualization", "cuda", "common"],
+    "node": ["scheduling", "virtualization", "cuda", "common"],
+    "cli": ["node", "scheduling", "virtualization", "cuda", "common"],
 }
 # rooms within softgpu, lowest first: each may include itself and those before it
 SOFTGPU_FLOORS = ["memory", "ptx", "exec", "device", "driver", "nvml"]

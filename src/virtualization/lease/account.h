@@ -31,6 +31,8 @@ class Account {
   void credit(uint32_t device, uint64_t bytes);
   uint64_t own_used_bytes(uint32_t device);  // charged by this process
 
+  LeaseClient& client() { return *client_; }
+
   void abandon_in_child() { client_->abandon_in_child(); }
 
  private:

@@ -8,15 +8,13 @@
 
 #include <algorithm>
 #include <chrono>
-#include <csignal>
 
 #include "common/failpoint.h"
 #include "common/log.h"
+#include "virtualization/quiet_thread.h"
 
 namespace tessera::vgpu {
 namespace {
-
-constexpr size_t kReaderStackBytes = 256 * 1024;
 
 // At `place`, which it then replaces; anywhere where that is null.
 Result<void*> map_page(const UniqueFd& file, int protection, const char* name, void* place = nullptr) {
@@ -97,6 +95,8 @@ Status LeaseClient::replace_pages(const std::vector<UniqueFd>& descriptors) {
     copy(to.launches, from.launches);
     copy(to.bytes_to_device, from.bytes_to_device);
     copy(to.bytes_from_device, from.bytes_from_device);
+    copy(to.busy_ns, from.busy_ns);
+    copy(to.kernels, from.kernels);
   }
   munmap(counters, kPageBytes);
   TESSERA_RETURN_IF_ERROR(map_page(descriptors[0], PROT_READ | PROT_WRITE, "counter", counters_).status());
@@ -119,20 +119,8 @@ LeaseClient::~LeaseClient() {
 
 Status LeaseClient::start(Handlers handlers) {
   handlers_ = std::move(handlers);
-  pthread_attr_t attributes;
-  pthread_attr_init(&attributes);
-  pthread_attr_setstacksize(&attributes, kReaderStackBytes);
-  // The program's signals are the program's: none may be delivered on a thread it does not know.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  int error = pthread_create(&thread_, &attributes, &LeaseClient::run, this);
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  pthread_attr_destroy(&attributes);
-  if (error != 0) return Status::from_errno(error, "cannot start the lease thread");
+  TESSERA_ASSIGN_OR_RETURN(thread_, start_quiet_thread("tessera-lease", &LeaseClient::run, this));
   started_ = true;
-  pthread_setname_np(thread_, "tessera-lease");
   return Status();
 }
 
@@ -207,6 +195,7 @@ Status LeaseClient::try_to_attach() {
   std::lock_guard lock(mutex_);
   slice_.lease = slice.lease;
   connection_ = std::move(connection);
+  reattachments_.fetch_add(1, std::memory_order_release);
   lost_ = Status();
   turned_away_ = false;
   for (uint32_t i = 0; i < slice_.device_count; ++i) {
@@ -349,6 +338,17 @@ Result<UsageReply> LeaseClient::query(uint32_t device) {
   QueryRequest request{device, 0};
   TESSERA_ASSIGN_OR_RETURN(auto answer, ask(MessageType::kQuery, request, std::nullopt));
   return answer.first.template as<UsageReply>(MessageType::kUsage);
+}
+
+Status LeaseClient::notify(MessageType type, const GateNotice& notice) {
+  std::lock_guard lock(mutex_);
+  TESSERA_RETURN_IF_ERROR(lost_);
+  return connection_.send_struct(type, 0, notice);
+}
+
+bool LeaseClient::attached() {
+  std::lock_guard lock(mutex_);
+  return lost_.ok();
 }
 
 void LeaseClient::abandon_in_child() { connection_.close(); }

@@ -55,6 +55,13 @@ class LeaseClient {
     return grants_->devices[device].lowered.load(std::memory_order_relaxed) != 0;
   }
 
+  // A futex word; what it says holds only while attached().
+  const std::atomic<uint32_t>& gate(uint32_t device) const { return grants_->devices[device].gate; }
+  // Whether there is a daemon that would change the pages.
+  bool attached();
+  // How often it has attached again: what was told before is forgotten by whoever listens now.
+  uint32_t reattachments() const { return reattachments_.load(std::memory_order_acquire); }
+
   // What is held of the device, for a connection of that epoch: what is granted and given back from then on
   // belongs to it.
   using HeldHandler = std::function<uint64_t(uint32_t device, uint64_t epoch)>;
@@ -77,6 +84,8 @@ class LeaseClient {
   Result<Grant> reserve(uint32_t device, uint64_t needed, uint64_t wanted);
   void release(uint32_t device, uint64_t bytes, uint64_t epoch);
   Result<UsageReply> query(uint32_t device);
+  // Wake, Idle or Stopped.
+  Status notify(MessageType type, const GateNotice& notice);
 
   // In a forked child: the connection stays the parent's. Async-signal-safe; of the object nothing but its
   // memory may be used afterwards (its pages are not there in the child).
@@ -123,6 +132,7 @@ class LeaseClient {
   Handlers handlers_;
   pthread_t thread_{};
   bool started_ = false;
+  std::atomic<uint32_t> reattachments_{0};
   std::atomic<bool> closing_{false};  // the end of the connection is our own doing
 
   std::mutex mutex_;  // all below, and sending

@@ -14,6 +14,9 @@
 //     Recalled(device, bytes)  ──▶                 what was given back of it, at once; may be 0
 //     Query(device)            ──▶
 //                              ◀──      Usage(limit, used, granted)
+//     Wake(device, word)       ──▶                 has work at a gate that is Asleep; no answer
+//     Idle(device, word)       ──▶                 has no work left while its gate is Run; no answer
+//     Stopped(device, word)    ──▶                 nothing of it runs any more, as its gate wants; no answer
 //
 //   monitor (our NVML)                  daemon
 //     Observe(token)           ──▶                 looks on; holds no lease and can charge nothing
@@ -36,7 +39,7 @@
 namespace tessera::vgpu {
 
 inline constexpr uint32_t kLeaseMagic = 0x41525354;  // "TSRA"
-inline constexpr uint16_t kLeaseVersion = 3;
+inline constexpr uint16_t kLeaseVersion = 4;
 inline constexpr size_t kMaxMessageBytes = 64 * 1024;
 inline constexpr size_t kTokenBytes = 32;  // random, as hexadecimal text in TESSERA_SLICE: 64 digits
 inline constexpr size_t kMaxDevicesPerSlice = 16;
@@ -57,6 +60,9 @@ enum class MessageType : uint16_t {
   kListProcesses = 12,  // no payload
   kProcesses = 13,
   kReattach = 14,
+  kWake = 15,
+  kIdle = 16,
+  kStopped = 17,
   kControl = 100,       // payload: JSON request of the command line tools (node/control.h)
   kControlReply = 101,  // payload: JSON
 };
@@ -136,6 +142,24 @@ struct ProcessesReply {
   int32_t pids[kMaxListedProcesses];  // as the daemon's pid namespace numbers them
 };
 
+// Whether a slice's kernels may run on a device now. The word in the grant page is `turn << 2 | state`; the
+// turn changes with each order, so that notices can name the one that they answer.
+enum class GateState : uint32_t {
+  kFree = 0,    // nobody else wants the device: run, and tell nothing
+  kRun = 1,     // it is this slice's turn
+  kStop = 2,    // it is not; it has work and will have its turn
+  kAsleep = 3,  // it is not, and it is taken to have no work: who has some says so with Wake
+};
+constexpr GateState gate_state(uint32_t word) { return static_cast<GateState>(word & 3); }
+constexpr uint32_t gate_word(uint32_t turn, GateState state) {
+  return turn << 2 | static_cast<uint32_t>(state);
+}
+
+struct GateNotice {
+  uint32_t device;
+  uint32_t word;  // of the gate, as the process saw it
+};
+
 // Written by the process, read by the daemon; self-reported and labelled so.
 struct DeviceCounters {
   std::atomic<uint64_t> used_bytes;
@@ -146,6 +170,8 @@ struct DeviceCounters {
   std::atomic<uint64_t> launches;
   std::atomic<uint64_t> bytes_to_device;
   std::atomic<uint64_t> bytes_from_device;
+  std::atomic<uint64_t> busy_ns;  // of the device with this process's kernels, as the driver measures it
+  std::atomic<uint64_t> kernels;  // finished; with busy_ns, up to date with each notice
 };
 struct CounterPage {
   DeviceCounters devices[kMaxDevicesPerSlice];
@@ -158,6 +184,8 @@ struct DeviceGrant {
   // 1 while more is granted than the limit, because it was lowered: budget at hand is to be given back, not
   // used.
   std::atomic<uint64_t> lowered;
+  std::atomic<uint32_t> gate;  // futex word, see GateState
+  uint32_t reserved;
 };
 struct GrantPage {
   DeviceGrant devices[kMaxDevicesPerSlice];

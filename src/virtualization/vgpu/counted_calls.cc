@@ -17,9 +17,7 @@ struct Launch<Entry> {
     ((result = result == CUDA_SUCCESS ? prepare(args) : result), ...);
     if (result != CUDA_SUCCESS) return result;
     result = (lower().*Entry)(args...);
-    if (result == CUDA_SUCCESS) {
-      active_vgpu->current_counters().launches.fetch_add(1, std::memory_order_relaxed);
-    }
+    if (result == CUDA_SUCCESS) active_vgpu->launched();
     return result;
   }
   static CUresult prepare(CUfunction function) { return charge_function(function); }

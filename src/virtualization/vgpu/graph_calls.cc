@@ -126,8 +126,7 @@ CUresult run_graph(CUgraphExec exec, Call call) {
 template <auto Entry>
 CUresult launch(CUgraphExec exec, CUstream stream) {
   CUresult result = run_graph(exec, [&] { return (lower().*Entry)(exec, stream); });
-  if (result == CUDA_SUCCESS)
-    active_vgpu->current_counters().launches.fetch_add(1, std::memory_order_relaxed);
+  if (result == CUDA_SUCCESS) active_vgpu->launched();
   return result;
 }
 

@@ -70,6 +70,24 @@ Status Vgpu::map_devices(Tenant& tenant) const {
   return Status();
 }
 
+// A driver that neither measures nor holds up has no gate: its tenants share as it lets them.
+Status Vgpu::start_gates(Tenant& tenant) const {
+  for (size_t ordinal = 0; ordinal < tenant.device_of_ordinal.size(); ++ordinal) {
+    std::unique_ptr<Meter> meter = make_table_meter(lower_, static_cast<CUdevice>(ordinal));
+    if (meter == nullptr) continue;
+    const uint32_t device = tenant.device_of_ordinal[ordinal];
+    tenant.gates[device] = std::make_unique<Gate>(tenant.account->client(), device, std::move(meter));
+    TESSERA_RETURN_IF_ERROR(tenant.gates[device]->start());
+  }
+  return Status();
+}
+
+void Vgpu::publish_target(Tenant& tenant) {
+  auto* target = new Target{&tenant.account->counters(0), tenant.account->device_count()};
+  for (uint32_t i = 0; i < kMaxDevicesPerSlice; ++i) target->gates[i] = tenant.gates[i].get();
+  target_.store(target, std::memory_order_release);
+}
+
 CUresult Vgpu::init(unsigned int flags) {
   State& state = *state_.load(std::memory_order_acquire);
   std::lock_guard lock(state.initialising);
@@ -92,8 +110,13 @@ CUresult Vgpu::init(unsigned int flags) {
   }
   LOG_INFO("vgpu", "slice %s: %u device(s), %zu visible", tenant->account->slice_name(),
            tenant->account->device_count(), tenant->device_of_ordinal.size());
-  auto* target = new CounterTarget{&tenant->account->counters(0), tenant->account->device_count()};
-  counters_.store(target, std::memory_order_release);
+  Status gates = start_gates(*tenant);
+  if (!gates.ok()) {
+    LOG_ERROR("vgpu", "no GPU for this program: %s", gates.message().c_str());
+    (void)tenant.release();  // threads of its gates may be there
+    return CUDA_ERROR_SYSTEM_NOT_READY;
+  }
+  publish_target(*tenant);
   state.tenant.store(tenant.release(), std::memory_order_release);
   return CUDA_SUCCESS;
 }
@@ -114,17 +137,17 @@ CUresult Vgpu::current_device(const Tenant& tenant, uint32_t& device) const {
   return result == CUDA_SUCCESS ? device_of(tenant, ordinal, device) : result;
 }
 
-DeviceCounters& Vgpu::counters_of_current(const CounterTarget& target) const {
+// Without a context the call that is counted fails; where it is counted does not matter.
+uint32_t Vgpu::index_of_current() const {
   uint32_t device = 0;
   const Tenant* attached = tenant();
-  // Without a context the call that is counted fails; where it is counted does not matter.
   if (attached != nullptr && current_device(*attached, device) != CUDA_SUCCESS) device = 0;
-  return target.devices[device];
+  return device;
 }
 
 void Vgpu::abandon_in_child() {
   Tenant* parents = tenant();
-  counters_.store(&idle_, std::memory_order_release);
+  target_.store(&idle_, std::memory_order_release);
   if (parents != nullptr) parents->account->abandon_in_child();
   state_.store(new State, std::memory_order_release);
 }

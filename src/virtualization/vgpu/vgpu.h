@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "cuda/driver_table.h"
+#include "virtualization/gate/gate.h"
 #include "virtualization/lease/account.h"
 #include "virtualization/vgpu/charge_registry.h"
 #include "virtualization/vgpu/graph_ledger.h"
@@ -27,6 +28,7 @@ struct Tenant {
   std::unique_ptr<Account> account;
   std::vector<uint32_t> device_of_ordinal;  // CUdevice → index in the slice
   ChargeRegistry charges;
+  std::unique_ptr<Gate> gates[kMaxDevicesPerSlice];  // null where the program does not see the device
 
   std::mutex overhead_mutex;  // one measurement at a time
   OverheadLedger overheads;
@@ -68,10 +70,15 @@ class Vgpu {
 
   // Where launches and copies are counted: a page nobody reads while there is no lease.
   DeviceCounters& current_counters() const {
-    CounterTarget* target = counters_.load(std::memory_order_acquire);
-    if (target->device_count == 1) [[likely]]
-      return *target->devices;
-    return counters_of_current(*target);
+    const Target& target = *target_.load(std::memory_order_acquire);
+    return target.devices[current_index(target)];
+  }
+  // After the driver took a launch on the calling thread's device.
+  void launched() const {
+    const Target& target = *target_.load(std::memory_order_acquire);
+    const uint32_t index = current_index(target);
+    target.devices[index].launches.fetch_add(1, std::memory_order_relaxed);
+    if (Gate* gate = target.gates[index]) gate->launched();
   }
 
   // In a forked child, before any other code of it runs.
@@ -82,24 +89,30 @@ class Vgpu {
     std::mutex initialising;
     std::atomic<Tenant*> tenant{nullptr};
   };
-  struct CounterTarget {
+  struct Target {
     DeviceCounters* devices;
     uint32_t device_count;
+    Gate* gates[kMaxDevicesPerSlice] = {};
   };
 
   Status attach(std::unique_ptr<Tenant>& tenant);
   Status map_devices(Tenant& tenant) const;
-  DeviceCounters& counters_of_current(const CounterTarget& target) const;
+  Status start_gates(Tenant& tenant) const;
+  void publish_target(Tenant& tenant);
+  uint32_t current_index(const Target& target) const {
+    return target.device_count == 1 ? 0 : index_of_current();
+  }
+  uint32_t index_of_current() const;
 
   const cuda::DriverTable& lower_;
   const cuda::DriverTable& exported_;
   SliceAccess access_;
   CounterPage idle_page_{};
-  CounterTarget idle_{idle_page_.devices, 1};
+  Target idle_{idle_page_.devices, 1};
   // A child leaves its parent's state behind, locks and all: a thread that does not exist there may hold
   // them.
   std::atomic<State*> state_;
-  std::atomic<CounterTarget*> counters_{&idle_};
+  std::atomic<Target*> target_{&idle_};
 };
 
 // Makes `upper` the table the program calls: `lower` with what a tenant must not call directly replaced. Once

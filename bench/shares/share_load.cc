@@ -1,0 +1,199 @@
+// One tenant of the share measurements: an ordinary CUDA program that keeps a GPU busy in one of several
+// ways, and says what it got done between two moments.
+//
+//   share_load --begin NS --seconds S [--steps N] [--mode MODE] [--depth N] [--think-us N] [--name NAME]
+//
+// It launches until S seconds after CLOCK_MONOTONIC reads NS, and counts the work its kernels did in that
+// time; what they do is counted on the device. MODE:
+//   async     up to `depth` kernels in flight
+//   sync      launch, wait, think, again; the times from launch to end are what is reported as latency
+//   mixed     async, with kernels of N, N/10 and 3N steps in turn
+//   graph     as async, with graphs of four kernels
+//   copies    as async, and a copy of 1 MiB each way around each kernel
+//   flood     never waits for anything
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <deque>
+#include <string>
+
+#include "../../tests/programs/driver/driver_check.h"
+
+extern "C" const char share_load_ptx[];
+
+namespace {
+
+struct Options {
+  uint64_t begin_ns = 0;
+  double seconds = 5;
+  uint32_t steps = 20'000;
+  std::string mode = "async";
+  size_t depth = 4;
+  unsigned think_us = 0;
+  std::string name = "tenant";
+};
+
+uint64_t now_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+Options parse(int argc, char** argv) {
+  Options options;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string option = argv[i], value = argv[i + 1];
+    if (option == "--begin")
+      options.begin_ns = std::stoull(value);
+    else if (option == "--seconds")
+      options.seconds = std::stod(value);
+    else if (option == "--steps")
+      options.steps = static_cast<uint32_t>(std::stoul(value));
+    else if (option == "--mode")
+      options.mode = value;
+    else if (option == "--depth")
+      options.depth = std::stoul(value);
+    else if (option == "--think-us")
+      options.think_us = static_cast<unsigned>(std::stoul(value));
+    else if (option == "--name")
+      options.name = value;
+    else
+      check::fail("unknown option %s", option.c_str());
+  }
+  return options;
+}
+
+class Load {
+ public:
+  explicit Load(const Options& options)
+      : options_(options), module_(share_load_ptx), burn_(module_.function("burn")) {
+    int sms = 0;
+    CU_CHECK(cuDeviceGetAttribute(&sms, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, context_.device()));
+    blocks_ = static_cast<unsigned>(sms);
+    CU_CHECK(cuMemAlloc_v2(&states_, blocks_ * kThreads * sizeof(uint32_t)));
+    CU_CHECK(cuMemsetD8_v2(states_, 1, blocks_ * kThreads * sizeof(uint32_t)));
+    void* done = nullptr;
+    CU_CHECK(cuMemHostAlloc(&done, sizeof(uint64_t), CU_MEMHOSTALLOC_DEVICEMAP));
+    done_ = static_cast<uint64_t*>(done);
+    *done_ = 0;
+    CU_CHECK(cuMemHostGetDevicePointer_v2(&done_on_device_, done, 0));
+    CU_CHECK(cuStreamCreate(&stream_, CU_STREAM_NON_BLOCKING));
+    if (options.mode == "copies") {
+      CU_CHECK(cuMemAlloc_v2(&buffer_, kCopyBytes));
+      CU_CHECK(cuMemHostAlloc(&host_, kCopyBytes, 0));
+    }
+    if (options.mode == "graph") make_graph();
+  }
+
+  uint64_t done() const { return __atomic_load_n(done_, __ATOMIC_RELAXED); }
+
+  // Until `end_ns`; what was done from `begin_ns` on, and when exactly it was looked at.
+  void run(uint64_t begin_ns, uint64_t end_ns) {
+    bool begun = false;
+    for (uint64_t now = now_ns(); now < end_ns; now = now_ns()) {
+      if (!begun && now >= begin_ns) {
+        begun = true;
+        first_ns = now;
+        first_done = done();
+        latencies.clear();
+      }
+      if (options_.mode == "sync") {
+        timed_launch();
+      } else {
+        enqueue();
+      }
+      ++launches;
+    }
+    last_ns = now_ns();
+    last_done = done();
+  }
+
+  uint64_t first_ns = 0, last_ns = 0, first_done = 0, last_done = 0, launches = 0;
+  std::vector<double> latencies;  // us
+
+ private:
+  static constexpr unsigned kThreads = 32;
+  static constexpr size_t kCopyBytes = 1 << 20;
+
+  void launch(uint32_t steps) {
+    check::launch(burn_, {blocks_}, {kThreads}, stream_, done_on_device_, states_, steps);
+  }
+
+  void make_graph() {
+    CUgraph graph;
+    CU_CHECK(cuStreamBeginCapture_v2(stream_, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL));
+    for (int i = 0; i < 4; ++i) launch(options_.steps);
+    CU_CHECK(cuStreamEndCapture(stream_, &graph));
+    CU_CHECK(cuGraphInstantiateWithFlags(&graph_, graph, 0));
+  }
+
+  void enqueue() {
+    if (options_.mode == "graph") {
+      CU_CHECK(cuGraphLaunch(graph_, stream_));
+    } else if (options_.mode == "mixed") {
+      const uint32_t n = options_.steps;
+      launch(std::max(std::array<uint32_t, 3>{n, n / 10, 3 * n}[launches % 3], 1u));
+    } else {
+      if (buffer_ != 0) CU_CHECK(cuMemcpyHtoDAsync_v2(buffer_, host_, kCopyBytes, stream_));
+      launch(options_.steps);
+      if (buffer_ != 0) CU_CHECK(cuMemcpyDtoHAsync_v2(host_, buffer_, kCopyBytes, stream_));
+    }
+    if (options_.mode == "flood") return;
+    CUevent event;
+    CU_CHECK(cuEventCreate(&event, CU_EVENT_DISABLE_TIMING));
+    CU_CHECK(cuEventRecord(event, stream_));
+    in_flight_.push_back(event);
+    if (in_flight_.size() < options_.depth) return;
+    CU_CHECK(cuEventSynchronize(in_flight_.front()));
+    CU_CHECK(cuEventDestroy_v2(in_flight_.front()));
+    in_flight_.pop_front();
+  }
+
+  void timed_launch() {
+    const uint64_t began = now_ns();
+    launch(options_.steps);
+    CU_CHECK(cuStreamSynchronize(stream_));
+    latencies.push_back(static_cast<double>(now_ns() - began) / 1e3);
+    if (options_.think_us != 0) usleep(options_.think_us);
+  }
+
+  const Options& options_;
+  const check::Context context_;
+  const check::Module module_;
+  const CUfunction burn_;
+  unsigned blocks_ = 1;
+  CUdeviceptr states_ = 0, done_on_device_ = 0, buffer_ = 0;
+  void* host_ = nullptr;
+  uint64_t* done_ = nullptr;
+  CUstream stream_ = nullptr;
+  CUgraphExec graph_ = nullptr;
+  std::deque<CUevent> in_flight_;
+};
+
+double quantile(std::vector<double> values, double q) {
+  if (values.empty()) return 0;
+  std::sort(values.begin(), values.end());
+  return values[static_cast<size_t>(q * static_cast<double>(values.size() - 1))];
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const Options options = parse(argc, argv);
+  Load load(options);
+  const uint64_t begin = options.begin_ns != 0 ? options.begin_ns : now_ns();
+  load.run(begin, begin + static_cast<uint64_t>(options.seconds * 1e9));
+  std::printf(
+      "{\"name\": \"%s\", \"work\": %llu, \"seconds\": %.6f, \"launches\": %llu, \"p50_us\": %.1f, "
+      "\"p99_us\": %.1f, \"samples\": %zu}\n",
+      options.name.c_str(), static_cast<unsigned long long>(load.last_done - load.first_done),
+      static_cast<double>(load.last_ns - load.first_ns) / 1e9, static_cast<unsigned long long>(load.launches),
+      quantile(load.latencies, 0.5), quantile(load.latencies, 0.99), load.latencies.size());
+  std::fflush(stdout);
+  // What still waits in streams is nobody's loss.
+  _exit(0);
+}

@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""Runs tenants side by side on one GPU and prints what each was promised and what it got.
+
+usage: shares.py --bin BIN --load PROGRAM [--seconds 5] [--rounds 1] [--only NAME] [--json FILE]
+
+Each tenant is `tessera run --sm … -- share_load …`, or the like with other options. What it got is the work its kernels
+counted on the device between two moments that are the same for all tenants: the tenants' own count, not Tessera's.
+"""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+START_S = 1.5  # for all tenants to start before the counting begins
+
+
+class Tenant:
+    def __init__(self, share=None, load=(), options=()):
+        self.share, self.load = share, list(load)
+        self.options = list(options) + (["--sm", str(share)] if share else [])
+
+
+ASYNC = ("--steps", "20000")
+CASES = {
+    "10/90": [Tenant(10, ASYNC), Tenant(90, ASYNC)],
+    "25/75": [Tenant(25, ASYNC), Tenant(75, ASYNC)],
+    "30/70": [Tenant(30, ASYNC), Tenant(70, ASYNC)],
+    "50/50": [Tenant(50, ASYNC), Tenant(50, ASYNC)],
+    "40/30/15/10/5": [Tenant(s, ASYNC) for s in (40, 30, 15, 10, 5)],
+    "25/75 short": [Tenant(s, ("--steps", "1000", "--depth", "32")) for s in (25, 75)],
+    "25/75 long": [Tenant(s, ("--steps", "2000000", "--depth", "2")) for s in (25, 75)],
+    "25/75 mixed": [Tenant(s, ("--mode", "mixed", "--steps", "20000")) for s in (25, 75)],
+    "25/75 short against long": [Tenant(25, ("--steps", "1000", "--depth", "32")), Tenant(75, ("--steps", "2000000"))],
+    "25/75 graphs": [Tenant(s, ("--mode", "graph", "--steps", "10000")) for s in (25, 75)],
+    "25/75 copies": [Tenant(s, ("--mode", "copies", "--steps", "100000")) for s in (25, 75)],
+    "25/75 one never waits": [Tenant(25, ("--mode", "flood", "--steps", "20000")), Tenant(75, ASYNC)],
+}
+
+
+def start(arguments, tenant, number, begin_ns):
+    command = [os.path.join(arguments.bin, "tessera"), "run", "--mem", "64MiB", "--name", f"t{number}", *tenant.options, "--",
+               arguments.load, "--name", f"t{number}", "--begin", str(begin_ns), "--seconds", str(arguments.seconds),
+               *tenant.load]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def run(arguments, tenants):
+    """The figures of each tenant, in their order."""
+    begin_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC) + int((START_S + 0.1 * len(tenants)) * 1e9)
+    processes = [start(arguments, tenant, i, begin_ns) for i, tenant in enumerate(tenants)]
+    figures = []
+    for process in processes:
+        out, _ = process.communicate()
+        if process.returncode != 0:
+            raise SystemExit(f"a tenant failed with {process.returncode}")
+        figures.append(json.loads(out))
+    return figures
+
+
+def rates(figures):
+    return [figure["work"] / figure["seconds"] for figure in figures]
+
+
+def achieved(figures):
+    """Percent of all work done."""
+    total = sum(rates(figures))
+    return [100 * rate / total for rate in rates(figures)]
+
+
+def measure(arguments, name):
+    tenants = CASES[name]
+    rounds = [run(arguments, tenants) for _ in range(arguments.rounds)]
+    shares = [statistics.median(values) for values in zip(*(achieved(figures) for figures in rounds))]
+    return {"case": name, "promised": [tenant.share for tenant in tenants], "achieved": shares,
+            "off": max(abs(got - tenant.share) for got, tenant in zip(shares, tenants)),
+            "total": statistics.median(sum(rates(figures)) for figures in rounds)}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--bin", required=True)
+    parser.add_argument("--load", required=True)
+    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--only", action="append")
+    parser.add_argument("--json")
+    arguments = parser.parse_args()
+    arguments.bin, arguments.load = os.path.abspath(arguments.bin), os.path.abspath(arguments.load)
+    alone = sum(rates(run(arguments, [Tenant(None, ASYNC)])))
+    print(f"alone: {alone / 1e6:.1f} M steps/s")
+    results = []
+    for name in arguments.only or CASES:
+        result = measure(arguments, name)
+        results.append(result)
+        print(f"{name:28} " + "  ".join(f"{got:5.1f}/{want}" for got, want in zip(result["achieved"], result["promised"])) +
+              f"   off by {result['off']:.1f} points, all together {100 * result['total'] / alone:.1f} % of alone", flush=True)
+    if arguments.json:
+        with open(arguments.json, "w") as file:
+            json.dump({"alone": alone, "seconds": arguments.seconds, "results": results}, file, indent=2)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

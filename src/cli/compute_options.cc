@@ -1,0 +1,68 @@
+#include "cli/compute_options.h"
+
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <cstdlib>
+
+namespace tessera::cli {
+
+Result<uint32_t> parse_permille(const std::string& text) {
+  char* end = nullptr;
+  const double percent = std::strtod(text.c_str(), &end);
+  const bool ends = end != text.c_str() && (*end == '\0' || std::string_view(end) == "%");
+  const double permille = std::round(percent * 10);
+  if (ends && percent <= 100 && permille >= 1) return static_cast<uint32_t>(permille);
+  return Status::error(Code::kInvalidArgument, "a percentage from 0.1 to 100, not '%s'", text.c_str());
+}
+
+void add_compute_options(CLI::App* command, RawCompute& raw, bool changes_a_slice) {
+  command
+      ->add_option(
+          "--sm", raw.share,
+          "share of the GPU's time, in percent, promised; what others leave idle may be used beyond it")
+      ->type_name("PERCENT");
+  CLI::Option* cap = command->add_flag("--sm-cap", raw.cap, "never more than --sm, even if the GPU idles");
+  if (changes_a_slice) {
+    command->add_flag("--no-sm-cap", raw.no_cap, "what others leave idle may be used again")->excludes(cap);
+  }
+  command->add_option("--priority", raw.priority, "realtime, high, normal, low or idle")->type_name("CLASS");
+  command
+      ->add_option("--weight", raw.weight,
+                   "against others of the class that have no --sm (default: 100; at most 10000)")
+      ->type_name("N");
+}
+
+Result<ComputeOptions> parse_compute_options(const RawCompute& raw) {
+  ComputeOptions options;
+  if (!raw.share.empty()) {
+    auto share = parse_permille(raw.share);
+    if (!share.ok()) return share.status().with_context("--sm");
+    options.share_permille = *share;
+  }
+  if (raw.cap) options.capped = true;
+  if (raw.no_cap) options.capped = false;
+  if (!raw.priority.empty()) {
+    options.priority = scheduling::parse_priority(raw.priority);
+    if (!options.priority) {
+      return Status::error(Code::kInvalidArgument,
+                           "--priority: realtime, high, normal, low or idle, not '%s'", raw.priority.c_str());
+    }
+  }
+  if (raw.weight && (*raw.weight < 1 || *raw.weight > scheduling::kMaxWeight)) {
+    return Status::error(Code::kInvalidArgument, "--weight: 1 to %u, not %u", scheduling::kMaxWeight,
+                         *raw.weight);
+  }
+  options.weight = raw.weight;
+  return options;
+}
+
+node::Json compute_request(const ComputeOptions& options) {
+  node::Json request = node::Json::object();
+  if (options.share_permille) request["share_permille"] = *options.share_permille;
+  if (options.capped) request["capped"] = *options.capped;
+  if (options.priority) request["priority"] = scheduling::priority_name(*options.priority);
+  if (options.weight) request["weight"] = *options.weight;
+  return request;
+}
+
+}  // namespace tessera::cli

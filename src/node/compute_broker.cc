@@ -1,0 +1,229 @@
+#include "node/compute_broker.h"
+
+#include <algorithm>
+#include <cassert>
+
+namespace tessera::node {
+namespace {
+
+using scheduling::DeviceScheduler;
+using vgpu::GateState;
+
+}  // namespace
+
+Result<ComputeBroker::Gpu*> ComputeBroker::open_gpu(uint32_t index) {
+  auto found = gpus_.find(index);
+  if (found != gpus_.end()) return &found->second;
+  TESSERA_ASSIGN_OR_RETURN(auto scheduler, DeviceScheduler::create(config_));
+  return &gpus_.emplace(index, Gpu{std::move(scheduler), {}}).first->second;
+}
+
+ComputeBroker::Gpu& ComputeBroker::gpu_of(SliceId slice, uint32_t device, Member** member) {
+  const Place& place = places_.at({slice, device});
+  Gpu& gpu = gpus_.at(place.gpu);
+  *member = &gpu.members.at(place.tenant);
+  return gpu;
+}
+
+const ComputeBroker::Member& ComputeBroker::member(SliceId slice, uint32_t device) const {
+  const Place& place = places_.at({slice, device});
+  return gpus_.at(place.gpu).members.at(place.tenant);
+}
+
+Status ComputeBroker::add_slice(const Slice& slice, uint64_t now_ns, GateOrders& orders) {
+  for (uint32_t device = 0; device < slice.devices.size(); ++device) {
+    const SliceDevice& part = slice.devices[device];
+    auto gpu = open_gpu(part.gpu);
+    Status status = gpu.status();
+    if (status.ok()) {
+      auto tenant = (*gpu)->scheduler->add(part.compute, now_ns);
+      status = tenant.status();
+      if (status.ok()) {
+        Member& member = (*gpu)->members[*tenant];
+        member.slice = slice.id;
+        member.device = device;
+        member.tenant = *tenant;
+        places_[{slice.id, device}] = {part.gpu, *tenant};
+        orders.push_back({slice.id, device, vgpu::gate_word(member.turn, member.state)});
+        settle(**gpu, now_ns, orders);
+        continue;
+      }
+    }
+    remove_slice(slice.id, now_ns, orders);
+    return status;
+  }
+  return Status();
+}
+
+void ComputeBroker::remove_slice(SliceId slice, uint64_t now_ns, GateOrders& orders) {
+  auto place = places_.lower_bound({slice, 0});
+  while (place != places_.end() && place->first.first == slice) {
+    Gpu& gpu = gpus_.at(place->second.gpu);
+    gpu.scheduler->remove(place->second.tenant, now_ns);
+    gpu.members.erase(place->second.tenant);
+    place = places_.erase(place);
+    settle(gpu, now_ns, orders);
+  }
+}
+
+Status ComputeBroker::update(SliceId slice, uint32_t device, const scheduling::TenantSpec& spec,
+                             uint64_t now_ns, GateOrders& orders) {
+  Member* member = nullptr;
+  Gpu& gpu = gpu_of(slice, device, &member);
+  TESSERA_RETURN_IF_ERROR(gpu.scheduler->update(member->tenant, spec, now_ns));
+  settle(gpu, now_ns, orders);
+  return Status();
+}
+
+// Where nobody works, whoever comes is taken to: it is free then, and pays nothing for its first launch.
+void ComputeBroker::attach(SliceId slice, LeaseId lease, uint64_t now_ns, GateOrders& orders) {
+  for (auto place = places_.lower_bound({slice, 0}); place != places_.end() && place->first.first == slice;
+       ++place) {
+    Gpu& gpu = gpus_.at(place->second.gpu);
+    Member& member = gpu.members.at(place->second.tenant);
+    member.leases.try_emplace(lease);
+    const bool quiet = std::none_of(gpu.members.begin(), gpu.members.end(),
+                                    [](const auto& other) { return !other.second.working.empty(); });
+    if (quiet || member.state == GateState::kFree) start_work(gpu, member, lease, now_ns);
+    settle(gpu, now_ns, orders);
+  }
+}
+
+void ComputeBroker::lose(SliceId slice, LeaseId lease, uint64_t now_ns, GateOrders& orders) {
+  end_all_work(slice, lease, false, now_ns, orders);
+}
+
+void ComputeBroker::detach(SliceId slice, LeaseId lease, uint64_t now_ns, GateOrders& orders) {
+  end_all_work(slice, lease, true, now_ns, orders);
+}
+
+void ComputeBroker::end_all_work(SliceId slice, LeaseId lease, bool forget, uint64_t now_ns,
+                                 GateOrders& orders) {
+  for (auto place = places_.lower_bound({slice, 0}); place != places_.end() && place->first.first == slice;
+       ++place) {
+    Gpu& gpu = gpus_.at(place->second.gpu);
+    Member& member = gpu.members.at(place->second.tenant);
+    end_work(gpu, member, lease, now_ns);
+    if (forget) member.leases.erase(lease);
+    settle(gpu, now_ns, orders);
+  }
+}
+
+void ComputeBroker::start_work(Gpu& gpu, Member& member, LeaseId lease, uint64_t now_ns) {
+  if (member.working.empty()) gpu.scheduler->wake(member.tenant, now_ns);
+  member.working.insert(lease);
+}
+
+void ComputeBroker::end_work(Gpu& gpu, Member& member, LeaseId lease, uint64_t now_ns) {
+  if (member.working.erase(lease) == 0 || !member.working.empty()) return;
+  gpu.scheduler->sleep(member.tenant, now_ns);
+}
+
+void ComputeBroker::wake(SliceId slice, LeaseId lease, uint32_t device, uint64_t now_ns, GateOrders& orders) {
+  Member* member = nullptr;
+  Gpu& gpu = gpu_of(slice, device, &member);
+  start_work(gpu, *member, lease, now_ns);
+  settle(gpu, now_ns, orders);
+}
+
+void ComputeBroker::idle(SliceId slice, LeaseId lease, uint32_t device, uint32_t word, uint64_t now_ns,
+                         GateOrders& orders) {
+  Member* member = nullptr;
+  Gpu& gpu = gpu_of(slice, device, &member);
+  if (word != vgpu::gate_word(member->turn, member->state)) return;
+  end_work(gpu, *member, lease, now_ns);
+  settle(gpu, now_ns, orders);
+}
+
+void ComputeBroker::report(SliceId slice, LeaseId lease, uint32_t device, const ComputeFigures& figures,
+                           uint64_t now_ns) {
+  Member* member = nullptr;
+  Gpu& gpu = gpu_of(slice, device, &member);
+  ComputeFigures& last = member->leases.at(lease);
+  // A process that counts backwards has worked nothing.
+  const uint64_t busy_ns = figures.busy_ns - std::min(figures.busy_ns, last.busy_ns);
+  const uint64_t kernels = figures.kernels - std::min(figures.kernels, last.kernels);
+  last = figures;
+  // Alone, nobody loses what it takes; and of that time only a part may have been reported.
+  if (member->state == GateState::kFree) return;
+  const uint64_t lasted_ns = now_ns - std::min(now_ns, member->turn_began_ns);
+  const uint64_t charged_ns = std::min(busy_ns, lasted_ns - std::min(lasted_ns, member->turn_charged_ns));
+  if (charged_ns == 0) return;
+  member->turn_charged_ns += charged_ns;
+  gpu.scheduler->charge(member->tenant, charged_ns,
+                        static_cast<uint32_t>(std::min<uint64_t>(kernels, UINT32_MAX)), now_ns);
+}
+
+std::vector<ComputeBroker::Running> ComputeBroker::running() const {
+  std::vector<Running> all;
+  for (const auto& [index, gpu] : gpus_) {
+    for (const auto& [tenant, member] : gpu.members) {
+      if (member.state == GateState::kRun) all.push_back({member.slice, member.device});
+    }
+  }
+  return all;
+}
+
+GateState ComputeBroker::wanted_state(const Gpu& gpu, const Member& member) const {
+  const scheduling::Tenant& tenant = gpu.scheduler->tenant(member.tenant);
+  if (!tenant.runnable) return GateState::kAsleep;
+  const auto& grants = gpu.scheduler->grants();
+  const bool granted = std::any_of(grants.begin(), grants.end(),
+                                   [&](const auto& grant) { return grant.tenant == member.tenant; });
+  if (!granted) return GateState::kStop;
+  const bool others = std::any_of(gpu.members.begin(), gpu.members.end(), [&](const auto& other) {
+    return other.first != member.tenant && gpu.scheduler->tenant(other.first).runnable;
+  });
+  const bool bounded = tenant.spec.cap_permille < scheduling::kWhole;
+  return others || bounded ? GateState::kRun : GateState::kFree;
+}
+
+void ComputeBroker::set_state(Member& member, GateState state, uint64_t now_ns, GateOrders& orders) {
+  if (member.state == state) return;
+  // Free, it tells nothing: from now on any of its processes may have work.
+  if (state == GateState::kFree) {
+    for (const auto& [lease, figures] : member.leases) member.working.insert(lease);
+  }
+  member.state = state;
+  ++member.turn;
+  if (state == GateState::kRun || state == GateState::kFree) {
+    member.turn_began_ns = now_ns;
+    member.turn_charged_ns = 0;
+  }
+  orders.push_back({member.slice, member.device, vgpu::gate_word(member.turn, state)});
+}
+
+// Whoever must stop is told before whoever may run.
+void ComputeBroker::settle(Gpu& gpu, uint64_t now_ns, GateOrders& orders) {
+  gpu.scheduler->decide(now_ns);
+  for (const bool may_run : {false, true}) {
+    for (auto& [tenant, member] : gpu.members) {
+      const GateState state = wanted_state(gpu, member);
+      const bool runs = state == GateState::kRun || state == GateState::kFree;
+      if (runs == may_run) set_state(member, state, now_ns, orders);
+    }
+  }
+}
+
+void ComputeBroker::decide(uint64_t now_ns, GateOrders& orders) {
+  for (auto& [index, gpu] : gpus_) {
+    if (gpu.scheduler->next_decision_ns() <= now_ns) settle(gpu, now_ns, orders);
+  }
+}
+
+std::optional<uint64_t> ComputeBroker::next_deadline_ns() const {
+  uint64_t next = scheduling::kNever;
+  for (const auto& [index, gpu] : gpus_) next = std::min(next, gpu.scheduler->next_decision_ns());
+  return next == scheduling::kNever ? std::nullopt : std::optional(next);
+}
+
+GateState ComputeBroker::state(SliceId slice, uint32_t device) const { return member(slice, device).state; }
+
+uint32_t ComputeBroker::entitled_permille(SliceId slice, uint32_t device) const {
+  const Place& place = places_.at({slice, device});
+  constexpr uint64_t kPerPermille = 1000;  // effective weights are millionths
+  return static_cast<uint32_t>(gpus_.at(place.gpu).scheduler->tenant(place.tenant).effective_weight /
+                               kPerPermille);
+}
+
+}  // namespace tessera::node

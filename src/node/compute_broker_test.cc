@@ -1,0 +1,320 @@
+#include "node/compute_broker.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+namespace tessera::node {
+namespace {
+
+using scheduling::PriorityClass;
+using scheduling::TenantSpec;
+using vgpu::GateState;
+
+constexpr uint64_t kMs = 1'000'000;
+
+// A GPU whose slices have one process each (lease = slice), as it would look from outside: the gates follow
+// the orders.
+class Node {
+ public:
+  void open(SliceId slice, TenantSpec spec = {}, uint32_t gpu = 0) {
+    Slice record;
+    record.id = slice;
+    record.devices.resize(1);
+    record.devices[0].gpu = gpu;
+    record.devices[0].compute = spec;
+    GateOrders orders;
+    ASSERT_TRUE(broker.add_slice(record, now, orders).ok());
+    apply(orders);
+  }
+  void attach(SliceId slice, LeaseId lease) {
+    GateOrders orders;
+    broker.attach(slice, lease, now, orders);
+    apply(orders);
+  }
+  void start(SliceId slice, TenantSpec spec = {}) {
+    open(slice, spec);
+    attach(slice, slice);
+  }
+  void wake(SliceId slice, LeaseId lease) {
+    GateOrders orders;
+    broker.wake(slice, lease, 0, now, orders);
+    apply(orders);
+  }
+  void wake(SliceId slice) { wake(slice, slice); }
+  void idle(SliceId slice, LeaseId lease, uint32_t word) {
+    GateOrders orders;
+    broker.idle(slice, lease, 0, word, now, orders);
+    apply(orders);
+  }
+  void idle(SliceId slice) { idle(slice, slice, words[slice]); }
+  void detach(SliceId slice) {
+    GateOrders orders;
+    broker.detach(slice, slice, now, orders);
+    apply(orders);
+  }
+  void remove(SliceId slice) {
+    GateOrders orders;
+    broker.remove_slice(slice, now, orders);
+    words.erase(slice);
+    apply(orders);
+  }
+  // Time goes by; whoever runs is busy all the while.
+  void pass(uint64_t ns) {
+    const uint64_t end = now + ns;
+    while (now < end) {
+      const uint64_t next = std::min(end, std::max(broker.next_deadline_ns().value_or(end), now + 1));
+      for (const auto& [slice, word] : words) {
+        const GateState state = vgpu::gate_state(word);
+        if (state != GateState::kRun && state != GateState::kFree) continue;
+        busy[slice] += next - now;
+        broker.report(slice, slice, 0, {busy[slice], busy[slice] / kMs}, next);
+      }
+      now = next;
+      GateOrders orders;
+      broker.decide(now, orders);
+      apply(orders);
+    }
+  }
+  GateState state(SliceId slice) const { return vgpu::gate_state(words.at(slice)); }
+  double share(SliceId slice) const {
+    uint64_t total = 0;
+    for (const auto& [other, ns] : busy) total += ns;
+    return total == 0 ? 0 : static_cast<double>(busy.at(slice)) / static_cast<double>(total);
+  }
+
+  ComputeBroker broker;
+  std::map<SliceId, uint32_t> words;
+  std::map<SliceId, uint64_t> busy;
+  uint64_t now = 1'000 * kMs;
+
+ private:
+  void apply(const GateOrders& orders) {
+    for (const GateOrder& order : orders) words[order.slice] = order.word;
+  }
+};
+
+TenantSpec with_share(uint32_t permille) {
+  TenantSpec spec;
+  spec.share_permille = permille;
+  return spec;
+}
+
+TEST(ComputeBroker, WhoIsAloneIsFree) {
+  Node node;
+  node.start(1);
+  EXPECT_EQ(node.state(1), GateState::kFree);
+  EXPECT_FALSE(node.broker.next_deadline_ns().has_value());
+}
+
+TEST(ComputeBroker, AtMostOneIsFreeAndTheOthersSayWhenTheyHaveWork) {
+  Node node;
+  node.start(1);
+  node.start(2);
+  EXPECT_EQ(node.state(1), GateState::kFree);
+  EXPECT_EQ(node.state(2), GateState::kAsleep);
+  node.wake(2);
+  EXPECT_EQ(node.state(1), GateState::kRun) << "it may have work: it is asked";
+  EXPECT_EQ(node.state(2), GateState::kStop);
+  node.idle(1);
+  EXPECT_EQ(node.state(1), GateState::kAsleep);
+  EXPECT_EQ(node.state(2), GateState::kFree);
+}
+
+TEST(ComputeBroker, SlicesOfOtherGpusAreNoCompetition) {
+  Node node;
+  node.start(1);
+  node.open(2, {}, 1);
+  node.attach(2, 2);
+  EXPECT_EQ(node.state(1), GateState::kFree);
+  EXPECT_EQ(node.state(2), GateState::kFree);
+}
+
+TEST(ComputeBroker, SharesAreKept) {
+  Node node;
+  node.start(1, with_share(250));
+  node.start(2, with_share(750));
+  node.wake(2);
+  node.pass(2'000 * kMs);
+  EXPECT_NEAR(node.share(1), 0.25, 0.01);
+  EXPECT_EQ(node.broker.entitled_permille(1, 0), 250u);
+}
+
+TEST(ComputeBroker, WhatIsUsedAloneIsNotHeldAgainstAnybody) {
+  Node node;
+  node.start(1, with_share(500));
+  node.start(2, with_share(500));
+  node.pass(10'000 * kMs);
+  node.wake(2);
+  node.busy.clear();
+  node.busy[1] = node.busy[2] = 0;
+  node.pass(500 * kMs);
+  EXPECT_NEAR(node.share(1), 0.5, 0.05);
+}
+
+TEST(ComputeBroker, ACeilingHoldsWhereNobodyElseIs) {
+  Node node;
+  TenantSpec spec = with_share(250);
+  spec.cap_permille = 250;
+  node.start(1, spec);
+  EXPECT_EQ(node.state(1), GateState::kRun);
+  const uint64_t before = node.now;
+  node.pass(4'000 * kMs);
+  EXPECT_NEAR(static_cast<double>(node.busy[1]) / static_cast<double>(node.now - before), 0.25, 0.01);
+}
+
+TEST(ComputeBroker, AnUrgentSliceRunsAtOnce) {
+  Node node;
+  TenantSpec urgent;
+  urgent.priority = PriorityClass::kHigh;
+  node.start(1);
+  node.start(2, urgent);
+  node.start(3);
+  node.wake(3);
+  node.pass(50 * kMs);
+  node.wake(2);
+  EXPECT_EQ(node.state(2), GateState::kRun);
+  EXPECT_EQ(node.state(1), GateState::kStop);
+  EXPECT_EQ(node.state(3), GateState::kStop);
+}
+
+TEST(ComputeBroker, OnlyTheOrderInForceCanBeAnswered) {
+  Node node;
+  node.start(1);
+  node.start(2);
+  node.wake(2);
+  const uint32_t stale = node.words[1];
+  node.pass(30 * kMs);  // turns have changed
+  ASSERT_NE(node.words[1], stale);
+  node.idle(1, 1, stale);
+  EXPECT_NE(node.state(1), GateState::kAsleep);
+}
+
+TEST(ComputeBroker, AnotherProcessOfTheSliceKeepsItsTurn) {
+  Node node;
+  node.start(1);
+  node.attach(1, 101);
+  node.start(2);
+  node.wake(2);
+  node.idle(1, 1, node.words[1]);
+  EXPECT_EQ(node.state(1), GateState::kRun);
+  node.idle(1, 101, node.words[1]);
+  EXPECT_EQ(node.state(1), GateState::kAsleep);
+}
+
+// What is launched while the gate is free is told to nobody: the end of one process must not hide it.
+TEST(ComputeBroker, AFreeSliceStaysRunnableWhenOneOfItsProcessesEnds) {
+  Node node;
+  node.start(2);
+  node.start(1);
+  node.attach(1, 101);
+  node.wake(1, 1);
+  node.idle(2);
+  ASSERT_EQ(node.state(1), GateState::kFree);
+  node.detach(1);
+  EXPECT_EQ(node.state(1), GateState::kFree) << "process 101 may have launched";
+  node.wake(2);
+  node.idle(1, 101, node.words[1]);
+  EXPECT_EQ(node.state(1), GateState::kAsleep);
+  node.wake(1, 101);
+  EXPECT_NE(node.state(1), GateState::kAsleep);
+}
+
+TEST(ComputeBroker, WhoEndsMakesRoom) {
+  Node node;
+  node.start(1);
+  node.start(2);
+  node.wake(2);
+  node.detach(1);
+  EXPECT_EQ(node.state(2), GateState::kFree);
+  node.remove(2);
+  node.attach(1, 1);
+  EXPECT_EQ(node.state(1), GateState::kFree);
+}
+
+TEST(ComputeBroker, MoreThanTheTurnLastedIsNotBelieved) {
+  Node node;
+  node.start(1);
+  node.start(2);
+  node.wake(2);
+  node.pass(kMs);
+  const SliceId running = node.state(1) == GateState::kRun ? 1 : 2;
+  node.broker.report(running, running, 0, {UINT64_MAX / 2, 1}, node.now);
+  node.busy[running] = UINT64_MAX / 2;  // counts on from there
+  const uint64_t other_before = node.busy[3 - running];
+  node.pass(400 * kMs);
+  EXPECT_LT(node.busy[3 - running] - other_before, 300 * kMs) << "punished for a millisecond, not for ages";
+}
+
+// Random lives of slices: in every state the rules of compute_broker.h hold.
+TEST(ComputeBroker, RandomLives) {
+  for (unsigned seed = 0; seed < 200; ++seed) {
+    std::mt19937 random(seed);
+    Node node;
+    std::map<LeaseId, bool> working;  // 1 to 3 processes of each slice: slice, slice + 100, slice + 200
+    for (int step = 0; step < 300; ++step) {
+      const SliceId slice = 1 + random() % 6;
+      const LeaseId lease = slice + random() % 3 * 100;
+      const bool exists = node.words.contains(slice);
+      switch (random() % 6) {
+        case 0:
+          if (!exists) {
+            TenantSpec spec;
+            spec.priority = static_cast<PriorityClass>(random() % scheduling::kPriorityClasses);
+            spec.share_permille = random() % 2 * 150;
+            spec.cap_permille = random() % 4 == 0 ? 400 : 1000;
+            node.start(slice, spec);
+            node.attach(slice, slice + 100);
+            node.attach(slice, slice + 200);
+          }
+          break;
+        case 1:
+          if (exists && random() % 4 == 0) {
+            node.remove(slice);
+            for (const LeaseId each : {slice, slice + 100, slice + 200}) working.erase(each);
+          }
+          break;
+        case 2:
+        case 3:
+          if (exists && node.state(slice) == GateState::kAsleep) {
+            node.wake(slice, lease);
+          }
+          // In any other state work begins untold.
+          if (exists) working[lease] = true;
+          break;
+        case 4:
+          if (exists && node.state(slice) == GateState::kRun) {
+            node.idle(slice, lease, node.words[slice]);
+            working[lease] = false;
+            // As gates do: whoever finds itself asleep with work says so.
+            for (const LeaseId other : {slice, slice + 100, slice + 200}) {
+              if (working[other] && node.state(slice) == GateState::kAsleep) node.wake(slice, other);
+            }
+          }
+          break;
+        default:
+          node.pass(random() % (30 * kMs));
+      }
+      size_t free = 0, runs = 0, stopped = 0;
+      for (const auto& [id, word] : node.words) {
+        const GateState state = vgpu::gate_state(word);
+        ASSERT_EQ(state, node.broker.state(id, 0)) << "an order was lost; seed " << seed << ", step " << step;
+        free += state == GateState::kFree;
+        runs += state == GateState::kRun;
+        stopped += state == GateState::kStop;
+        if (working[id] || working[id + 100] || working[id + 200]) {
+          ASSERT_NE(state, GateState::kAsleep) << "work forgotten; seed " << seed;
+        }
+      }
+      ASSERT_LE(free + runs, 1u) << "seed " << seed << ", step " << step;
+      ASSERT_TRUE(free == 0 || stopped == 0) << "seed " << seed << ", step " << step;
+      // Whoever is stopped has a way on: a turn that ends, or tokens that come.
+      if (stopped > 0) {
+        ASSERT_TRUE(node.broker.next_deadline_ns().has_value()) << "seed " << seed;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tessera::node

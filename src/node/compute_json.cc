@@ -1,0 +1,53 @@
+#include "node/compute_json.h"
+
+namespace tessera::node {
+namespace {
+
+using scheduling::kWhole;
+using scheduling::TenantSpec;
+
+bool is_capped(const TenantSpec& spec) { return spec.cap_permille < kWhole; }
+
+Status take_number(const Json& object, const char* key, uint32_t& value) {
+  if (!object.contains(key)) return Status();
+  const std::optional<uint64_t> number = json_uint(object, key);
+  if (!number || *number > UINT32_MAX)
+    return Status::error(Code::kInvalidArgument, "%s is not a number", key);
+  value = static_cast<uint32_t>(*number);
+  return Status();
+}
+
+}  // namespace
+
+Status apply_compute_json(const Json& object, TenantSpec& spec) {
+  if (!object.is_object()) return Status(Code::kInvalidArgument, "compute is not an object");
+  TenantSpec changed = spec;
+  TESSERA_RETURN_IF_ERROR(take_number(object, "share_permille", changed.share_permille));
+  TESSERA_RETURN_IF_ERROR(take_number(object, "weight", changed.weight));
+  if (object.contains("priority")) {
+    auto priority = scheduling::parse_priority(json_string(object, "priority"));
+    if (!priority) {
+      return Status(Code::kInvalidArgument, "priority is not one of realtime, high, normal, low and idle");
+    }
+    changed.priority = *priority;
+  }
+  const bool capped = object.contains("capped") ? json_bool(object, "capped") : is_capped(spec);
+  if (capped && changed.share_permille == 0) {
+    return Status(Code::kInvalidArgument, "a ceiling needs a share: give --sm with --sm-cap");
+  }
+  changed.cap_permille = capped ? changed.share_permille : kWhole;
+  TESSERA_RETURN_IF_ERROR(check_spec(changed));
+  spec = changed;
+  return Status();
+}
+
+Json compute_json(const TenantSpec& spec) {
+  Json object;
+  object["share_permille"] = spec.share_permille;
+  object["capped"] = is_capped(spec);
+  object["priority"] = scheduling::priority_name(spec.priority);
+  object["weight"] = spec.weight;
+  return object;
+}
+
+}  // namespace tessera::node

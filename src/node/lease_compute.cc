@@ -1,0 +1,103 @@
+// LeaseService's dealings with the GPU's time: gates, what processes report, who had how much.
+#include <algorithm>
+#include <cassert>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "node/lease_service.h"
+
+namespace tessera::node {
+
+Status LeaseService::set_compute(SliceId id, std::optional<uint32_t> gpu,
+                                 const Ledger::ComputeChange& change) {
+  TESSERA_RETURN_IF_ERROR(ledger_.set_compute(id, gpu, change));
+  const Slice& slice = *ledger_.find_slice(id);
+  GateOrders orders;
+  for (uint32_t device = 0; device < slice.devices.size(); ++device) {
+    const SliceDevice& part = slice.devices[device];
+    if (gpu && part.gpu != *gpu) continue;
+    // The ledger has checked it.
+    [[maybe_unused]] const Status updated = compute_.update(id, device, part.compute, monotonic_ns(), orders);
+    assert(updated.ok());
+    LOG_INFO("slices", "'%s': GPU %u, share %u/1000, priority %s", slice.name.c_str(), part.gpu,
+             part.compute.share_permille, scheduling::priority_name(part.compute.priority));
+  }
+  apply(orders);
+  save();
+  return Status();
+}
+
+Status LeaseService::gate_notice(const Lease& lease, const GateMessage& message) {
+  if (message.device >= lease.devices.size()) {
+    return Status::error(Code::kInvalidData, "device index %u is not in the slice", message.device);
+  }
+  const uint64_t now_ns = monotonic_ns();
+  report_work(lease, message.device, now_ns);
+  GateOrders orders;
+  if (message.type == vgpu::MessageType::kWake) {
+    compute_.wake(lease.slice, lease.id, message.device, now_ns, orders);
+  } else if (message.type == vgpu::MessageType::kIdle) {
+    compute_.idle(lease.slice, lease.id, message.device, message.word, now_ns, orders);
+  }
+  apply(orders);
+  return Status();
+}
+
+void LeaseService::report_work(const Lease& lease, uint32_t device, uint64_t now_ns) {
+  const CounterValues values = lease_usage(lease, device);
+  compute_.report(lease.slice, lease.id, device, {values.busy_ns, values.kernels}, now_ns);
+}
+
+void LeaseService::apply(const GateOrders& orders) {
+  for (const GateOrder& order : orders) {
+    auto slice = slices_.find(order.slice);
+    if (slice != slices_.end()) slice->second.grants.set_gate(order.device, order.word);
+  }
+}
+
+void LeaseService::take_turns(uint64_t now_ns) {
+  const std::optional<uint64_t> due = compute_.next_deadline_ns();
+  if (!due || *due > now_ns) return;
+  for (const ComputeBroker::Running& running : compute_.running()) {
+    for (LeaseId lease : ledger_.find_slice(running.slice)->leases) {
+      report_work(*ledger_.find_lease(lease), running.device, now_ns);
+    }
+  }
+  GateOrders orders;
+  compute_.decide(now_ns, orders);
+  apply(orders);
+}
+
+void LeaseService::sample_use(uint64_t now_ns) {
+  if (now_ns < next_sample_ns_ || ledger_.leases().empty()) return;
+  next_sample_ns_ = now_ns + UsageWindow::kSampleNs;
+  for (auto& [id, record] : slices_) {
+    const SliceUsage use = usage(id);
+    for (size_t i = 0; i < use.devices.size(); ++i) record.windows[i].sample(now_ns, use.devices[i].busy_ns);
+  }
+}
+
+uint32_t LeaseService::achieved_permille(SliceId slice, size_t device) {
+  return slices_.at(slice).windows[device].used_permille(monotonic_ns(),
+                                                         usage(slice).devices[device].busy_ns);
+}
+
+LeaseService::Shares LeaseService::shares(SliceId id, size_t index) {
+  const auto device = static_cast<uint32_t>(index);
+  const uint32_t gpu = ledger_.find_slice(id)->devices[index].gpu;
+  const uint32_t entitled = compute_.entitled_permille(id, device);
+  const uint32_t achieved = achieved_permille(id, index);
+  if (achieved >= entitled) return {entitled, achieved, -static_cast<int32_t>(achieved - entitled)};
+  // What nobody had was not lent.
+  uint32_t borrowed = 0;
+  for (const auto& [other, slice] : ledger_.slices()) {
+    for (uint32_t i = 0; i < slice.devices.size(); ++i) {
+      if (slice.devices[i].gpu != gpu) continue;
+      const uint32_t had = achieved_permille(other, i);
+      borrowed += had - std::min(had, compute_.entitled_permille(other, i));
+    }
+  }
+  return {entitled, achieved, static_cast<int32_t>(std::min(entitled - achieved, borrowed))};
+}
+
+}  // namespace tessera::node

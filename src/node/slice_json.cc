@@ -1,0 +1,87 @@
+#include "node/slice_json.h"
+
+#include "common/clock.h"
+#include "node/compute_json.h"
+
+namespace tessera::node {
+namespace {
+
+constexpr double kNsPerSecond = 1e9;
+
+Json usage_json(const SliceDevice& device, const DeviceUsage& usage) {
+  Json entry;
+  entry["gpu"] = device.gpu;
+  entry["limit_bytes"] = device.limit_bytes;
+  entry["reserved"] = device.reserved;
+  entry["granted_bytes"] = device.granted_bytes;
+  entry["used_bytes"] = usage.used_bytes;
+  entry["peak_bytes"] = usage.peak_bytes;
+  entry["refusals"] = usage.refusals;
+  entry["allocations"] = usage.allocations;
+  entry["launches"] = usage.launches;
+  entry["kernels"] = usage.kernels;
+  entry["gpu_seconds"] = static_cast<double>(usage.busy_ns) / kNsPerSecond;
+  entry["compute"] = compute_json(device.compute);
+  return entry;
+}
+
+void add_shares(Json& entry, const LeaseService::Shares& shares) {
+  entry["entitled_permille"] = shares.entitled;
+  entry["achieved_permille"] = shares.achieved;
+  entry["lent_permille"] = shares.lent;
+}
+
+}  // namespace
+
+Json slice_json(const Slice& slice, LeaseService& leases) {
+  const SliceUsage usage = leases.usage(slice.id);
+  Json entry;
+  entry["name"] = slice.name;
+  entry["owner"] = slice.owner;
+  entry["age_seconds"] = seconds_since(slice.created_ns);
+  entry["processes_ever"] = usage.processes;
+  entry["devices"] = Json::array();
+  for (size_t i = 0; i < slice.devices.size(); ++i) {
+    Json device = usage_json(slice.devices[i], usage.devices[i]);
+    add_shares(device, leases.shares(slice.id, i));
+    entry["devices"].push_back(std::move(device));
+  }
+  return entry;
+}
+
+double seconds_since(uint64_t then_ns) {
+  return static_cast<double>(monotonic_ns() - then_ns) / kNsPerSecond;
+}
+
+Result<uint32_t> gpu_index(const Json& gpu) {
+  if (!gpu.is_number_unsigned() || gpu.get<uint64_t>() > UINT32_MAX) {
+    return Status(Code::kInvalidArgument, "a GPU is named by its index");
+  }
+  return gpu.get<uint32_t>();
+}
+
+Result<SliceRequest> parse_slice_request(std::string_view text) {
+  auto object = parse_json_object(text);
+  SliceRequest request;
+  request.name = json_string(*object, "name");
+  request.program = json_string(*object, "program");
+  for (const Json& gpu : json_array(*object, "gpus")) {
+    TESSERA_ASSIGN_OR_RETURN(uint32_t index, gpu_index(gpu));
+    request.gpus.push_back(index);
+  }
+  if (object->contains("memory_bytes") && json_array(*object, "memory_bytes").empty()) {
+    return Status(Code::kInvalidArgument, "memory_bytes is not a list of numbers of bytes");
+  }
+  for (const Json& bytes : json_array(*object, "memory_bytes")) {
+    if (!bytes.is_number_unsigned()) {
+      return Status(Code::kInvalidArgument, "memory_bytes is not a list of numbers of bytes");
+    }
+    request.memory_bytes.push_back(bytes.get<uint64_t>());
+  }
+  for (const Json& compute : json_array(*object, "compute")) {
+    TESSERA_RETURN_IF_ERROR(apply_compute_json(compute, request.compute.emplace_back()));
+  }
+  return request;
+}
+
+}  // namespace tessera::node

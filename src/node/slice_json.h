@@ -1,0 +1,17 @@
+// Slices in requests and answers of the control protocol.
+#pragma once
+
+#include "node/json.h"
+#include "node/lease_service.h"
+
+namespace tessera::node {
+
+// {"name", "owner", "age_seconds", "processes_ever", "devices": [...]}.
+Json slice_json(const Slice& slice, LeaseService& leases);
+double seconds_since(uint64_t then_ns);
+
+Result<uint32_t> gpu_index(const Json& gpu);
+// Of create_slice; the token and the owner are not in it.
+Result<SliceRequest> parse_slice_request(std::string_view text);
+
+}  // namespace tessera::node

@@ -1,0 +1,162 @@
+#include "virtualization/gate/gate.h"
+
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "virtualization/gate/futex.h"
+#include "virtualization/quiet_thread.h"
+
+namespace tessera::vgpu {
+namespace {
+
+constexpr uint64_t kMicrosecond = 1'000;
+constexpr uint64_t kMillisecond = 1'000'000;
+// In its turn: how long there must be no work before the turn is given back, as programs launch, wait, and
+// launch again a moment later. The driver tells when there is none pending; work that is pending and not
+// ready is looked for, now and then.
+constexpr uint64_t kLookNs = 2 * kMillisecond;
+constexpr uint64_t kGraceNs = 250 * kMicrosecond;
+// While Free: how often the figures are brought up to date where they change.
+constexpr uint64_t kPublishNs = 250 * kMillisecond;
+// However little there is to do, it looks this often whether the daemon is still there.
+constexpr uint64_t kLookForDaemonNs = 250 * kMillisecond;
+// Work that waits for something (an event, a copy, the host) may become ready by itself.
+constexpr uint64_t kLookForReadyNs = kMillisecond;
+constexpr unsigned int kSuspendTimeoutMs = 20;
+
+long membarrier(int command) { return syscall(SYS_membarrier, command, 0, 0); }
+
+}  // namespace
+
+Gate::Gate(LeaseClient& client, uint32_t device, std::unique_ptr<Meter> meter)
+    : client_(client),
+      device_(device),
+      word_(client.gate(device)),
+      meter_(std::move(meter)),
+      announced_(kNone) {}
+
+Status Gate::start() {
+  membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
+  meter_->watch(&Gate::drained, this);
+  auto thread = start_quiet_thread("tessera-gate", &Gate::run, this);
+  if (!thread.ok()) return thread.status();
+  pthread_detach(*thread);
+  return Status();
+}
+
+// A program that waits for each of its short kernels drains often: one wake-up for all within the grace.
+void Gate::drained(void* gate) {
+  auto& self = *static_cast<Gate*>(gate);
+  if (self.armed_.load(std::memory_order_relaxed) && self.armed_.exchange(false)) wake_all(self.word_);
+}
+
+void* Gate::run(void* gate) { static_cast<Gate*>(gate)->follow(); }
+
+uint32_t Gate::current_word() {
+  const uint32_t word = word_.load(std::memory_order_acquire);
+  if (gate_state(word) == GateState::kFree || client_.attached()) return word;
+  return gate_word(0, GateState::kFree);
+}
+
+void Gate::follow() {
+  uint64_t last = order_of(gate_word(0, GateState::kFree));
+  for (;;) {
+    const uint32_t in_page = word_.load(std::memory_order_acquire);
+    const uint32_t word = current_word();
+    const uint64_t order = order_of(word);
+    const bool is_new = order != last;
+    last = order;
+    uint64_t wait_ns = 0;
+    switch (gate_state(word)) {
+      case GateState::kFree:
+        wait_ns = be_free();
+        break;
+      case GateState::kRun:
+        wait_ns = be_running(word, is_new);
+        break;
+      case GateState::kStop:
+        wait_ns = be_stopped(word, is_new);
+        break;
+      case GateState::kAsleep:
+        wait_ns = be_asleep(word, is_new);
+        break;
+    }
+    wait_for_change(word_, in_page, wait_ns);
+  }
+}
+
+uint64_t Gate::be_free() {
+  meter_->resume();
+  const uint64_t before = published_kernels_;
+  return publish().finished != before ? kPublishNs : kLookForDaemonNs;
+}
+
+uint64_t Gate::be_running(uint32_t word, bool is_new) {
+  const uint64_t now_ns = monotonic_ns();
+  if (is_new) {
+    meter_->resume();
+    idle_since_ns_ = 1;  // long ago: a turn without work is given back at once
+    told_idle_ = false;
+  }
+  const uint64_t finished_before = published_kernels_;
+  const cuda::DeviceWork work = publish();
+  if (work.ready != 0) {
+    idle_since_ns_ = 0;
+    told_idle_ = false;
+    armed_.store(true);
+    // Where it drained in between, nobody will wake us.
+    return meter_->work().pending == 0 ? kGraceNs : kLookNs;
+  }
+  if (idle_since_ns_ == 0 || (work.finished != finished_before && !is_new)) idle_since_ns_ = now_ns;
+  if (told_idle_) return kLookNs;
+  if (now_ns - idle_since_ns_ < kGraceNs) return kGraceNs;
+  told_idle_ = true;
+  tell(MessageType::kIdle, word);
+  return kLookNs;
+}
+
+uint64_t Gate::be_stopped(uint32_t word, bool is_new) {
+  if (!is_new) return kLookForDaemonNs;
+  const bool stopped = meter_->suspend(kSuspendTimeoutMs);
+  if (!stopped) LOG_DEBUG("gate", "kernels did not stop within %u ms", kSuspendTimeoutMs);
+  publish();
+  tell(MessageType::kStopped, word);
+  return kLookForDaemonNs;
+}
+
+uint64_t Gate::be_asleep(uint32_t word, bool is_new) {
+  if (is_new) {
+    meter_->suspend(kSuspendTimeoutMs);
+    membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+  }
+  const cuda::DeviceWork work = publish();
+  if (work.ready != 0) announce(word);
+  return work.pending != 0 ? kLookForReadyNs : kLookForDaemonNs;
+}
+
+cuda::DeviceWork Gate::publish() {
+  const cuda::DeviceWork work = meter_->work();
+  DeviceCounters& counters = client_.counters(device_);
+  counters.busy_ns.store(work.busy_ns, std::memory_order_relaxed);
+  counters.kernels.store(work.finished, std::memory_order_relaxed);
+  published_kernels_ = work.finished;
+  return work;
+}
+
+// Any thread; once for each time the gate falls asleep.
+void Gate::announce(uint32_t word) {
+  const uint64_t order = order_of(word);
+  if (announced_.exchange(order, std::memory_order_relaxed) == order) return;
+  if (client_.notify(MessageType::kWake, {device_, word}).ok()) return;
+  wake_all(word_);  // the thread finds that there is no daemon, and opens
+}
+
+void Gate::tell(MessageType type, uint32_t word) {
+  const Status sent = client_.notify(type, {device_, word});
+  if (!sent.ok()) LOG_DEBUG("gate", "%s", sent.message().c_str());
+}
+
+}  // namespace tessera::vgpu

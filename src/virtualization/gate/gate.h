@@ -1,0 +1,73 @@
+// The gate between a process and one device: its kernels run when it is the slice's turn.
+//
+// The daemon writes whose turn it is into the slice's grant page. While nobody else wants the device the gate
+// is Free, and a launch costs one look at that word. Otherwise a thread of the gate follows the word: it
+// holds the process's kernels up or lets them go on, publishes what the driver measured, and tells the daemon
+// when there is no work, and when there is some again. Launches are always taken: what is held up is their
+// running.
+//
+// No wake-up is lost: a launch looks at the word after the driver took it, the thread looks for work after it
+// has seen that the word is Asleep, and a barrier on all threads of the process lies between the two.
+//
+// Without a daemon the gate is open: its word means nothing then.
+#pragma once
+
+#include <pthread.h>
+
+#include <atomic>
+#include <memory>
+
+#include "virtualization/gate/meter.h"
+#include "virtualization/lease/client.h"
+
+namespace tessera::vgpu {
+
+class Gate {
+ public:
+  // `device` is the slice's index. Once started, the gate must live as long as the process: its thread never
+  // ends.
+  Gate(LeaseClient& client, uint32_t device, std::unique_ptr<Meter> meter);
+  Gate(const Gate&) = delete;
+  Gate& operator=(const Gate&) = delete;
+  Status start();
+
+  // After the driver took a launch.
+  void launched() {
+    const uint32_t word = word_.load(std::memory_order_relaxed);
+    if (gate_state(word) == GateState::kAsleep) [[unlikely]]
+      announce(word);
+  }
+
+ private:
+  static void* run(void* gate);
+  static void drained(void* gate);
+  [[noreturn]] void follow();
+  uint32_t current_word();
+  // One order of one daemon: the words of the next one begin anew.
+  uint64_t order_of(uint32_t word) const { return uint64_t{client_.reattachments()} << 32 | word; }
+  // Each takes the gate into its state and returns how long to wait there for the next order, in ns.
+  uint64_t be_free();
+  uint64_t be_running(uint32_t word, bool is_new);
+  uint64_t be_stopped(uint32_t word, bool is_new);
+  uint64_t be_asleep(uint32_t word, bool is_new);
+  cuda::DeviceWork publish();
+  void announce(uint32_t word);
+  void tell(MessageType type, uint32_t word);
+
+  LeaseClient& client_;
+  const uint32_t device_;
+  const std::atomic<uint32_t>& word_;
+  const std::unique_ptr<Meter> meter_;
+  // Whether the thread wants to be woken when there is no work left.
+  std::atomic<bool> armed_{false};
+  std::atomic<uint64_t> announced_;  // the order whose Wake was sent; kNone at first
+
+  // Of the thread alone:
+  uint64_t published_kernels_ = 0;
+  uint64_t idle_since_ns_ = 0;  // 0: there is work
+  bool told_idle_ = false;
+
+  static constexpr uint64_t kNone = UINT64_MAX;
+};
+
+}  // namespace tessera::vgpu

@@ -94,25 +94,29 @@ uint64_t Gate::be_free() {
   return publish().finished != before ? kPublishNs : kLookForDaemonNs;
 }
 
+// Between two short kernels of a stream none is ready for a moment: only where none is pending either, or
+// none has finished for a while, is there no work.
 uint64_t Gate::be_running(uint32_t word, bool is_new) {
-  const uint64_t now_ns = monotonic_ns();
   if (is_new) {
     meter_->resume();
-    idle_since_ns_ = 1;  // long ago: a turn without work is given back at once
+    idle_since_ns_ = 0;
     told_idle_ = false;
   }
   const uint64_t finished_before = published_kernels_;
   const cuda::DeviceWork work = publish();
-  if (work.ready != 0) {
+  if (work.ready != 0 || (work.pending != 0 && work.finished != finished_before)) {
     idle_since_ns_ = 0;
     told_idle_ = false;
     armed_.store(true);
     // Where it drained in between, nobody will wake us.
     return meter_->work().pending == 0 ? kGraceNs : kLookNs;
   }
-  if (idle_since_ns_ == 0 || (work.finished != finished_before && !is_new)) idle_since_ns_ = now_ns;
   if (told_idle_) return kLookNs;
-  if (now_ns - idle_since_ns_ < kGraceNs) return kGraceNs;
+  const uint64_t now_ns = monotonic_ns();
+  if (idle_since_ns_ == 0 || work.finished != finished_before) idle_since_ns_ = now_ns;
+  // A turn that begins without work was given to somebody who had finished before.
+  const bool idle = is_new ? work.pending == 0 : now_ns - idle_since_ns_ >= kGraceNs;
+  if (!idle) return kGraceNs;
   told_idle_ = true;
   tell(MessageType::kIdle, word);
   return kLookNs;

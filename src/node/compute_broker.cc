@@ -115,6 +115,7 @@ void ComputeBroker::start_work(Gpu& gpu, Member& member, LeaseId lease, uint64_t
 }
 
 void ComputeBroker::end_work(Gpu& gpu, Member& member, LeaseId lease, uint64_t now_ns) {
+  member.stopping.erase(lease);
   if (member.working.erase(lease) == 0 || !member.working.empty()) return;
   gpu.scheduler->sleep(member.tenant, now_ns);
 }
@@ -133,6 +134,14 @@ void ComputeBroker::idle(SliceId slice, LeaseId lease, uint32_t device, uint32_t
   if (word != vgpu::gate_word(member->turn, member->state)) return;
   end_work(gpu, *member, lease, now_ns);
   settle(gpu, now_ns, orders);
+}
+
+void ComputeBroker::stopped(SliceId slice, LeaseId lease, uint32_t device, uint32_t word, uint64_t now_ns,
+                            GateOrders& orders) {
+  Member* member = nullptr;
+  Gpu& gpu = gpu_of(slice, device, &member);
+  if (word != vgpu::gate_word(member->turn, member->state) || member->stopping.erase(lease) == 0) return;
+  if (member->stopping.empty()) settle(gpu, now_ns, orders);
 }
 
 void ComputeBroker::report(SliceId slice, LeaseId lease, uint32_t device, const ComputeFigures& figures,
@@ -184,6 +193,12 @@ void ComputeBroker::set_state(Member& member, GateState state, uint64_t now_ns, 
   if (state == GateState::kFree) {
     for (const auto& [lease, figures] : member.leases) member.working.insert(lease);
   }
+  const bool ran = member.state == GateState::kRun || member.state == GateState::kFree;
+  member.stopping.clear();
+  if (ran && state == GateState::kStop) {
+    member.stopping = member.working;
+    member.stop_deadline_ns = now_ns + kStopPatienceNs;
+  }
   member.state = state;
   ++member.turn;
   if (state == GateState::kRun || state == GateState::kFree) {
@@ -193,27 +208,49 @@ void ComputeBroker::set_state(Member& member, GateState state, uint64_t now_ns, 
   orders.push_back({member.slice, member.device, vgpu::gate_word(member.turn, state)});
 }
 
-// Whoever must stop is told before whoever may run.
+bool ComputeBroker::is_stopping(const Gpu& gpu, uint64_t now_ns) {
+  const std::optional<uint64_t> deadline = stop_deadline_ns(gpu);
+  return deadline && *deadline > now_ns;
+}
+
+// The latest: whoever comes next waits for all.
+std::optional<uint64_t> ComputeBroker::stop_deadline_ns(const Gpu& gpu) {
+  std::optional<uint64_t> latest;
+  for (const auto& [tenant, member] : gpu.members) {
+    if (!member.stopping.empty()) latest = std::max(latest.value_or(0), member.stop_deadline_ns);
+  }
+  return latest;
+}
+
 void ComputeBroker::settle(Gpu& gpu, uint64_t now_ns, GateOrders& orders) {
   gpu.scheduler->decide(now_ns);
-  for (const bool may_run : {false, true}) {
-    for (auto& [tenant, member] : gpu.members) {
-      const GateState state = wanted_state(gpu, member);
-      const bool runs = state == GateState::kRun || state == GateState::kFree;
-      if (runs == may_run) set_state(member, state, now_ns, orders);
-    }
+  auto is_run = [](GateState state) { return state == GateState::kRun || state == GateState::kFree; };
+  for (auto& [tenant, member] : gpu.members) {
+    const GateState state = wanted_state(gpu, member);
+    if (!is_run(state)) set_state(member, state, now_ns, orders);
   }
+  const bool wait = is_stopping(gpu, now_ns);
+  for (auto& [tenant, member] : gpu.members) {
+    const GateState state = wanted_state(gpu, member);
+    if (!is_run(state) || (wait && !is_run(member.state))) continue;
+    set_state(member, state, now_ns, orders);
+  }
+  if (wait) return;
+  for (auto& [tenant, member] : gpu.members) member.stopping.clear();
 }
 
 void ComputeBroker::decide(uint64_t now_ns, GateOrders& orders) {
   for (auto& [index, gpu] : gpus_) {
-    if (gpu.scheduler->next_decision_ns() <= now_ns) settle(gpu, now_ns, orders);
+    const bool waited = stop_deadline_ns(gpu).value_or(UINT64_MAX) <= now_ns;
+    if (waited || gpu.scheduler->next_decision_ns() <= now_ns) settle(gpu, now_ns, orders);
   }
 }
 
 std::optional<uint64_t> ComputeBroker::next_deadline_ns() const {
   uint64_t next = scheduling::kNever;
-  for (const auto& [index, gpu] : gpus_) next = std::min(next, gpu.scheduler->next_decision_ns());
+  for (const auto& [index, gpu] : gpus_) {
+    next = std::min({next, gpu.scheduler->next_decision_ns(), stop_deadline_ns(gpu).value_or(UINT64_MAX)});
+  }
   return next == scheduling::kNever ? std::nullopt : std::optional(next);
 }
 

@@ -6,6 +6,9 @@
 // another slice wakes it gets a turn like everybody, and says whether it has work. Slices without work are
 // Asleep: they announce some.
 //
+// A turn begins when the processes of the one before say that they have stopped, or have had kStopPatienceNs
+// to do so: two slices at once would each get half of the GPU's attention, and pay for all of it.
+//
 // What processes report is believed up to the time their turn lasted.
 #pragma once
 
@@ -19,6 +22,8 @@
 #include "scheduling/device_scheduler.h"
 
 namespace tessera::node {
+
+inline constexpr uint64_t kStopPatienceNs = 5'000'000;
 
 struct GateOrder {
   SliceId slice;
@@ -53,6 +58,9 @@ class ComputeBroker {
   void idle(SliceId slice, LeaseId lease, uint32_t device, uint32_t word, uint64_t now_ns,
             GateOrders& orders);
 
+  void stopped(SliceId slice, LeaseId lease, uint32_t device, uint32_t word, uint64_t now_ns,
+               GateOrders& orders);
+
   // What a process has measured by now; to be told before its notices, and of whoever runs before decide().
   void report(SliceId slice, LeaseId lease, uint32_t device, const ComputeFigures& figures, uint64_t now_ns);
   // Whose reports decide() wants: the processes whose turn it is.
@@ -81,6 +89,8 @@ class ComputeBroker {
     uint64_t turn_charged_ns = 0;
     std::map<LeaseId, ComputeFigures> leases;
     std::set<LeaseId> working;
+    std::set<LeaseId> stopping;  // told to stop, and not heard of yet
+    uint64_t stop_deadline_ns = 0;
   };
   struct Gpu {
     std::unique_ptr<scheduling::DeviceScheduler> scheduler;
@@ -98,6 +108,8 @@ class ComputeBroker {
   void start_work(Gpu& gpu, Member& member, LeaseId lease, uint64_t now_ns);
   void end_work(Gpu& gpu, Member& member, LeaseId lease, uint64_t now_ns);
   void settle(Gpu& gpu, uint64_t now_ns, GateOrders& orders);
+  static bool is_stopping(const Gpu& gpu, uint64_t now_ns);
+  static std::optional<uint64_t> stop_deadline_ns(const Gpu& gpu);
   vgpu::GateState wanted_state(const Gpu& gpu, const Member& member) const;
   void set_state(Member& member, vgpu::GateState state, uint64_t now_ns, GateOrders& orders);
 

@@ -87,10 +87,20 @@ class Node {
   std::map<SliceId, uint32_t> words;
   std::map<SliceId, uint64_t> busy;
   uint64_t now = 1'000 * kMs;
+  bool stops = true;  // processes do as they are told
 
  private:
+  // As gates do: whoever is to stop does, and says so.
   void apply(const GateOrders& orders) {
     for (const GateOrder& order : orders) words[order.slice] = order.word;
+    for (const GateOrder& order : orders) {
+      if (vgpu::gate_state(order.word) != GateState::kStop || !stops) continue;
+      for (const LeaseId lease : {order.slice, order.slice + 100, order.slice + 200}) {
+        GateOrders next;
+        broker.stopped(order.slice, lease, 0, order.word, now, next);
+        apply(next);
+      }
+    }
   }
 };
 
@@ -176,6 +186,30 @@ TEST(ComputeBroker, AnUrgentSliceRunsAtOnce) {
   EXPECT_EQ(node.state(2), GateState::kRun);
   EXPECT_EQ(node.state(1), GateState::kStop);
   EXPECT_EQ(node.state(3), GateState::kStop);
+}
+
+TEST(ComputeBroker, ATurnBeginsWhenTheOneBeforeHasEnded) {
+  Node node;
+  node.start(1);
+  node.start(2);
+  node.wake(2);
+  node.stops = false;
+  while (node.state(1) == GateState::kRun) node.pass(kMs / 10);
+  EXPECT_EQ(node.state(2), GateState::kStop) << "the other has not said that it has stopped";
+  GateOrders orders;
+  node.broker.stopped(1, 1, 0, node.words[1], node.now, orders);
+  EXPECT_EQ(node.broker.state(2, 0), GateState::kRun);
+}
+
+TEST(ComputeBroker, WhoDoesNotStopIsNotWaitedForForEver) {
+  Node node;
+  node.start(1);
+  node.start(2);
+  node.wake(2);
+  node.stops = false;
+  while (node.state(1) == GateState::kRun) node.pass(kMs / 10);
+  node.pass(kStopPatienceNs);
+  EXPECT_EQ(node.state(2), GateState::kRun);
 }
 
 TEST(ComputeBroker, OnlyTheOrderInForceCanBeAnswered) {

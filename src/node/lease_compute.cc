@@ -38,6 +38,8 @@ Status LeaseService::gate_notice(const Lease& lease, const GateMessage& message)
     compute_.wake(lease.slice, lease.id, message.device, now_ns, orders);
   } else if (message.type == vgpu::MessageType::kIdle) {
     compute_.idle(lease.slice, lease.id, message.device, message.word, now_ns, orders);
+  } else {
+    compute_.stopped(lease.slice, lease.id, message.device, message.word, now_ns, orders);
   }
   apply(orders);
   return Status();

@@ -41,11 +41,7 @@ void ComputeEngine::enqueue(std::shared_ptr<KernelOp> kernel) {
     urgent = priority < 0 && idle_ < wanted;
   }
   for (int i = 0; i < start; ++i) start_thread("softgpu-sm", [this] { worker(); });
-  if (wanted > 1) {
-    work_.notify_all();
-  } else {
-    work_.notify_one();
-  }
+  work_.notify_one();
   if (urgent && start == 0) slots_.interrupt_own();
 }
 
@@ -61,7 +57,10 @@ void ComputeEngine::drop_dead_contexts() {
     update_best_locked();
   }
   for (const auto& kernel : dead) kernel->finish(kernel->cancel());
-  work_.notify_all();
+  {
+    std::lock_guard lock(mutex_);
+    for (std::condition_variable* stalled : stalled_) stalled->notify_one();
+  }
   slots_.interrupt_own();
 }
 
@@ -79,6 +78,7 @@ bool ComputeEngine::take(int than, Resident* resident) {
       }
       if (taken) break;
     }
+    if (!ready_.empty() && idle_ > 0) work_.notify_one();
   }
   resident->block = exec::BlockRun::create(resident->kernel->launch(), block);
   return true;
@@ -106,15 +106,11 @@ bool ComputeEngine::settle_slot(const Residents& residents, std::optional<uint32
   if (nothing || suspended_.load()) {
     give_up(slot);
     std::unique_lock lock(mutex_);
-    auto has_failed = [](const Resident& resident) {
-      return resident.kernel->context().status() != CUDA_SUCCESS;
-    };
-    ++idle_;
-    work_.wait(lock, [&] {
-      if (suspended_.load()) return std::any_of(residents.begin(), residents.end(), has_failed);
-      return !residents.empty() || !ready_.empty();
-    });
-    --idle_;
+    if (residents.empty()) {
+      wait_for_work(lock);
+    } else {
+      wait_for_resume(residents, lock);
+    }
     if (suspended_.load()) return false;
   }
   if (!slot) {
@@ -124,6 +120,25 @@ bool ComputeEngine::settle_slot(const Residents& residents, std::optional<uint32
   }
   // Looked at with the slot in hand: whoever suspends later finds it and stops what runs there.
   return !suspended_.load();
+}
+
+void ComputeEngine::wait_for_work(std::unique_lock<std::mutex>& lock) {
+  ++idle_;
+  work_.wait(lock, [this] { return !suspended_.load() && !ready_.empty(); });
+  --idle_;
+}
+
+void ComputeEngine::wait_for_resume(const Residents& residents, std::unique_lock<std::mutex>& lock) {
+  std::condition_variable resumed;
+  stalled_.push_back(&resumed);
+  resumed.wait(lock, [&] {
+    return !suspended_.load() ||
+           std::any_of(residents.begin(), residents.end(), [](const Resident& resident) {
+             return resident.kernel->context().status() != CUDA_SUCCESS;
+           });
+  });
+  stalled_.erase(std::find(stalled_.begin(), stalled_.end(), &resumed));
+  if (!suspended_.load() && !stalled_.empty()) stalled_.front()->notify_one();
 }
 
 void ComputeEngine::give_up(std::optional<uint32_t>& slot) {
@@ -154,11 +169,10 @@ bool ComputeEngine::suspend(std::chrono::milliseconds timeout) {
 }
 
 void ComputeEngine::resume() {
-  {
-    std::lock_guard lock(mutex_);
-    if (!suspended_.exchange(false)) return;
-  }
-  work_.notify_all();
+  std::lock_guard lock(mutex_);
+  if (!suspended_.exchange(false)) return;
+  if (!stalled_.empty()) stalled_.front()->notify_one();
+  if (!ready_.empty()) work_.notify_one();
 }
 
 void ComputeEngine::run_front(Residents& residents, uint32_t* slot) {

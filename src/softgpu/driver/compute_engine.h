@@ -6,6 +6,9 @@
 // that whatever it waits for gets its turn. A block that is stopped, because its slot is wanted by another
 // process or its worker for something more urgent, stays with its worker and goes on later.
 //
+// Workers are woken one by one, each by the one before: woken at once, they are often put on one processor,
+// and stay there for some milliseconds while another idles.
+//
 // While the process is suspended on the device its workers give their slots up, and keep what they have
 // begun.
 #pragma once
@@ -61,6 +64,8 @@ class ComputeEngine {
   bool settle_slot(const Residents& residents, std::optional<uint32_t>& slot);
   void give_up(std::optional<uint32_t>& slot);
   static void drop_failed(Residents& residents);
+  void wait_for_work(std::unique_lock<std::mutex>& lock);
+  void wait_for_resume(const Residents& residents, std::unique_lock<std::mutex>& lock);
   // Runs the first block for a while; what came of it decides about the order of the others.
   void run_front(Residents& residents, uint32_t* slot);
   // The first block of the most urgent ready kernel, if that is more urgent than `than`.
@@ -77,7 +82,8 @@ class ComputeEngine {
   std::atomic<int> best_ready_;  // priority of the most urgent ready kernel
   std::mutex mutex_;
   std::condition_variable work_;
-  std::deque<std::shared_ptr<KernelOp>> ready_;  // most urgent first, then oldest
+  std::deque<std::condition_variable*> stalled_;  // workers that are suspended in the midst of blocks
+  std::deque<std::shared_ptr<KernelOp>> ready_;   // most urgent first, then oldest
   int workers_ = 0;
   int idle_ = 0;
   int holding_ = 0;                     // workers with a slot

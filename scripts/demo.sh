@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Two tenants share one GPU, each a real CUDA program held to its own memory. Uses the NVIDIA card where there is a driver,
+# Two tenants share one GPU, each a real CUDA program held to its own memory and its share of the time. Uses the NVIDIA card where there is a driver,
 # the software GPU otherwise.
 #   demo.sh        SECONDS_TO_RUN=8 for a longer run
 set -euo pipefail
@@ -10,18 +10,18 @@ trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$work"' EXIT
 
 bin/tessera doctor || { echo "tessera doctor names what is missing" >&2; exit 1; }
 echo
-echo "Tenant alice may use 1 GiB and multiplies matrices; tenant bob may use 512 MiB and draws the Mandelbrot set."
-echo "Both run for $seconds s on GPU 0. Bob then asks for 2 GiB, beyond his limit."
+echo "Tenant alice may use 1 GiB and 70 % of the time and multiplies matrices; tenant bob may use 512 MiB and 30 % and draws"
+echo "the Mandelbrot set. Both run for $seconds s on GPU 0. Bob then asks for 2 GiB, beyond his limit."
 echo
-tenant() { # tenant NAME LIMIT ARGUMENTS...
-  local name=$1 limit=$2
-  shift 2
-  bin/tessera run --gpu 0 --mem "$limit" --name "$name" --json-summary "$work/$name.summary" -- \
+tenant() { # tenant NAME LIMIT SHARE ARGUMENTS...
+  local name=$1 limit=$2 share=$3
+  shift 3
+  bin/tessera run --gpu 0 --mem "$limit" --sm "$share" --name "$name" --json-summary "$work/$name.summary" -- \
     bin/tessera-demo-tenant --name "$name" --seconds "$seconds" --json "$@" >"$work/$name.out"
 }
-tenant alice 1GiB --work matmul --memory 600MiB &
+tenant alice 1GiB 70 --work matmul --memory 600MiB &
 alice=$!
-tenant bob 512MiB --work mandelbrot --memory 300MiB --ask-beyond 2GiB &
+tenant bob 512MiB 30 --work mandelbrot --memory 300MiB --ask-beyond 2GiB &
 bob=$!
 sleep $((seconds / 2 + 1))
 bin/tessera ps

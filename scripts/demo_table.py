@@ -8,7 +8,7 @@ import pathlib
 import sys
 
 MIB = 1 << 20
-COLUMNS = ("tenant", "limit MiB", "peak MiB", "refused", "with", "rounds", "wrong", "GPU ms", "elapsed ms")
+COLUMNS = ("tenant", "limit MiB", "peak MiB", "refused", "with", "share %", "had %", "GPU s", "rounds", "wrong", "elapsed s")
 
 
 def row(folder, name):
@@ -16,8 +16,17 @@ def row(folder, name):
     tenant = json.loads((folder / f"{name}.out").read_text())
     device = summary["devices"][0]
     return (name, device["limit_bytes"] // MIB, device["peak_bytes"] // MIB, device["refusals"],
-            tenant["refused_with"] or "-", tenant["rounds"], tenant["wrong_rounds"],
-            f"{tenant['gpu_ms']:.0f}", f"{tenant['elapsed_ms']:.0f}"), device, tenant
+            tenant["refused_with"] or "-", device["compute"]["share_permille"] / 10, None, device["gpu_seconds"],
+            tenant["rounds"], tenant["wrong_rounds"], f"{tenant['elapsed_ms'] / 1000:.1f}"), device, tenant
+
+
+def with_parts(rows):
+    """Fills in what part of the GPU time of all tenants each had."""
+    had, seconds = COLUMNS.index("had %"), COLUMNS.index("GPU s")
+    total = sum(cells[seconds] for cells, _, _ in rows)
+    for cells, _, _ in rows:
+        part = f"{100 * cells[seconds] / total:.1f}" if total > 0 else "-"
+        yield (*cells[:had], part, f"{cells[seconds]:.2f}", *cells[seconds + 1:])
 
 
 def main():
@@ -26,13 +35,13 @@ def main():
     folder = pathlib.Path(sys.argv[1])
     names = sorted(p.stem for p in folder.glob("*.summary"))
     rows = [row(folder, name) for name in names]
-    lines = [COLUMNS] + [tuple(map(str, r)) for r, _, _ in rows]
+    lines = [COLUMNS] + [tuple(map(str, cells)) for cells in with_parts(rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]
     for line in lines:
         print("  ".join(cell.ljust(w) if i in (0, 4) else cell.rjust(w)
                         for i, (cell, w) in enumerate(zip(line, widths))).rstrip())
-    print("\nGPU ms is the time between the driver's events around each tenant's kernels: it holds the turns of the other"
-          "\ntenant too, as both ran at once.")
+    print("\nGPU s is the time that the driver measured with the tenant's kernels on the GPU; had % its part of both tenants'."
+          "\nWhat one leaves idle the other may use.")
     wrong = sum(tenant["wrong_rounds"] for _, _, tenant in rows)
     over = [name for name, (_, device, _) in zip(names, rows) if device["peak_bytes"] > device["limit_bytes"]]
     if wrong or over:

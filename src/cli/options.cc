@@ -149,6 +149,10 @@ Status apply_profile(const std::string& profile_name, const CLI::App& command, R
   auto given = [&](const char* option) { return command.count(option) > 0; };
   if (!given("--gpu")) raw.gpus = profile.gpus;
   if (!given("--mem")) raw.memory = profile.memory;
+  if (!given("--sm")) raw.compute.share = profile.compute.share;
+  if (!given("--sm-cap") && !given("--sm")) raw.compute.cap = profile.compute.cap;
+  if (!given("--priority")) raw.compute.priority = profile.compute.priority;
+  if (!given("--weight")) raw.compute.weight = profile.compute.weight;
   if (!given("--name") && profile.name) run.name = *profile.name;
   if (!given("--summary") && profile.summary) run.summary = *profile.summary;
   if (!given("--json-summary") && profile.json_summary) run.json_summary = *profile.json_summary;

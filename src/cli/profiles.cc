@@ -15,7 +15,7 @@ namespace tessera::cli {
 namespace {
 
 constexpr size_t kMaxFileBytes = 256 * 1024;
-constexpr const char* kKeys = "gpu, json-summary, mem, name, socket, summary";
+constexpr const char* kKeys = "gpu, json-summary, mem, name, priority, sm, sm-cap, socket, summary, weight";
 
 // Says where in the file it went wrong.
 class Reader {
@@ -83,12 +83,16 @@ class Reader {
                         [](const std::string& text) { return parse_size(text).status(); });
     }
     if (!value.IsScalar()) {
-      if (name != "name" && name != "summary" && name != "json-summary" && name != "socket") {
-        return unknown(key, "option", kKeys);
+      for (std::string_view known : split(kKeys, ',')) {
+        if (known.substr(known.find_first_not_of(' ')) == name)
+          return wrong(value, name + " needs one value");
       }
-      return wrong(value, name + " needs one value");
+      return unknown(key, "option", kKeys);
     }
     const std::string& text = value.Scalar();
+    if (name == "sm" || name == "sm-cap" || name == "priority" || name == "weight") {
+      return read_compute(name, value, profile.compute);
+    }
     if (name == "name") {
       Status valid = node::check_slice_name(text);
       if (!valid.ok()) return wrong(value, "name: " + valid.message());
@@ -106,6 +110,24 @@ class Reader {
       return unknown(key, "option", kKeys);
     }
     return Status();
+  }
+
+  Status read_compute(const std::string& name, const YAML::Node& value, RawCompute& compute) const {
+    if (name == "sm") {
+      compute.share = value.Scalar();
+    } else if (name == "priority") {
+      compute.priority = value.Scalar();
+    } else if (name == "sm-cap") {
+      if (!YAML::convert<bool>::decode(value, compute.cap))
+        return wrong(value, "sm-cap is true or false, not '" + value.Scalar() + "'");
+    } else {
+      auto weight = parse_uint(value.Scalar());
+      if (!weight || *weight > UINT32_MAX)
+        return wrong(value, "weight is a number, not '" + value.Scalar() + "'");
+      compute.weight = static_cast<uint32_t>(*weight);
+    }
+    const Status valid = parse_compute_options(compute).status();
+    return valid.ok() ? valid : wrong(value, valid.message());
   }
 
   // One value or a list of them.

@@ -4,6 +4,10 @@
 //     small:
 //       gpu: 0              # or a list
 //       mem: 2GiB           # or a list, one for each gpu
+//       sm: 25
+//       sm-cap: true
+//       priority: high
+//       weight: 200
 //       name: experiment
 //       summary: true
 //       json-summary: /tmp/figures.json
@@ -14,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/compute_options.h"
 #include "common/status.h"
 
 namespace tessera::cli {
@@ -22,6 +27,7 @@ namespace tessera::cli {
 struct Profile {
   std::vector<std::string> gpus;
   std::vector<std::string> memory;
+  RawCompute compute;
   std::optional<std::string> name;
   std::optional<bool> summary;
   std::optional<std::string> json_summary;

@@ -40,6 +40,10 @@ TEST_F(ProfilesTest, EveryOption) {
                                     "  p:\n"
                                     "    gpu: [0, 1]\n"
                                     "    mem: [1GiB, 512M]\n"
+                                    "    sm-cap: true\n"
+                                    "    sm: 12.5\n"
+                                    "    priority: high\n"
+                                    "    weight: 7\n"
                                     "    name: it\n"
                                     "    summary: true\n"
                                     "    json-summary: /a\n"
@@ -48,6 +52,10 @@ TEST_F(ProfilesTest, EveryOption) {
   ASSERT_TRUE(profile.ok()) << profile.status().message();
   EXPECT_EQ(profile->gpus, (std::vector<std::string>{"0", "1"}));
   EXPECT_EQ(profile->memory, (std::vector<std::string>{"1GiB", "512M"}));
+  EXPECT_EQ(profile->compute.share, "12.5");
+  EXPECT_TRUE(profile->compute.cap);
+  EXPECT_EQ(profile->compute.priority, "high");
+  EXPECT_EQ(profile->compute.weight, 7u);
   EXPECT_EQ(profile->name, "it");
   EXPECT_EQ(profile->summary, true);
   EXPECT_EQ(profile->json_summary, "/a");
@@ -69,9 +77,9 @@ TEST_F(ProfilesTest, TheUsersFileGoesFirst) {
 TEST_F(ProfilesTest, ErrorsNameFileAndLine) {
   EXPECT_EQ(error("profile:\n  p: 1\n"), "c:1: unknown key 'profile'; known: profiles");
   EXPECT_EQ(error("profiles:\n  p:\n    memory: 1G\n"),
-            "c:3: unknown option 'memory'; known: gpu, json-summary, mem, name, socket, summary");
+            "c:3: unknown option 'memory'; known: gpu, json-summary, mem, name, priority, sm, sm-cap, socket, summary, weight");
   EXPECT_EQ(error("profiles:\n  p:\n    memory: [1G]\n"),
-            "c:3: unknown option 'memory'; known: gpu, json-summary, mem, name, socket, summary");
+            "c:3: unknown option 'memory'; known: gpu, json-summary, mem, name, priority, sm, sm-cap, socket, summary, weight");
   EXPECT_TRUE(error("profiles:\n  p:\n    mem: much\n").starts_with("c:3: mem: "));
   EXPECT_TRUE(error("profiles:\n  p:\n    mem:\n      - 1G\n      - {}\n").starts_with("c:5: mem needs"));
   EXPECT_TRUE(error("profiles:\n  p:\n    gpu: first\n").starts_with("c:3: gpu: 'first' is no index"));

@@ -165,6 +165,7 @@ std::string ControlService::create_slice(Connection& connection, std::string_vie
   Json answer = slice_json(*leases_.ledger().find_slice(*id), leases_);
   answer["ok"] = true;
   answer["token"] = token_text(*token);
+  answer["driver_kind"] = inventory_.driver_kind;
   return json_text(answer);
 }
 

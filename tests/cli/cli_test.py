@@ -380,7 +380,7 @@ class Profiles(CliTest):
         self.write("profiles:\n  small:\n    memory: 64MiB\n")
         code, _, err = self.tessera("run", "@small", "--", "true")
         self.assertEqual(code, 2)
-        self.assertIn(f"{self.config}:3: unknown option 'memory'; known: gpu, json-summary, mem, name, socket, summary", err)
+        self.assertIn(f"{self.config}:3: unknown option 'memory'; known: gpu, json-summary, mem, name, priority, sm, sm-cap, socket, summary, weight", err)
 
     def test_help_tells_of_them(self):
         self.assertIn("@PROFILE", self.tessera("help", "run")[1])

@@ -35,6 +35,27 @@ Result<int> parse_count(const SettingSource& setting, const char* name, int fall
   return static_cast<int>(*value);
 }
 
+// "0-3,6", in ascending order and without a processor named twice.
+Result<std::vector<int>> parse_processors(const std::string& text) {
+  constexpr uint64_t kMost = 1024;  // as many as a cpu_set_t holds
+  std::vector<int> processors;
+  if (text.empty()) return processors;
+  for (std::string_view part : split(text, ',')) {
+    const size_t dash = part.find('-');
+    const auto first = parse_uint(part.substr(0, dash));
+    const auto last = dash == std::string_view::npos ? first : parse_uint(part.substr(dash + 1));
+    const bool ascends = first && last && *first <= *last && *last < kMost &&
+                         (processors.empty() || static_cast<uint64_t>(processors.back()) < *first);
+    if (!ascends) {
+      return Status::error(Code::kInvalidArgument,
+                           "SOFTGPU_CPUS is \"%s\": processors in ascending order are needed, as in 0-3,6",
+                           text.c_str());
+    }
+    for (uint64_t cpu = *first; cpu <= *last; ++cpu) processors.push_back(static_cast<int>(cpu));
+  }
+  return processors;
+}
+
 }  // namespace
 
 Result<Config> parse_config(const SettingSource& setting) {
@@ -43,6 +64,7 @@ Result<Config> parse_config(const SettingSource& setting) {
   const long cores = std::clamp<long>(sysconf(_SC_NPROCESSORS_ONLN), 1, kMaxSms);
   TESSERA_ASSIGN_OR_RETURN(config.sm_count,
                            parse_count(setting, "SOFTGPU_SMS", static_cast<int>(cores), kMaxSms));
+  TESSERA_ASSIGN_OR_RETURN(config.processors, parse_processors(setting("SOFTGPU_CPUS")));
   std::string memory = setting("SOFTGPU_MEMORY");
   if (memory.empty()) {
     config.memory_bytes = std::min(8 * kGiB, machine_memory() / 2 / kMiB * kMiB);

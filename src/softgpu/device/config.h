@@ -3,8 +3,11 @@
 //   SOFTGPU_DEVICES    number of devices (1)
 //   SOFTGPU_MEMORY     memory of each ("8GiB", or half of the machine's where that is less)
 //   SOFTGPU_SMS        streaming multiprocessors of each, that is, slots for running kernels (the online
-//   cores) SOFTGPU_MODEL      name of the model, see model.h SOFTGPU_STATE_DIR  folder of the devices' shared
-//   files (/dev/shm/softgpu-UID) SOFTGPU_LOG        error|warn|info|debug
+//                      processors)
+//   SOFTGPU_CPUS       the processors that run kernels, "0-3,6" (those the process may use)
+//   SOFTGPU_MODEL      name of the model, see model.h
+//   SOFTGPU_STATE_DIR  folder of the devices' shared files (/dev/shm/softgpu-UID)
+//   SOFTGPU_LOG        error|warn|info|debug
 //
 // The file holds lines "NAME = value" with the same names; the environment wins.
 #pragma once
@@ -13,6 +16,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/status.h"
 
@@ -25,9 +29,10 @@ constexpr uint64_t kMaxDeviceMemory = uint64_t{4} << 40;
 
 struct Config {
   int devices = 1;
-  uint64_t memory_bytes = 0;  // per device
-  int sm_count = 1;           // per device
-  std::string model;          // empty: the default model
+  uint64_t memory_bytes = 0;    // per device
+  int sm_count = 1;             // per device
+  std::vector<int> processors;  // that run kernels; empty: those the process may use
+  std::string model;            // empty: the default model
   std::string state_dir;
 };
 

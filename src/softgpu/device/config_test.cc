@@ -88,5 +88,15 @@ TEST(UsageHistoryTest, CountsWhatTheWindowHolds) {
   EXPECT_EQ(history.busy_ns(now + 1000 * kBucket, 10 * kBucket), 10 * kBucket);
 }
 
+TEST(Config, ProcessorsThatRunKernels) {
+  EXPECT_TRUE(parse({})->processors.empty());
+  EXPECT_EQ(parse({{"SOFTGPU_CPUS", "0-2,5"}})->processors, (std::vector<int>{0, 1, 2, 5}));
+  for (const char* wrong : {"1,0", "0,0", "3-1", "a", "0-", "-1", "1024", ",", "0-99999999999"}) {
+    auto config = parse({{"SOFTGPU_CPUS", wrong}});
+    ASSERT_FALSE(config.ok()) << wrong;
+    EXPECT_NE(config.status().message().find("SOFTGPU_CPUS"), std::string::npos);
+  }
+}
+
 }  // namespace
 }  // namespace tessera::softgpu

@@ -12,13 +12,19 @@
 namespace tessera::softgpu {
 namespace {
 
+thread_local int processor = -1;  // of a worker, see SmPlacement
 constexpr int kNothingReady = INT_MAX;
 constexpr int kAnything = INT_MAX;
 
 }  // namespace
 
-ComputeEngine::ComputeEngine(DeviceFile& file, DeviceFaults& faults)
-    : sm_count_(file.sm_count()), file_(file), faults_(faults), slots_(file), best_ready_(kNothingReady) {}
+ComputeEngine::ComputeEngine(DeviceFile& file, DeviceFaults& faults, const Config& config)
+    : sm_count_(file.sm_count()),
+      file_(file),
+      faults_(faults),
+      slots_(file),
+      placement_(config.processors),
+      best_ready_(kNothingReady) {}
 
 void ComputeEngine::update_best_locked() {
   best_ready_.store(ready_.empty() ? kNothingReady : ready_.front()->priority(), std::memory_order_relaxed);
@@ -115,6 +121,7 @@ bool ComputeEngine::settle_slot(const Residents& residents, std::optional<uint32
   }
   if (!slot) {
     slot = slots_.acquire();
+    placement_.move_to(*slot, processor);
     std::lock_guard lock(mutex_);
     ++holding_;
   }
@@ -181,7 +188,10 @@ void ComputeEngine::run_front(Residents& residents, uint32_t* slot) {
   Context& context = front.kernel->context();
   if (context.status() == CUDA_SUCCESS && faults_.admit_kernel(context)) outcome = run_block(front, *slot);
   // Suspended, it gives the slot up without waiting for another one.
-  if (slots_.stop(*slot).load(std::memory_order_relaxed) && !suspended_.load()) *slot = slots_.yield(*slot);
+  if (slots_.stop(*slot).load(std::memory_order_relaxed) && !suspended_.load()) {
+    *slot = slots_.yield(*slot);
+    placement_.move_to(*slot, processor);
+  }
 
   if (outcome == exec::Outcome::kPreempted) return;
   if (outcome == exec::Outcome::kSpinning) {

@@ -24,6 +24,7 @@
 
 #include "softgpu/device/sm_slot.h"
 #include "softgpu/driver/kernel_op.h"
+#include "softgpu/driver/sm_placement.h"
 #include "softgpu/driver/work_count.h"
 
 namespace tessera::softgpu {
@@ -32,7 +33,7 @@ class DeviceFaults;
 
 class ComputeEngine {
  public:
-  ComputeEngine(DeviceFile& file, DeviceFaults& faults);
+  ComputeEngine(DeviceFile& file, DeviceFaults& faults, const Config& config);
 
   void enqueue(std::shared_ptr<KernelOp> kernel);
   // Drops the work of contexts that have failed or are being destroyed: what is queued at once, what runs at
@@ -79,6 +80,7 @@ class ComputeEngine {
   DeviceFile& file_;
   DeviceFaults& faults_;
   SmSlots slots_;
+  const SmPlacement placement_;
   std::atomic<int> best_ready_;  // priority of the most urgent ready kernel
   std::mutex mutex_;
   std::condition_variable work_;

@@ -32,7 +32,7 @@ Status Device::initialise() {
   }
   TESSERA_ASSIGN_OR_RETURN(memory_, DeviceMemory::create(*file_));
   faults_ = std::make_unique<DeviceFaults>(*this);
-  compute_ = std::make_unique<ComputeEngine>(*file_, *faults_);
+  compute_ = std::make_unique<ComputeEngine>(*file_, *faults_, config_);
   copies_ = std::make_unique<WorkThread>("softgpu-copy", kCopyThreads);
   callbacks_ = std::make_unique<WorkThread>("softgpu-host", 1);
   primary_ = Context::create(*this, true, CU_CTX_SCHED_AUTO);

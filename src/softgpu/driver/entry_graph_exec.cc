@@ -1,5 +1,7 @@
 // Executable graphs: instantiating, launching, updating.
 #include "cuda/abi.h"
+#include "softgpu/driver/compute_engine.h"
+#include "softgpu/driver/device.h"
 #include "softgpu/driver/graph/capture.h"
 #include "softgpu/driver/graph/condition.h"
 #include "softgpu/driver/graph/lookup.h"
@@ -62,7 +64,10 @@ CUresult launch_graph(CUgraphExec handle, CUstream hStream) {
     SOFTGPU_RETURN_IF_ERROR(stream_of(hStream, &stream));
     bool captured = false;
     SOFTGPU_RETURN_IF_ERROR(enter_stream(*stream, &captured));
-    if (!captured) return on_exec(handle, [&](GraphExec& exec) { return exec.launch(*stream); });
+    if (!captured) {
+      stream->context().device().compute().work().await_room();
+      return on_exec(handle, [&](GraphExec& exec) { return exec.launch(*stream); });
+    }
     std::shared_ptr<Graph> graph;
     SOFTGPU_RETURN_IF_ERROR(on_exec(handle, [&](GraphExec& exec) { return exec.plan()->graph(&graph); }));
     return capture_work(*stream, std::make_shared<ChildWork>(std::move(graph)));

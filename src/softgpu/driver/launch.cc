@@ -6,6 +6,7 @@
 
 #include "softgpu/device/model.h"
 #include "softgpu/device/occupancy.h"
+#include "softgpu/driver/compute_engine.h"
 #include "softgpu/driver/device.h"
 #include "softgpu/driver/event.h"
 #include "softgpu/driver/graph/capture.h"
@@ -241,6 +242,7 @@ CUresult launch(Function& function, Stream& stream, const LaunchRequest& request
   result = prepare_launch(function, request, &work);
   if (result != CUDA_SUCCESS) return result;
   context.flush_output();
+  context.device().compute().work().await_room();
   stream.submit(make_kernel(stream.context_ref(), std::move(work), request.priority));
   // They may come before the kernel's end, when its blocks have begun or said so; never before that.
   for (const std::shared_ptr<Event>& event : events) event->record(stream);

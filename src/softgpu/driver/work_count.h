@@ -2,13 +2,25 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
+#include <mutex>
 
 namespace tessera::softgpu {
 
 class WorkCount {
  public:
   using Drained = void (*)(void* argument);
+
+  // A launch waits while so many are pending, as on a card, whose queues are bounded as well.
+  static constexpr uint32_t kMostPending = 16 * 1024;
+  void await_room() {
+    if (pending_.load() < kMostPending) return;
+    std::unique_lock lock(mutex_);
+    waiting_.fetch_add(1);
+    room_.wait(lock, [this] { return pending_.load() < kMostPending / 2; });
+    waiting_.fetch_sub(1);
+  }
 
   void launched() { pending_.fetch_add(1, std::memory_order_relaxed); }
   // A launched kernel ended without having become ready.
@@ -31,7 +43,12 @@ class WorkCount {
 
  private:
   void end_one() {
-    if (pending_.fetch_sub(1, std::memory_order_relaxed) != 1) return;
+    const uint32_t before = pending_.fetch_sub(1);
+    if (waiting_.load() != 0 && before == kMostPending / 2) {
+      std::lock_guard lock(mutex_);
+      room_.notify_all();
+    }
+    if (before != 1) return;
     if (const Drained drained = drained_.load(std::memory_order_acquire)) drained(argument_);
   }
 
@@ -40,6 +57,9 @@ class WorkCount {
   std::atomic<uint64_t> finished_{0};
   std::atomic<Drained> drained_{nullptr};
   void* argument_ = nullptr;  // written before drained_
+  std::mutex mutex_;
+  std::condition_variable room_;
+  std::atomic<uint32_t> waiting_{0};
 };
 
 }  // namespace tessera::softgpu

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Runs every benchmark of the build, one after the other, or the named one. Each prints its own floor beside its figures:
+# Runs every benchmark of the build, one after the other, or the named one ("shares": tenants on one GPU, and how long an
+# urgent one waits). Each prints its own floor beside its figures:
 # compare within one run, not across machines.
 #   bench.sh BUILD_DIR [NAME]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=${1:?usage: bench.sh BUILD_DIR [NAME]}
 for program in "$build"/bench/${2:-*}; do
+  [ -x "$program" ] || continue
   name=$(basename "$program")
   echo "== $name"
   case $name in
@@ -14,3 +16,10 @@ for program in "$build"/bench/${2:-*}; do
     *) "$program" --benchmark_repetitions="${REPETITIONS:-3}" --benchmark_report_aggregates_only=true ;;
   esac
 done
+case ${2:-shares} in
+  shares)
+    for script in shares latency; do
+      echo "== $script"
+      python3 "bench/shares/$script.py" --bin bin --load "$build/shares/share_load" --rounds "${REPETITIONS:-3}"
+    done ;;
+esac

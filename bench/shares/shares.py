@@ -13,15 +13,19 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 START_S = 1.5  # for all tenants to start before the counting begins
 
 
 class Tenant:
+    """`share` is what it is promised, in percent; without one its weight decides, among 100 to start with."""
+
     def __init__(self, share=None, load=(), options=()):
         self.share, self.load = share, list(load)
         self.options = list(options) + (["--sm", str(share)] if share else [])
+        self.weight = int(options[1]) if "--weight" in options else share
 
 
 ASYNC = ("--steps", "20000")
@@ -37,6 +41,7 @@ CASES = {
     "25/75 short against long": [Tenant(25, ("--steps", "1000", "--depth", "32")), Tenant(75, ("--steps", "2000000"))],
     "25/75 graphs": [Tenant(s, ("--mode", "graph", "--steps", "10000")) for s in (25, 75)],
     "25/75 copies": [Tenant(s, ("--mode", "copies", "--steps", "100000")) for s in (25, 75)],
+    "64 by weight": [Tenant(None, ASYNC, ("--weight", str(weight))) for weight in (50, 100, 150, 200) * 16],
     "25/75 one never waits": [Tenant(25, ("--mode", "flood", "--steps", "20000")), Tenant(75, ASYNC)],
 }
 
@@ -45,7 +50,7 @@ def start(arguments, tenant, number, begin_ns):
     command = [os.path.join(arguments.bin, "tessera"), "run", "--mem", "64MiB", "--name", f"t{number}", *tenant.options, "--",
                arguments.load, "--name", f"t{number}", "--begin", str(begin_ns), "--seconds", str(arguments.seconds),
                *tenant.load]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=arguments.environment)
 
 
 def run(arguments, tenants):
@@ -86,8 +91,24 @@ def measure(arguments, name, alone):
         parts = [rate(figure) / alone.rate(tenant.load) for figure, tenant in zip(run(arguments, tenants), tenants)]
         rounds.append([100 * part / sum(parts) for part in parts] + [100 * sum(parts)])
     *shares, kept = (statistics.median(values) for values in zip(*rounds))
-    return {"case": name, "promised": [tenant.share for tenant in tenants], "achieved": shares,
-            "off": max(abs(got - tenant.share) for got, tenant in zip(shares, tenants)), "kept": kept}
+    total = sum(tenant.weight for tenant in tenants)
+    promised = [100 * tenant.weight / total for tenant in tenants]
+    return {"case": name, "promised": promised, "achieved": shares,
+            "off": max(abs(got - want) for got, want in zip(shares, promised)), "kept": kept,
+            "jain": jain([got / want for got, want in zip(shares, promised)])}
+
+
+def jain(values):
+    """Jain's index of fairness: 1 where all have the same, 1/n where one has everything."""
+    return sum(values) ** 2 / (len(values) * sum(value ** 2 for value in values))
+
+
+def text(result):
+    splits = "  ".join(f"{got:5.1f}/{want:.0f}" for got, want in zip(result["achieved"], result["promised"]))
+    if len(result["promised"]) > 8:
+        splits = f"Jain's index by weight {result['jain']:.4f}"
+    return (f"{result['case']:28} {splits}   off by {result['off']:.1f} points, "
+            f"{result['kept']:.1f} % of one tenant's throughput kept")
 
 
 def main():
@@ -96,17 +117,18 @@ def main():
     parser.add_argument("--load", required=True)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--only", action="append")
+    parser.add_argument("--only", action="append", choices=list(CASES))
     parser.add_argument("--json")
     arguments = parser.parse_args()
     arguments.bin, arguments.load = os.path.abspath(arguments.bin), os.path.abspath(arguments.load)
-    alone = Alone(arguments)
     results = []
-    for name in arguments.only or CASES:
-        result = measure(arguments, name, alone)
-        results.append(result)
-        print(f"{name:28} " + "  ".join(f"{got:5.1f}/{want}" for got, want in zip(result["achieved"], result["promised"])) +
-              f"   off by {result['off']:.1f} points, {result['kept']:.1f} % of one tenant's throughput kept", flush=True)
+    with tempfile.TemporaryDirectory() as folder:  # a device and a daemon of its own
+        arguments.environment = dict(os.environ, SOFTGPU_STATE_DIR=os.path.join(folder, "gpu"),
+                                     TESSERA_SOCKET=os.path.join(folder, "socket"), TESSERA_DRIVER="software")
+        alone = Alone(arguments)
+        for name in arguments.only or CASES:
+            results.append(measure(arguments, name, alone))
+            print(text(results[-1]), flush=True)
     if arguments.json:
         with open(arguments.json, "w") as file:
             json.dump({"seconds": arguments.seconds, "rounds": arguments.rounds, "results": results}, file, indent=2)

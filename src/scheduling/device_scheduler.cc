@@ -11,6 +11,7 @@ constexpr uint64_t kMillionths = 1'000'000;
 // them moving.
 constexpr uint64_t kLeastRest = kMillionths / 100;
 constexpr uint32_t kIdleStarvesLonger = 10;
+constexpr uint32_t kFairTurnsCountUpTo = 10;
 constexpr uint32_t kKernelMeanOver = 8;  // kernels, roughly
 
 Tier tier_of_class(PriorityClass priority) {
@@ -152,9 +153,16 @@ void DeviceScheduler::charge(TenantId id, Nanoseconds busy_ns, uint32_t kernels,
 
 // --- decisions
 
-Nanoseconds DeviceScheduler::starvation_bound(PriorityClass priority) const {
-  return priority == PriorityClass::kIdle ? config_.starvation_ns * kIdleStarvesLonger
-                                          : config_.starvation_ns;
+// Where many share the GPU, or the weight is small, its fair turn comes late: that is not starvation.
+Nanoseconds DeviceScheduler::starvation_bound(TenantId id) const {
+  const Tenant& tenant = slots_[id].tenant;
+  const Nanoseconds bound = tenant.spec.priority == PriorityClass::kIdle
+                                ? config_.starvation_ns * kIdleStarvesLonger
+                                : config_.starvation_ns;
+  const auto contenders = static_cast<uint32_t>(std::max<size_t>(runnable_.size(), 1));
+  const Nanoseconds between_turns =
+      scaled(slice_->slice_ns(tenant, contenders), kMillionths, tenant.effective_weight);
+  return std::clamp(2 * between_turns, bound, bound * kFairTurnsCountUpTo);
 }
 
 Nanoseconds DeviceScheduler::waited_ns(const Slot& slot, Nanoseconds now) const {
@@ -167,7 +175,9 @@ PriorityClass DeviceScheduler::class_of(const Slot& slot) const {
 }
 
 Tier DeviceScheduler::tier_of(const Slot& slot, Nanoseconds now) const {
-  if (waited_ns(slot, now) >= starvation_bound(slot.tenant.spec.priority)) return Tier::kStarving;
+  if (waited_ns(slot, now) >= starvation_bound(static_cast<TenantId>(&slot - slots_.data()))) {
+    return Tier::kStarving;
+  }
   // Half: what accrues during the quantum of whoever runs now must find room, or the share is lost bit by
   // bit.
   if (slot.tenant.spec.share_permille != 0 && slot.credit.level_ns() * 2 >= slot.credit.burst_ns()) {

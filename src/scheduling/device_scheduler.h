@@ -38,7 +38,9 @@ struct SchedulerConfig {
   std::string order = "weighted-fair";
   std::string slice = "adaptive";
   SliceLimits limits;
-  Nanoseconds starvation_ns = 500 * kMillisecond;  // ten times as long for the idle class
+  // Ten times as long for the idle class. A tenant whose fair turn comes later has twice the time between its
+  // turns, but no more than ten times this.
+  Nanoseconds starvation_ns = 500 * kMillisecond;
   Nanoseconds burst_ns = 100 * kMillisecond;  // whose part by the share (or ceiling) may be used at one go
 };
 
@@ -82,7 +84,7 @@ class DeviceScheduler {
   // Whether a ceiling keeps it from running now.
   bool throttled(TenantId id) const { return slots_[id].throttled; }
   const SchedulerConfig& config() const { return config_; }
-  Nanoseconds starvation_bound(PriorityClass priority) const;
+  Nanoseconds starvation_bound(TenantId id) const;
 
  protected:
   struct Slot {

@@ -129,8 +129,8 @@ Invariants::Broken Invariants::check_wait(const DeviceScheduler& scheduler,
     watch.waiting_since_ns = now;
   }
   const uint64_t others = observed.size();
-  const Nanoseconds bound = scheduler.starvation_bound(scheduler.tenant(id).spec.priority) +
-                            (others + 1) * (config_.limits.longest_ns + longest_kernel(observed));
+  const Nanoseconds bound =
+      scheduler.starvation_bound(id) + (others + 1) * (config_.limits.longest_ns + longest_kernel(observed));
   if (now <= watch.waiting_since_ns + bound) return std::nullopt;
   return str_format("%s has waited for %.1f ms, at most %.1f were promised", name_of(id).c_str(),
                     static_cast<double>(now - watch.waiting_since_ns) * 1e-6,

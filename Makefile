@@ -5,7 +5,7 @@ PREFIX     ?= /usr/local
 JOBS       ?= $(shell nproc)
 SHELL      := /bin/bash
 
-.PHONY: all debug release test sanitize soak demo bench format tidy clean install deps gpu-check
+.PHONY: all debug release test sanitize soak demo simulate bench format tidy clean install deps gpu-check
 all:
 	@scripts/install_dependencies.sh --check
 	cmake -S . -B $(BUILD_DIR) -G Ninja -DCMAKE_BUILD_TYPE=$(BUILD_TYPE) -DTESSERA_OUT=$(CURDIR) -DCMAKE_INSTALL_PREFIX=$(PREFIX)
@@ -34,6 +34,11 @@ soak: deps
 demo: deps
 	$(MAKE) all
 	scripts/demo.sh
+
+# Random workloads against the scheduling policies: make simulate SEEDS=100000
+simulate: deps
+	$(MAKE) all
+	bin/gpu_scheduler check --seeds $(or $(SEEDS),1000)
 
 bench: deps
 	$(MAKE) all

@@ -269,6 +269,9 @@ Status LeaseService::reattach(Connection& connection, uint32_t request, const Re
   GateOrders orders;
   compute_.attach(slice_id, id, monotonic_ns(), orders);
   apply(orders);
+  // Its counts start at 0 for a moment, and then go on where they were.
+  for (UsageWindow& window : slices_.at(slice_id).windows) window = UsageWindow();
+  next_sample_ns_ = std::max(next_sample_ns_, monotonic_ns() + UsageWindow::kSampleNs);
   publish_limits(slice_id);
   failpoint("daemon.reattach.booked");
   save();

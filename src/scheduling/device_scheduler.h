@@ -20,6 +20,7 @@
 // up. A tenant of a more urgent class ends the grants of less urgent ones that are in its way at once.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <optional>
@@ -131,7 +132,11 @@ class DeviceScheduler {
   void give(const Place& place, Nanoseconds now, Nanoseconds until_ns);
   void close_open_grants(Nanoseconds now);
   bool spent(const ShareBucket& bucket, bool was_spent) const;
-  int64_t resume_ns() const { return static_cast<int64_t>(config_.limits.shortest_ns); }
+  // Worth a hand-over, as slices are.
+  int64_t resume_ns() const {
+    return static_cast<int64_t>(
+        std::max(config_.limits.shortest_ns, config_.limits.switch_ns * AdaptiveSlice::kSwitchesCostAtMost));
+  }
   Place place_of(TenantId id, Nanoseconds now) const;
   Nanoseconds quantum_end(const Slot& slot, Nanoseconds now) const;
   bool anyone_waits() const;

@@ -2,15 +2,28 @@
 //
 //   fuzz_x FILE|DIRECTORY...                    each file once
 //   fuzz_x --random N SEED FILE|DIRECTORY...    and then N damaged copies, the same ones for the same seed
+//
+// A child runs them, so that whatever ends it, on whichever thread, the input can be said and kept: threads
+// of the tested code may block the signals that a handler would need.
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <atomic>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <new>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
@@ -66,6 +79,67 @@ void damage(std::mt19937_64& random, Input* input) {
   }
 }
 
+// The files, then their damaged copies.
+class Sequence {
+ public:
+  Sequence(std::vector<Input> files, uint64_t copies, uint64_t seed)
+      : files_(std::move(files)), copies_(copies), random_(seed) {}
+  uint64_t size() const { return files_.size() + copies_; }
+  Input next() {
+    if (made_ < files_.size()) return files_[made_++];
+    Input input = files_[random_() % files_.size()];
+    const uint64_t edits = 1 + random_() % kMaxEdits;
+    for (uint64_t edit = 0; edit < edits; ++edit) damage(random_, &input);
+    input.shrink_to_fit();  // so that a sanitizer sees the first byte read beyond the end
+    return input;
+  }
+
+ private:
+  const std::vector<Input> files_;
+  const uint64_t copies_;
+  std::mt19937_64 random_;
+  size_t made_ = 0;  // of the files
+};
+
+void run_all(Sequence sequence, std::atomic<uint64_t>* running) {
+  for (uint64_t i = 0; i < sequence.size(); ++i) {
+    running->store(i);
+    const Input input = sequence.next();
+    LLVMFuzzerTestOneInput(input.data(), input.size());
+  }
+}
+
+void keep(Sequence sequence, uint64_t index) {
+  for (uint64_t i = 0; i < index; ++i) sequence.next();
+  const Input input = sequence.next();
+  const auto path = std::filesystem::temp_directory_path() / ("fuzz-input-" + std::to_string(getpid()));
+  std::ofstream file(path, std::ios::binary);
+  file.write(reinterpret_cast<const char*>(input.data()), static_cast<std::streamsize>(input.size()));
+  file.close();
+  std::fprintf(stderr, "input %llu is %s in %s\n", static_cast<unsigned long long>(index),
+               file ? "kept" : "not kept", path.c_str());
+}
+
+int run_in_child(const Sequence& sequence) {
+  void* shared =
+      mmap(nullptr, sizeof(std::atomic<uint64_t>), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (shared == MAP_FAILED) return 1;
+  auto* running = new (shared) std::atomic<uint64_t>(0);
+  const pid_t child = fork();
+  if (child < 0) return 1;
+  if (child == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    run_all(sequence, running);
+    std::exit(0);
+  }
+  int status = 0;
+  if (waitpid(child, &status, 0) != child) return 1;
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return 0;
+  if (WIFSIGNALED(status)) std::fprintf(stderr, "%s\n", strsignal(WTERMSIG(status)));
+  keep(sequence, running->load());
+  return 1;
+}
+
 int usage() {
   std::fprintf(stderr, "usage: fuzz_target [--random N SEED] FILE|DIRECTORY...\n");
   return 2;
@@ -85,17 +159,8 @@ int main(int argc, char** argv) {
   for (int i = first; i < argc; ++i)
     if (!read_all(argv[i], &inputs)) return 1;
   if (inputs.empty()) return usage();
-  for (const Input& input : inputs) LLVMFuzzerTestOneInput(input.data(), input.size());
-
-  std::mt19937_64 random(seed);
-  for (uint64_t i = 0; i < count; ++i) {
-    Input input = inputs[random() % inputs.size()];
-    const uint64_t edits = 1 + random() % kMaxEdits;
-    for (uint64_t edit = 0; edit < edits; ++edit) damage(random, &input);
-    input.shrink_to_fit();  // so that a sanitizer sees the first byte read beyond the end
-    LLVMFuzzerTestOneInput(input.data(), input.size());
-  }
-  std::printf("%zu files and %llu damaged copies replayed\n", inputs.size(),
-              static_cast<unsigned long long>(count));
+  const size_t files = inputs.size();
+  if (const int failed = run_in_child(Sequence(std::move(inputs), count, seed)); failed != 0) return failed;
+  std::printf("%zu files and %llu damaged copies replayed\n", files, static_cast<unsigned long long>(count));
   return 0;
 }

@@ -177,8 +177,9 @@ CUresult enter(Stream& stream, bool wait, bool* captured) {
   return result == CUDA_SUCCESS && wait ? forbid_unsafe() : result;
 }
 
+// Whether what is there may go while the context's work goes on: with its own context, or on another device.
 bool foreign(const Context& context, const std::optional<Allocation>& place) {
-  return place && place->on_device() && place->device != context.device().ordinal();
+  return place && (place->context != context.id() || place->device != context.device().ordinal());
 }
 
 // Runs `op` here and now where nothing precedes it; what a synchronous call does otherwise is to submit it

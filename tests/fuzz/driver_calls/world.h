@@ -77,7 +77,11 @@ class World {
   // Shadows of allocations. Two that live at the same time must not overlap; none is freed twice.
   void allocated(CUdeviceptr address, size_t size);
   void freed(CUdeviceptr address) { live_.erase(address); }
-  void freed_unknown() { live_.clear(); }  // a context went, and what it owned with it
+  // A context went, and what it owned with it.
+  void freed_unknown() {
+    live_.clear();
+    pinned.clear();
+  }
   std::vector<void*> pinned;
   // From then on no copy may name pinned memory: a graph would remember it beyond its end.
   bool captured = false;

@@ -10,6 +10,7 @@
 #include "softgpu/driver/graph/graph_memory.h"
 #include "softgpu/driver/graph/work.h"
 #include "softgpu/driver/memory.h"
+#include "softgpu/driver/memory_use.h"
 #include "softgpu/driver/state.h"
 #include "softgpu/driver/stream.h"
 #include "softgpu/driver/visibility.h"
@@ -28,11 +29,30 @@ size_t span_of(size_t width, size_t height, size_t depth, size_t pitch, size_t s
   return (depth - 1) * slice + (height - 1) * pitch + width;
 }
 
+size_t span_of(const SetBox& box) { return span_of(box.width * box.element, box.height, 1, box.pitch, 0); }
+UsedMemory dst_of(const CopyBox& box) {
+  return {box.dst, span_of(box.width, box.height, box.depth, box.dst_pitch, box.dst_slice)};
+}
+UsedMemory src_of(const CopyBox& box) {
+  return {box.src, span_of(box.width, box.height, box.depth, box.src_pitch, box.src_slice)};
+}
+
+// What the driver knows to be there; nothing where it is the program's own.
+using Place = std::optional<Allocation>;
+struct Places {
+  Place dst, src;
+};
+
+UsedMemory guarded(UsedMemory memory, const Place& place) {
+  const bool own = !place || place->kind == MemoryKind::kRegistered;
+  return own ? UsedMemory{} : memory;
+}
+
 // Whether an error of memory is in there: the context has failed then.
-bool struck(Context& context, uint64_t begin, size_t bytes) {
+bool struck(Context& context, UsedMemory memory) {
   for (Device* device : devices()) {
-    if (device->faults().latent() && device->memory().contains(begin))
-      return device->faults().strike(context, begin, begin + bytes);
+    if (device->faults().latent() && device->memory().contains(memory.begin))
+      return device->faults().strike(context, memory.begin, memory.begin + memory.size);
   }
   return false;
 }
@@ -50,27 +70,28 @@ void copy_box(const CopyBox& box) {
 
 class CopyOp : public ThreadOp {
  public:
-  CopyOp(std::shared_ptr<Context> context, const CopyBox& box, std::vector<std::byte> staged)
+  CopyOp(std::shared_ptr<Context> context, const CopyBox& box, const Places& places,
+         std::vector<std::byte> staged = {})
       : ThreadOp(context->device().copies()),
         context_(std::move(context)),
         box_(box),
+        dst_(guarded(dst_of(box), places.dst)),
+        src_(guarded(src_of(box), places.src)),
         staged_(std::move(staged)) {
     if (!staged_.empty()) box_.src = reinterpret_cast<uint64_t>(staged_.data());
   }
   void run() override {
-    if (context_->status() == CUDA_SUCCESS && !struck_by_error()) copy_box(box_);
+    if (context_->status() != CUDA_SUCCESS || struck_by_error()) return;
+    const MemoryUse use(*context_, dst_, src_);
+    if (use.allowed()) copy_box(box_);
   }
 
  private:
-  bool struck_by_error() const {
-    return struck(*context_, box_.dst,
-                  span_of(box_.width, box_.height, box_.depth, box_.dst_pitch, box_.dst_slice)) ||
-           struck(*context_, box_.src,
-                  span_of(box_.width, box_.height, box_.depth, box_.src_pitch, box_.src_slice));
-  }
+  bool struck_by_error() const { return struck(*context_, dst_of(box_)) || struck(*context_, src_of(box_)); }
 
   const std::shared_ptr<Context> context_;
   CopyBox box_;
+  const UsedMemory dst_, src_;
   const std::vector<std::byte> staged_;
 };
 
@@ -95,17 +116,21 @@ void fill_box(const SetBox& box) {
 
 class FillOp : public ThreadOp {
  public:
-  FillOp(std::shared_ptr<Context> context, const SetBox& box)
-      : ThreadOp(context->device().copies()), context_(std::move(context)), box_(box) {}
+  FillOp(std::shared_ptr<Context> context, const SetBox& box, const Place& dst)
+      : ThreadOp(context->device().copies()),
+        context_(std::move(context)),
+        box_(box),
+        dst_(guarded({box.dst, span_of(box)}, dst)) {}
   void run() override {
-    if (context_->status() != CUDA_SUCCESS) return;
-    if (!struck(*context_, box_.dst, span_of(box_.width * box_.element, box_.height, 1, box_.pitch, 0)))
-      fill_box(box_);
+    if (context_->status() != CUDA_SUCCESS || struck(*context_, {box_.dst, span_of(box_)})) return;
+    const MemoryUse use(*context_, dst_);
+    if (use.allowed()) fill_box(box_);
   }
 
  private:
   const std::shared_ptr<Context> context_;
   const SetBox box_;
+  const UsedMemory dst_;
 };
 
 enum class When : uint8_t { kNow, kLater };
@@ -120,8 +145,7 @@ struct Purpose {
 
 // Finds out what is at `address`. A unified or device address must lie in one allocation from its begin to
 // its end, or in mappings that adjoin and that the device may use so.
-CUresult check(uint64_t address, size_t bytes, Side side, const Purpose& purpose,
-               std::optional<Allocation>* allocation) {
+CUresult check(uint64_t address, size_t bytes, Side side, const Purpose& purpose, Place* allocation) {
   if (address + bytes < address) return CUDA_ERROR_INVALID_VALUE;
   *allocation = AllocationTable::instance().find(address);
   if (!*allocation) {
@@ -140,15 +164,12 @@ CUresult check(uint64_t address, size_t bytes, Side side, const Purpose& purpose
   return inside ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
-CUresult check_both(const Context& context, const CopyRequest& request, When when,
-                    std::optional<Allocation>* dst, std::optional<Allocation>* src) {
-  const CopyBox& box = request.box;
+CUresult check_both(const Context& context, const CopyRequest& request, When when, Places* places) {
+  const UsedMemory dst = dst_of(request.box), src = src_of(request.box);
   const CUresult result =
-      check(box.dst, span_of(box.width, box.height, box.depth, box.dst_pitch, box.dst_slice),
-            request.dst_side, {context, when, Use::kWrite}, dst);
+      check(dst.begin, dst.size, request.dst_side, {context, when, Use::kWrite}, &places->dst);
   if (result != CUDA_SUCCESS) return result;
-  return check(box.src, span_of(box.width, box.height, box.depth, box.src_pitch, box.src_slice),
-               request.src_side, {context, when, Use::kRead}, src);
+  return check(src.begin, src.size, request.src_side, {context, when, Use::kRead}, &places->src);
 }
 
 CUresult check_shape(const SetBox& box) {
@@ -162,11 +183,10 @@ CUresult check_shape(const SetBox& box) {
   return CUDA_SUCCESS;
 }
 
-CUresult check_target(const Context& context, const SetBox& box, When when, std::optional<Allocation>* dst) {
+CUresult check_target(const Context& context, const SetBox& box, When when, Place* dst) {
   const CUresult result = check_shape(box);
   if (result != CUDA_SUCCESS) return result;
-  return check(box.dst, span_of(box.width * box.element, box.height, 1, box.pitch, 0), Side::kDevice,
-               {context, when, Use::kWrite}, dst);
+  return check(box.dst, span_of(box), Side::kDevice, {context, when, Use::kWrite}, dst);
 }
 
 // Before a copy or set: whether a capture takes it. A synchronous one cannot be captured, and it waits for
@@ -178,7 +198,7 @@ CUresult enter(Stream& stream, bool wait, bool* captured) {
 }
 
 // Whether what is there may go while the context's work goes on: with its own context, or on another device.
-bool foreign(const Context& context, const std::optional<Allocation>& place) {
+bool foreign(const Context& context, const Place& place) {
   return place && (place->context != context.id() || place->device != context.device().ordinal());
 }
 
@@ -202,8 +222,9 @@ CUresult copy(Stream& stream, const CopyRequest& request, bool wait) {
   bool captured = false;
   CUresult result = enter(stream, wait, &captured);
   if (result != CUDA_SUCCESS || box.empty()) return result;
-  std::optional<Allocation> dst, src;
-  result = check_both(stream.context(), request, captured ? When::kLater : When::kNow, &dst, &src);
+  Places places;
+  result = check_both(stream.context(), request, captured ? When::kLater : When::kNow, &places);
+  const auto& [dst, src] = places;
   if (result != CUDA_SUCCESS) return result;
   if (captured) return capture_work(stream, std::make_shared<CopyWork>(request, stream.context_ref()));
 
@@ -212,14 +233,14 @@ CUresult copy(Stream& stream, const CopyRequest& request, bool wait) {
   const bool host_reads = dst && !src && box.height == 1 && box.depth == 1 && box.width <= kStagedBytes;
   const bool device_only = dst && src && dst->on_device() && src->on_device();
   if (stream.idle() && (wait || pageable)) {
-    return do_or_wait(stream, std::make_shared<CopyOp>(context, box, std::vector<std::byte>()));
+    return do_or_wait(stream, std::make_shared<CopyOp>(context, box, places));
   }
   std::vector<std::byte> staged;
   if (host_reads) {
     const auto* bytes = reinterpret_cast<const std::byte*>(box.src);
     staged.assign(bytes, bytes + box.width);
   }
-  auto op = std::make_shared<CopyOp>(context, box, std::move(staged));
+  auto op = std::make_shared<CopyOp>(context, box, places, std::move(staged));
   // Between device memory no call waits; host memory that is not pinned must not change before it has been
   // read.
   const bool must_wait = !host_reads && (pageable || (wait && !device_only));
@@ -233,7 +254,7 @@ CUresult fill(Stream& stream, const SetBox& box, bool wait) {
   bool captured = false;
   CUresult result = enter(stream, wait, &captured);
   if (result != CUDA_SUCCESS || box.width == 0 || box.height == 0) return result;
-  std::optional<Allocation> dst;
+  Place dst;
   result = check_target(stream.context(), box, captured ? When::kLater : When::kNow, &dst);
   if (result != CUDA_SUCCESS) return result;
   if (captured) {
@@ -243,7 +264,7 @@ CUresult fill(Stream& stream, const SetBox& box, bool wait) {
         stream.context_ref(), &work);
     return result == CUDA_SUCCESS ? capture_work(stream, std::move(work)) : result;
   }
-  auto op = std::make_shared<FillOp>(stream.context_ref(), box);
+  auto op = std::make_shared<FillOp>(stream.context_ref(), box, dst);
   // Setting device memory never waits; setting host memory does.
   if (wait && (stream.idle() || !dst->on_device())) return do_or_wait(stream, op);
   stream.submit(op);
@@ -253,33 +274,36 @@ CUresult fill(Stream& stream, const SetBox& box, bool wait) {
 
 CUresult check_copy(const Context& context, const CopyRequest& request) {
   if (request.box.empty()) return CUDA_SUCCESS;
-  std::optional<Allocation> dst, src;
-  return check_both(context, request, When::kLater, &dst, &src);
+  Places places;
+  return check_both(context, request, When::kLater, &places);
 }
 
 CUresult check_fill(const Context& context, const SetBox& box) {
   if (box.width == 0 || box.height == 0) return CUDA_SUCCESS;
-  std::optional<Allocation> dst;
+  Place dst;
   return check_target(context, box, When::kLater, &dst);
 }
 
 CUresult make_copy(const std::shared_ptr<Context>& context, const CopyRequest& request, OpRef* op) {
   op->reset();
   if (request.box.empty()) return CUDA_SUCCESS;
-  std::optional<Allocation> dst, src;
-  const CUresult result = check_both(*context, request, When::kNow, &dst, &src);
+  Places places;
+  const CUresult result = check_both(*context, request, When::kNow, &places);
   if (result != CUDA_SUCCESS) return result;
-  *op = std::make_shared<CopyOp>(context, request.box, std::vector<std::byte>());
+  *op = std::make_shared<CopyOp>(context, request.box, places);
+  if (foreign(*context, places.dst) || foreign(*context, places.src)) note_foreign_use(*op);
   return CUDA_SUCCESS;
 }
 
 CUresult make_fill(const std::shared_ptr<Context>& context, const SetBox& box, OpRef* op) {
   op->reset();
   if (box.width == 0 || box.height == 0) return CUDA_SUCCESS;
-  std::optional<Allocation> dst;
+  Place dst;
   const CUresult result = check_target(*context, box, When::kNow, &dst);
-  if (result == CUDA_SUCCESS) *op = std::make_shared<FillOp>(context, box);
-  return result;
+  if (result != CUDA_SUCCESS) return result;
+  *op = std::make_shared<FillOp>(context, box, dst);
+  if (foreign(*context, dst)) note_foreign_use(*op);
+  return CUDA_SUCCESS;
 }
 
 }  // namespace tessera::softgpu

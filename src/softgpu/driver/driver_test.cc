@@ -258,32 +258,6 @@ TEST_F(DriverTest, EverythingComesBackWithTheContext) {
   EXPECT_EQ(before, after);
 }
 
-TEST_F(DriverTest, MemoryStaysForTheCopiesOfOtherContexts) {
-  constexpr size_t kBytes = 1 << 16;
-  const CUdeviceptr to = allocate(2 * kBytes);
-  CUstream stream = nullptr;
-  ASSERT_EQ(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING), CUDA_SUCCESS);
-  CUcontext owner = nullptr;
-  void* pinned = nullptr;
-  ASSERT_EQ(cuCtxCreate_v2(&owner, 0, 0), CUDA_SUCCESS);
-  ASSERT_EQ(cuMemHostAlloc(&pinned, kBytes, CU_MEMHOSTALLOC_PORTABLE), CUDA_SUCCESS);
-  memset(pinned, 0x5a, kBytes);
-  const CUdeviceptr from = allocate(kBytes);
-  ASSERT_EQ(cuMemsetD8_v2(from, 0x5a, kBytes), CUDA_SUCCESS);
-  ASSERT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
-  ASSERT_EQ(cuCtxPopCurrent_v2(&owner), CUDA_SUCCESS);
-
-  constexpr CUhostFn kDelay = [](void*) { std::this_thread::sleep_for(std::chrono::milliseconds(100)); };
-  ASSERT_EQ(cuLaunchHostFunc(stream, kDelay, nullptr), CUDA_SUCCESS);
-  ASSERT_EQ(cuMemcpyHtoDAsync_v2(to, pinned, kBytes, stream), CUDA_SUCCESS);
-  ASSERT_EQ(cuMemcpyDtoDAsync_v2(to + kBytes, from, kBytes, stream), CUDA_SUCCESS);
-  ASSERT_EQ(cuCtxDestroy_v2(owner), CUDA_SUCCESS);
-  ASSERT_EQ(cuStreamSynchronize(stream), CUDA_SUCCESS);
-  std::vector<uint8_t> back(2 * kBytes);
-  ASSERT_EQ(cuMemcpyDtoH_v2(back.data(), to, back.size()), CUDA_SUCCESS);
-  EXPECT_EQ(back, std::vector<uint8_t>(2 * kBytes, 0x5a));
-}
-
 TEST_F(DriverTest, PoolsReuseInStreamOrder) {
   CUstream stream = nullptr;
   ASSERT_EQ(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING), CUDA_SUCCESS);

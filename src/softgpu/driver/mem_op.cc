@@ -3,6 +3,7 @@
 #include <atomic>
 #include <utility>
 
+#include "softgpu/driver/memory_use.h"
 #include "softgpu/driver/watched_op.h"
 #include "softgpu/memory/allocation_table.h"
 
@@ -37,13 +38,27 @@ class MemOps : public WatchedOp {
   // Goes on up to a wait that is not over; whether all is done.
   bool advance() override {
     while (next_ < ops_.size() && context_->status() == CUDA_SUCCESS) {
-      if (!run(ops_[next_])) return false;
+      const MemoryUse use(*context_, memory_of(ops_[next_]));
+      if (use.allowed() && !run(ops_[next_])) return false;
       ++next_;
     }
     return true;
   }
 
  private:
+  static UsedMemory memory_of(const CUstreamBatchMemOpParams& op) {
+    switch (op.operation) {
+      case CU_STREAM_MEM_OP_WAIT_VALUE_32:
+      case CU_STREAM_MEM_OP_WRITE_VALUE_32:
+        return {op.waitValue.address, sizeof(uint32_t)};
+      case CU_STREAM_MEM_OP_WAIT_VALUE_64:
+      case CU_STREAM_MEM_OP_WRITE_VALUE_64:
+        return {op.waitValue.address, sizeof(uint64_t)};
+      default:
+        return {};
+    }
+  }
+
   static bool run(const CUstreamBatchMemOpParams& op) {
     const auto& wait = op.waitValue;
     const auto& store = op.writeValue;

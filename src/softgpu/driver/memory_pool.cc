@@ -1,8 +1,10 @@
 #include "softgpu/driver/memory_pool.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cassert>
 #include <iterator>
+#include <utility>
 #include <vector>
 
 #include "common/log.h"
@@ -12,6 +14,7 @@
 #include "softgpu/driver/graph/graph_memory.h"
 #include "softgpu/driver/handle_registry.h"
 #include "softgpu/driver/memory.h"
+#include "softgpu/driver/memory_use.h"
 #include "softgpu/driver/state.h"
 #include "softgpu/driver/stream.h"
 #include "softgpu/driver/visibility.h"
@@ -31,8 +34,6 @@ HandleRegistry<MemoryPool>& holders() {
   return *registry;
 }
 
-bool idle(const OpRef& op) { return !op || op->done(); }
-
 void map_on(Device& device, RangeAllocator::Range range, CUmemAccess_flags flags) {
   if (flags == CU_MEM_ACCESS_FLAGS_PROT_NONE) return;
   const bool writable = flags == CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
@@ -48,6 +49,24 @@ void unmap_on(Device& device, RangeAllocator::Range range, CUmemAccess_flags fla
 
 }  // namespace
 
+// Where the free is in its stream. Of the pool it holds on to no longer than it must.
+class MemoryPool::FreeMarker : public MarkerOp {
+ public:
+  explicit FreeMarker(std::shared_ptr<MemoryPool> pool) : pool_(std::move(pool)) {}
+  void start(const std::shared_ptr<Op>& self) override {
+    passed_.store(true, std::memory_order_release);
+    std::exchange(pool_, nullptr)->free_has_passed();
+    MarkerOp::start(self);
+  }
+  bool passed() const { return passed_.load(std::memory_order_acquire); }
+
+ private:
+  std::shared_ptr<MemoryPool> pool_;
+  std::atomic<bool> passed_{false};
+};
+
+bool MemoryPool::idle(const FreeBlock& block) { return !block.after || block.after->passed(); }
+
 MemoryPool::MemoryPool(Device& device, uint64_t share_id, bool imported)
     : device_(device), handle_(next_handle()), share_id_(share_id), imported_(imported) {}
 
@@ -60,6 +79,7 @@ void MemoryPool::map_locked(RangeAllocator::Range range) {
 void MemoryPool::unmap_locked(RangeAllocator::Range range) {
   mapped_.erase(range.begin);
   for (Device* device : devices()) unmap_on(*device, range, access_to_locked(*device));
+  wait_until_unused(range.begin, range.end());
 }
 
 std::shared_ptr<MemoryPool> MemoryPool::create(Device& device, bool shareable) {
@@ -78,7 +98,7 @@ MemoryPool::~MemoryPool() { assert(used_ == 0); }
 bool MemoryPool::take_cached_locked(uint64_t size, uint64_t stream_id, RangeAllocator::Range* range) {
   auto best = free_.end();
   for (auto it = free_.begin(); it != free_.end(); ++it) {
-    const bool safe = !it->shared && (idle(it->after) || it->stream_id == stream_id);
+    const bool safe = !it->shared && (idle(*it) || it->stream_id == stream_id);
     if (!safe || !fits(it->range.size, size)) continue;
     if (best == free_.end() || it->range.size < best->range.size) best = it;
   }
@@ -96,7 +116,7 @@ CUresult MemoryPool::take_new(uint64_t size, RangeAllocator::Range* range) {
     {
       std::lock_guard lock(mutex_);
       for (const FreeBlock& block : free_) {
-        if (!idle(block.after)) pending.push_back(block.after);
+        if (!idle(block)) pending.push_back(block.after);
       }
     }
     for (const OpRef& op : pending) op->wait();
@@ -165,9 +185,18 @@ void MemoryPool::keep(FreeBlock block) {
 }
 
 void MemoryPool::free(Stream& stream, const Allocation& allocation) {
-  auto marker = std::make_shared<MarkerOp>();
-  stream.submit(marker);
+  auto marker = std::make_shared<FreeMarker>(shared_from_this());
   keep({{allocation.range_begin, allocation.range_size}, marker, stream.id()});
+  stream.submit(marker);
+}
+
+// Whoever destroyed the pool does not come back for what was not idle then.
+void MemoryPool::free_has_passed() {
+  {
+    std::lock_guard lock(mutex_);
+    if (!retired_) return;
+  }
+  trim_to_threshold();
 }
 
 void MemoryPool::free_now(const Allocation& allocation) {
@@ -177,7 +206,7 @@ void MemoryPool::free_now(const Allocation& allocation) {
 
 void MemoryPool::trim_locked(uint64_t keep) {
   for (auto it = free_.begin(); it != free_.end();) {
-    if (!idle(it->after) || (reserved_ <= keep && !it->shared)) {
+    if (!idle(*it) || (reserved_ <= keep && !it->shared)) {
       ++it;
       continue;
     }

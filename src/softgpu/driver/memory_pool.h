@@ -64,11 +64,12 @@ class MemoryPool : public std::enable_shared_from_this<MemoryPool> {
   CUresult set_attribute(CUmemPool_attribute attribute, const void* value);
 
  private:
+  class FreeMarker;
   struct FreeBlock {
     RangeAllocator::Range range;
-    OpRef after;             // null: nothing to wait for
-    uint64_t stream_id = 0;  // in this stream `after` is in order anyway
-    bool shared = false;     // with another process: given back as soon as it is idle, never out again
+    std::shared_ptr<FreeMarker> after;  // null: nothing to wait for
+    uint64_t stream_id = 0;             // in this stream `after` is in order anyway
+    bool shared = false;  // with another process: given back as soon as it is idle, never out again
   };
 
   MemoryPool(Device& device, uint64_t share_id, bool imported);
@@ -81,7 +82,9 @@ class MemoryPool : public std::enable_shared_from_this<MemoryPool> {
   void unmap_locked(RangeAllocator::Range range);
   bool take_cached_locked(uint64_t size, uint64_t stream_id, RangeAllocator::Range* range);
   CUresult take_new(uint64_t size, RangeAllocator::Range* range);
+  static bool idle(const FreeBlock& block);
   void keep(FreeBlock block);
+  void free_has_passed();
   void trim_locked(uint64_t keep);
 
   Device& device_;

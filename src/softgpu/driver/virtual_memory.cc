@@ -5,6 +5,7 @@
 
 #include "common/log.h"
 #include "softgpu/driver/device.h"
+#include "softgpu/driver/memory_use.h"
 #include "softgpu/driver/state.h"
 #include "softgpu/driver/visibility.h"
 #include "softgpu/memory/allocation_table.h"
@@ -218,6 +219,7 @@ CUresult VirtualMemory::unmap(uint64_t address, uint64_t size) {
     const Mapping mapping = mappings_.at(part);
     for (Device* device : devices())
       give_access(*device, part, part + mapping.size, CU_MEM_ACCESS_FLAGS_PROT_NONE);
+    wait_until_unused(part, part + mapping.size);
     const Status cleared = reservation_locked(part)->clear(part, mapping.size);
     if (!cleared.ok()) return out_of_memory(cleared);
     AllocationTable::instance().remove(part, [](const Allocation&) { return true; });

@@ -7,6 +7,7 @@
 
 #include "softgpu/driver/context.h"
 #include "softgpu/driver/device.h"
+#include "softgpu/driver/memory_use.h"
 #include "softgpu/driver/state.h"
 
 namespace tessera::softgpu {
@@ -121,12 +122,15 @@ Status show(const Allocation& allocation, bool writable) {
 }
 
 void hide(const Allocation& allocation) {
-  std::lock_guard lock(peers().mutex);
-  for (Device* device : devices()) {
-    // Links may have come and gone since it left the table: what is there says who sees it.
-    const Status status = device->addresses().erase(allocation.begin);
-    assert(status.ok() || device->ordinal() != allocation.device);
+  {
+    std::lock_guard lock(peers().mutex);
+    for (Device* device : devices()) {
+      // Links may have come and gone since it left the table: what is there says who sees it.
+      const Status status = device->addresses().erase(allocation.begin);
+      assert(status.ok() || device->ordinal() != allocation.device);
+    }
   }
+  wait_until_unused(allocation.begin, allocation.end());
 }
 
 std::vector<Device*> devices_that_see(uint64_t address) {

@@ -19,7 +19,7 @@ class Device;
 // Enters memory into the table, and into the map of every device that may see it. kAlreadyExists where it
 // overlaps other memory.
 Status show(const Allocation& allocation, bool writable);
-// Takes memory, which is out of the table, from all maps.
+// Takes memory, which is out of the table, from all maps; then nothing touches it any more.
 void hide(const Allocation& allocation);
 // Devices whose kernels see what is at `address`.
 std::vector<Device*> devices_that_see(uint64_t address);

@@ -259,7 +259,7 @@ GateState ComputeBroker::state(SliceId slice, uint32_t device) const { return me
 uint32_t ComputeBroker::entitled_permille(SliceId slice, uint32_t device) const {
   const Place& place = places_.at({slice, device});
   constexpr uint64_t kPerPermille = 1000;  // effective weights are millionths
-  return static_cast<uint32_t>(gpus_.at(place.gpu).scheduler->tenant(place.tenant).effective_weight /
+  return static_cast<uint32_t>(gpus_.at(place.gpu).scheduler->tenant(place.tenant).entitled_weight /
                                kPerPermille);
 }
 

@@ -103,6 +103,7 @@ void DeviceScheduler::recompute_weights() {
     uint64_t weight = spec.share_permille != 0 ? uint64_t{spec.share_permille} * (kMillionths / kWhole)
                                                : rest * spec.weight / weights;
     if (spec.share_permille != 0 && promised > kMillionths) weight = scaled(weight, kMillionths, promised);
+    slot.tenant.entitled_weight = weight;
     slot.tenant.effective_weight = std::max<uint64_t>(scaled(weight, slot.tenant.boost_permille, kWhole), 1);
   }
 }
@@ -126,7 +127,10 @@ void DeviceScheduler::sleep(TenantId id, Nanoseconds now) {
   Slot& slot = slots_[id];
   if (!slot.tenant.runnable) return;
   if (slot.granted) end_grant(id, forward(now));
-  if (!slot.throttled) order(slot).left(id);
+  if (!slot.throttled) {
+    end_wait(slot, forward(now));
+    order(slot).left(id);
+  }
   slot.tenant.runnable = false;
   slot.throttled = false;
   runnable_.erase(std::find(runnable_.begin(), runnable_.end(), id));
@@ -206,6 +210,7 @@ void DeviceScheduler::refresh(TenantId id, Nanoseconds now) {
   const PriorityClass queue = class_of(slot);
   const bool runs_again = was_throttled && !slot.throttled;
   if (runs_again) slot.tenant.waiting_since = now;
+  if (!was_throttled && slot.throttled && !slot.granted) end_wait(slot, now);
   if (!was_throttled && (slot.throttled || queue != slot.queued_in)) order(slot).left(id);
   const bool joins = !slot.throttled && (runs_again || queue != slot.queued_in);
   slot.queued_in = queue;
@@ -216,9 +221,11 @@ void DeviceScheduler::end_grant(TenantId id, Nanoseconds now) {
   auto grant = std::find_if(grants_.begin(), grants_.end(), [id](const Grant& g) { return g.tenant == id; });
   assert(grant != grants_.end());
   free_width_ += grant->width_permille;
+  const Nanoseconds since = grant->since_ns;
   grants_.erase(grant);
   Slot& slot = slots_[id];
   slot.granted = false;
+  slot.tenant.granted_ns += now - std::min(now, since);
   slot.tenant.last_served = slot.tenant.waiting_since = now;
 }
 
@@ -263,6 +270,61 @@ void DeviceScheduler::preempt(Nanoseconds now) {
   }
 }
 
+// When a waiting tenant may end a grant for its target's sake; kNever where it may not.
+Nanoseconds DeviceScheduler::due_against(const Slot& waiting, const Grant& grant) const {
+  const Tenant& tenant = waiting.tenant;
+  const Slot& runs = slots_[grant.tenant];
+  if (tenant.spec.target_wait_ns == 0 || waiting.granted || waiting.throttled) return kNever;
+  if (grant.tier <= Tier::kOwed || runs.queued_in != waiting.queued_in) return kNever;
+  const Nanoseconds due = std::max(tenant.waiting_since + tenant.spec.target_wait_ns / 2,
+                                   grant.since_ns + config_.limits.shortest_ns);
+  const auto id = static_cast<TenantId>(&waiting - slots_.data());
+  const OrderPolicy& ranks = order(waiting);
+  return ranks.rank(id, tenant, due) < ranks.rank(grant.tenant, runs.tenant, due) ? due : kNever;
+}
+
+// When it may end grants that are in its way, and has room then; kNever where it never may.
+Nanoseconds DeviceScheduler::due_ns(const Slot& waiting) const {
+  if (waiting.tenant.spec.target_wait_ns == 0 || fits(waiting)) return kNever;
+  std::vector<std::pair<Nanoseconds, uint32_t>> dues;
+  for (const Grant& grant : grants_) dues.emplace_back(due_against(waiting, grant), grant.width_permille);
+  std::sort(dues.begin(), dues.end());
+  uint32_t width = free_width_;
+  for (const auto& [due, more] : dues) {
+    width += more;
+    if (width >= waiting.tenant.spec.width_permille) return due;
+  }
+  return kNever;
+}
+
+void DeviceScheduler::make_room_in_time(Nanoseconds now) {
+  for (TenantId id : runnable_) {
+    const Slot& waiting = slots_[id];
+    if (due_ns(waiting) > now) continue;
+    for (size_t i = grants_.size(); i-- > 0 && !fits(waiting);) {
+      if (due_against(waiting, grants_[i]) <= now) end_grant(grants_[i].tenant, now);
+    }
+  }
+}
+
+// Into its sum; what follows is another wait.
+void DeviceScheduler::end_wait(Slot& slot, Nanoseconds now) {
+  slot.tenant.waited_ns += now - std::min(now, slot.tenant.waiting_since);
+  slot.tenant.waiting_since = now;
+}
+
+DeviceScheduler::Times DeviceScheduler::times(TenantId id, Nanoseconds now) const {
+  const Slot& slot = slots_[id];
+  Times times{slot.tenant.granted_ns, slot.tenant.waited_ns, 0};
+  for (const Grant& grant : grants_) {
+    if (grant.tenant == id) times.granted_ns += now - std::min(now, grant.since_ns);
+  }
+  if (!slot.tenant.runnable || slot.granted || slot.throttled) return times;
+  times.waits_for_ns = waited_ns(slot, now);
+  times.waited_ns += times.waits_for_ns;
+  return times;
+}
+
 bool DeviceScheduler::anyone_waits() const {
   return std::any_of(runnable_.begin(), runnable_.end(), [this](TenantId id) {
     const Slot& slot = slots_[id];
@@ -292,6 +354,7 @@ std::optional<DeviceScheduler::Place> DeviceScheduler::first_waiting(Nanoseconds
 
 void DeviceScheduler::give(const Place& place, Nanoseconds now, Nanoseconds until_ns) {
   Slot& slot = slots_[place.tenant];
+  end_wait(slot, now);
   slot.granted = true;
   free_width_ -= slot.tenant.spec.width_permille;
   grants_.push_back({place.tenant, place.tier, slot.tenant.spec.width_permille, now, until_ns});
@@ -331,6 +394,7 @@ const std::vector<Grant>& DeviceScheduler::decide(Nanoseconds now) {
   for (TenantId id : runnable_) refresh(id, now);
   end_expired(now);
   preempt(now);
+  make_room_in_time(now);
   while (free_width_ > 0 && grant_next(now)) {
   }
   close_open_grants(now);
@@ -342,6 +406,7 @@ Nanoseconds DeviceScheduler::next_decision_ns() const {
   for (const Grant& grant : grants_) next = std::min(next, grant.until_ns);
   for (TenantId id : runnable_) {
     const Slot& slot = slots_[id];
+    next = std::min(next, due_ns(slot));
     if (!slot.throttled) continue;
     const auto enough = static_cast<Nanoseconds>(std::min(slot.ceiling.burst_ns() / 2, resume_ns()));
     next = std::min(next, std::max(slot.ceiling.reaches_at(enough), decided_at_ + 1));

@@ -13,6 +13,10 @@
 // what the shares leave over by their weights. What one does not use is everybody's, by the same weights:
 // nothing idles while someone may run.
 //
+// A tenant with a target for its waits that has waited half of it ends the grants in its way of those of its
+// class that are behind it in the class's order, once they have lasted a shortest slice. So a target is met
+// by who uses less than its weight allows; the weight, that a QosController raises, says how much that is.
+//
 // A tenant that needs more width than is free is waited for: until it fits, others get what is free only for
 // as long as the grants last that are in its way.
 //
@@ -82,6 +86,11 @@ class DeviceScheduler {
   Nanoseconds next_decision_ns() const;
 
   const Tenant& tenant(TenantId id) const { return slots_[id].tenant; }
+  // How long it has had grants, and had work without one (but for its ceiling), ever; and the wait it is in.
+  struct Times {
+    Nanoseconds granted_ns, waited_ns, waits_for_ns;
+  };
+  Times times(TenantId id, Nanoseconds now) const;
   // Whether a ceiling keeps it from running now.
   bool throttled(TenantId id) const { return slots_[id].throttled; }
   const SchedulerConfig& config() const { return config_; }
@@ -127,6 +136,10 @@ class DeviceScheduler {
   void recompute_weights();
   void preempt(Nanoseconds now);
   bool can_make_room(const Slot& urgent, Tier tier) const;
+  void make_room_in_time(Nanoseconds now);
+  Nanoseconds due_against(const Slot& waiting, const Grant& grant) const;
+  Nanoseconds due_ns(const Slot& waiting) const;
+  void end_wait(Slot& slot, Nanoseconds now);
   bool grant_next(Nanoseconds now);
   std::optional<Place> first_waiting(Nanoseconds now, bool only_fitting) const;
   void give(const Place& place, Nanoseconds now, Nanoseconds until_ns);

@@ -39,6 +39,9 @@ void Invariants::forget_all() {
   std::fill(pairs_.begin(), pairs_.end(), Pair{});
 }
 
+// Boosts say nothing about what was promised; only who had how much of the rest is counted anew.
+void Invariants::weights_changed() { std::fill(pairs_.begin(), pairs_.end(), Pair{}); }
+
 // A jump may fill every bucket once, and makes every wait look as long.
 void Invariants::clock_jumped() {
   ++jumps_;

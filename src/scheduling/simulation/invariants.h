@@ -28,6 +28,7 @@ class Invariants {
   void forget(TenantId id);
   void forget_all();
   void clock_jumped();
+  void weights_changed();
 
   void charged(TenantId id, Nanoseconds used_ns);
   // The text of what is broken.

@@ -25,8 +25,9 @@ Simulator::Simulator(Workload workload, uint64_t seed, const SimulationLimits& l
 void Simulator::note(uint64_t value) { result_.trace_hash = (result_.trace_hash ^ value) * 0x100000001b3u; }
 
 void Simulator::push(Nanoseconds at_ns, What what, size_t index) {
-  const uint64_t generation =
-      index < clients_.size() && what != What::kFault ? clients_[index].generation : 0;
+  const uint64_t generation = index < clients_.size() && what != What::kFault && what != What::kAdjust
+                                  ? clients_[index].generation
+                                  : 0;
   events_.push({at_ns, next_number_++, what, index, generation});
 }
 
@@ -55,13 +56,16 @@ Result<SimulationResult> Simulator::run() {
   }
   result_.elapsed_ns = now_;
   for (Client& client : clients_) {
-    if (client.present) result_.tenants[client.report].present_ns += now_ - client.came_ns;
+    if (!client.present) continue;
+    result_.tenants[client.report].present_ns += now_ - client.came_ns;
+    keep_report(client);
   }
   return std::move(result_);
 }
 
 Status Simulator::handle(const Event& event) {
-  const bool of_client = event.what != What::kFault && event.what != What::kDecide;
+  const bool of_client =
+      event.what != What::kFault && event.what != What::kDecide && event.what != What::kAdjust;
   if (of_client && event.generation != clients_[event.index].generation) {
     // The kernel of a tenant that was killed leaves the GPU when it ends.
     if (event.what == What::kKernelEnd) busy_width_ -= clients_[event.index].program.spec.width_permille;
@@ -80,6 +84,9 @@ Status Simulator::handle(const Event& event) {
       case What::kFault:
         TESSERA_RETURN_IF_ERROR(strike(workload_.faults[event.index]));
         break;
+      case What::kAdjust:
+        adjust();
+        break;
       case What::kDecide:
         if (event.at_ns != decide_at_) return Status();  // another decision came before
         break;
@@ -95,6 +102,7 @@ Status Simulator::admit(Client& client) {
   TESSERA_ASSIGN_OR_RETURN(client.tenant, scheduler_->add(client.program.spec, told()));
   if (client.tenant >= observed_.size()) observed_.resize(client.tenant + 1);
   const Program& program = client.program;
+  if (limits_.qos) qos_.add(client.tenant, client.program.spec, told());
   observed_[client.tenant] = {true, false,
                               program.kernel_ns * (program.kernels_vary ? Program::kLongestOverMean : 1)};
   return Status();
@@ -149,6 +157,8 @@ void Simulator::end_kernel(size_t index) {
 void Simulator::kill(size_t index) {
   Client& client = clients_[index];
   observe(index) = Observed{};
+  keep_report(client);
+  if (limits_.qos) qos_.remove(client.tenant);
   invariants_.forget(client.tenant);
   scheduler_->remove(client.tenant, told());
   result_.tenants[client.report].present_ns += now_ - client.came_ns;
@@ -186,6 +196,8 @@ Status Simulator::strike(const Fault& fault) {
         spec.weight = static_cast<uint32_t>(random_.between(1, 1000));
         client.program.spec = spec;
         invariants_.forget(client.tenant);
+        if (limits_.qos) qos_.add(client.tenant, spec, told());
+        scheduler_->set_boost(client.tenant, kWhole);
         return scheduler_->update(client.tenant, spec, told());
       }
       return Status();
@@ -205,6 +217,7 @@ Status Simulator::strike(const Fault& fault) {
 // A new daemon knows nothing; the tenants come back to it in any order, with their work.
 Status Simulator::restart_scheduler() {
   TESSERA_ASSIGN_OR_RETURN(scheduler_, make_(workload_.config));
+  qos_ = QosController();
   std::fill(observed_.begin(), observed_.end(), Observed{});
   std::vector<std::pair<size_t, bool>> back;
   for (size_t i = 0; i < clients_.size(); ++i) {
@@ -218,6 +231,17 @@ Status Simulator::restart_scheduler() {
   }
   invariants_.forget_all();
   return Status();
+}
+
+void Simulator::keep_report(const Client& client) {
+  if (!limits_.qos) return;
+  TenantReport& report = result_.tenants[client.report];
+  report.turn_waits = qos_.waits(client.tenant, told());
+  report.boost_permille = qos_.boost_permille(client.tenant);
+}
+
+void Simulator::adjust() {
+  if (qos_.adjust(*scheduler_, told())) invariants_.weights_changed();
 }
 
 void Simulator::decide() {
@@ -235,6 +259,10 @@ void Simulator::decide() {
                                   static_cast<unsigned long long>(result_.decisions), broken->c_str());
     }
   }
+  if (const Nanoseconds due = qos_.next_adjustment_ns(); due != kNever && due != adjust_at_) {
+    adjust_at_ = due;
+    push(std::max(due - std::min(due, skew_), now_ + 1), What::kAdjust, 0);
+  }
   const Nanoseconds next = scheduler_->next_decision_ns();
   decide_at_ = next == kNever ? now_ + kEndlessStepNs : std::max(next - std::min(next, skew_), now_ + 1);
   push(decide_at_, What::kDecide, 0);
@@ -248,6 +276,10 @@ void Simulator::launch_granted() {
       if (busy_width_ + client.program.spec.width_permille > kWhole) continue;
       busy_width_ += client.program.spec.width_permille;
       client.running = true;
+      if (limits_.qos && client.turn_ns != grant.since_ns) {
+        client.turn_ns = grant.since_ns;
+        qos_.waited(client.tenant, now_ - client.ready_ns, told());
+      }
       if (limits_.keep_waits) result_.tenants[client.report].waits_ns.push_back(now_ - client.ready_ns);
       push(now_ + client.kernel_length_ns, What::kKernelEnd, i);
     }

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "scheduling/qos/qos_controller.h"
 #include "scheduling/simulation/invariants.h"
 #include "scheduling/simulation/workload.h"
 
@@ -26,6 +27,8 @@ struct TenantReport {
   Nanoseconds served_ns = 0;  // times the width it fills
   Nanoseconds present_ns = 0;
   std::vector<Nanoseconds> waits_ns = {};  // of each kernel, from when it could have run to its start
+  WaitHistogram turn_waits = {};           // of the first kernel of each turn, lately
+  uint32_t boost_permille = kWhole;        // at the end
 };
 
 struct SimulationResult {
@@ -43,6 +46,7 @@ struct SimulationLimits {
   Nanoseconds duration_ns = kNever;
   bool check_invariants = true;
   bool keep_waits = false;
+  bool qos = true;  // with a QosController
 };
 
 class Simulator {
@@ -63,9 +67,10 @@ class Simulator {
     bool running = false;
     Nanoseconds kernel_length_ns = 0;  // of the one that runs, or is next
     Nanoseconds ready_ns = 0;          // since when its next kernel could run
+    Nanoseconds turn_ns = kNever;      // when the turn began in which it launched last
     Nanoseconds came_ns = 0;
   };
-  enum class What { kStart, kBurst, kKernelEnd, kDecide, kFault };
+  enum class What { kStart, kBurst, kKernelEnd, kDecide, kAdjust, kFault };
   struct Event {
     Nanoseconds at_ns;
     uint64_t number;  // events of one instant stay in order
@@ -90,6 +95,8 @@ class Simulator {
   Nanoseconds draw_kernel(const Program& program);
   void launch_granted();
   void decide();
+  void adjust();
+  void keep_report(const Client& client);
   void note(uint64_t value);
   Nanoseconds told() const { return now_ + skew_; }  // what the scheduler is told the time is
   Observed& observe(size_t index);
@@ -101,6 +108,8 @@ class Simulator {
   bool whole_gpu_;
   std::unique_ptr<DeviceScheduler> scheduler_;
   Invariants invariants_;
+  QosController qos_;
+  Nanoseconds adjust_at_ = kNever;  // the event in the queue
   std::vector<Client> clients_;
   std::vector<Observed> observed_;  // by TenantId
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """How long an urgent tenant waits while others keep the GPU busy, against the time it takes alone.
 
-usage: latency.py --bin BIN --load PROGRAM [--seconds 5] [--rounds 3] [--json FILE]
+usage: latency.py --bin BIN --load PROGRAM [--seconds 5] [--rounds 3] [--urgent "--priority high"] [--json FILE]
 
 The device has one SM on one processor and the programs have the others, so that what is measured is the device's turns and
-not the programs' fight for processors (it needs two processors at least). The urgent tenant launches a kernel, waits for it,
+not the programs' fight for processors (it needs two processors at least). `--urgent` are the urgent tenant's options, as
+"--slo p99=2ms", or "" for none. It launches a kernel, waits for it,
 and thinks for 20 ms, over and over.
 """
 import argparse
@@ -33,7 +34,7 @@ def start(arguments, environment, options, load, begin_ns):
 
 def urgent_figures(arguments, environment, steps, others):
     begin_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC) + int(START_S * 1e9)
-    urgent = start(arguments, environment, ["--priority", "high"],
+    urgent = start(arguments, environment, arguments.urgent.split(),
                    ["--mode", "sync", "--steps", steps, "--think-us", "20000"], begin_ns)
     rest = [start(arguments, environment, [], ["--steps", other], begin_ns) for other in others]
     figures = json.loads(urgent.communicate()[0])
@@ -62,6 +63,7 @@ def main():
     parser.add_argument("--load", required=True)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--urgent", default="--priority high")
     parser.add_argument("--json")
     arguments = parser.parse_args()
     arguments.bin, arguments.load = os.path.abspath(arguments.bin), os.path.abspath(arguments.load)

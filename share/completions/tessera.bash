@@ -15,6 +15,8 @@ _tessera() {
     --socket | --json-summary) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     --gpu | --mem | --name | --sm | --weight) return ;;
     --priority) mapfile -t COMPREPLY < <(compgen -W "realtime high normal low idle" -- "$current"); return ;;
+    --qos) mapfile -t COMPREPLY < <(compgen -W "guaranteed burstable best-effort auto" -- "$current"); return ;;
+    --slo) mapfile -t COMPREPLY < <(compgen -W "p99= none" -- "$current"); return ;;
   esac
   case $command in
     run)
@@ -24,7 +26,7 @@ _tessera() {
       while ((i < COMP_CWORD)); do
         word=${COMP_WORDS[i]}
         case $word in
-          --gpu | --mem | --name | --sm | --priority | --weight | --socket | --json-summary) ((i += 2)) ;;
+          --gpu | --mem | --name | --sm | --priority | --weight | --slo | --qos | --socket | --json-summary) ((i += 2)) ;;
           --) ((i += 1)); break ;;
           -*) ((i += 1)) ;;
           *) break ;;
@@ -37,13 +39,13 @@ _tessera() {
       if ((i < COMP_CWORD)); then
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
       elif [[ $current == -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "--gpu --mem --sm --sm-cap --priority --weight --name --summary --json-summary --socket --help" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "--gpu --mem --sm --sm-cap --priority --weight --slo --qos --name --summary --json-summary --socket --help" -- "$current")
       else
         mapfile -t COMPREPLY < <(compgen -c -- "$current")
       fi
       ;;
     ps | gpus | doctor) mapfile -t COMPREPLY < <(compgen -W "--json --socket --help" -- "$current") ;;
-    set) mapfile -t COMPREPLY < <(compgen -W "--mem --sm --sm-cap --no-sm-cap --priority --weight --gpu --json --socket --help" -- "$current") ;;
+    set) mapfile -t COMPREPLY < <(compgen -W "--mem --sm --sm-cap --no-sm-cap --priority --weight --slo --qos --gpu --json --socket --help" -- "$current") ;;
     help) mapfile -t COMPREPLY < <(compgen -W "${commands/ help/}" -- "$current") ;;
   esac
 }

@@ -23,6 +23,8 @@ complete -c tessera -n '__fish_seen_subcommand_from run set' -l sm-cap -d 'Never
 complete -c tessera -n '__fish_seen_subcommand_from set' -l no-sm-cap -d 'More than --sm again'
 complete -c tessera -n '__fish_seen_subcommand_from run set' -l priority -x -a 'realtime high normal low idle' -d 'Class'
 complete -c tessera -n '__fish_seen_subcommand_from run set' -l weight -x -d 'Against others without --sm'
+complete -c tessera -n '__fish_seen_subcommand_from run set' -l slo -x -a 'p99=1ms p99=5ms p99=20ms none' -d 'Target of 99 in 100 waits for the GPU'
+complete -c tessera -n '__fish_seen_subcommand_from run set' -l qos -x -a 'guaranteed burstable best-effort auto' -d 'Who yields first'
 complete -c tessera -n '__fish_seen_subcommand_from run' -l name -x -d 'Name of the slice'
 complete -c tessera -n '__fish_seen_subcommand_from run' -l summary -d 'Print a line of figures at the end'
 complete -c tessera -n '__fish_seen_subcommand_from run' -l json-summary -r -d 'Write the figures to a file'

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "scheduling/duration.h"
+
 namespace tessera::cli {
 
 Result<uint32_t> parse_permille(const std::string& text) {
@@ -30,7 +32,33 @@ void add_compute_options(CLI::App* command, RawCompute& raw, bool changes_a_slic
       ->add_option("--weight", raw.weight,
                    "against others of the class that have no --sm (default: 100; at most 10000)")
       ->type_name("N");
+  command
+      ->add_option("--slo", raw.slo,
+                   changes_a_slice ? "of 100 waits for the GPU, 99 should be no longer, as p99=2ms; or none"
+                                   : "of 100 waits for the GPU, 99 should be no longer, as p99=2ms")
+      ->type_name("p99=TIME");
+  command
+      ->add_option("--qos", raw.qos,
+                   "guaranteed, burstable or best-effort: who yields where not all can have what they were "
+                   "promised (default: by what was promised)")
+      ->type_name("CLASS");
 }
+
+namespace {
+
+// "p99=2ms", or "none": 0.
+Result<uint64_t> parse_slo(const std::string& text) {
+  constexpr std::string_view kP99 = "p99=";
+  if (text == "none") return 0;
+  if (!text.starts_with(kP99)) {
+    return Status::error(Code::kInvalidArgument, "p99=TIME, as in p99=2ms, or none, not '%s'", text.c_str());
+  }
+  TESSERA_ASSIGN_OR_RETURN(uint64_t target, scheduling::parse_duration(text.substr(kP99.size())));
+  if (target >= scheduling::kMicrosecond && target <= scheduling::kLongestTarget) return target;
+  return Status(Code::kInvalidArgument, "p99: from 1us to 60s");
+}
+
+}  // namespace
 
 Result<ComputeOptions> parse_compute_options(const RawCompute& raw) {
   ComputeOptions options;
@@ -53,6 +81,16 @@ Result<ComputeOptions> parse_compute_options(const RawCompute& raw) {
                          *raw.weight);
   }
   options.weight = raw.weight;
+  if (!raw.slo.empty()) {
+    auto target = parse_slo(raw.slo);
+    if (!target.ok()) return target.status().with_context("--slo");
+    options.slo_p99_ns = *target;
+  }
+  if (!raw.qos.empty() && raw.qos != "auto" && !scheduling::parse_qos(raw.qos)) {
+    return Status::error(Code::kInvalidArgument,
+                         "--qos: guaranteed, burstable, best-effort or auto, not '%s'", raw.qos.c_str());
+  }
+  options.qos = raw.qos;
   return options;
 }
 
@@ -62,6 +100,8 @@ node::Json compute_request(const ComputeOptions& options) {
   if (options.capped) request["capped"] = *options.capped;
   if (options.priority) request["priority"] = scheduling::priority_name(*options.priority);
   if (options.weight) request["weight"] = *options.weight;
+  if (options.slo_p99_ns) request["slo_p99_ns"] = *options.slo_p99_ns;
+  if (!options.qos.empty()) request["qos"] = options.qos;
   return request;
 }
 

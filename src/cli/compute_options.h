@@ -20,8 +20,12 @@ struct ComputeOptions {
   std::optional<bool> capped;  // the share is a ceiling, too
   std::optional<scheduling::PriorityClass> priority;
   std::optional<uint32_t> weight;
+  std::optional<uint64_t> slo_p99_ns;  // 0: no target
+  std::string qos;                     // a class's name or "auto"; empty: not said
 
-  bool empty() const { return !share_permille && !capped && !priority && !weight; }
+  bool empty() const {
+    return !share_permille && !capped && !priority && !weight && !slo_p99_ns && qos.empty();
+  }
 };
 
 // As text, before it is checked.
@@ -31,6 +35,8 @@ struct RawCompute {
   bool no_cap = false;
   std::string priority;
   std::optional<uint32_t> weight;
+  std::string slo;
+  std::string qos;
 };
 
 void add_compute_options(CLI::App* command, RawCompute& raw, bool changes_a_slice);

@@ -74,7 +74,8 @@ Status check_set(const std::string& memory, const RawCompute& compute, SetOption
   }
   TESSERA_ASSIGN_OR_RETURN(set.compute, parse_compute_options(compute));
   if (!set.memory_bytes && set.compute.empty()) {
-    return Status(Code::kInvalidArgument, "nothing to change: give --mem, --sm, --priority or --weight");
+    return Status(Code::kInvalidArgument,
+                  "nothing to change: give --mem, --sm, --priority, --weight, --slo or --qos");
   }
   Status status = node::check_slice_name(set.name);
   return status.ok() ? status : status.with_context("NAME");
@@ -153,6 +154,8 @@ Status apply_profile(const std::string& profile_name, const CLI::App& command, R
   if (!given("--sm-cap") && !given("--sm")) raw.compute.cap = profile.compute.cap;
   if (!given("--priority")) raw.compute.priority = profile.compute.priority;
   if (!given("--weight")) raw.compute.weight = profile.compute.weight;
+  if (!given("--slo")) raw.compute.slo = profile.compute.slo;
+  if (!given("--qos")) raw.compute.qos = profile.compute.qos;
   if (!given("--name") && profile.name) run.name = *profile.name;
   if (!given("--summary") && profile.summary) run.summary = *profile.summary;
   if (!given("--json-summary") && profile.json_summary) run.json_summary = *profile.json_summary;

@@ -15,7 +15,8 @@ namespace tessera::cli {
 namespace {
 
 constexpr size_t kMaxFileBytes = 256 * 1024;
-constexpr const char* kKeys = "gpu, json-summary, mem, name, priority, sm, sm-cap, socket, summary, weight";
+constexpr const char* kKeys =
+    "gpu, json-summary, mem, name, priority, qos, slo, sm, sm-cap, socket, summary, weight";
 
 // Says where in the file it went wrong.
 class Reader {
@@ -90,7 +91,8 @@ class Reader {
       return unknown(key, "option", kKeys);
     }
     const std::string& text = value.Scalar();
-    if (name == "sm" || name == "sm-cap" || name == "priority" || name == "weight") {
+    if (name == "sm" || name == "sm-cap" || name == "priority" || name == "weight" || name == "slo" ||
+        name == "qos") {
       return read_compute(name, value, profile.compute);
     }
     if (name == "name") {
@@ -117,6 +119,10 @@ class Reader {
       compute.share = value.Scalar();
     } else if (name == "priority") {
       compute.priority = value.Scalar();
+    } else if (name == "slo") {
+      compute.slo = value.Scalar();
+    } else if (name == "qos") {
+      compute.qos = value.Scalar();
     } else if (name == "sm-cap") {
       if (!YAML::convert<bool>::decode(value, compute.cap))
         return wrong(value, "sm-cap is true or false, not '" + value.Scalar() + "'");

@@ -8,6 +8,8 @@
 //       sm-cap: true
 //       priority: high
 //       weight: 200
+//       slo: p99=2ms
+//       qos: burstable
 //       name: experiment
 //       summary: true
 //       json-summary: /tmp/figures.json

@@ -44,6 +44,8 @@ TEST_F(ProfilesTest, EveryOption) {
                                     "    sm: 12.5\n"
                                     "    priority: high\n"
                                     "    weight: 7\n"
+                                    "    slo: p99=2ms\n"
+                                    "    qos: burstable\n"
                                     "    name: it\n"
                                     "    summary: true\n"
                                     "    json-summary: /a\n"
@@ -56,6 +58,8 @@ TEST_F(ProfilesTest, EveryOption) {
   EXPECT_TRUE(profile->compute.cap);
   EXPECT_EQ(profile->compute.priority, "high");
   EXPECT_EQ(profile->compute.weight, 7u);
+  EXPECT_EQ(profile->compute.slo, "p99=2ms");
+  EXPECT_EQ(profile->compute.qos, "burstable");
   EXPECT_EQ(profile->name, "it");
   EXPECT_EQ(profile->summary, true);
   EXPECT_EQ(profile->json_summary, "/a");
@@ -77,9 +81,11 @@ TEST_F(ProfilesTest, TheUsersFileGoesFirst) {
 TEST_F(ProfilesTest, ErrorsNameFileAndLine) {
   EXPECT_EQ(error("profile:\n  p: 1\n"), "c:1: unknown key 'profile'; known: profiles");
   EXPECT_EQ(error("profiles:\n  p:\n    memory: 1G\n"),
-            "c:3: unknown option 'memory'; known: gpu, json-summary, mem, name, priority, sm, sm-cap, socket, summary, weight");
+            "c:3: unknown option 'memory'; known: gpu, json-summary, mem, name, priority, qos, slo, sm, "
+            "sm-cap, socket, summary, weight");
   EXPECT_EQ(error("profiles:\n  p:\n    memory: [1G]\n"),
-            "c:3: unknown option 'memory'; known: gpu, json-summary, mem, name, priority, sm, sm-cap, socket, summary, weight");
+            "c:3: unknown option 'memory'; known: gpu, json-summary, mem, name, priority, qos, slo, sm, "
+            "sm-cap, socket, summary, weight");
   EXPECT_TRUE(error("profiles:\n  p:\n    mem: much\n").starts_with("c:3: mem: "));
   EXPECT_TRUE(error("profiles:\n  p:\n    mem:\n      - 1G\n      - {}\n").starts_with("c:5: mem needs"));
   EXPECT_TRUE(error("profiles:\n  p:\n    gpu: first\n").starts_with("c:3: gpu: 'first' is no index"));

@@ -9,13 +9,15 @@ namespace {
 using scheduling::DeviceScheduler;
 using vgpu::GateState;
 
+bool is_turn(GateState state) { return state == GateState::kRun || state == GateState::kFree; }
+
 }  // namespace
 
 Result<ComputeBroker::Gpu*> ComputeBroker::open_gpu(uint32_t index) {
   auto found = gpus_.find(index);
   if (found != gpus_.end()) return &found->second;
   TESSERA_ASSIGN_OR_RETURN(auto scheduler, DeviceScheduler::create(config_));
-  return &gpus_.emplace(index, Gpu{std::move(scheduler), {}}).first->second;
+  return &gpus_.emplace(index, Gpu{std::move(scheduler), {}, {}}).first->second;
 }
 
 ComputeBroker::Gpu& ComputeBroker::gpu_of(SliceId slice, uint32_t device, Member** member) {
@@ -43,6 +45,7 @@ Status ComputeBroker::add_slice(const Slice& slice, uint64_t now_ns, GateOrders&
         member.slice = slice.id;
         member.device = device;
         member.tenant = *tenant;
+        (*gpu)->qos.add(*tenant, part.compute, now_ns);
         places_[{slice.id, device}] = {part.gpu, *tenant};
         orders.push_back({slice.id, device, vgpu::gate_word(member.turn, member.state)});
         settle(**gpu, now_ns, orders);
@@ -60,6 +63,7 @@ void ComputeBroker::remove_slice(SliceId slice, uint64_t now_ns, GateOrders& ord
   while (place != places_.end() && place->first.first == slice) {
     Gpu& gpu = gpus_.at(place->second.gpu);
     gpu.scheduler->remove(place->second.tenant, now_ns);
+    gpu.qos.remove(place->second.tenant);
     gpu.members.erase(place->second.tenant);
     place = places_.erase(place);
     settle(gpu, now_ns, orders);
@@ -71,6 +75,8 @@ Status ComputeBroker::update(SliceId slice, uint32_t device, const scheduling::T
   Member* member = nullptr;
   Gpu& gpu = gpu_of(slice, device, &member);
   TESSERA_RETURN_IF_ERROR(gpu.scheduler->update(member->tenant, spec, now_ns));
+  gpu.qos.add(member->tenant, spec, now_ns);
+  gpu.scheduler->set_boost(member->tenant, scheduling::kWhole);
   settle(gpu, now_ns, orders);
   return Status();
 }
@@ -110,7 +116,10 @@ void ComputeBroker::end_all_work(SliceId slice, LeaseId lease, bool forget, uint
 }
 
 void ComputeBroker::start_work(Gpu& gpu, Member& member, LeaseId lease, uint64_t now_ns) {
-  if (member.working.empty()) gpu.scheduler->wake(member.tenant, now_ns);
+  if (member.working.empty()) {
+    gpu.scheduler->wake(member.tenant, now_ns);
+    member.wants_since_ns = now_ns;
+  }
   member.working.insert(lease);
 }
 
@@ -187,13 +196,16 @@ GateState ComputeBroker::wanted_state(const Gpu& gpu, const Member& member) cons
   return others || bounded ? GateState::kRun : GateState::kFree;
 }
 
-void ComputeBroker::set_state(Member& member, GateState state, uint64_t now_ns, GateOrders& orders) {
+void ComputeBroker::set_state(Gpu& gpu, Member& member, GateState state, uint64_t now_ns,
+                              GateOrders& orders) {
   if (member.state == state) return;
   // Free, it tells nothing: from now on any of its processes may have work.
   if (state == GateState::kFree) {
     for (const auto& [lease, figures] : member.leases) member.working.insert(lease);
   }
-  const bool ran = member.state == GateState::kRun || member.state == GateState::kFree;
+  const bool ran = is_turn(member.state);
+  if (ran && state == GateState::kStop) member.wants_since_ns = now_ns;
+  if (!ran && is_turn(state)) gpu.qos.waited(member.tenant, now_ns - member.wants_since_ns, now_ns);
   member.stopping.clear();
   if (ran && state == GateState::kStop) {
     member.stopping = member.working;
@@ -201,7 +213,7 @@ void ComputeBroker::set_state(Member& member, GateState state, uint64_t now_ns, 
   }
   member.state = state;
   ++member.turn;
-  if (state == GateState::kRun || state == GateState::kFree) {
+  if (is_turn(state)) {
     member.turn_began_ns = now_ns;
     member.turn_charged_ns = 0;
   }
@@ -224,25 +236,32 @@ std::optional<uint64_t> ComputeBroker::stop_deadline_ns(const Gpu& gpu) {
 
 void ComputeBroker::settle(Gpu& gpu, uint64_t now_ns, GateOrders& orders) {
   gpu.scheduler->decide(now_ns);
-  auto is_run = [](GateState state) { return state == GateState::kRun || state == GateState::kFree; };
   for (auto& [tenant, member] : gpu.members) {
     const GateState state = wanted_state(gpu, member);
-    if (!is_run(state)) set_state(member, state, now_ns, orders);
+    if (!is_turn(state)) set_state(gpu, member, state, now_ns, orders);
   }
   const bool wait = is_stopping(gpu, now_ns);
   for (auto& [tenant, member] : gpu.members) {
     const GateState state = wanted_state(gpu, member);
-    if (!is_run(state) || (wait && !is_run(member.state))) continue;
-    set_state(member, state, now_ns, orders);
+    if (!is_turn(state) || (wait && !is_turn(member.state))) continue;
+    set_state(gpu, member, state, now_ns, orders);
   }
   if (wait) return;
   for (auto& [tenant, member] : gpu.members) member.stopping.clear();
 }
 
+// Where nobody is kept waiting nobody's weight matters.
+bool ComputeBroker::is_contended(const Gpu& gpu) {
+  return std::any_of(gpu.members.begin(), gpu.members.end(),
+                     [](const auto& member) { return member.second.state == GateState::kStop; });
+}
+
 void ComputeBroker::decide(uint64_t now_ns, GateOrders& orders) {
   for (auto& [index, gpu] : gpus_) {
     const bool waited = stop_deadline_ns(gpu).value_or(UINT64_MAX) <= now_ns;
-    if (waited || gpu.scheduler->next_decision_ns() <= now_ns) settle(gpu, now_ns, orders);
+    const bool weighed =
+        is_contended(gpu) && gpu.qos.next_adjustment_ns() <= now_ns && gpu.qos.adjust(*gpu.scheduler, now_ns);
+    if (waited || weighed || gpu.scheduler->next_decision_ns() <= now_ns) settle(gpu, now_ns, orders);
   }
 }
 
@@ -250,11 +269,22 @@ std::optional<uint64_t> ComputeBroker::next_deadline_ns() const {
   uint64_t next = scheduling::kNever;
   for (const auto& [index, gpu] : gpus_) {
     next = std::min({next, gpu.scheduler->next_decision_ns(), stop_deadline_ns(gpu).value_or(UINT64_MAX)});
+    if (is_contended(gpu)) next = std::min(next, gpu.qos.next_adjustment_ns());
   }
   return next == scheduling::kNever ? std::nullopt : std::optional(next);
 }
 
 GateState ComputeBroker::state(SliceId slice, uint32_t device) const { return member(slice, device).state; }
+
+scheduling::WaitHistogram ComputeBroker::waits(SliceId slice, uint32_t device, uint64_t now_ns) const {
+  const Place& place = places_.at({slice, device});
+  return gpus_.at(place.gpu).qos.waits(place.tenant, now_ns);
+}
+
+uint32_t ComputeBroker::boost_permille(SliceId slice, uint32_t device) const {
+  const Place& place = places_.at({slice, device});
+  return gpus_.at(place.gpu).qos.boost_permille(place.tenant);
+}
 
 uint32_t ComputeBroker::entitled_permille(SliceId slice, uint32_t device) const {
   const Place& place = places_.at({slice, device});

@@ -20,6 +20,7 @@
 
 #include "node/ledger.h"
 #include "scheduling/device_scheduler.h"
+#include "scheduling/qos/qos_controller.h"
 
 namespace tessera::node {
 
@@ -85,6 +86,10 @@ class ComputeBroker {
   vgpu::GateState state(SliceId slice, uint32_t device) const;
   // What the slice is entitled to where every slice of the GPU has work, in thousandths.
   uint32_t entitled_permille(SliceId slice, uint32_t device) const;
+  // Its waits for turns, lately: from the notice that it has work, or the end of its turn, to the order to
+  // run. A launch that finds the gate open waits for nothing and is not among them.
+  scheduling::WaitHistogram waits(SliceId slice, uint32_t device, uint64_t now_ns) const;
+  uint32_t boost_permille(SliceId slice, uint32_t device) const;
 
  private:
   struct Member {
@@ -93,6 +98,7 @@ class ComputeBroker {
     scheduling::TenantId tenant;
     uint32_t turn = 0;
     vgpu::GateState state = vgpu::GateState::kAsleep;
+    uint64_t wants_since_ns = 0;  // its turn, while it has none and has work
     uint64_t turn_began_ns = 0;
     uint64_t turn_charged_ns = 0;
     std::map<LeaseId, ComputeFigures> leases;
@@ -102,6 +108,7 @@ class ComputeBroker {
   };
   struct Gpu {
     std::unique_ptr<scheduling::DeviceScheduler> scheduler;
+    scheduling::QosController qos;
     std::map<scheduling::TenantId, Member> members;
   };
   struct Place {
@@ -119,7 +126,8 @@ class ComputeBroker {
   static bool is_stopping(const Gpu& gpu, uint64_t now_ns);
   static std::optional<uint64_t> stop_deadline_ns(const Gpu& gpu);
   vgpu::GateState wanted_state(const Gpu& gpu, const Member& member) const;
-  void set_state(Member& member, vgpu::GateState state, uint64_t now_ns, GateOrders& orders);
+  static bool is_contended(const Gpu& gpu);
+  void set_state(Gpu& gpu, Member& member, vgpu::GateState state, uint64_t now_ns, GateOrders& orders);
 
   scheduling::SchedulerConfig config_;
   std::map<uint32_t, Gpu> gpus_;

@@ -350,5 +350,63 @@ TEST(ComputeBroker, RandomLives) {
   }
 }
 
+// Alone a turn is there at once; beside others the wait is what the gates say.
+TEST(ComputeBroker, WaitsAreFromTheWakeToTheTurn) {
+  Node node;
+  node.start(1);
+  node.start(2);
+  node.wake(2);  // 1 has its turn, and 2 waits for its end
+  EXPECT_EQ(node.state(2), GateState::kStop);
+  const uint64_t asked = node.now;
+  while (node.state(2) == GateState::kStop) node.pass(kMs);
+  const scheduling::WaitHistogram waits = node.broker.waits(2, 0, node.now);
+  EXPECT_EQ(waits.count(), 1u);
+  EXPECT_LE(waits.quantile(1000), node.now - asked);
+  EXPECT_GE(waits.quantile(1000), node.now - asked - kMs);
+}
+
+// Requests of a millisecond every 20 ms among slices that take all they get.
+scheduling::WaitHistogram waits_of_requests(const TenantSpec& spec, uint32_t* boost) {
+  Node node;
+  for (SliceId slice = 1; slice <= 4; ++slice) node.start(slice);
+  node.start(5, spec);
+  for (SliceId slice = 1; slice <= 4; ++slice) node.wake(slice);
+  for (int request = 0; request < 500; ++request) {
+    node.wake(5);
+    while (node.state(5) == GateState::kStop) node.pass(kMs / 8);
+    node.pass(kMs);
+    if (node.state(5) == GateState::kRun) node.idle(5);
+    node.pass(20 * kMs);
+  }
+  *boost = node.broker.boost_permille(5, 0);
+  return node.broker.waits(5, 0, node.now);
+}
+
+TEST(ComputeBroker, ATargetForWaitsIsKept) {
+  TenantSpec spec;
+  uint32_t boost = 0;
+  EXPECT_GT(waits_of_requests(spec, &boost).quantile(990), 3 * kMs) << "without a target";
+  spec.target_wait_ns = 3 * kMs;
+  EXPECT_LE(waits_of_requests(spec, &boost).quantile(990), 3 * kMs);
+  EXPECT_LE(boost, scheduling::QosController::kMostBoost);
+}
+
+TEST(ComputeBroker, NewTermsBeginWithTheWeightThatWasSaid) {
+  TenantSpec impossible;
+  impossible.target_wait_ns = 1;
+  Node node;
+  node.start(1);
+  node.start(2, impossible);
+  node.wake(2);
+  node.wake(1);
+  node.pass(3'000 * kMs);
+  EXPECT_GT(node.broker.boost_permille(2, 0), scheduling::kWhole);
+  EXPECT_LT(node.broker.boost_permille(1, 0), scheduling::kWhole);
+  EXPECT_EQ(node.broker.entitled_permille(2, 0), 500u) << "what it is entitled to is what was said";
+  GateOrders orders;
+  ASSERT_TRUE(node.broker.update(2, 0, {}, node.now, orders).ok());
+  EXPECT_EQ(node.broker.boost_permille(2, 0), scheduling::kWhole);
+}
+
 }  // namespace
 }  // namespace tessera::node

@@ -31,6 +31,18 @@ Status apply_compute_json(const Json& object, TenantSpec& spec) {
     }
     changed.priority = *priority;
   }
+  if (object.contains("slo_p99_ns")) {
+    const std::optional<uint64_t> target = json_uint(object, "slo_p99_ns");
+    if (!target) return Status(Code::kInvalidArgument, "slo_p99_ns is not a number");
+    changed.target_wait_ns = *target;
+  }
+  if (object.contains("qos")) {
+    const std::string name = json_string(object, "qos");
+    changed.qos = scheduling::parse_qos(name);
+    if (!changed.qos && name != "auto") {
+      return Status(Code::kInvalidArgument, "qos is not one of guaranteed, burstable, best-effort and auto");
+    }
+  }
   const bool capped = object.contains("capped") ? json_bool(object, "capped") : is_capped(spec);
   if (capped && changed.share_permille == 0) {
     return Status(Code::kInvalidArgument, "a ceiling needs a share: give --sm with --sm-cap");
@@ -47,6 +59,8 @@ Json compute_json(const TenantSpec& spec) {
   object["capped"] = is_capped(spec);
   object["priority"] = scheduling::priority_name(spec.priority);
   object["weight"] = spec.weight;
+  object["slo_p99_ns"] = spec.target_wait_ns;
+  object["qos"] = spec.qos ? scheduling::qos_name(*spec.qos) : "auto";
   return object;
 }
 

@@ -91,6 +91,7 @@ class LeaseService {
     int32_t lent;
   };
   Shares shares(SliceId slice, size_t device);
+  const ComputeBroker& compute() const { return compute_; }
   void drop_holder(SliceId slice);
   // Ends the leases of processes that are gone already but whose event has not been handled yet.
   void reap(SliceId slice);

@@ -31,6 +31,16 @@ void add_shares(Json& entry, const LeaseService::Shares& shares) {
   entry["lent_permille"] = shares.lent;
 }
 
+void add_qos(Json& entry, const ComputeBroker& compute, const Slice& slice, uint32_t device) {
+  const scheduling::TenantSpec& spec = slice.devices[device].compute;
+  const scheduling::WaitHistogram waits = compute.waits(slice.id, device, monotonic_ns());
+  entry["qos_class"] = scheduling::qos_name(scheduling::qos_class(spec));
+  entry["waits"] = waits.count();
+  constexpr uint32_t kP99 = 990;
+  entry["wait_p99_ns"] = waits.count() == 0 ? Json(nullptr) : Json(waits.quantile(kP99));
+  entry["boost_permille"] = compute.boost_permille(slice.id, device);
+}
+
 }  // namespace
 
 Json slice_json(const Slice& slice, LeaseService& leases) {
@@ -44,6 +54,7 @@ Json slice_json(const Slice& slice, LeaseService& leases) {
   for (size_t i = 0; i < slice.devices.size(); ++i) {
     Json device = usage_json(slice.devices[i], usage.devices[i]);
     add_shares(device, leases.shares(slice.id, i));
+    add_qos(device, leases.compute(), slice, static_cast<uint32_t>(i));
     entry["devices"].push_back(std::move(device));
   }
   return entry;

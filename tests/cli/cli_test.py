@@ -74,6 +74,13 @@ class CliTest(unittest.TestCase):
         self.assertEqual(err.count("\n"), 1, err)
         self.assertIn(text, err)
 
+    def device_of_run(self, *words):
+        path = os.path.join(self.folder, "summary")
+        code, _, err = self.tessera("run", "--json-summary", path, *words, "--", "true")
+        self.assertEqual((code, err), (0, ""))
+        with open(path) as file:
+            return json.load(file)["devices"][0]
+
     def slices(self):
         code, out, err = self.tessera("ps", "--json")
         self.assertEqual(code, 0, err)
@@ -119,7 +126,7 @@ class BadInput(CliTest):
 
     def test_set(self):
         self.refused(2, "NAME is required", "set", "--mem", "1GiB")
-        self.refused(2, "nothing to change: give --mem, --sm, --priority or --weight", "set", "one")
+        self.refused(2, "nothing to change: give --mem, --sm, --priority, --weight, --slo or --qos", "set", "one")
         self.refused(2, "--mem: size", "set", "one", "--mem", "0")
         self.refused(2, "letters, digits", "set", "a b", "--mem", "1GiB")
         self.refused(2, "--gpu", "set", "one", "--mem", "1GiB", "--gpu", "x")
@@ -272,14 +279,21 @@ class Running(CliTest):
         self.assertIn("already", err)
 
 
-class HamiVariables(CliTest):
-    def device_of_run(self, *words):
-        path = os.path.join(self.folder, "summary")
-        code, _, err = self.tessera("run", "--json-summary", path, *words, "--", "true")
-        self.assertEqual((code, err), (0, ""))
-        with open(path) as file:
-            return json.load(file)["devices"][0]
+class Qos(CliTest):
+    def test_qos(self):
+        made = self.device_of_run("--slo", "p99=2ms")
+        self.assertEqual((made["compute"]["slo_p99_ns"], made["compute"]["qos"], made["qos_class"]), (2_000_000, "auto", "burstable"))
+        self.assertEqual((made["waits"], made["wait_p99_ns"], made["boost_permille"]), (0, None, 1000))
+        self.assertEqual(self.device_of_run()["qos_class"], "best-effort")
+        self.assertEqual(self.device_of_run("--sm", "25", "--qos", "guaranteed")["qos_class"], "guaranteed")
+        self.refused(2, "--slo: p99=TIME, as in p99=2ms, or none, not '2ms'", "run", "--slo", "2ms", "--", "true")
+        self.refused(2, "--slo: p99: from 1us to 60s", "run", "--slo", "p99=2ns", "--", "true")
+        self.refused(2, "--qos: guaranteed, burstable, best-effort or auto, not 'gold'", "run", "--qos", "gold", "--", "true")
+        self.refused(2, "the class guaranteed needs a share", "run", "--qos", "guaranteed", "--", "true")
+        self.refused(2, "the class best-effort is promised nothing", "run", "--qos", "best-effort", "--slo", "p99=1s", "--", "true")
 
+
+class HamiVariables(CliTest):
     def limit_of_run(self, *words):
         return self.device_of_run(*words)["limit_bytes"]
 
@@ -297,7 +311,7 @@ class HamiVariables(CliTest):
         self.env["CUDA_DEVICE_SM_LIMIT"] = "30"
         self.env["GPU_CORE_UTILIZATION_POLICY"] = "force"
         self.assertEqual(self.device_of_run()["compute"],
-                         {"share_permille": 300, "capped": True, "priority": "normal", "weight": 100})
+                         {"share_permille": 300, "capped": True, "priority": "normal", "weight": 100, "slo_p99_ns": 0, "qos": "auto"})
         self.assertEqual(self.device_of_run("--sm", "12.5")["compute"]["share_permille"], 125)
         self.env["CUDA_DEVICE_SM_LIMIT"] = "300"
         self.refused(2, "CUDA_DEVICE_SM_LIMIT: a number from 0 to 100, not '300'", "run", "--", "true")
@@ -380,7 +394,7 @@ class Profiles(CliTest):
         self.write("profiles:\n  small:\n    memory: 64MiB\n")
         code, _, err = self.tessera("run", "@small", "--", "true")
         self.assertEqual(code, 2)
-        self.assertIn(f"{self.config}:3: unknown option 'memory'; known: gpu, json-summary, mem, name, priority, sm, sm-cap, socket, summary, weight", err)
+        self.assertIn(f"{self.config}:3: unknown option 'memory'; known: gpu, json-summary, mem, name, priority, qos, slo, sm, sm-cap, socket, summary, weight", err)
 
     def test_help_tells_of_them(self):
         self.assertIn("@PROFILE", self.tessera("help", "run")[1])

@@ -7,10 +7,10 @@
 #include <functional>
 #include <map>
 
+#include "scheduling/duration.h"
+
 namespace tessera::scheduling {
 namespace {
-
-constexpr double kLongestSeconds = 1e6;
 
 template <typename T>
 Status read_number(const std::string& text, double least, double most, double scale, T& value) {
@@ -47,6 +47,13 @@ Status read_priority(const std::string& text, PriorityClass& value) {
   return Status();
 }
 
+Status read_qos(const std::string& text, std::optional<QosClass>& value) {
+  value = parse_qos(text);
+  if (value) return Status();
+  return Status::error(Code::kInvalidArgument, "guaranteed, burstable or best-effort, not '%s'",
+                       text.c_str());
+}
+
 using Reader = std::function<Status(const std::string& text, Program& program, bool& capped)>;
 
 const std::map<std::string, Reader>& tenant_keys() {
@@ -62,6 +69,8 @@ const std::map<std::string, Reader>& tenant_keys() {
       {"kernels-vary", [](auto& text, Program& p, bool&) { return read_bool(text, p.kernels_vary); }},
       {"burst",
        [](auto& text, Program& p, bool&) { return read_number(text, 0, 1e6, 1, p.kernels_per_burst); }},
+      {"slo-wait", [](auto& text, Program& p, bool&) { return read_duration(text, p.spec.target_wait_ns); }},
+      {"qos", [](auto& text, Program& p, bool&) { return read_qos(text, p.spec.qos); }},
       {"pause", [](auto& text, Program& p, bool&) { return read_duration(text, p.pause_ns); }},
       {"start", [](auto& text, Program& p, bool&) { return read_duration(text, p.starts_ns); }},
   };
@@ -139,18 +148,6 @@ class File {
 };
 
 }  // namespace
-
-Result<Nanoseconds> parse_duration(const std::string& text) {
-  static const std::map<std::string, double> kUnits = {{"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}};
-  char* end = nullptr;
-  const double number = std::strtod(text.c_str(), &end);
-  const auto unit = kUnits.find(end);
-  if (end == text.c_str() || unit == kUnits.end() ||
-      !(number >= 0 && number * unit->second <= kLongestSeconds * 1e9)) {
-    return Status::error(Code::kInvalidArgument, "a time such as 500us, 10ms or 2s, not '%s'", text.c_str());
-  }
-  return static_cast<Nanoseconds>(std::llround(number * unit->second));
-}
 
 Result<Workload> read_workload(const std::string& path) { return File(path).read(); }
 

@@ -8,6 +8,8 @@
 //       sm-cap: true
 //       priority: normal
 //       weight: 100
+//       slo-wait: 5ms             # of 99 in 100 waits for a turn; none: no target
+//       qos: burstable            # guaranteed, best-effort; none: by its promises
 //       kernel: 500us             # the mean length of its kernels
 //       kernels-vary: true        # exponentially; else all are alike
 //       burst: 20                 # kernels in a row; 0: without end
@@ -24,8 +26,5 @@ namespace tessera::scheduling {
 
 // An error names file, line and what would be right.
 Result<Workload> read_workload(const std::string& path);
-
-// "500us", "10ms", "2s", "1.5s".
-Result<Nanoseconds> parse_duration(const std::string& text);
 
 }  // namespace tessera::scheduling

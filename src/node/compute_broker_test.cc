@@ -373,7 +373,7 @@ scheduling::WaitHistogram waits_of_requests(const TenantSpec& spec, uint32_t* bo
   for (SliceId slice = 1; slice <= 4; ++slice) node.wake(slice);
   for (int request = 0; request < 500; ++request) {
     node.wake(5);
-    while (node.state(5) == GateState::kStop) node.pass(kMs / 8);
+    while (node.state(5) == GateState::kStop) node.pass(*node.broker.next_deadline_ns() - node.now);
     node.pass(kMs);
     if (node.state(5) == GateState::kRun) node.idle(5);
     node.pass(20 * kMs);

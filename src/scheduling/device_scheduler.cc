@@ -270,20 +270,24 @@ void DeviceScheduler::preempt(Nanoseconds now) {
   }
 }
 
-// When a waiting tenant may end a grant for its target's sake; kNever where it may not.
+// When a waiting tenant may end a grant for its target's sake, if it is ahead in their order then; kNever
+// where it may not.
 Nanoseconds DeviceScheduler::due_against(const Slot& waiting, const Grant& grant) const {
   const Tenant& tenant = waiting.tenant;
-  const Slot& runs = slots_[grant.tenant];
   if (tenant.spec.target_wait_ns == 0 || waiting.granted || waiting.throttled) return kNever;
-  if (grant.tier <= Tier::kOwed || runs.queued_in != waiting.queued_in) return kNever;
-  const Nanoseconds due = std::max(tenant.waiting_since + tenant.spec.target_wait_ns / 2,
-                                   grant.since_ns + config_.limits.shortest_ns);
-  const auto id = static_cast<TenantId>(&waiting - slots_.data());
-  const OrderPolicy& ranks = order(waiting);
-  return ranks.rank(id, tenant, due) < ranks.rank(grant.tenant, runs.tenant, due) ? due : kNever;
+  if (grant.tier <= Tier::kOwed || slots_[grant.tenant].queued_in != waiting.queued_in) return kNever;
+  return std::max(tenant.waiting_since + tenant.spec.target_wait_ns / 2,
+                  grant.since_ns + config_.limits.shortest_ns);
 }
 
-// When it may end grants that are in its way, and has room then; kNever where it never may.
+bool DeviceScheduler::is_ahead(const Slot& waiting, const Grant& grant, Nanoseconds now) const {
+  const auto id = static_cast<TenantId>(&waiting - slots_.data());
+  const OrderPolicy& ranks = order(waiting);
+  return ranks.rank(id, waiting.tenant, now) < ranks.rank(grant.tenant, slots_[grant.tenant].tenant, now);
+}
+
+// When ending grants that are in its way would make room, by their times alone: what they will have used by
+// then is not known before.
 Nanoseconds DeviceScheduler::due_ns(const Slot& waiting) const {
   if (waiting.tenant.spec.target_wait_ns == 0 || fits(waiting)) return kNever;
   std::vector<std::pair<Nanoseconds, uint32_t>> dues;
@@ -297,13 +301,21 @@ Nanoseconds DeviceScheduler::due_ns(const Slot& waiting) const {
   return kNever;
 }
 
+// All or nothing: one that would not fit even so ends no grant.
 void DeviceScheduler::make_room_in_time(Nanoseconds now) {
+  std::vector<TenantId> behind;
   for (TenantId id : runnable_) {
     const Slot& waiting = slots_[id];
     if (due_ns(waiting) > now) continue;
-    for (size_t i = grants_.size(); i-- > 0 && !fits(waiting);) {
-      if (due_against(waiting, grants_[i]) <= now) end_grant(grants_[i].tenant, now);
+    behind.clear();
+    uint32_t width = free_width_;
+    for (const Grant& grant : grants_) {
+      if (due_against(waiting, grant) > now || !is_ahead(waiting, grant, now)) continue;
+      behind.push_back(grant.tenant);
+      width += grant.width_permille;
     }
+    if (width < waiting.tenant.spec.width_permille) continue;
+    for (size_t i = 0; !fits(waiting); ++i) end_grant(behind[i], now);
   }
 }
 
@@ -406,7 +418,8 @@ Nanoseconds DeviceScheduler::next_decision_ns() const {
   for (const Grant& grant : grants_) next = std::min(next, grant.until_ns);
   for (TenantId id : runnable_) {
     const Slot& slot = slots_[id];
-    next = std::min(next, due_ns(slot));
+    const Nanoseconds due = due_ns(slot);
+    if (due > decided_at_) next = std::min(next, due);  // else it was looked at, and others are ahead
     if (!slot.throttled) continue;
     const auto enough = static_cast<Nanoseconds>(std::min(slot.ceiling.burst_ns() / 2, resume_ns()));
     next = std::min(next, std::max(slot.ceiling.reaches_at(enough), decided_at_ + 1));

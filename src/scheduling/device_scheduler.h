@@ -138,6 +138,7 @@ class DeviceScheduler {
   bool can_make_room(const Slot& urgent, Tier tier) const;
   void make_room_in_time(Nanoseconds now);
   Nanoseconds due_against(const Slot& waiting, const Grant& grant) const;
+  bool is_ahead(const Slot& waiting, const Grant& grant, Nanoseconds now) const;
   Nanoseconds due_ns(const Slot& waiting) const;
   void end_wait(Slot& slot, Nanoseconds now);
   bool grant_next(Nanoseconds now);

@@ -183,6 +183,30 @@ void check_reuse(const Scene& scene) {
   CU_EXPECT(CUDA_ERROR_INVALID_VALUE, cuMemFreeAsync(beside, nullptr));
 }
 
+// A kept block may be larger than the node that gets it; when it has been given back, the next launch takes
+// no more than the node needs.
+void check_kept_block() {
+  CU_CHECK(cuDeviceGraphMemTrim(0));
+  constexpr size_t kSmall = kBytes / 3 * 2 / 512 * 512;
+  CUdeviceptr large = 0, small = 0;
+  {
+    Graph first;
+    const CUgraphNode alloc = add_alloc(first, {}, kBytes, &large);
+    add_free(first, {alloc}, large);
+    launch(first.instantiate());
+  }
+  Graph second;
+  const CUgraphNode alloc = add_alloc(second, {}, kSmall, &small);
+  add_free(second, {alloc}, small);
+  REQUIRE(small == large, "the kept block is not used again");
+  const CUgraphExec exec = second.instantiate();
+  launch(exec);
+  REQUIRE(reserved() >= kBytes, "%zu bytes reserved of a kept block", size_t(reserved()));
+  CU_CHECK(cuDeviceGraphMemTrim(0));
+  launch(exec);
+  REQUIRE(reserved() == kSmall, "%zu bytes reserved for %zu", size_t(reserved()), kSmall);
+}
+
 // What a graph leaves allocated is the program's, until it or another graph frees it.
 void check_freed_outside(const Scene& scene) {
   Graph graph, freeing;
@@ -363,6 +387,7 @@ int main(int argc, char** argv) {
   }
   check_freed_inside(scene);
   check_reuse(scene);
+  check_kept_block();
   check_freed_outside(scene);
   check_auto_free(scene);
   check_rules(scene);

@@ -55,6 +55,7 @@ CUresult GraphMemory::take(CUgraph owner, Device& device, uint64_t size, std::ve
     if (!same_access(kept->access(), access)) continue;
     kept->owner_ = owner;
     kept->freed_by_ = nullptr;
+    kept->wanted_ = size;
     *block = kept;
     return CUDA_SUCCESS;
   }
@@ -140,9 +141,10 @@ bool GraphMemory::freed_by(const GraphBlock& block, const NodeWork& node) const 
   return block.freed_by_ == &node;
 }
 
-void GraphMemory::reuse(GraphBlock& block) {
+void GraphMemory::reuse(GraphBlock& block, uint64_t size) {
   std::lock_guard lock(mutex_);
   block.freed_by_ = nullptr;
+  block.wanted_ = std::max(block.wanted_, size);
 }
 
 CUresult GraphMemory::check_order_locked(std::span<const Step> steps, bool free_before) const {
@@ -190,6 +192,7 @@ void GraphMemory::unback_locked(GraphBlock& block) {
   if (!status.ok()) LOG_WARN("graph", "%s", status.message().c_str());
   block.device().file().credit(charged(block));
   block.backed_ = false;
+  block.size_ = block.wanted_;
 }
 
 CUresult GraphMemory::back_locked(std::span<const Step> steps) {

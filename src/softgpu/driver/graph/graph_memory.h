@@ -28,9 +28,14 @@ class Stream;
 class GraphBlock {
  public:
   GraphBlock(Device& device, ReservedAddresses addresses, uint64_t size, std::vector<CUmemAccessDesc> access)
-      : device_(device), addresses_(std::move(addresses)), size_(size), access_(std::move(access)) {}
+      : device_(device),
+        addresses_(std::move(addresses)),
+        access_(std::move(access)),
+        size_(size),
+        wanted_(size) {}
   Device& device() const { return device_; }
   uint64_t begin() const { return addresses_.begin(); }
+  // With graph_mutex() held, or under the mutex of GraphMemory.
   uint64_t size() const { return size_; }
   const std::vector<CUmemAccessDesc>& access() const { return access_; }  // of other devices
 
@@ -38,9 +43,10 @@ class GraphBlock {
   friend class GraphMemory;
   Device& device_;
   const ReservedAddresses addresses_;
-  const uint64_t size_;
   const std::vector<CUmemAccessDesc> access_;
   // The rest is under the mutex of GraphMemory.
+  uint64_t size_;         // of the memory behind it
+  uint64_t wanted_;       // by its largest node; a kept block may have more, until that is given back
   unsigned holders_ = 0;  // nodes, also of executable graphs
   bool backed_ = false;
   bool live_ = false;                   // allocated by a launch and not freed since
@@ -82,8 +88,8 @@ class GraphMemory {
   bool owned_by(const GraphBlock& block, CUgraph graph) const;
   // Whether `node` frees what the newest allocation node of the block allocates, so that another may follow.
   bool freed_by(const GraphBlock& block, const NodeWork& node) const;
-  // Another allocation node of the owner stands for it now.
-  void reuse(GraphBlock& block);
+  // Another allocation node of the owner, of that size, stands for it now.
+  void reuse(GraphBlock& block, uint64_t size);
 
   // Before a launch, with graph_mutex() held: whether it may be, and memory behind all of it. `*after`: what
   // it has to come after. CUDA_ERROR_INVALID_VALUE, CUDA_ERROR_OUT_OF_MEMORY; nothing has changed then.

@@ -122,7 +122,7 @@ CUresult add_alloc_node(Graph& graph, std::span<const GraphNode::Edge> dependenc
   if (!reused) result = memory.take(graph.handle(), *device, params.bytesize, std::move(access), &block);
   if (result != CUDA_SUCCESS) return result;
   result = graph.add(std::make_shared<AllocWork>(block, params), dependencies, node);
-  if (result == CUDA_SUCCESS && reused) memory.reuse(*block);
+  if (result == CUDA_SUCCESS && reused) memory.reuse(*block, params.bytesize);
   return result;
 }
 

@@ -53,7 +53,7 @@ bool read_all(const std::filesystem::path& path, std::vector<Input>* inputs) {
   return std::all_of(files.begin(), files.end(), [&](const auto& file) { return read_file(file, inputs); });
 }
 
-// One small act of damage: a flipped bit, another byte, a cut, or a piece said twice.
+// One act of damage: a flipped bit, another byte, a cut, a piece said twice, or a piece that is new.
 void damage(std::mt19937_64& random, Input* input) {
   if (input->empty()) return;
   const size_t at = random() % input->size();
@@ -69,7 +69,11 @@ void damage(std::mt19937_64& random, Input* input) {
                     piece.end());
       break;
     }
-    case 2:
+    case 2: {
+      const size_t size = std::min<size_t>(input->size() - at, 1 + random() % 512);
+      for (size_t i = at; i < at + size; ++i) (*input)[i] = static_cast<uint8_t>(random());
+      break;
+    }
     case 3:
       (*input)[at] = static_cast<uint8_t>(random());
       break;

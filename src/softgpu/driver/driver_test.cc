@@ -278,6 +278,25 @@ TEST_F(DriverTest, PoolsReuseInStreamOrder) {
   EXPECT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
 }
 
+TEST_F(DriverTest, AProgramReleasesItsOwnReferencesAlone) {
+  std::atomic<bool> destroyed = false;
+  constexpr CUhostFn kDestroy = [](void* flag) {
+    static_cast<std::atomic<bool>*>(flag)->store(true);
+    static_cast<std::atomic<bool>*>(flag)->notify_all();
+  };
+  CUuserObject object = nullptr;
+  CUgraph graph = nullptr;
+  ASSERT_EQ(cuUserObjectCreate(&object, &destroyed, kDestroy, 1, CU_USER_OBJECT_NO_DESTRUCTOR_SYNC),
+            CUDA_SUCCESS);
+  ASSERT_EQ(cuGraphCreate(&graph, 0), CUDA_SUCCESS);
+  ASSERT_EQ(cuGraphRetainUserObject(graph, object, 1, CU_GRAPH_USER_OBJECT_MOVE), CUDA_SUCCESS);
+  EXPECT_EQ(cuUserObjectRelease(object, 1), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuGraphRetainUserObject(graph, object, 1, CU_GRAPH_USER_OBJECT_MOVE), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_FALSE(destroyed);
+  ASSERT_EQ(cuGraphDestroy(graph), CUDA_SUCCESS);
+  destroyed.wait(false);
+}
+
 TEST_F(DriverTest, HostFunctionsMustNotCallCuda) {
   CUresult inside = CUDA_SUCCESS;
   ASSERT_EQ(cuLaunchHostFunc(

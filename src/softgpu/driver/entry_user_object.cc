@@ -31,14 +31,14 @@ CUresult cuUserObjectCreate(CUuserObject* object_out, void* ptr, CUhostFn destro
 CUresult cuUserObjectRetain(CUuserObject object, unsigned int count) {
   return on_object<UserObject>(object, [&](UserObject& found) -> CUresult {
     if (!count_ok(count)) return CUDA_ERROR_INVALID_VALUE;
-    found.retain(count);
+    found.retain_for_program(count);
     return CUDA_SUCCESS;
   });
 }
 
 CUresult cuUserObjectRelease(CUuserObject object, unsigned int count) {
   return on_object<UserObject>(object, [&](UserObject& found) -> CUresult {
-    if (!count_ok(count) || count > found.references()) return CUDA_ERROR_INVALID_VALUE;
+    if (!count_ok(count) || !found.take_from_program(count)) return CUDA_ERROR_INVALID_VALUE;
     found.release(count);
     return CUDA_SUCCESS;
   });
@@ -50,7 +50,7 @@ CUresult cuGraphRetainUserObject(CUgraph graph, CUuserObject object, unsigned in
     if (!found || !count_ok(count) || flags > CU_GRAPH_USER_OBJECT_MOVE) return CUDA_ERROR_INVALID_VALUE;
     if (flags != CU_GRAPH_USER_OBJECT_MOVE) {
       found->retain(count);
-    } else if (count > found->references()) {  // moves references that the caller has to have
+    } else if (!found->take_from_program(count)) {
       return CUDA_ERROR_INVALID_VALUE;
     }
     keeper.user_objects()[std::move(found)] += count;

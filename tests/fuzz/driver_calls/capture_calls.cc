@@ -1,4 +1,5 @@
 // Graphs captured from streams.
+#include <algorithm>
 #include <iterator>
 
 #include "tests/fuzz/driver_calls/world.h"
@@ -6,23 +7,67 @@
 namespace tessera::fuzz {
 namespace {
 
-CUstreamCaptureMode mode(World& w) { return static_cast<CUstreamCaptureMode>(w.bytes.below(4)); }
+// Mostly the one in which other calls may go on.
+CUstreamCaptureMode mode(World& w) {
+  constexpr CUstreamCaptureMode kModes[] = {CU_STREAM_CAPTURE_MODE_RELAXED, CU_STREAM_CAPTURE_MODE_RELAXED,
+                                            CU_STREAM_CAPTURE_MODE_RELAXED, CU_STREAM_CAPTURE_MODE_GLOBAL,
+                                            CU_STREAM_CAPTURE_MODE_THREAD_LOCAL};
+  constexpr CUstreamCaptureMode kWrong[] = {static_cast<CUstreamCaptureMode>(3)};
+  return w.bytes.one_of(kModes, kWrong);
+}
+
+CUstream not_capturing(World& w) {
+  for (int tries = 0; tries < 4; ++tries) {
+    const CUstream stream = w.stream();
+    if (stream != nullptr && std::find(w.capturing.begin(), w.capturing.end(), stream) == w.capturing.end())
+      return stream;
+  }
+  return w.stream();
+}
 
 void begin(World& w) {
   w.captured = true;
-  CALL(w, cuStreamBeginCapture_v2, w.stream(), mode(w));
+  const CUstream stream = not_capturing(w);
+  if (CALL(w, cuStreamBeginCapture_v2, stream, mode(w)) == CUDA_SUCCESS) w.capturing.push_back(stream);
+}
+
+CUstream capturing(World& w) {
+  if (w.bytes.rarely()) return w.stream();
+  if (w.capturing.empty()) begin(w);
+  return w.capturing.empty() ? w.stream() : w.capturing[w.bytes.byte() % w.capturing.size()];
+}
+
+// What is in a captured graph, for the calls that take a graph and its nodes.
+void learn(World& w, CUgraph graph) {
+  CUgraphNode found[8]{};
+  size_t count = std::size(found);
+  if (CALL(w, cuGraphGetNodes, graph, found, &count) != CUDA_SUCCESS) return;
+  for (size_t i = 0; i < std::min(count, std::size(found)); ++i) {
+    w.add(Kind::kNode, found[i]);
+    w.nodes[graph].push_back(found[i]);
+  }
 }
 
 void begin_to_graph(World& w) {
   w.captured = true;
-  const CUgraphNode after[] = {w.get<CUgraphNode>(Kind::kNode)};
-  CALL(w, cuStreamBeginCaptureToGraph, w.stream(), w.get<CUgraph>(Kind::kGraph), after, nullptr,
-       w.bytes.below(2), mode(w));
+  const CUstream stream = not_capturing(w);
+  const auto into = w.get<CUgraph>(Kind::kGraph);
+  const auto& inside = w.nodes[into];
+  const CUgraphNode after[] = {inside.empty() || w.bytes.rarely() ? w.get<CUgraphNode>(Kind::kNode)
+                                                                  : inside.back()};
+  const size_t count = inside.empty() ? w.bytes.rarely() : w.bytes.below(2);
+  if (CALL(w, cuStreamBeginCaptureToGraph, stream, into, after, nullptr, count, mode(w)) == CUDA_SUCCESS)
+    w.capturing.push_back(stream);
 }
 
 void end(World& w) {
   CUgraph made = nullptr;
-  if (CALL(w, cuStreamEndCapture, w.stream(), &made) == CUDA_SUCCESS) w.add(Kind::kGraph, made);
+  const CUstream stream = capturing(w);
+  const CUresult result = CALL(w, cuStreamEndCapture, stream, &made);
+  std::erase(w.capturing, stream);
+  if (result != CUDA_SUCCESS) return;
+  w.add(Kind::kGraph, made);
+  learn(w, made);
 }
 
 void ask(World& w) {
@@ -31,17 +76,25 @@ void ask(World& w) {
   CUgraph into = nullptr;
   const CUgraphNode* after = nullptr;
   size_t count = 0;
-  CALL(w, cuStreamIsCapturing, w.stream(), &status);
-  if (CALL(w, cuStreamGetCaptureInfo_v2, w.stream(), &status, &id, &into, &after, &count) != CUDA_SUCCESS)
-    return;
+  const CUstream stream = capturing(w);
+  CALL(w, cuStreamIsCapturing, stream, &status);
+  if (CALL(w, cuStreamGetCaptureInfo_v2, stream, &status, &id, &into, &after, &count) != CUDA_SUCCESS) return;
   if (status != CU_STREAM_CAPTURE_STATUS_ACTIVE) return;
   w.add(Kind::kGraph, into);
   for (size_t i = 0; i < count; ++i) w.add(Kind::kNode, after[i]);
 }
 
 void set_dependencies(World& w) {
-  CUgraphNode after[] = {w.get<CUgraphNode>(Kind::kNode), w.get<CUgraphNode>(Kind::kNode)};
-  CALL(w, cuStreamUpdateCaptureDependencies, w.stream(), after, w.bytes.below(3), w.bytes.below(3));
+  const CUstream stream = capturing(w);
+  CUstreamCaptureStatus status{};
+  cuuint64_t id = 0;
+  CUgraph into = nullptr;
+  const CUgraphNode* known = nullptr;
+  size_t count = 0;
+  CALL(w, cuStreamGetCaptureInfo_v2, stream, &status, &id, &into, &known, &count);
+  CUgraphNode after[] = {count != 0 ? known[0] : w.get<CUgraphNode>(Kind::kNode)};
+  CALL(w, cuStreamUpdateCaptureDependencies, stream, after, count != 0 || w.bytes.rarely(),
+       w.bytes.rarely() ? 2 : w.bytes.below(2));
 }
 
 void exchange_mode(World& w) {

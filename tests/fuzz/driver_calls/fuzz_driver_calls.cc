@@ -11,7 +11,6 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "tests/fuzz/driver_calls/kernels.h"
 #include "tests/fuzz/driver_calls/world.h"
 
 namespace tessera::fuzz {
@@ -73,40 +72,11 @@ class Devices {
   size_t free_[kDevices]{};
 };
 
-// Every program begins with one thing of most kinds, so that what follows is not all refused.
+// Every program begins with a context that has memory; the rest is made when it is wanted.
 void begin(World& world) {
-  CUcontext context = nullptr;
-  CUstream stream = nullptr;
-  CUevent event = nullptr;
-  CUmodule module = nullptr;
-  CUlibrary library = nullptr;
-  CUgraph graph = nullptr;
-  CUdeviceptr memory = 0;
-  const bool made = CALL(world, cuCtxCreate_v2, &context, 0, 0) == CUDA_SUCCESS &&
-                    CALL(world, cuStreamCreate, &stream, CU_STREAM_NON_BLOCKING) == CUDA_SUCCESS &&
-                    CALL(world, cuEventCreate, &event, 0) == CUDA_SUCCESS &&
-                    CALL(world, cuModuleLoadData, &module, kKernels) == CUDA_SUCCESS &&
-                    CALL(world, cuLibraryLoadData, &library, kKernels, nullptr, nullptr, 0, nullptr, nullptr,
-                         0) == CUDA_SUCCESS &&
-                    CALL(world, cuGraphCreate, &graph, 0) == CUDA_SUCCESS &&
-                    CALL(world, cuMemAlloc_v2, &memory, kHostBytes) == CUDA_SUCCESS;
-  if (!made) std::abort();
-  world.add(Kind::kContext, context);
-  world.add(Kind::kStream, CUstream{});
-  world.add(Kind::kStream, stream);
-  world.add(Kind::kEvent, event);
-  world.add(Kind::kModule, module);
-  world.add(Kind::kLibrary, library);
-  world.add(Kind::kGraph, graph);
-  world.allocated(memory, kHostBytes);
-  for (const char* name : {"fill", "count", "turn", "share"}) {
-    CUfunction function = nullptr;
-    CUkernel kernel = nullptr;
-    CALL(world, cuModuleGetFunction, &function, module, name);
-    CALL(world, cuLibraryGetKernel, &kernel, library, name);
-    world.add(Kind::kFunction, function);
-    world.add(Kind::kKernel, kernel);
-  }
+  make(world, Kind::kContext);
+  make(world, Kind::kDevicePointer);
+  if (world.living(Kind::kDevicePointer).empty()) std::abort();
 }
 
 std::vector<Call> all_calls() {
@@ -137,8 +107,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   alarm(kMostSeconds);  // a hang ends the process, with the input that made it known
   World world({data, size});
   begin(world);
-  for (int i = 0; i < kMostCalls && !world.bytes.empty(); ++i)
+  for (int i = 0; i < kMostCalls && !world.bytes.empty(); ++i) {
+    world.settle();
     calls[world.bytes.byte() % calls.size()](world);
+  }
   world.clean_up();
   alarm(0);
   devices.require_all_back();

@@ -4,6 +4,7 @@
 namespace tessera::fuzz {
 
 inline constexpr const char* kKernelNames[] = {"fill", "count", "turn", "share", "stop", "nobody"};
+inline constexpr const char* kHarmlessKernelNames[] = {"fill", "count", "turn", "share"};
 
 // fill: a word for each thread. count: one atomic sum. turn: up to 255 rounds of arithmetic. share: dynamic
 // shared memory, there or not. stop: a trap.

@@ -10,8 +10,8 @@ namespace {
 
 constexpr size_t kGranule = 2 << 20;
 
-CUdeviceptr address(World& w) {
-  constexpr size_t kOffsets[] = {0, 0, 0, kGranule, 2 * kGranule, 4096, ~0ull & ~(kGranule - 1)};
+CUdeviceptr wrong_address(World& w) {
+  constexpr size_t kOffsets[] = {0, kGranule, 2 * kGranule, 4096, ~0ull & ~(kGranule - 1)};
   return w.get<CUdeviceptr>(Kind::kVirtualPointer) + w.bytes.one_of(kOffsets);
 }
 CUmemGenericAllocationHandle physical(World& w) {
@@ -19,79 +19,110 @@ CUmemGenericAllocationHandle physical(World& w) {
 }
 
 size_t granules(World& w) {
-  constexpr size_t kSizes[] = {kGranule, kGranule, 2 * kGranule, 4 * kGranule, 32 * kGranule,
-                               4096,     0,        1ull << 62,   ~0ull};
-  return w.bytes.one_of(kSizes);
+  constexpr size_t kSizes[] = {kGranule, kGranule, 2 * kGranule, 4 * kGranule};
+  constexpr size_t kWrong[] = {32 * kGranule, 4096, 0, 1ull << 62, ~0ull};
+  return w.bytes.one_of(kSizes, kWrong);
+}
+
+Span wrong_span(World& w) { return {wrong_address(w), granules(w)}; }
+
+Span reservation(World& w) {
+  if (w.reservations.empty()) make(w, Kind::kVirtualPointer);
+  if (w.reservations.empty() || w.bytes.rarely()) return wrong_span(w);
+  return w.reservations[w.bytes.byte() % w.reservations.size()];
+}
+
+Span mapping(World& w) {
+  if (w.mappings.empty()) make_mapping(w);
+  if (w.mappings.empty() || w.bytes.rarely()) return wrong_span(w);
+  return w.mappings[w.bytes.byte() % w.mappings.size()];
 }
 
 void reserve(World& w) {
-  constexpr size_t kAlignments[] = {0, 0, kGranule, 4 * kGranule, 3, 1ull << 40, 1ull << 63};
+  constexpr size_t kAlignments[] = {0, 0, kGranule, 4 * kGranule}, kWrong[] = {3, 1ull << 40, 1ull << 63};
   const size_t size = granules(w);
-  const size_t alignment = w.bytes.one_of(kAlignments);
-  const CUdeviceptr wish = w.bytes.coin() ? 0 : address(w);
+  const size_t alignment = w.bytes.one_of(kAlignments, kWrong);
+  const CUdeviceptr wish = w.bytes.below(4) != 0 ? 0 : wrong_address(w);
   CUdeviceptr made = 0;
-  if (CALL(w, cuMemAddressReserve, &made, size, alignment, wish, w.bytes.below(16) == 0) != CUDA_SUCCESS)
-    return;
+  if (CALL(w, cuMemAddressReserve, &made, size, alignment, wish, w.bytes.rarely()) != CUDA_SUCCESS) return;
   w.add(Kind::kVirtualPointer, made);
   w.reservations.push_back({made, size});
 }
 
 void free_reserved(World& w) {
-  const CUdeviceptr begin = address(w);
-  const size_t size = granules(w);
-  if (CALL(w, cuMemAddressFree, begin, size) == CUDA_SUCCESS)
-    std::erase_if(w.reservations, [&](const World::Mapping& range) { return range.begin == begin; });
+  const auto [begin, size] = reservation(w);
+  if (CALL(w, cuMemAddressFree, begin, size) != CUDA_SUCCESS) return;
+  w.gone(Kind::kVirtualPointer, begin);
+  std::erase_if(w.reservations, [begin = begin](const Span& range) { return range.begin == begin; });
 }
 
 CUmemAllocationProp properties(World& w) {
   CUmemAllocationProp wanted{};
-  wanted.type = w.bytes.below(16) == 0 ? CU_MEM_ALLOCATION_TYPE_INVALID : CU_MEM_ALLOCATION_TYPE_PINNED;
-  constexpr CUmemAllocationHandleType kTypes[] = {
-      CU_MEM_HANDLE_TYPE_NONE, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR,
-      CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, CU_MEM_HANDLE_TYPE_FABRIC};
-  wanted.requestedHandleTypes = w.bytes.one_of(kTypes);
+  wanted.type = w.bytes.rarely() ? CU_MEM_ALLOCATION_TYPE_INVALID : CU_MEM_ALLOCATION_TYPE_PINNED;
+  constexpr CUmemAllocationHandleType kTypes[] = {CU_MEM_HANDLE_TYPE_NONE,
+                                                  CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR};
+  constexpr CUmemAllocationHandleType kWrong[] = {CU_MEM_HANDLE_TYPE_FABRIC};
+  wanted.requestedHandleTypes = w.bytes.one_of(kTypes, kWrong);
   wanted.location = {CU_MEM_LOCATION_TYPE_DEVICE, w.device()};
   return wanted;
 }
 
 void create(World& w) {
   const CUmemAllocationProp wanted = properties(w);
+  const size_t size = granules(w);
   CUmemGenericAllocationHandle made = 0;
-  if (CALL(w, cuMemCreate, &made, granules(w), &wanted, 0) == CUDA_SUCCESS) w.add(Kind::kPhysical, made);
+  if (CALL(w, cuMemCreate, &made, size, &wanted, 0) != CUDA_SUCCESS) return;
+  w.add(Kind::kPhysical, made);
+  w.physical_sizes[made] = size;
 }
-void release(World& w) { CALL(w, cuMemRelease, physical(w)); }
+// Clean-up releases what is mapped or taken several times.
+void release(World& w) {
+  const CUmemGenericAllocationHandle old = physical(w);
+  if (CALL(w, cuMemRelease, old) == CUDA_SUCCESS) w.gone(Kind::kPhysical, old);
+}
 
 void map(World& w) {
-  const CUdeviceptr begin = address(w);
-  const size_t size = granules(w);
-  constexpr size_t kOffsets[] = {0, 0, 0, 0, kGranule, 1};
-  if (CALL(w, cuMemMap, begin, size, w.bytes.one_of(kOffsets), physical(w), 0) == CUDA_SUCCESS)
-    w.mappings.push_back({begin, size});
+  const CUmemGenericAllocationHandle memory = physical(w);
+  Span target = reservation(w);
+  const auto known = w.physical_sizes.find(memory);
+  if (known != w.physical_sizes.end() && !w.bytes.rarely()) {
+    const size_t places = target.size > known->second ? (target.size - known->second) / kGranule + 1 : 1;
+    target = {target.begin + w.bytes.byte() % places * kGranule, known->second};
+  }
+  constexpr size_t kOffsets[] = {0}, kWrong[] = {kGranule, 1};
+  if (CALL(w, cuMemMap, target.begin, target.size, w.bytes.one_of(kOffsets, kWrong), memory, 0) !=
+      CUDA_SUCCESS)
+    return;
+  w.mappings.push_back(target);
+  const CUmemAccessDesc all{{CU_MEM_LOCATION_TYPE_DEVICE, 0}, CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
+  if (w.bytes.coin()) CALL(w, cuMemSetAccess, target.begin, target.size, &all, 1);
 }
 
 void unmap(World& w) {
-  const CUdeviceptr begin = address(w);
-  const size_t size = granules(w);
-  if (CALL(w, cuMemUnmap, begin, size) == CUDA_SUCCESS)
-    std::erase_if(w.mappings, [&](const World::Mapping& range) {
-      return range.begin >= begin && range.begin - begin < size;
-    });
+  const auto [begin, size] = mapping(w);
+  if (CALL(w, cuMemUnmap, begin, size) != CUDA_SUCCESS) return;
+  std::erase_if(w.mappings, [begin = begin, size = size](const Span& range) {
+    return range.begin >= begin && range.begin - begin < size;
+  });
 }
 
 void access(World& w) {
-  const CUdeviceptr begin = address(w);
+  const auto [begin, size] = mapping(w);
+  constexpr CUmemAccess_flags kFlags[] = {CU_MEM_ACCESS_FLAGS_PROT_READWRITE, CU_MEM_ACCESS_FLAGS_PROT_READ,
+                                          CU_MEM_ACCESS_FLAGS_PROT_NONE};
+  constexpr CUmemAccess_flags kWrong[] = {static_cast<CUmemAccess_flags>(2)};
   const CUmemAccessDesc wanted[] = {
       {{CU_MEM_LOCATION_TYPE_DEVICE, w.device()}, CU_MEM_ACCESS_FLAGS_PROT_READWRITE},
-      {{CU_MEM_LOCATION_TYPE_DEVICE, w.device()}, static_cast<CUmemAccess_flags>(w.bytes.below(4))}};
-  CALL(w, cuMemSetAccess, begin, granules(w), wanted, 1 + w.bytes.below(2));
+      {{CU_MEM_LOCATION_TYPE_DEVICE, w.device()}, w.bytes.one_of(kFlags, kWrong)}};
+  CALL(w, cuMemSetAccess, begin, size, wanted, 1 + w.bytes.below(2));
   unsigned long long flags = 0;
   CALL(w, cuMemGetAccess, &flags, &wanted[0].location, begin);
 }
 
 void retain(World& w) {
   CUmemGenericAllocationHandle found = 0;
-  if (CALL(w, cuMemRetainAllocationHandle, &found, reinterpret_cast<void*>(address(w))) == CUDA_SUCCESS)
-    w.add(Kind::kPhysical, found);
+  void* address = reinterpret_cast<void*>(mapping(w).begin);
+  if (CALL(w, cuMemRetainAllocationHandle, &found, address) == CUDA_SUCCESS) w.add(Kind::kPhysical, found);
 }
 
 void share(World& w) {
@@ -117,7 +148,7 @@ void ask(World& w) {
   CALL(w, cuMemGetAllocationPropertiesFromHandle, &found, physical(w));
   found = properties(w);
   CALL(w, cuMemGetAllocationGranularity, &granularity, &found,
-       static_cast<CUmemAllocationGranularity_flags>(w.bytes.below(3)));
+       static_cast<CUmemAllocationGranularity_flags>(w.bytes.rarely() ? 2 : w.bytes.below(2)));
 }
 
 }  // namespace

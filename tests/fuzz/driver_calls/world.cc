@@ -1,13 +1,15 @@
 #include "tests/fuzz/driver_calls/world.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 
 namespace tessera::fuzz {
 namespace {
 
-constexpr unsigned kStalePicks = 16;  // of 256: not a handle of this kind
-constexpr int kMostReferences = 64;   // more than a program can have taken
+constexpr int kMostReferences = 64;  // more than a program can have taken
+constexpr size_t kMostOfAKind = 64;  // made because they were wanted
 
 const bool trace = std::getenv("FUZZ_TRACE") != nullptr;
 
@@ -31,27 +33,83 @@ CUresult World::note(const char* call, CUresult result) {
   return result;
 }
 
-uint64_t World::pick(Kind kind) {
-  const uint8_t choice = bytes.byte();
-  const auto& table = tables_[static_cast<size_t>(kind)];
-  if (choice >= kStalePicks) return table.empty() ? 0 : table[choice % table.size()];
-  constexpr uint64_t kNothing[] = {0, 1, 2, 3, 16, 0xdeadbeefcafe, ~0ull, 1ull << 63};
-  if (choice < std::size(kNothing)) return kNothing[choice];
-  const auto& other = tables_[bytes.below(static_cast<uint32_t>(Kind::kCount))];
+uint64_t World::pick_wrong() {
+  if (bytes.coin()) {
+    constexpr uint64_t kNothing[] = {0, 1, 2, 3, 16, 0xdeadbeefcafe, ~0ull, 1ull << 63};
+    return bytes.one_of(kNothing);
+  }
+  const auto& other = tables_[bytes.below(static_cast<uint32_t>(Kind::kCount))].living;
   return other.empty() ? 0 : other[bytes.byte() % other.size()];
 }
 
+uint64_t World::pick(Kind kind) {
+  if (bytes.rarely()) return pick_wrong();
+  const uint8_t choice = bytes.byte();
+  const auto& [living, dead] = table(kind);
+  if (choice >= 248 && !dead.empty()) return dead[bytes.byte() % dead.size()];
+  if (living.empty() && dead.size() < kMostOfAKind) make(*this, kind);
+  return living.empty() ? 0 : living[choice % living.size()];
+}
+
+void World::bury(Kind kind, uint64_t handle) {
+  auto& [living, dead] = table(kind);
+  const auto found = std::find(living.begin(), living.end(), handle);
+  if (found == living.end()) return;
+  living.erase(found);
+  dead.push_back(handle);
+}
+
+std::vector<uint64_t> World::all(Kind kind) {
+  const auto& [living, dead] = table(kind);
+  std::vector<uint64_t> found = living;
+  found.insert(found.end(), dead.begin(), dead.end());
+  return found;
+}
+
+void World::freed_unknown() {
+  for (Kind kind : {Kind::kStream, Kind::kEvent, Kind::kModule, Kind::kFunction, Kind::kDevicePointer,
+                    Kind::kArray, Kind::kMipmap, Kind::kTexture, Kind::kSurface}) {
+    auto& [living, dead] = table(kind);
+    dead.insert(dead.end(), living.begin(), living.end());
+    living.clear();
+  }
+  live_.clear();
+  pinned.clear();
+  registered.clear();
+  managed.clear();
+  capturing.clear();
+}
+
+void World::settle() {
+  if (bytes.rarely()) return;
+  CUcontext current = nullptr;
+  unsigned flags = 0;
+  CALL(*this, cuCtxGetCurrent, &current);
+  if (CALL(*this, cuCtxGetFlags, &flags) == CUDA_SUCCESS) return;
+  if (current != nullptr) {  // it has failed, or it is gone
+    if (CALL(*this, cuCtxDestroy_v2, current) == CUDA_SUCCESS) gone(Kind::kContext, current);
+    for (CUdevice ordinal = 0; ordinal < kDevices; ++ordinal)
+      CALL(*this, cuDevicePrimaryCtxReset_v2, ordinal);
+    freed_unknown();
+  }
+  for (const uint64_t context : living(Kind::kContext)) {
+    if (CALL(*this, cuCtxSetCurrent, narrow<CUcontext>(context)) == CUDA_SUCCESS &&
+        CALL(*this, cuCtxGetFlags, &flags) == CUDA_SUCCESS)
+      return;
+  }
+  make(*this, Kind::kContext);
+}
+
 CUdevice World::device() {
-  constexpr CUdevice kChoices[] = {0, 0, 0, 0, 1, 1, 2, -1, 0x7fffffff};
-  return bytes.one_of(kChoices);
+  constexpr CUdevice kChoices[] = {0, 0, 0, 1}, kWrong[] = {2, -1, 0x7fffffff};
+  return bytes.one_of(kChoices, kWrong);
 }
 
 size_t World::size() {
-  constexpr size_t kChoices[] = {1,       4,          100,      256,        512,        513,
-                                 4096,    65536,      100'000,  1 << 20,    1 << 20,    2 << 20,
-                                 4 << 20, 5 << 20,    16 << 20, 64 << 20,   1ull << 32, 1ull << 40,
-                                 0,       1ull << 63, ~0ull,    ~0ull - 511};
-  return bytes.one_of(kChoices);
+  constexpr size_t kChoices[] = {1,    4,     100,     256,     512,     513,     4096,    65536,  100'000,
+                                 4096, 65536, 1 << 20, 1 << 20, 1 << 20, 2 << 20, 4 << 20, 5 << 20};
+  constexpr size_t kWrong[] = {16 << 20, 64 << 20, 1ull << 32, 1ull << 40, 0, 1ull << 63, ~0ull, ~0ull - 511};
+  return bytes.one_of(kChoices, kWrong);
 }
 
 size_t World::small_size() {
@@ -61,13 +119,38 @@ size_t World::small_size() {
 
 CUdeviceptr World::device_pointer() {
   const auto base = get<CUdeviceptr>(bytes.below(8) == 0 ? Kind::kVirtualPointer : Kind::kDevicePointer);
-  constexpr CUdeviceptr kOffsets[] = {0, 0, 0, 0, 4, 1, 256, 4096, 1 << 20};
-  return base + bytes.one_of(kOffsets);
+  constexpr CUdeviceptr kOffsets[] = {0, 0, 0, 0, 4, 256}, kWrong[] = {1, 4096, 1 << 20};
+  return base + bytes.one_of(kOffsets, kWrong);
 }
 
-CUdeviceptr World::known_pointer() {
-  if (live_.empty() || bytes.coin()) return reinterpret_cast<CUdeviceptr>(host());
-  return std::next(live_.begin(), bytes.byte() % live_.size())->first;
+Span World::device_span(size_t most) {
+  if (bytes.rarely()) return {device_pointer(), std::min(size(), most)};
+  if (bytes.below(8) == 0) {
+    if (mappings.empty()) make_mapping(*this);
+    if (!mappings.empty()) {
+      const Span& mapping = mappings[bytes.byte() % mappings.size()];
+      return {mapping.begin, std::min(mapping.size, most)};
+    }
+  }
+  if (live_.empty()) make(*this, Kind::kDevicePointer);
+  if (live_.empty()) return {};
+  const auto [base, whole] = *std::next(live_.begin(), static_cast<long>(bytes.byte() % live_.size()));
+  constexpr size_t kOffsets[] = {0, 0, 0, 0, 4, 256, 512, 4096};
+  const size_t offset = bytes.one_of(kOffsets);
+  if (offset >= whole) return {base, std::min(whole, most)};
+  return {base + offset, std::min(whole - offset, most)};
+}
+
+CUdeviceptr World::room(size_t wanted) {
+  Span found;
+  for (int tries = 0; tries < 4 && found.size < wanted; ++tries) found = device_span(wanted);
+  return found.begin;
+}
+
+Span World::known_span() {
+  if (live_.empty() || bytes.coin()) return {reinterpret_cast<CUdeviceptr>(host()), kMostHostBytes};
+  const auto [base, whole] = *std::next(live_.begin(), static_cast<long>(bytes.byte() % live_.size()));
+  return {base, std::min(whole, kMostHostBytes)};
 }
 
 std::byte* World::host() {
@@ -125,8 +208,8 @@ void World::free_graph_memory() {
 }
 
 void World::give_memory_back() {
-  for (const Mapping& mapping : mappings) CALL(*this, cuMemUnmap, mapping.begin, mapping.size);
-  for (const Mapping& range : reservations) CALL(*this, cuMemAddressFree, range.begin, range.size);
+  for (const Span& mapping : mappings) CALL(*this, cuMemUnmap, mapping.begin, mapping.size);
+  for (const Span& range : reservations) CALL(*this, cuMemAddressFree, range.begin, range.size);
   for (uint64_t physical : all(Kind::kPhysical)) {
     for (int i = 0; i < kMostReferences; ++i)
       if (CALL(*this, cuMemRelease, physical) != CUDA_SUCCESS) break;

@@ -32,7 +32,11 @@ class DestroyOp : public ThreadOp {
 }  // namespace
 
 UserObject::UserObject(CUhostFn destroy, void* data, uint64_t references)
-    : destroy_(destroy), data_(data), handle_(next_handle()), references_(references) {}
+    : destroy_(destroy),
+      data_(data),
+      handle_(next_handle()),
+      references_(references),
+      of_program_(references) {}
 
 void UserObject::release(uint64_t count) {
   const uint64_t before = references_.fetch_sub(count, std::memory_order_acq_rel);

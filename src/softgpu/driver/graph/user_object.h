@@ -18,13 +18,25 @@ class UserObject {
   // At the last one the destructor is called, later, on a thread of the driver's: the program may hold locks
   // that it takes too.
   void release(uint64_t count);
-  uint64_t references() const { return references_.load(std::memory_order_relaxed); }
+
+  // Of these references, the program's own: graphs keep theirs whatever it does. Under graph_mutex().
+  void retain_for_program(uint64_t count) {
+    retain(count);
+    of_program_ += count;
+  }
+  // False where it has not so many; they go on counting until somebody releases them.
+  bool take_from_program(uint64_t count) {
+    if (count > of_program_) return false;
+    of_program_ -= count;
+    return true;
+  }
 
  private:
   const CUhostFn destroy_;
   void* const data_;
   const uintptr_t handle_;
   std::atomic<uint64_t> references_;
+  uint64_t of_program_;
 };
 
 }  // namespace tessera::softgpu

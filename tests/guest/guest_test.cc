@@ -33,12 +33,20 @@ Output run_probe(const std::string& scenario, const Environment& extra,
   while (fgets(buffer, sizeof buffer, pipe) != nullptr) output.text += buffer;
   int status = pclose(pipe);
   output.text += "exit=" + std::to_string(status) + "\n";
+  EXPECT_FALSE(output.has("Sanitizer")) << output.text;  // what it reports of the library is an error of ours
   return output;
 }
 
 Environment in_slice(const test::TestDaemon& daemon) {
   return {{"TESSERA_SLICE", daemon.token_text()}, {"TESSERA_SOCKET", daemon.socket_path()}};
 }
+
+// Its runtime has to come first in a process, and looks for leaks in a way that raised privileges forbid.
+#ifdef __SANITIZE_ADDRESS__
+constexpr bool kAddressSanitizer = true;
+#else
+constexpr bool kAddressSanitizer = false;
+#endif
 
 #define EXPECT_HAS(output, part) EXPECT_TRUE((output).has(part)) << (output).text
 
@@ -61,6 +69,7 @@ TEST(Guest, InASliceItsLimitsHold) {
 }
 
 TEST(Guest, PreloadedItDoesTheSame) {
+  if (kAddressSanitizer) GTEST_SKIP() << "its runtime would be preloaded too late";
   test::TestDaemon daemon;
   Environment environment = in_slice(daemon);
   environment["LD_LIBRARY_PATH"] = "";
@@ -99,6 +108,7 @@ TEST(Guest, AProgramThatClearsItsEnvironmentStaysInItsSlice) {
 
 TEST(Guest, AProgramWithRaisedPrivilegesIsRefusedWhateverItsEnvironmentSays) {
   constexpr uid_t kNobody = 65534;
+  if (kAddressSanitizer) GTEST_SKIP() << "its runtime does not end well with raised privileges";
   if (geteuid() != 0) GTEST_SKIP() << "only root can make a program of another user";
   char folder[] = "/tmp/guest_raised.XXXXXX";
   ASSERT_NE(mkdtemp(folder), nullptr);

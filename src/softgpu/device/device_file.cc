@@ -313,11 +313,6 @@ uint64_t DeviceFile::free_bytes() {
   return layout_->capacity_bytes - std::min(used_locked(), layout_->capacity_bytes);
 }
 
-uint64_t DeviceFile::own_used_bytes() {
-  Lock lock(*this);
-  return layout_->processes[entry_].used_bytes + shared_bytes_locked(*layout_, entry_);
-}
-
 void DeviceFile::set_contexts(uint32_t contexts) {
   Lock lock(*this);
   layout_->processes[entry_].contexts = contexts;

@@ -65,7 +65,6 @@ class DeviceFile {
   Status charge(uint64_t bytes);
   void credit(uint64_t bytes);
   uint64_t free_bytes();
-  uint64_t own_used_bytes();  // held by this process, alone or with others (shared_memory.h)
   void set_contexts(uint32_t contexts);
 
   // Everything about the device; dead processes are removed first. `window_ns` is cut to what is kept.

@@ -17,6 +17,7 @@
 #include "softgpu/driver/device.h"
 #include "softgpu/driver/entry.h"
 #include "softgpu/driver/handle_registry.h"
+#include "softgpu/memory/allocation_table.h"
 
 namespace tessera::softgpu {
 namespace {
@@ -187,10 +188,10 @@ CUresult with_device(CUdevice ordinal, Body&& body) {
   });
 }
 
-CUresult used_bytes(CUdevice ordinal, uint64_t* used) {
-  if (used == nullptr) return CUDA_ERROR_INVALID_VALUE;
+CUresult driver_took_bytes(CUdevice ordinal, uint64_t* taken) {
+  if (taken == nullptr) return CUDA_ERROR_INVALID_VALUE;
   return with_device(ordinal, [&](Device& device) {
-    *used = device.file().own_used_bytes();
+    *taken = AllocationTable::instance().driver_took_bytes(device.ordinal());
     return CUDA_SUCCESS;
   });
 }
@@ -227,7 +228,7 @@ CUresult resume(CUdevice ordinal) {
   });
 }
 
-constexpr cuda::DeviceUseTable kDeviceUse = {sizeof(cuda::DeviceUseTable), used_bytes};
+constexpr cuda::DeviceUseTable kDeviceUse = {sizeof(cuda::DeviceUseTable), driver_took_bytes};
 constexpr cuda::DeviceSchedulingTable kDeviceScheduling = {sizeof(cuda::DeviceSchedulingTable), device_work,
                                                            suspend, resume, watch};
 

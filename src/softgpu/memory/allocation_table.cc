@@ -3,6 +3,13 @@
 #include <mutex>
 
 namespace tessera::softgpu {
+namespace {
+
+bool is_the_drivers(MemoryOwner owner) {
+  return owner == MemoryOwner::kModule || owner == MemoryOwner::kLibrary || owner == MemoryOwner::kKernels;
+}
+
+}  // namespace
 
 AllocationTable& AllocationTable::instance() {
   static auto* table = new AllocationTable();
@@ -26,6 +33,7 @@ Status AllocationTable::insert(Allocation allocation) {
                          static_cast<unsigned long long>(allocation.begin));
   }
   allocation.id = next_id_++;
+  if (is_the_drivers(allocation.owner)) driver_took_[allocation.device] += allocation.range_size;
   allocations_.emplace(allocation.begin, allocation);
   return {};
 }
@@ -61,6 +69,12 @@ std::vector<Allocation> AllocationTable::of_context(uint64_t context) const {
 
 std::vector<Allocation> AllocationTable::of_device(int device) const {
   return select([device](const Allocation& allocation) { return allocation.device == device; });
+}
+
+uint64_t AllocationTable::driver_took_bytes(int device) const {
+  std::shared_lock lock(mutex_);
+  const auto found = driver_took_.find(device);
+  return found == driver_took_.end() ? 0 : found->second;
 }
 
 bool AllocationTable::set_sync_memops(uint64_t address, bool value) {

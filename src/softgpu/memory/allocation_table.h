@@ -79,6 +79,9 @@ class AllocationTable {
   std::vector<Allocation> of_context(uint64_t context) const;
   // Of that ordinal.
   std::vector<Allocation> of_device(int device) const;
+  // Device memory that the driver has taken for itself (modules, libraries, kernels' heaps) up to now, on the
+  // device of that ordinal; it never falls.
+  uint64_t driver_took_bytes(int device) const;
   // False where there is none.
   bool set_sync_memops(uint64_t address, bool value);
 
@@ -88,6 +91,7 @@ class AllocationTable {
 
   mutable std::shared_mutex mutex_;
   std::map<uint64_t, Allocation> allocations_;
+  std::map<int, uint64_t> driver_took_;  // by the device's ordinal
   uint64_t next_id_ = 1;
 };
 

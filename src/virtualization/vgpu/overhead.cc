@@ -84,32 +84,30 @@ Measurement::Measurement(Tenant& tenant) : tenant_(tenant), alone_(tenant.overhe
   // Libraries place managed variables before there is a context: on the first device.
   if (lower().cuCtxGetDevice == nullptr || lower().cuCtxGetDevice(&ordinal_) != CUDA_SUCCESS) ordinal_ = 0;
   if (active_vgpu->device_of(tenant, ordinal_, device_) != CUDA_SUCCESS) return;
-  charged_ = tenant_.account->own_used_bytes(device_);
   known_ = read(&held_);
 }
 
 Measurement::Measurement(Tenant& tenant, CUdevice ordinal, uint32_t device)
     : tenant_(tenant), alone_(tenant.overhead_mutex), ordinal_(ordinal), device_(device) {
-  charged_ = tenant_.account->own_used_bytes(device_);
   known_ = device_use_table() != nullptr && read(&held_);
 }
 
 bool Measurement::read(uint64_t* held) const {
   if (const cuda::DeviceUseTable* table = device_use_table()) {
-    return table->used_bytes(ordinal_, held) == CUDA_SUCCESS;
+    return table->driver_took_bytes(ordinal_, held) == CUDA_SUCCESS;
   }
   size_t free = 0, total = 0;
   if (lower().cuMemGetInfo_v2 == nullptr || lower().cuMemGetInfo_v2(&free, &total) != CUDA_SUCCESS)
     return false;
-  *held = total - std::min(free, total);
+  // What other threads charge meanwhile is not overhead. It may be below 0, and only differences count.
+  *held = total - std::min(free, total) - tenant_.account->own_used_bytes(device_);
   return true;
 }
 
 uint64_t Measurement::taken() const {
   uint64_t held = 0;
   if (!known_ || !read(&held)) return 0;
-  const uint64_t charged = tenant_.account->own_used_bytes(device_);
-  const auto grown = static_cast<int64_t>(held - held_) - static_cast<int64_t>(charged - charged_);
+  const auto grown = static_cast<int64_t>(held - held_);
   return grown > 0 ? static_cast<uint64_t>(grown) : 0;
 }
 

@@ -1,7 +1,7 @@
 // Device memory that the driver takes beside what a program allocates: contexts, code and its variables, the
-// device heap. Nobody says beforehand how much it will be; what the process holds before and after a call
-// says it. Where the driver does not tell what a process holds, the device's free memory has to do, in which
-// other processes' calls of the same moment show too.
+// device heap. Nobody says beforehand how much it will be; what the driver has taken before and after a call
+// says it. Where the driver does not tell that, the device's free memory has to do, in which the calls of
+// other threads and processes of the same moment show too.
 #pragma once
 
 #include <atomic>

@@ -41,6 +41,7 @@ UsedMemory src_of(const CopyBox& box) {
 using Place = std::optional<Allocation>;
 struct Places {
   Place dst, src;
+  uint64_t seen = 0;  // as MemoryUse wants it
 };
 
 UsedMemory guarded(UsedMemory memory, const Place& place) {
@@ -77,12 +78,13 @@ class CopyOp : public ThreadOp {
         box_(box),
         dst_(guarded(dst_of(box), places.dst)),
         src_(guarded(src_of(box), places.src)),
+        seen_(places.seen),
         staged_(std::move(staged)) {
     if (!staged_.empty()) box_.src = reinterpret_cast<uint64_t>(staged_.data());
   }
   void run() override {
     if (context_->status() != CUDA_SUCCESS || struck_by_error()) return;
-    const MemoryUse use(*context_, dst_, src_);
+    const MemoryUse use(*context_, seen_, dst_, src_);
     if (use.allowed()) copy_box(box_);
   }
 
@@ -92,6 +94,7 @@ class CopyOp : public ThreadOp {
   const std::shared_ptr<Context> context_;
   CopyBox box_;
   const UsedMemory dst_, src_;
+  const uint64_t seen_;
   const std::vector<std::byte> staged_;
 };
 
@@ -123,7 +126,7 @@ class FillOp : public ThreadOp {
         dst_(guarded({box.dst, span_of(box)}, dst)) {}
   void run() override {
     if (context_->status() != CUDA_SUCCESS || struck(*context_, {box_.dst, span_of(box_)})) return;
-    const MemoryUse use(*context_, dst_);
+    const MemoryUse use(*context_, 0, dst_);
     if (use.allowed()) fill_box(box_);
   }
 
@@ -164,12 +167,19 @@ CUresult check(uint64_t address, size_t bytes, Side side, const Purpose& purpose
   return inside ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
+bool in_map_of(const Context& context, const Place& place) {
+  return !place || place->device == context.device().ordinal();
+}
+
 CUresult check_both(const Context& context, const CopyRequest& request, When when, Places* places) {
+  const uint64_t seen = context.device().addresses().generation();
   const UsedMemory dst = dst_of(request.box), src = src_of(request.box);
-  const CUresult result =
-      check(dst.begin, dst.size, request.dst_side, {context, when, Use::kWrite}, &places->dst);
-  if (result != CUDA_SUCCESS) return result;
-  return check(src.begin, src.size, request.src_side, {context, when, Use::kRead}, &places->src);
+  CUresult result = check(dst.begin, dst.size, request.dst_side, {context, when, Use::kWrite}, &places->dst);
+  if (result == CUDA_SUCCESS)
+    result = check(src.begin, src.size, request.src_side, {context, when, Use::kRead}, &places->src);
+  // Another device's memory need not be in the map of this one.
+  if (in_map_of(context, places->dst) && in_map_of(context, places->src)) places->seen = seen;
+  return result;
 }
 
 CUresult check_shape(const SetBox& box) {
@@ -224,7 +234,7 @@ CUresult copy(Stream& stream, const CopyRequest& request, bool wait) {
   if (result != CUDA_SUCCESS || box.empty()) return result;
   Places places;
   result = check_both(stream.context(), request, captured ? When::kLater : When::kNow, &places);
-  const auto& [dst, src] = places;
+  const Place &dst = places.dst, &src = places.src;
   if (result != CUDA_SUCCESS) return result;
   if (captured) return capture_work(stream, std::make_shared<CopyWork>(request, stream.context_ref()));
 

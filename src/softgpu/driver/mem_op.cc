@@ -38,7 +38,7 @@ class MemOps : public WatchedOp {
   // Goes on up to a wait that is not over; whether all is done.
   bool advance() override {
     while (next_ < ops_.size() && context_->status() == CUDA_SUCCESS) {
-      const MemoryUse use(*context_, memory_of(ops_[next_]));
+      const MemoryUse use(*context_, 0, memory_of(ops_[next_]));
       if (use.allowed() && !run(ops_[next_])) return false;
       ++next_;
     }

@@ -38,11 +38,13 @@ bool there(const Context& context, UsedMemory memory) {
 }  // namespace
 
 // Entered before it is looked up: whoever takes the memory out of the maps later finds it here.
-MemoryUse::MemoryUse(Context& context, UsedMemory first, UsedMemory second) : memory_{first, second} {
+MemoryUse::MemoryUse(Context& context, uint64_t seen, UsedMemory first, UsedMemory second)
+    : memory_{first, second} {
   {
     std::lock_guard lock(uses().mutex);
     uses().now.push_back(this);
   }
+  if (seen == context.device().addresses().generation()) return;
   allowed_ = there(context, first) && there(context, second);
   if (allowed_) return;
   leave();

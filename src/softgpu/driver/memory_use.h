@@ -21,8 +21,9 @@ struct UsedMemory {
 class MemoryUse {
  public:
   // Where not all of it is there any more the context fails, as it does on a card, with
-  // CUDA_ERROR_ILLEGAL_ADDRESS.
-  MemoryUse(Context& context, UsedMemory first, UsedMemory second = {});
+  // CUDA_ERROR_ILLEGAL_ADDRESS. `seen`: a generation of its device's address map in which it was all there; 0
+  // where none is known.
+  MemoryUse(Context& context, uint64_t seen, UsedMemory first, UsedMemory second = {});
   ~MemoryUse();
   MemoryUse(const MemoryUse&) = delete;
   MemoryUse& operator=(const MemoryUse&) = delete;

@@ -196,4 +196,36 @@ CUresult cuGetProcAddress_v2(const char* symbol, void** pfn, int version, cuuint
   return found != nullptr ? CUDA_SUCCESS : CUDA_ERROR_NOT_FOUND;
 }
 
+// Every graph has one node, which allocates on device 0.
+CUresult cuGraphGetNodes(CUgraph, CUgraphNode* nodes, size_t* count) {
+  if (nodes != nullptr) nodes[0] = reinterpret_cast<CUgraphNode>(uintptr_t{64});
+  *count = 1;
+  return CUDA_SUCCESS;
+}
+CUresult cuGraphNodeGetType(CUgraphNode, CUgraphNodeType* type) {
+  *type = CU_GRAPH_NODE_TYPE_MEM_ALLOC;
+  return CUDA_SUCCESS;
+}
+CUresult cuGraphMemAllocNodeGetParams(CUgraphNode, CUDA_MEM_ALLOC_NODE_PARAMS* params) {
+  *params = {};
+  params->poolProps.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
+  params->bytesize = state.graph_node_bytes;
+  params->dptr = 4096;
+  return CUDA_SUCCESS;
+}
+CUresult cuGraphInstantiateWithFlags(CUgraphExec* exec, CUgraph, unsigned long long) { return make(exec); }
+CUresult cuGraphExecDestroy(CUgraphExec) { return CUDA_SUCCESS; }
+CUresult cuGraphLaunch(CUgraphExec, CUstream) {
+  state.graph_reserved += state.graph_takes;
+  return CUDA_SUCCESS;
+}
+CUresult cuDeviceGraphMemTrim(CUdevice) {
+  state.graph_reserved = 0;
+  return CUDA_SUCCESS;
+}
+CUresult cuDeviceGetGraphMemAttribute(CUdevice, CUgraphMem_attribute, void* value) {
+  *static_cast<cuuint64_t*>(value) = state.graph_reserved;
+  return CUDA_SUCCESS;
+}
+
 }  // extern "C"

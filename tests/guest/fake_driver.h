@@ -22,6 +22,9 @@ struct FakeDriver {
   std::atomic<uint64_t> ptsz_allocs{0};
   std::atomic<CUcontext> current{nullptr};
   std::atomic<int> primary_references{0};
+  std::atomic<uint64_t> graph_node_bytes{0};  // of the one allocation node that every graph has
+  std::atomic<uint64_t> graph_takes{0};       // reserved by each launch from now on
+  std::atomic<uint64_t> graph_reserved{0};
 };
 
 // Exported by the library.

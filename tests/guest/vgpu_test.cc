@@ -53,6 +53,7 @@ class VgpuTest : public testing::Test {
     driver.pitch_unit = 512;
     driver.current = nullptr;
     driver.driver_version = 13000;
+    driver.graph_takes = 0;
     EXPECT_EQ(used(), 0u);
   }
   uint64_t used() const { return world().daemon.counters().used_bytes; }
@@ -161,6 +162,42 @@ TEST_F(VgpuTest, PhysicalMemoryLivesAsLongAsAHandleOrAMapping) {
   EXPECT_EQ(cu.cuMemUnmap(0x1000000, 2 * kMiB), CUDA_SUCCESS);
   EXPECT_EQ(used(), 0u);
   EXPECT_EQ(cu.cuMemCreate(&handle, kLimit + 2 * kMiB, &prop, 0), CUDA_ERROR_OUT_OF_MEMORY);
+}
+
+TEST_F(VgpuTest, WhatTheDriverReservesForGraphsBeyondTheLimitIsADebt) {
+  driver.graph_node_bytes = 10 * kMiB;
+  driver.graph_takes = 32 * kMiB;  // a driver's units are its own affair
+  CUgraphExec exec = nullptr;
+  CUdeviceptr rest = 0, none = 0;
+  ASSERT_EQ(cu.cuGraphInstantiateWithFlags(&exec, nullptr, 0), CUDA_SUCCESS);
+  ASSERT_EQ(cu.cuMemAlloc_v2(&rest, kLimit - 20 * kMiB), CUDA_SUCCESS);
+  EXPECT_EQ(cu.cuGraphLaunch(exec, nullptr), CUDA_SUCCESS);
+  EXPECT_EQ(used(), kLimit - 10 * kMiB);  // 22 MiB of the 32 are owed
+  EXPECT_EQ(cu.cuMemAlloc_v2(&none, 512), CUDA_ERROR_OUT_OF_MEMORY);
+  EXPECT_EQ(cu.cuMemFree_v2(rest), CUDA_SUCCESS);
+  EXPECT_EQ(cu.cuMemAlloc_v2(&rest, 512), CUDA_SUCCESS);  // there is room to pay
+  EXPECT_EQ(used(), 32 * kMiB + 512);
+  EXPECT_EQ(cu.cuMemFree_v2(rest), CUDA_SUCCESS);
+  EXPECT_EQ(cu.cuDeviceGraphMemTrim(0), CUDA_SUCCESS);
+  EXPECT_EQ(used(), 0u);
+  EXPECT_EQ(cu.cuGraphExecDestroy(exec), CUDA_SUCCESS);
+}
+
+TEST_F(VgpuTest, GraphsAreLookedAtAfterEachLaunch) {
+  driver.graph_node_bytes = driver.graph_takes = 10 * kMiB;
+  CUgraphExec exec = nullptr;
+  ASSERT_EQ(cu.cuGraphInstantiateWithFlags(&exec, nullptr, 0), CUDA_SUCCESS);
+  EXPECT_EQ(cu.cuGraphLaunch(exec, nullptr), CUDA_SUCCESS);
+  EXPECT_EQ(used(), 10 * kMiB);
+  driver.graph_reserved = 0;  // the driver has trimmed by itself
+  driver.graph_takes = 0;
+  EXPECT_EQ(cu.cuGraphLaunch(exec, nullptr), CUDA_SUCCESS);
+  EXPECT_EQ(used(), 0u);
+  driver.graph_takes = 10 * kMiB;
+  EXPECT_EQ(cu.cuGraphLaunch(exec, nullptr), CUDA_SUCCESS);
+  EXPECT_EQ(used(), 10 * kMiB);
+  EXPECT_EQ(cu.cuDeviceGraphMemTrim(0), CUDA_SUCCESS);
+  EXPECT_EQ(cu.cuGraphExecDestroy(exec), CUDA_SUCCESS);
 }
 
 TEST_F(VgpuTest, TheEndOfAContextCreditsWhatWasInIt) {

@@ -51,7 +51,13 @@ Bytes needs_of(CUgraph graph) {
 
 // Below, tenant.graph_mutex is held.
 
-// Makes the charge what the driver says it has reserved.
+// Whose debts they are: an address that is no module's.
+uintptr_t owner_of_debts(const Tenant& tenant, CUdevice ordinal) {
+  return reinterpret_cast<uintptr_t>(&tenant.graphs) + static_cast<uintptr_t>(ordinal);
+}
+
+// Makes the charge what the driver says it has reserved. What exceeds the limit is the driver's already, and
+// stays as a debt.
 void settle(Tenant& tenant, CUdevice ordinal) {
   uint32_t device;
   cuuint64_t reserved = 0;
@@ -60,14 +66,15 @@ void settle(Tenant& tenant, CUdevice ordinal) {
           CUDA_SUCCESS) {
     return;
   }
+  const uintptr_t owner = owner_of_debts(tenant, ordinal);
   uint64_t charged = tenant.graphs.charged(ordinal);
-  if (reserved < charged) {
-    tenant.account->credit(device, charged - reserved);
-  } else if (reserved > charged && charge(tenant, device, reserved - charged) != CUDA_SUCCESS) {
-    // More than the nodes asked for, and it is the driver's already.
-    LOG_WARN("vgpu", "graphs hold %llu bytes that are beyond the limit",
+  for (const Charge& paid : tenant.overheads.owner_ended(owner)) charged += paid.bytes;
+  if (reserved < charged) tenant.account->credit(device, charged - reserved);
+  if (reserved > charged && !tenant.account->charge(device, reserved - charged).ok()) {
+    LOG_INFO("vgpu", "graphs hold %llu bytes that are beyond the limit",
              static_cast<unsigned long long>(reserved - charged));
-    return;
+    tenant.overheads.add_debt(owner, {reserved - charged, device, nullptr});
+    reserved = charged;
   }
   tenant.graphs.set_charged(ordinal, reserved);
 }
@@ -93,10 +100,10 @@ CUresult trim_device(Tenant& tenant, CUdevice ordinal) {
   return result;
 }
 
-// Runs a call that may reserve so much. What the driver keeps for graphs that do not run may be in the way:
-// it is given back before anything is refused.
+// Runs a call that may reserve so much more, for a graph with memory on the devices of `all`. What the driver
+// keeps for graphs that do not run may be in the way: it is given back before anything is refused.
 template <typename Call>
-CUresult reserving(Tenant& tenant, const Bytes& needs, Call call) {
+CUresult reserving(Tenant& tenant, const Bytes& needs, const Bytes& all, Call call) {
   CUresult result = charge_all(tenant, needs);
   if (result == CUDA_ERROR_OUT_OF_MEMORY) {
     for (const auto& [ordinal, bytes] : needs) trim_device(tenant, ordinal);
@@ -104,21 +111,23 @@ CUresult reserving(Tenant& tenant, const Bytes& needs, Call call) {
   }
   if (result != CUDA_SUCCESS) return result;
   result = call();
-  for (const auto& [ordinal, bytes] : needs) settle(tenant, ordinal);
+  for (const auto& [ordinal, bytes] : all) settle(tenant, ordinal);
   return result;
 }
 
+// Also a launch that should reserve nothing is looked at: the driver may have trimmed by itself since the
+// last.
 template <typename Call>
 CUresult run_graph(CUgraphExec exec, Call call) {
   Tenant* tenant = active_vgpu->tenant();
   if (tenant == nullptr || !tenant->graphs_with_memory.load(std::memory_order_acquire)) return call();
   std::unique_lock lock(tenant->graph_mutex);
-  Bytes needs = tenant->graphs.needs(exec);
-  if (needs.empty()) {
+  const Bytes all = tenant->graphs.all_needs(exec);
+  if (all.empty()) {
     lock.unlock();
     return call();
   }
-  CUresult result = reserving(*tenant, needs, call);
+  const CUresult result = reserving(*tenant, tenant->graphs.needs(exec), all, call);
   if (result == CUDA_SUCCESS) tenant->graphs.launched(exec);
   return result;
 }
@@ -162,7 +171,7 @@ CUresult instantiating(CUgraphExec* exec, CUgraph graph, bool uploads, Call call
   Bytes needs = needs_of(graph);
   if (needs.empty()) return call();
   std::lock_guard lock(tenant->graph_mutex);
-  CUresult result = uploads ? reserving(*tenant, needs, call) : call();
+  CUresult result = uploads ? reserving(*tenant, needs, needs, call) : call();
   if (result != CUDA_SUCCESS) return result;
   tenant->graphs.instantiated(*exec, std::move(needs));
   if (uploads) tenant->graphs.launched(*exec);

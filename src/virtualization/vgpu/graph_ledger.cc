@@ -14,6 +14,11 @@ GraphLedger::Bytes GraphLedger::needs(CUgraphExec exec) const {
   return has_it ? Bytes{} : found->second.needs;
 }
 
+GraphLedger::Bytes GraphLedger::all_needs(CUgraphExec exec) const {
+  const auto found = execs_.find(exec);
+  return found == execs_.end() ? Bytes{} : found->second.needs;
+}
+
 void GraphLedger::launched(CUgraphExec exec) {
   const auto found = execs_.find(exec);
   if (found != execs_.end()) found->second.launched_after = trims_;

@@ -24,6 +24,8 @@ class GraphLedger {
   bool empty() const { return execs_.empty(); }
   // What a launch may reserve: nothing where an earlier one has, and nothing was given back since.
   Bytes needs(CUgraphExec exec) const;
+  // All that it needs, reserved or not; nothing of a graph without memory.
+  Bytes all_needs(CUgraphExec exec) const;
   void launched(CUgraphExec exec);
   void trimmed() { ++trims_; }
 

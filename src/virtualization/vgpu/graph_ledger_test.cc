@@ -14,10 +14,12 @@ TEST(GraphLedger, TheFirstLaunchAndTheFirstAfterATrimMayReserve) {
   EXPECT_EQ(ledger.needs(exec_of(16)), needs);
   ledger.launched(exec_of(16));
   EXPECT_TRUE(ledger.needs(exec_of(16)).empty());
+  EXPECT_EQ(ledger.all_needs(exec_of(16)), needs);
   ledger.trimmed();
   EXPECT_EQ(ledger.needs(exec_of(16)), needs);
   ledger.destroyed(exec_of(16));
   EXPECT_TRUE(ledger.needs(exec_of(16)).empty());
+  EXPECT_TRUE(ledger.all_needs(exec_of(16)).empty());
   EXPECT_TRUE(ledger.empty());
 }
 

@@ -330,9 +330,10 @@ void printing(uint32_t round) {
   stream.synchronize();
 }
 
+// While all is taken somebody is refused sooner or later: the first time that is waited for.
 void await_refusal() {
   const size_t before = refusals;
-  for (int i = 0; i < 100 && refusals == before; ++i)
+  for (int i = 0; (before == 0 || i < 100) && refusals == before; ++i)
     std::this_thread::sleep_for(std::chrono::microseconds(50));
 }
 

@@ -1,5 +1,6 @@
 // Memory that one call makes and one call frees.
 #include <algorithm>
+#include <string>
 
 #include "walk.h"
 
@@ -144,6 +145,20 @@ class Mipmapped final : public BlockRoad {
   unsigned levels_ = 0;
 };
 
+// Variables of modules, which no call names: what loading took is measured. Where the slice has no room the
+// module is unloaded again.
+class Modules final : public BlockRoad {
+  CUresult allocate(BlockRef& block) const override {
+    const std::string ptx =
+        ".version 6.4\n.target sm_70\n.address_size 64\n.visible .global .align 4 .b8 variable[" +
+        std::to_string(bytes_) + "];\n";
+    CUmodule made = nullptr;
+    const CUresult result = cuModuleLoadData(&made, ptx.c_str());
+    if (result == CUDA_SUCCESS) block = std::make_unique<Freed<&cuModuleUnload, CUmodule>>(made);
+    return result;
+  }
+};
+
 // Of the host's memory: nothing is charged for it.
 class Host final : public BlockRoad {
   uint64_t choose(Walk&) override { return 0; }
@@ -164,6 +179,7 @@ void add_block_roads(Roads& roads) {
   roads.push_back(std::make_unique<Ordered>());
   roads.push_back(std::make_unique<Arrays>());
   roads.push_back(std::make_unique<Mipmapped>());
+  roads.push_back(std::make_unique<Modules>());
   roads.push_back(std::make_unique<Host>());
 }
 

@@ -13,7 +13,7 @@ _tessera() {
   fi
   case $previous in
     --socket | --json-summary) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
-    --gpu | --mem | --name | --sm | --weight) return ;;
+    --gpu | --forgive | --mem | --name | --sm | --weight) return ;;
     --priority) mapfile -t COMPREPLY < <(compgen -W "realtime high normal low idle" -- "$current"); return ;;
     --qos) mapfile -t COMPREPLY < <(compgen -W "guaranteed burstable best-effort auto" -- "$current"); return ;;
     --slo) mapfile -t COMPREPLY < <(compgen -W "p99= none" -- "$current"); return ;;
@@ -44,7 +44,8 @@ _tessera() {
         mapfile -t COMPREPLY < <(compgen -c -- "$current")
       fi
       ;;
-    ps | gpus | doctor) mapfile -t COMPREPLY < <(compgen -W "--json --socket --help" -- "$current") ;;
+    gpus) mapfile -t COMPREPLY < <(compgen -W "--json --forgive --socket --help" -- "$current") ;;
+    ps | doctor) mapfile -t COMPREPLY < <(compgen -W "--json --socket --help" -- "$current") ;;
     set) mapfile -t COMPREPLY < <(compgen -W "--mem --sm --sm-cap --no-sm-cap --priority --weight --slo --qos --gpu --json --socket --help" -- "$current") ;;
     help) mapfile -t COMPREPLY < <(compgen -W "${commands/ help/}" -- "$current") ;;
   esac

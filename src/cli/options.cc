@@ -235,6 +235,8 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
   GpusOptions gpus;
   CLI::App* gpus_command = app.add_subcommand("gpus", "list the GPUs");
   add_common(gpus_command, gpus.socket, &gpus.json);
+  gpus_command->add_option("--forgive", gpus.forgive, "let new programs have this quarantined GPU again")
+      ->type_name("N");
   DoctorOptions doctor;
   CLI::App* doctor_command =
       app.add_subcommand("doctor", "check what 'tessera run' needs and say what is missing");

@@ -41,6 +41,7 @@ struct SetOptions {
 struct GpusOptions {
   std::string socket;
   bool json = false;
+  std::optional<uint32_t> forgive;
 };
 struct DoctorOptions {
   std::string socket;

@@ -48,7 +48,7 @@ Status ControlService::handle(uint64_t connection_id, Connection& connection, ui
   } else if (op == "slices") {
     connection.send_control_reply(request, slices());
   } else if (op == "create_slice") {
-    connection.send_control_reply(request, create_slice(connection, text));
+    create_slice_soon(connection_id, request, text);
   } else if (op == "hold_slice") {
     connection.send_control_reply(request, hold_slice(connection, text));
   } else if (op == "set_limit") {
@@ -58,23 +58,79 @@ Status ControlService::handle(uint64_t connection_id, Connection& connection, ui
   } else if (op == "finish_slice") {
     connection.send_control_reply(request, finish_slice(connection));
   } else if (op == "gpus") {
-    monitor_.refresh(monotonic_ns(), [this, connection_id, request](const Result<Inventory>& answer) {
-      set_inventory(answer);
-      Status refreshed = answer.ok() ? Status() : answer.status();
-      if (Connection* asker = find_(connection_id)) asker->send_control_reply(request, gpus(refreshed));
-    });
+    send_gpus(connection_id, request);
+  } else if (op == "forgive_gpu") {
+    connection.send_control_reply(request, forgive_gpu(text));
   } else {
     return Status::error(Code::kUnsupported, "this daemon (%s) knows no request of that name", kVersion);
   }
   return Status();
 }
 
+void ControlService::send_gpus(uint64_t connection_id, uint32_t request) {
+  monitor_.refresh(monotonic_ns(), [this, connection_id, request](const Result<Inventory>& answer) {
+    set_inventory(answer);
+    Status refreshed = answer.ok() ? Status() : answer.status();
+    if (Connection* asker = find_(connection_id)) asker->send_control_reply(request, gpus(refreshed));
+  });
+}
+
+void ControlService::create_slice_soon(uint64_t connection_id, uint32_t request, std::string_view text) {
+  auto create = [this, connection_id, request, body = std::string(text)] {
+    update_closed(monotonic_ns());
+    if (Connection* asker = find_(connection_id))
+      asker->send_control_reply(request, create_slice(*asker, body));
+  };
+  if (monotonic_ns() - asked_ns_ < kCheckNs) return create();
+  monitor_.refresh(monotonic_ns(), [this, create](const Result<Inventory>& answer) {
+    set_inventory(answer);
+    create();
+  });
+}
+
+void ControlService::tick(uint64_t now_ns) {
+  const std::optional<uint64_t> due = next_deadline_ns();
+  if (!due || now_ns < *due) return;
+  monitor_.refresh(now_ns, [this](const Result<Inventory>& answer) { set_inventory(answer); });
+}
+
+std::optional<uint64_t> ControlService::next_deadline_ns() const {
+  if (monitor_.busy() || leases_.ledger().slices().empty()) return std::nullopt;
+  return asked_ns_ + kCheckNs;
+}
+
+void ControlService::update_closed(uint64_t now_ns) {
+  std::map<uint32_t, std::string> closed;
+  for (uint32_t i = 0; i < inventory_.gpus.size(); ++i) {
+    if (auto why = health_.closed(inventory_.gpus[i].uuid, i, now_ns)) closed.emplace(i, *why);
+  }
+  leases_.ledger().set_closed(std::move(closed));
+}
+
+std::string ControlService::forgive_gpu(std::string_view text) {
+  auto object = parse_json_object(text);
+  auto index = gpu_index(object->contains("gpu") ? (*object)["gpu"] : Json());
+  if (!index.ok()) return refusal(index.status());
+  if (*index >= inventory_.gpus.size()) {
+    return refusal(
+        Status::error(Code::kNotFound, "no GPU %u: this node has %zu", *index, inventory_.gpus.size()));
+  }
+  if (!health_.forgive(inventory_.gpus[*index].uuid, monotonic_ns())) {
+    return refusal(Status::error(Code::kFailedPrecondition, "GPU %u is not quarantined", *index));
+  }
+  LOG_INFO("health", "GPU %u is forgiven", *index);
+  update_closed(monotonic_ns());
+  return gpus(Status());
+}
+
 void ControlService::set_inventory(const Result<Inventory>& answer) {
   inventory_status_ = answer.ok() ? Status() : answer.status();
+  asked_ns_ = monotonic_ns();
   if (!answer.ok()) {
     LOG_WARN("inventory", "%s", answer.status().message().c_str());
     return;
   }
+  health_.observe(*answer, asked_ns_);
   if (leases_.ledger().slices().empty()) {
     inventory_ = *answer;
     std::vector<uint64_t> totals;
@@ -85,6 +141,7 @@ void ControlService::set_inventory(const Result<Inventory>& answer) {
     }
     leases_.ledger().set_gpu_totals(std::move(totals));
     leases_.set_gpu_uuids(std::move(uuids));
+    update_closed(asked_ns_);
     return;
   }
   for (Gpu& gpu : inventory_.gpus) {
@@ -96,6 +153,7 @@ void ControlService::set_inventory(const Result<Inventory>& answer) {
       gpu.utilization_percent = now.utilization_percent;
     }
   }
+  update_closed(asked_ns_);
 }
 
 std::string ControlService::info() const {
@@ -116,6 +174,12 @@ std::string ControlService::info() const {
 std::string ControlService::gpus(const Status& refreshed) const {
   if (!refreshed.ok() && inventory_.gpus.empty()) return refusal(refreshed);
   Json answer = gpus_json(inventory_, [&](uint32_t gpu) { return leases_.ledger().unreserved_bytes(gpu); });
+  for (uint32_t i = 0; i < inventory_.gpus.size(); ++i) {
+    auto why = health_.closed(inventory_.gpus[i].uuid, i, monotonic_ns());
+    if (!why) continue;
+    answer["gpus"][i]["state"] = "quarantined";
+    answer["gpus"][i]["problem"] = *why;
+  }
   answer["ok"] = true;
   // The figures of use are then those of the last answer.
   if (!refreshed.ok()) answer["problem"] = refreshed.message();

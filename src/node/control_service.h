@@ -2,6 +2,8 @@
 //
 //   {"op":"info"}            version, pid, driver, counts
 //   {"op":"gpus"}            the GPUs, asked anew
+//   {"op":"forgive_gpu", "gpu": index}
+//                            new programs get a quarantined GPU again, see device_health.h
 //   {"op":"slices"}          slices with their devices and processes
 //   {"op":"create_slice", "program", "name"?, "gpus"?: [index], "memory_bytes"?: [of each GPU, or one for
 //   all], "compute"?: [of each GPU, or one for all]}
@@ -22,6 +24,7 @@
 #include <string>
 #include <string_view>
 
+#include "node/device_health.h"
 #include "node/inventory_monitor.h"
 #include "node/json.h"
 #include "node/lease_service.h"
@@ -41,13 +44,24 @@ class ControlService {
 
   // Takes over what the driver said. Totals and UUIDs only while there is no slice that rests on them.
   void set_inventory(const Result<Inventory>& answer);
+  // The driver is asked again every kCheckNs while there are slices.
+  void tick(uint64_t now_ns);
+  std::optional<uint64_t> next_deadline_ns() const;
+  bool any_gpu_closed(uint64_t now_ns) const { return health_.any_closed(now_ns); }
   // Why the GPUs are not known; empty where they are.
   const std::string& problem() const { return inventory_status_.message(); }
 
  private:
+  static constexpr uint64_t kCheckNs = 5'000'000'000;
+
   std::string info() const;
   std::string gpus(const Status& refreshed) const;
   std::string slices();
+  void send_gpus(uint64_t connection_id, uint32_t request);
+  std::string forgive_gpu(std::string_view text);
+  // A slice rests on what is known of the GPUs: that must not be old.
+  void create_slice_soon(uint64_t connection_id, uint32_t request, std::string_view text);
+  void update_closed(uint64_t now_ns);
   std::string create_slice(Connection& connection, std::string_view text);
   struct Target {
     SliceId slice;
@@ -64,6 +78,8 @@ class ControlService {
   InventoryMonitor& monitor_;
   FindConnection find_;
   Inventory inventory_;
+  DeviceHealth health_;
+  uint64_t asked_ns_ = 0;
   Status inventory_status_ = Status(Code::kUnavailable, "the GPU driver has not been asked yet");
 };
 

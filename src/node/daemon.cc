@@ -74,6 +74,7 @@ std::optional<uint64_t> Daemon::timeout_until_due(std::optional<uint64_t> timeou
   };
   earlier(leases_.next_deadline_ns());
   earlier(monitor_.next_deadline_ns());
+  earlier(control_.next_deadline_ns());
   for (const auto& [id, client] : connections_) {
     if (client->connection.is_new()) earlier(client->connection.accepted_ns() + kFirstMessageNs);
   }
@@ -89,9 +90,11 @@ Status Daemon::step(std::optional<uint64_t> timeout_ns) {
   uint64_t now_ns = monotonic_ns();
   leases_.tick(now_ns);
   monitor_.tick(now_ns);
+  control_.tick(now_ns);
   drop_silent_clients(now_ns);
   settle_clients();
-  if (!connections_.empty() || !leases_.ledger().slices().empty()) busy_ns_ = now_ns;
+  const bool remembers = control_.any_gpu_closed(now_ns);
+  if (!connections_.empty() || !leases_.ledger().slices().empty() || remembers) busy_ns_ = now_ns;
   return Status();
 }
 

@@ -11,6 +11,8 @@ namespace {
 using nvmlReturn = int;
 constexpr nvmlReturn kSuccess = 0;
 constexpr nvmlReturn kGpuIsLost = 15;
+constexpr int kUncorrectedError = 1;  // NVML_MEMORY_ERROR_TYPE_UNCORRECTED
+constexpr int kVolatileEcc = 0;       // NVML_VOLATILE_ECC
 struct nvmlDevice_st;
 using nvmlDevice = nvmlDevice_st*;
 struct nvmlMemory {
@@ -34,6 +36,7 @@ struct Nvml {
   nvmlReturn (*uuid)(nvmlDevice, char*, unsigned int) = nullptr;
   nvmlReturn (*memory)(nvmlDevice, nvmlMemory*) = nullptr;
   nvmlReturn (*utilization)(nvmlDevice, nvmlUtilization*) = nullptr;
+  nvmlReturn (*ecc_errors)(nvmlDevice, int, int, unsigned long long*) = nullptr;
 
   Status check(nvmlReturn result, const char* function) const {
     if (result == kSuccess) return Status();
@@ -62,6 +65,7 @@ Result<Nvml> load_nvml(const std::string& path) {
   find(nvml.uuid, "nvmlDeviceGetUUID");
   find(nvml.memory, "nvmlDeviceGetMemoryInfo");
   find(nvml.utilization, "nvmlDeviceGetUtilizationRates");
+  find(nvml.ecc_errors, "nvmlDeviceGetTotalEccErrors");
   if (!status.ok()) return status;
   return nvml;
 }
@@ -90,6 +94,9 @@ Gpu read_gpu(const Nvml& nvml, unsigned int index) {
   // Not every device tells its utilisation (MIG, some virtual GPUs): that is no error.
   nvmlUtilization utilization{};
   if (nvml.utilization(device, &utilization) == kSuccess) gpu.utilization_percent = utilization.gpu;
+  unsigned long long errors = 0;  // likewise
+  if (nvml.ecc_errors(device, kUncorrectedError, kVolatileEcc, &errors) == kSuccess)
+    gpu.uncorrected_errors = errors;
   return gpu;
 }
 

@@ -21,6 +21,8 @@ struct Gpu {
   // and there are 0 bytes of it to be had.
   std::string problem;
   bool lost = false;  // fallen off the bus, as NVML says
+  // Errors of its memory since the driver was loaded or the GPU was reset; where it counts them.
+  std::optional<uint64_t> uncorrected_errors = std::nullopt;
 };
 
 struct Inventory {

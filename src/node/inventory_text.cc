@@ -22,6 +22,7 @@ std::string inventory_answer_text(const Result<Inventory>& answer) {
     entry["total_bytes"] = gpu.total_bytes;
     entry["used_bytes"] = gpu.used_bytes;
     if (gpu.utilization_percent) entry["utilization_percent"] = *gpu.utilization_percent;
+    if (gpu.uncorrected_errors) entry["uncorrected_errors"] = *gpu.uncorrected_errors;
     if (!gpu.problem.empty()) {
       entry["problem"] = gpu.problem;
       entry["lost"] = gpu.lost;
@@ -58,6 +59,7 @@ Result<Inventory> parse_inventory_answer(std::string_view text) {
     if (auto percent = json_uint(entry, "utilization_percent")) {
       gpu.utilization_percent = static_cast<uint32_t>(*percent);
     }
+    gpu.uncorrected_errors = json_uint(entry, "uncorrected_errors");
     inventory.gpus.push_back(std::move(gpu));
   }
   return inventory;

@@ -204,6 +204,10 @@ Status LeaseService::begin_lease(LeaseId id, Connection* connection, Arrived arr
 Status LeaseService::attach(Connection& connection, uint32_t request, const AttachMessage& message) {
   TESSERA_ASSIGN_OR_RETURN(Arrived arrived, identify(connection));
   ProcessIdentity process = arrived.process;
+  TESSERA_ASSIGN_OR_RETURN(SliceId slice_id, ledger_.slice_of(message.token, connection.peer().uid));
+  for (const SliceDevice& device : ledger_.find_slice(slice_id)->devices) {
+    TESSERA_RETURN_IF_ERROR(ledger_.check_open(device.gpu));
+  }
   TESSERA_ASSIGN_OR_RETURN(LeaseId id,
                            ledger_.open_lease(message.token, connection.peer().uid, process, monotonic_ns()));
   Status begun = begin_lease(id, &connection, std::move(arrived), read_process_image(process.pid));

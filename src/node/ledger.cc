@@ -85,6 +85,12 @@ uint64_t Ledger::unreserved_bytes(uint32_t gpu) const {
   return left;
 }
 
+Status Ledger::check_open(uint32_t gpu) const {
+  auto found = closed_.find(gpu);
+  if (found == closed_.end()) return Status();
+  return Status::error(Code::kUnavailable, "GPU %u is quarantined: %s", gpu, found->second.c_str());
+}
+
 Result<std::string> Ledger::choose_name(const SliceRequest& request) const {
   auto taken = [&](const std::string& name) {
     return std::any_of(slices_.begin(), slices_.end(), [&](const auto& s) { return s.second.name == name; });
@@ -119,15 +125,17 @@ Result<std::vector<uint32_t>> Ledger::choose_gpus(const SliceRequest& request) c
     if (request.compute.size() > 1) {
       return Status(Code::kInvalidArgument, "several shares need their GPUs named");
     }
-    // The most free memory; but not where the share that is asked for is promised to others.
+    // The most free memory; but not where the share that is asked for is promised to others, or a GPU is
+    // closed.
     const uint32_t share = request.compute.empty() ? 0 : request.compute[0].share_permille;
     auto rank = [&](uint32_t gpu) {
-      return std::pair(unpromised_permille(gpu) >= share, unreserved_bytes(gpu));
+      return std::tuple(!closed_.contains(gpu), unpromised_permille(gpu) >= share, unreserved_bytes(gpu));
     };
     uint32_t best = 0;
     for (uint32_t gpu = 1; gpu < gpu_totals_.size(); ++gpu) {
       if (rank(gpu) > rank(best)) best = gpu;
     }
+    TESSERA_RETURN_IF_ERROR(check_open(best));
     return std::vector<uint32_t>{best};
   }
   if (request.gpus.size() > vgpu::kMaxDevicesPerSlice) {
@@ -142,6 +150,7 @@ Result<std::vector<uint32_t>> Ledger::choose_gpus(const SliceRequest& request) c
     if (!seen.insert(gpu).second) {
       return Status::error(Code::kInvalidArgument, "GPU %u is named twice", gpu);
     }
+    TESSERA_RETURN_IF_ERROR(check_open(gpu));
   }
   if (request.memory_bytes.size() > 1 && request.memory_bytes.size() != request.gpus.size()) {
     return Status::error(Code::kInvalidArgument, "%zu limits for %zu GPUs", request.memory_bytes.size(),

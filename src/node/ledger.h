@@ -94,6 +94,10 @@ class Ledger {
   // Only while there is no slice: the totals are what admission rests on.
   void set_gpu_totals(std::vector<uint64_t> totals);
   const std::vector<uint64_t>& gpu_totals() const { return gpu_totals_; }
+  // GPUs that no new slice or process gets, with the reason, by index.
+  void set_closed(std::map<uint32_t, std::string> closed) { closed_ = std::move(closed); }
+  Status check_open(uint32_t gpu) const;
+
   // What slices have not reserved of a GPU. What a slice still holds above a lowered limit counts as
   // reserved.
   uint64_t unreserved_bytes(uint32_t gpu) const;
@@ -163,6 +167,7 @@ class Ledger {
 
   Touched touched_;
   std::vector<uint64_t> gpu_totals_;
+  std::map<uint32_t, std::string> closed_;
   std::map<SliceId, Slice> slices_;
   std::map<LeaseId, Lease> leases_;
   std::map<std::string, uint64_t, std::less<>> name_numbers_;  // last number of a default name

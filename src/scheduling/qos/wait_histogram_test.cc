@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "scheduling/simulation/random.h"
+#include "scheduling/random.h"
 
 namespace tessera::scheduling {
 namespace {

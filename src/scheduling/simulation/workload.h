@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "scheduling/device_scheduler.h"
-#include "scheduling/simulation/random.h"
+#include "scheduling/random.h"
 
 namespace tessera::scheduling {
 

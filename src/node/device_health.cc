@@ -1,0 +1,71 @@
+#include "node/device_health.h"
+
+#include "common/log.h"
+#include "common/strings.h"
+
+namespace tessera::node {
+namespace {
+
+constexpr uint32_t kXidDoubleBit = 48;  // how the driver reports an uncorrectable error of the memory
+constexpr uint32_t kXidLost = 79;
+constexpr uint64_t kNsPerMinute = 60'000'000'000;
+
+}  // namespace
+
+void DeviceHealth::observe(const Inventory& inventory, uint64_t now_ns) {
+  for (const Gpu& gpu : inventory.gpus) {
+    const bool room = devices_.size() < kMaxGpus || devices_.contains(gpu.uuid);
+    if (!gpu.uuid.empty() && room) observe(gpu, now_ns);
+  }
+}
+
+// A count that falls, or a GPU that is back, was reset: that is the remedy.
+void DeviceHealth::observe(const Gpu& gpu, uint64_t now_ns) {
+  Device& device = devices_[gpu.uuid];
+  if (gpu.lost) {
+    if (!device.lost) device.history.fault(scheduling::kind_of_xid(kXidLost), now_ns, random_);
+    device.lost = true;
+    return;
+  }
+  const bool was_reset =
+      device.lost || (gpu.uncorrected_errors && gpu.uncorrected_errors < device.uncorrected);
+  if (was_reset) device = Device{};
+  if (!gpu.uncorrected_errors) return;
+  const uint64_t before = device.uncorrected.value_or(was_reset ? 0 : *gpu.uncorrected_errors);
+  device.uncorrected = gpu.uncorrected_errors;
+  if (*gpu.uncorrected_errors == before) return;
+  device.errors = *gpu.uncorrected_errors - before + (is_closed(device, now_ns) ? device.errors : 0);
+  device.history.fault(scheduling::kind_of_xid(kXidDoubleBit), now_ns, random_);
+  LOG_WARN("health", "%s is quarantined: %llu uncorrectable memory error(s)", gpu.uuid.c_str(),
+           static_cast<unsigned long long>(device.errors));
+}
+
+std::optional<std::string> DeviceHealth::closed(const std::string& uuid, uint32_t index,
+                                                uint64_t now_ns) const {
+  auto found = devices_.find(uuid);
+  if (found == devices_.end() || !is_closed(found->second, now_ns)) return std::nullopt;
+  const Device& device = found->second;
+  const uint64_t left_ns = device.history.standing(now_ns).not_before_ns - now_ns;
+  return str_format(
+      "%llu uncorrectable memory error%s (XID %u); new programs get it again after %llu min without one, or "
+      "once "
+      "it was reset, or by 'tessera gpus --forgive %u'",
+      static_cast<unsigned long long>(device.errors), device.errors == 1 ? "" : "s", kXidDoubleBit,
+      static_cast<unsigned long long>((left_ns + kNsPerMinute - 1) / kNsPerMinute), index);
+}
+
+bool DeviceHealth::forgive(const std::string& uuid, uint64_t now_ns) {
+  auto found = devices_.find(uuid);
+  if (found == devices_.end() || !is_closed(found->second, now_ns)) return false;
+  found->second.history.forgive();
+  return true;
+}
+
+bool DeviceHealth::any_closed(uint64_t now_ns) const {
+  for (const auto& [uuid, device] : devices_) {
+    if (is_closed(device, now_ns)) return true;
+  }
+  return false;
+}
+
+}  // namespace tessera::node

@@ -1,0 +1,44 @@
+// Which GPUs cannot be trusted: the driver's answers over time, judged by scheduling/faults. A GPU whose
+// memory had an uncorrectable error is closed to new programs until it has been quiet for a while, was reset,
+// or somebody says that it is well.
+//
+// The errors that a GPU has counted before it was first seen say nothing of today. Nothing of this outlives
+// the daemon, which therefore does not end for idleness while a GPU is closed.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "node/inventory.h"
+#include "scheduling/faults/fault_history.h"
+
+namespace tessera::node {
+
+class DeviceHealth {
+ public:
+  void observe(const Inventory& inventory, uint64_t now_ns);
+  // Why GPU `index` of that UUID is closed, and the way out; nothing where it is not, or is lost: then the
+  // inventory says so.
+  std::optional<std::string> closed(const std::string& uuid, uint32_t index, uint64_t now_ns) const;
+  // False where it is not closed.
+  bool forgive(const std::string& uuid, uint64_t now_ns);
+  bool any_closed(uint64_t now_ns) const;
+
+ private:
+  struct Device {
+    scheduling::FaultHistory history{scheduling::kDeviceTerms};
+    std::optional<uint64_t> uncorrected;  // as last seen
+    uint64_t errors = 0;                  // that led to the quarantine
+    bool lost = false;
+  };
+  void observe(const Gpu& gpu, uint64_t now_ns);
+  static bool is_closed(const Device& device, uint64_t now_ns) {
+    return !device.lost && device.history.standing(now_ns).quarantined;
+  }
+
+  std::map<std::string, Device> devices_;  // by UUID; at most kMaxGpus are ever seen at once
+  scheduling::Random random_{1};           // a GPU's faults lead to no back-off: nothing is drawn
+};
+
+}  // namespace tessera::node

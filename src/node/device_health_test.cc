@@ -1,0 +1,65 @@
+#include "node/device_health.h"
+
+#include <gtest/gtest.h>
+
+namespace tessera::node {
+namespace {
+
+constexpr uint64_t kSecond = 1'000'000'000;
+
+Inventory one(std::optional<uint64_t> errors, bool lost = false) {
+  Inventory inventory;
+  Gpu& gpu = inventory.gpus.emplace_back();
+  gpu.uuid = "GPU-1";
+  gpu.uncorrected_errors = errors;
+  gpu.lost = lost;
+  return inventory;
+}
+
+TEST(DeviceHealth, ANewErrorClosesAGpuUntilItWasQuiet) {
+  DeviceHealth health;
+  health.observe(one(7), kSecond);
+  EXPECT_FALSE(health.any_closed(kSecond)) << "errors of earlier days";
+  health.observe(one(8), 2 * kSecond);
+  health.observe(one(8), 3 * kSecond);
+  const auto why = health.closed("GPU-1", 3, 3 * kSecond);
+  ASSERT_TRUE(why.has_value());
+  EXPECT_NE(why->find("1 uncorrectable memory error (XID 48)"), std::string::npos) << *why;
+  EXPECT_NE(why->find("after 10 min"), std::string::npos) << *why;
+  EXPECT_NE(why->find("'tessera gpus --forgive 3'"), std::string::npos) << *why;
+  health.observe(one(10), 4 * kSecond);
+  EXPECT_NE(health.closed("GPU-1", 3, 4 * kSecond)->find("3 uncorrectable memory errors"), std::string::npos);
+  EXPECT_TRUE(health.any_closed(603 * kSecond));
+  EXPECT_FALSE(health.any_closed(604 * kSecond));
+  EXPECT_FALSE(health.closed("GPU-2", 0, 4 * kSecond).has_value());
+}
+
+TEST(DeviceHealth, AResetOrAWordOpensItAgain) {
+  DeviceHealth health;
+  health.observe(one(0), kSecond);
+  EXPECT_FALSE(health.forgive("GPU-1", kSecond));
+  health.observe(one(1), 2 * kSecond);
+  EXPECT_TRUE(health.forgive("GPU-1", 3 * kSecond));
+  health.observe(one(1), 3 * kSecond);
+  EXPECT_FALSE(health.any_closed(3 * kSecond));
+  health.observe(one(2), 4 * kSecond);
+  EXPECT_TRUE(health.any_closed(4 * kSecond));
+  health.observe(one(0), 5 * kSecond);
+  EXPECT_FALSE(health.any_closed(5 * kSecond));
+}
+
+// One that is lost is the inventory's to tell; when it is back it was reset.
+TEST(DeviceHealth, ALostGpuIsNotQuarantined) {
+  DeviceHealth health;
+  health.observe(one(0), kSecond);
+  health.observe(one(1), kSecond);
+  health.observe(one(std::nullopt, true), 2 * kSecond);
+  EXPECT_FALSE(health.closed("GPU-1", 0, 2 * kSecond).has_value());
+  health.observe(one(0), 3 * kSecond);
+  EXPECT_FALSE(health.any_closed(3 * kSecond));
+  health.observe(one(1), 4 * kSecond);
+  EXPECT_TRUE(health.any_closed(4 * kSecond));
+}
+
+}  // namespace
+}  // namespace tessera::node

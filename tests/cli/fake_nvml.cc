@@ -60,3 +60,4 @@ FAKE_API int nvmlDeviceGetUtilizationRates(void*, unsigned int* figures) {
   figures[1] = 5;
   return 0;
 }
+FAKE_API int nvmlDeviceGetTotalEccErrors(void*, int, int, unsigned long long*) { return 3; }  // not supported

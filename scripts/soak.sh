@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The long forms: a thousand kills, long fuzzing, everything CTest labels "soak".
+# The long forms: a thousand kills, long fuzzing, a cluster of 10,000 GPUs, everything CTest labels "soak".
 #   soak.sh BUILD_DIR
 set -euo pipefail
 cd "$(dirname "$0")/.."

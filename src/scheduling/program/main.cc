@@ -6,6 +6,7 @@
 #include <cinttypes>
 #include <cstdio>
 
+#include "scheduling/program/cluster_command.h"
 #include "scheduling/program/workload_file.h"
 #include "scheduling/simulation/simulator.h"
 
@@ -133,6 +134,7 @@ int main_program(int argc, char** argv) {
   check_command->add_option("--seeds", check_options.seeds, "how many (default: 1000)");
   check_command->add_option("--first", check_options.first, "the first seed (default: 1)");
   check_command->add_option("--decisions", check_options.decisions, "of each (default: 10000)");
+  const auto cluster = add_cluster_command(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {
@@ -141,6 +143,7 @@ int main_program(int argc, char** argv) {
     fprintf(stderr, "gpu_scheduler: %s; see 'gpu_scheduler --help'\n", error.what());
     return kExitUsage;
   }
+  if (is_chosen(*cluster)) return run_cluster(*cluster);
   return *run_command ? run(run_options) : check(check_options);
 }
 

@@ -280,10 +280,11 @@ Nanoseconds DeviceScheduler::due_against(const Slot& waiting, const Grant& grant
                   grant.since_ns + config_.limits.shortest_ns);
 }
 
-bool DeviceScheduler::is_ahead(const Slot& waiting, const Grant& grant, Nanoseconds now) const {
+// Level is enough: what the other has used of its turn may not be known before it ends.
+bool DeviceScheduler::may_go_before(const Slot& waiting, const Grant& grant, Nanoseconds now) const {
   const auto id = static_cast<TenantId>(&waiting - slots_.data());
   const OrderPolicy& ranks = order(waiting);
-  return ranks.rank(id, waiting.tenant, now) < ranks.rank(grant.tenant, slots_[grant.tenant].tenant, now);
+  return ranks.rank(id, waiting.tenant, now) <= ranks.rank(grant.tenant, slots_[grant.tenant].tenant, now);
 }
 
 // When ending grants that are in its way would make room, by their times alone: what they will have used by
@@ -301,7 +302,8 @@ Nanoseconds DeviceScheduler::due_ns(const Slot& waiting) const {
   return kNever;
 }
 
-// All or nothing: one that would not fit even so ends no grant.
+// All or nothing: one that would not fit even so ends no grant. The room is its own, unless somebody waits of
+// a higher tier.
 void DeviceScheduler::make_room_in_time(Nanoseconds now) {
   std::vector<TenantId> behind;
   for (TenantId id : runnable_) {
@@ -310,12 +312,14 @@ void DeviceScheduler::make_room_in_time(Nanoseconds now) {
     behind.clear();
     uint32_t width = free_width_;
     for (const Grant& grant : grants_) {
-      if (due_against(waiting, grant) > now || !is_ahead(waiting, grant, now)) continue;
+      if (due_against(waiting, grant) > now || !may_go_before(waiting, grant, now)) continue;
       behind.push_back(grant.tenant);
       width += grant.width_permille;
     }
     if (width < waiting.tenant.spec.width_permille) continue;
     for (size_t i = 0; !fits(waiting); ++i) end_grant(behind[i], now);
+    const Place place = place_of(id, now);
+    if (first_waiting(now, false)->tier >= place.tier) give(place, now, kNever);
   }
 }
 

@@ -14,8 +14,9 @@
 // nothing idles while someone may run.
 //
 // A tenant with a target for its waits that has waited half of it ends the grants in its way of those of its
-// class that are behind it in the class's order, once they have lasted a shortest slice. So a target is met
-// by who uses less than its weight allows; the weight, that a QosController raises, says how much that is.
+// class that are not ahead of it in the class's order, once they have lasted a shortest slice. So a target is
+// met by who uses less than its weight allows; the weight, that a QosController raises, says how much that
+// is.
 //
 // A tenant that needs more width than is free is waited for: until it fits, others get what is free only for
 // as long as the grants last that are in its way.
@@ -138,7 +139,7 @@ class DeviceScheduler {
   bool can_make_room(const Slot& urgent, Tier tier) const;
   void make_room_in_time(Nanoseconds now);
   Nanoseconds due_against(const Slot& waiting, const Grant& grant) const;
-  bool is_ahead(const Slot& waiting, const Grant& grant, Nanoseconds now) const;
+  bool may_go_before(const Slot& waiting, const Grant& grant, Nanoseconds now) const;
   Nanoseconds due_ns(const Slot& waiting) const;
   void end_wait(Slot& slot, Nanoseconds now);
   bool grant_next(Nanoseconds now);

@@ -109,6 +109,45 @@ TEST(DeviceScheduler, AnUrgentTenantEndsAGrantAtOnce) {
   EXPECT_EQ(scheduler->grants()[0].tenant, urgent);
 }
 
+// Nobody reports what the one that runs has used before its turn ends.
+TEST(DeviceScheduler, ATargetEndsAnothersTurnAtHalfOfIt) {
+  auto scheduler = make();
+  TenantSpec soon;
+  soon.target_wait_ns = 6 * kMillisecond;
+  const TenantId busy = add(*scheduler, {}), other = add(*scheduler, {}), urgent = add(*scheduler, soon);
+  scheduler->wake(busy, 0);
+  scheduler->wake(other, 0);
+  ASSERT_EQ(scheduler->decide(0)[0].tenant, busy);
+  scheduler->wake(urgent, kMillisecond);
+  scheduler->decide(kMillisecond);
+  EXPECT_EQ(scheduler->next_decision_ns(), 4 * kMillisecond);
+  ASSERT_EQ(scheduler->decide(4 * kMillisecond).size(), 1u);
+  EXPECT_EQ(scheduler->grants()[0].tenant, urgent);
+}
+
+// It may not come too soon for the one that runs, nor where it has had more than that one.
+TEST(DeviceScheduler, ATargetIsNoPriority) {
+  auto scheduler = make();
+  TenantSpec soon;
+  soon.target_wait_ns = kMicrosecond;
+  const TenantId busy = add(*scheduler, {}), urgent = add(*scheduler, soon);
+  scheduler->wake(busy, 0);
+  scheduler->decide(0);
+  scheduler->wake(urgent, kMicrosecond);
+  scheduler->decide(2 * kMicrosecond);
+  EXPECT_EQ(scheduler->grants()[0].tenant, busy);
+  EXPECT_EQ(scheduler->next_decision_ns(), scheduler->config().limits.shortest_ns);
+  scheduler->decide(kMillisecond);
+  ASSERT_EQ(scheduler->grants()[0].tenant, urgent);
+  scheduler->charge(urgent, 20 * kMillisecond, 1, 21 * kMillisecond);
+  scheduler->decide(scheduler->next_decision_ns());
+  ASSERT_EQ(scheduler->grants()[0].tenant, busy);
+  const Nanoseconds due = scheduler->next_decision_ns();
+  scheduler->decide(due);
+  EXPECT_EQ(scheduler->grants()[0].tenant, busy) << "the other has used 20 ms";
+  EXPECT_GT(scheduler->next_decision_ns(), due);
+}
+
 TEST(DeviceScheduler, NarrowTenantsRunSideBySide) {
   auto scheduler = make();
   TenantSpec half;

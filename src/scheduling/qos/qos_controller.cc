@@ -6,8 +6,9 @@ namespace tessera::scheduling {
 namespace {
 
 // Of 1000: what a boost goes up by where a promise is broken, comes down by for others, and goes back by.
-constexpr uint32_t kRaise = 1500, kYield = 700, kRelax = 30;
-constexpr double kLateAllowed = 0.01;     // the 99th percentile
+constexpr uint32_t kRaise = 1500, kYield = 700, kRelax = 10;
+// Of the waits: the 99th percentile allows 0.01, but what is late is seen only when it was.
+constexpr double kLateAimed = 0.006;
 constexpr double kShareTolerance = 0.05;  // of the share
 
 uint32_t towards_neutral(uint32_t boost) {
@@ -67,9 +68,9 @@ QosController::Verdict QosController::judge(const State& state, const SchedulerC
   const auto turns = static_cast<double>(2 * config.limits.longest_ns) / 16;
   const double had = state.granted.value * state.spec.width_permille * 1e-3;
   if (had < share * state.wanted.value * (1 - kShareTolerance) - turns) return Verdict::kBreaking;
-  const double allowed = state.all_waits.value * kLateAllowed;
-  if (state.late_waits.value <= allowed / 2) return Verdict::kKept;
-  return state.late_waits.value > allowed && state.late != 0 ? Verdict::kBreaking : Verdict::kBarely;
+  const double aimed = state.all_waits.value * kLateAimed;
+  if (state.late_waits.value <= aimed / 2) return Verdict::kKept;
+  return state.late_waits.value > aimed && state.late != 0 ? Verdict::kBreaking : Verdict::kBarely;
 }
 
 uint32_t QosController::next_boost(const State& state, Verdict verdict, const Broken& broken) {

@@ -39,7 +39,9 @@ Daemon::Daemon(EventLoop loop, UniqueFd listener, DaemonOptions options)
                  return found == connections_.end() ? nullptr : &found->second->connection;
                }),
       spare_(open("/dev/null", O_RDONLY | O_CLOEXEC)),
-      busy_ns_(monotonic_ns()) {}
+      busy_ns_(monotonic_ns()) {
+  if (options_.refuse_faulty) leases_.refuse_faulty();
+}
 
 Daemon::~Daemon() {
   for (auto& [id, client] : connections_) loop_.unwatch(client->watch);

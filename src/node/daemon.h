@@ -16,6 +16,7 @@ inline constexpr size_t kMaxConnections = kListenQueue;
 struct DaemonOptions {
   std::vector<std::string> inventory_command;  // see InventoryMonitor
   uint64_t idle_exit_ns = 0;                   // 0: never
+  bool refuse_faulty = false;                  // see tenant_faults.h
   std::string journal;                         // file; empty: none, and a restart forgets
 };
 

@@ -24,12 +24,17 @@ bool has_ended(int pidfd) {
 
 }  // namespace
 
+LeaseService::LeaseService(EventLoop& loop) : loop_(loop), broker_(ledger_), faults_(monotonic_ns()) {}
+
 LeaseService::~LeaseService() {
   for (auto& [id, record] : leases_) loop_.unwatch(record.watch);
   for (auto& [id, record] : slices_) release_holder(record);
 }
 
 Result<SliceId> LeaseService::open_slice(const SliceRequest& request) {
+  if (refuses_faulty_) {
+    TESSERA_RETURN_IF_ERROR(faults_.check(request.owner, tenant_name(request), monotonic_ns()));
+  }
   TESSERA_ASSIGN_OR_RETURN(GrantMapping grants, GrantMapping::create());
   TESSERA_ASSIGN_OR_RETURN(SliceId id, ledger_.open_slice(request, monotonic_ns()));
   const Slice& slice = *ledger_.find_slice(id);
@@ -376,6 +381,7 @@ void LeaseService::end_lease(LeaseId id, const char* why) {
     ended[i].launches += last.launches;
     ended[i].busy_ns += last.busy_ns;
     ended[i].kernels += last.kernels;
+    note_fault(slice, ended, i, last.fault);
     report_work(lease, static_cast<uint32_t>(i), monotonic_ns());
   }
   GateOrders orders;
@@ -410,37 +416,6 @@ void LeaseService::reap(SliceId slice) {
   for (LeaseId id : ids) {
     if (has_ended(leases_.at(id).pidfd.get())) end_lease(id, "ended");
   }
-}
-
-CounterValues LeaseService::lease_usage(const Lease& lease, size_t index) const {
-  const LeaseDevice& device = lease.devices[index];
-  return leases_.at(lease.id).counters.read(index, device.granted_bytes, device.peak_granted_bytes);
-}
-
-void LeaseService::update_peaks(SliceId id) { usage(id); }
-
-SliceUsage LeaseService::usage(SliceId id) {
-  SliceRecord& record = slices_.at(id);
-  SliceUsage total{record.ended, record.processes};
-  for (LeaseId lease : ledger_.find_slice(id)->leases) {
-    for (size_t i = 0; i < total.devices.size(); ++i) {
-      CounterValues values = lease_usage(*ledger_.find_lease(lease), i);
-      DeviceUsage& device = total.devices[i];
-      device.used_bytes += values.used_bytes;
-      device.peak_bytes = std::max(device.peak_bytes, values.peak_bytes);
-      device.refusals += values.refusals;
-      device.allocations += values.allocations;
-      device.launches += values.launches;
-      device.busy_ns += values.busy_ns;
-      device.kernels += values.kernels;
-    }
-  }
-  for (size_t i = 0; i < total.devices.size(); ++i) {
-    DeviceUsage& device = total.devices[i];
-    device.peak_bytes = std::max(device.peak_bytes, device.used_bytes);
-    record.ended[i].peak_bytes = device.peak_bytes;
-  }
-  return total;
 }
 
 void LeaseService::apply(const Effects& effects) {

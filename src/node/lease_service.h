@@ -34,6 +34,7 @@
 #include "node/journal.h"
 #include "node/pages.h"
 #include "node/process_image.h"
+#include "node/tenant_faults.h"
 #include "node/usage_window.h"
 
 namespace tessera::node {
@@ -52,6 +53,7 @@ struct DeviceUsage {
   uint64_t launches = 0;
   uint64_t busy_ns = 0;
   uint64_t kernels = 0;
+  uint64_t fault = 0;  // a CUresult with which one of the processes failed; 0: none did
 };
 
 struct SliceUsage {
@@ -61,7 +63,9 @@ struct SliceUsage {
 
 class LeaseService {
  public:
-  explicit LeaseService(EventLoop& loop) : loop_(loop), broker_(ledger_) {}
+  explicit LeaseService(EventLoop& loop);
+  // Tenants whose programs keep failing have to wait for their next slice, see tenant_faults.h.
+  void refuse_faulty() { refuses_faulty_ = true; }
   ~LeaseService();
   LeaseService(const LeaseService&) = delete;
   LeaseService& operator=(const LeaseService&) = delete;
@@ -147,6 +151,7 @@ class LeaseService {
   void list_processes(Connection& connection, uint32_t request, SliceId slice);
   void end_lease(LeaseId lease, const char* why);
   void end_replaced_images();
+  void note_fault(SliceId slice, std::vector<DeviceUsage>& ended, size_t device, uint64_t fault);
   void update_peaks(SliceId slice);
   // Writes the ledger's limits into the slice's grant page.
   void publish_limits(SliceId slice);
@@ -164,6 +169,8 @@ class LeaseService {
   Ledger ledger_;
   Broker broker_;
   ComputeBroker compute_;
+  TenantFaults faults_;
+  bool refuses_faulty_ = false;
   std::vector<std::string> gpu_uuids_;
   std::optional<Journal> journal_;
   std::map<SliceId, SliceRecord> slices_;  // as the ledger's

@@ -201,6 +201,7 @@ Result<SliceId> Ledger::open_slice(const SliceRequest& request, uint64_t now_ns)
   }
   slice.id = next_slice_++;
   slice.name = std::move(name);
+  slice.tenant = tenant_name(request);
   slice.token = request.token;
   slice.owner = request.owner;
   slice.holder = request.holder;

@@ -47,6 +47,7 @@ struct SliceDevice {
 struct Slice {
   SliceId id = 0;
   std::string name;
+  std::string tenant;  // the name that was asked for, or the program; empty after a restart of the daemon
   Token token{};
   uid_t owner = 0;
   uint64_t created_ns = 0;
@@ -88,6 +89,10 @@ struct SliceRequest {
   // On each of `gpus`, or one for all; empty: nothing is promised.
   std::vector<scheduling::TenantSpec> compute;
 };
+
+inline const std::string& tenant_name(const SliceRequest& request) {
+  return request.name.empty() ? request.program : request.name;
+}
 
 class Ledger {
  public:

@@ -40,6 +40,7 @@ constexpr const char* kHelp =
     "                       $XDG_RUNTIME_DIR/tessera, /run/tessera for root, or /tmp/tessera-UID)\n"
     "  --foreground         stay in the foreground and log to standard error\n"
     "  --idle-exit SECONDS  end when nothing has been connected and no slice has existed for so long\n"
+    "  --refuse-faulty      programs that keep failing on the GPU have to wait for their next slice\n"
     "  --log-level LEVEL    error, warn (default), info or debug\n"
     "  --version, --help\n";
 
@@ -48,6 +49,7 @@ struct Options {
   bool foreground = false;
   bool print_inventory = false;
   uint64_t idle_exit_s = 0;
+  bool refuse_faulty = false;
 };
 
 int usage_error(const char* format, const char* text) {
@@ -69,10 +71,20 @@ bool set_log_level(std::string_view name) {
 
 // The exit code where there is nothing left to do.
 std::optional<int> parse_options(int argc, char** argv, Options& options) {
-  enum { kSocket = 256, kForeground, kIdleExit, kLogLevel, kVersionFlag, kHelpFlag, kPrintInventory };
+  enum {
+    kSocket = 256,
+    kForeground,
+    kIdleExit,
+    kRefuseFaulty,
+    kLogLevel,
+    kVersionFlag,
+    kHelpFlag,
+    kPrintInventory
+  };
   static const option kOptions[] = {{"socket", required_argument, nullptr, kSocket},
                                     {"foreground", no_argument, nullptr, kForeground},
                                     {"idle-exit", required_argument, nullptr, kIdleExit},
+                                    {"refuse-faulty", no_argument, nullptr, kRefuseFaulty},
                                     {"log-level", required_argument, nullptr, kLogLevel},
                                     {"version", no_argument, nullptr, kVersionFlag},
                                     {"help", no_argument, nullptr, kHelpFlag},
@@ -101,6 +113,9 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
         options.idle_exit_s = *seconds;
         break;
       }
+      case kRefuseFaulty:
+        options.refuse_faulty = true;
+        break;
       case kLogLevel:
         if (!set_log_level(optarg)) {
           return usage_error("--log-level is error, warn, info or debug, not '%s'", optarg);
@@ -202,6 +217,7 @@ Status run(const Options& options, UniqueFd ready) {
   daemon_options.inventory_command = {"/proc/self/exe", "--print-inventory"};
   daemon_options.journal = options.socket + ".journal";
   daemon_options.idle_exit_ns = options.idle_exit_s * 1'000'000'000;
+  daemon_options.refuse_faulty = options.refuse_faulty;
   TESSERA_ASSIGN_OR_RETURN(UniqueFd listener, listen_on(options.socket));
   TESSERA_ASSIGN_OR_RETURN(auto daemon, Daemon::create(std::move(listener), std::move(daemon_options)));
   TESSERA_RETURN_IF_ERROR(daemon->start());

@@ -63,6 +63,7 @@ CounterValues CounterMapping::read(size_t device, uint64_t granted_bytes, uint64
   values.launches = load(counters.launches, kLargestCount);
   values.busy_ns = load(counters.busy_ns, kLargestCount);
   values.kernels = load(counters.kernels, kLargestCount);
+  values.fault = load(counters.fault, INT32_MAX);
   return values;
 }
 

@@ -17,6 +17,7 @@ struct CounterValues {
   uint64_t launches = 0;
   uint64_t busy_ns = 0;
   uint64_t kernels = 0;
+  uint64_t fault = 0;  // a CUresult
 };
 
 // The daemon's view of a process's counter page: it only reads.

@@ -21,6 +21,7 @@ Json usage_json(const SliceDevice& device, const DeviceUsage& usage) {
   entry["launches"] = usage.launches;
   entry["kernels"] = usage.kernels;
   entry["gpu_seconds"] = static_cast<double>(usage.busy_ns) / kNsPerSecond;
+  entry["fault"] = usage.fault == 0 ? Json(nullptr) : Json(usage.fault);
   entry["compute"] = compute_json(device.compute);
   return entry;
 }

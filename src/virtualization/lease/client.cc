@@ -97,6 +97,7 @@ Status LeaseClient::replace_pages(const std::vector<UniqueFd>& descriptors) {
     copy(to.bytes_from_device, from.bytes_from_device);
     copy(to.busy_ns, from.busy_ns);
     copy(to.kernels, from.kernels);
+    copy(to.fault, from.fault);
   }
   munmap(counters, kPageBytes);
   TESSERA_RETURN_IF_ERROR(map_page(descriptors[0], PROT_READ | PROT_WRITE, "counter", counters_).status());

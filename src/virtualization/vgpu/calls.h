@@ -17,12 +17,17 @@ void install_context_calls(cuda::DriverTable& upper, const cuda::DriverTable& lo
 void install_info_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_graph_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_counted_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
+void install_fault_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_lookup_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 
 // The process's vGPU, for functions whose signature has no room for it. Set by install().
 extern Vgpu* active_vgpu;
 
 inline const cuda::DriverTable& lower() { return active_vgpu->lower(); }
+
+// Keeps the first error that ends the use of CUDA in the process, for the daemon to see.
+void note_fault(CUresult result);
+bool is_fault(CUresult result);
 
 // Puts `function` in the place of an entry; a driver that lacks the entry goes on lacking it.
 template <auto Entry, auto Function>

@@ -18,6 +18,7 @@ struct Launch<Entry> {
     if (result != CUDA_SUCCESS) return result;
     result = (lower().*Entry)(args...);
     if (result == CUDA_SUCCESS) active_vgpu->launched();
+    note_fault(result);
     return result;
   }
   static CUresult prepare(CUfunction function) { return charge_function(function); }
@@ -69,6 +70,7 @@ struct Copy<Count, Entry> {
     if (result == CUDA_SUCCESS) {
       (active_vgpu->current_counters().*Count).fetch_add(bytes, std::memory_order_relaxed);
     }
+    note_fault(result);
     return result;
   }
 };

@@ -5,15 +5,18 @@ _tessera_profiles() {
 }
 _tessera() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]}
-  local commands="run ps set gpus doctor version help"
+  local commands="run ps set slice gpus doctor version help"
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
     mapfile -t COMPREPLY < <(compgen -W "$commands --help --version" -- "$current")
     return
   fi
   case $previous in
-    --socket | --json-summary) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+    --socket | --json-summary | --file) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     --gpu | --forgive | --mem | --name | --sm | --weight) return ;;
+    --slice) mapfile -t COMPREPLY < <(compgen -W "$(tessera slice list 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$current"); return ;;
+    --sm-mode) mapfile -t COMPREPLY < <(compgen -W "auto time space" -- "$current"); return ;;
+    --packing) mapfile -t COMPREPLY < <(compgen -W "spread binpack" -- "$current"); return ;;
     --priority) mapfile -t COMPREPLY < <(compgen -W "realtime high normal low idle" -- "$current"); return ;;
     --qos) mapfile -t COMPREPLY < <(compgen -W "guaranteed burstable best-effort auto" -- "$current"); return ;;
     --slo) mapfile -t COMPREPLY < <(compgen -W "p99= none" -- "$current"); return ;;
@@ -26,7 +29,7 @@ _tessera() {
       while ((i < COMP_CWORD)); do
         word=${COMP_WORDS[i]}
         case $word in
-          --gpu | --mem | --name | --sm | --priority | --weight | --slo | --qos | --socket | --json-summary) ((i += 2)) ;;
+          --gpu | --mem | --name | --slice | --sm | --sm-mode | --priority | --weight | --slo | --qos | --socket | --json-summary) ((i += 2)) ;;
           --) ((i += 1)); break ;;
           -*) ((i += 1)) ;;
           *) break ;;
@@ -39,14 +42,27 @@ _tessera() {
       if ((i < COMP_CWORD)); then
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
       elif [[ $current == -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "--gpu --mem --sm --sm-cap --priority --weight --slo --qos --name --summary --json-summary --socket --help" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "--gpu --mem --sm --sm-cap --sm-mode --priority --weight --slo --qos --name --slice --summary --json-summary --socket --help" -- "$current")
       else
         mapfile -t COMPREPLY < <(compgen -c -- "$current")
       fi
       ;;
     gpus) mapfile -t COMPREPLY < <(compgen -W "--json --forgive --socket --help" -- "$current") ;;
     ps | doctor) mapfile -t COMPREPLY < <(compgen -W "--json --socket --help" -- "$current") ;;
-    set) mapfile -t COMPREPLY < <(compgen -W "--mem --sm --sm-cap --no-sm-cap --priority --weight --slo --qos --gpu --json --socket --help" -- "$current") ;;
+    slice)
+      if ((COMP_CWORD == 2)); then
+        mapfile -t COMPREPLY < <(compgen -W "plan create list resize delete --help" -- "$current")
+        return
+      fi
+      case ${COMP_WORDS[2]} in
+        plan) mapfile -t COMPREPLY < <(compgen -W "--file --explain --gpu --mem --sm --sm-cap --sm-mode --priority --weight --slo --qos --json --socket --help" -- "$current") ;;
+        create) mapfile -t COMPREPLY < <(compgen -W "--file --packing --gpu --mem --sm --sm-cap --sm-mode --priority --weight --slo --qos --json --socket --help" -- "$current") ;;
+        list) mapfile -t COMPREPLY < <(compgen -W "--json --socket --help" -- "$current") ;;
+        resize) mapfile -t COMPREPLY < <(compgen -W "--mem --sm --sm-cap --no-sm-cap --sm-mode --priority --weight --slo --qos --gpu --json --socket --help" -- "$current") ;;
+        delete) mapfile -t COMPREPLY < <(compgen -W "--when-unused --json --socket --help" -- "$current") ;;
+      esac
+      ;;
+    set) mapfile -t COMPREPLY < <(compgen -W "--mem --sm --sm-cap --no-sm-cap --sm-mode --priority --weight --slo --qos --gpu --json --socket --help" -- "$current") ;;
     help) mapfile -t COMPREPLY < <(compgen -W "${commands/ help/}" -- "$current") ;;
   esac
 }

@@ -9,8 +9,15 @@ namespace tessera::cli {
 int run_command(const RunOptions& options);
 int ps_command(const PsOptions& options);
 int set_command(const SetOptions& options);
+int slice_plan_command(const SlicePlanOptions& options);
+int slice_create_command(const SliceCreateOptions& options);
+int slice_list_command(const SliceListOptions& options);
+int slice_delete_command(const SliceDeleteOptions& options);
 int gpus_command(const GpusOptions& options);
 int doctor_command(const DoctorOptions& options);
+
+// {"slices": [...]}, as tesserad has them. Without it there is none: that is an answer, not an error.
+Result<node::Json> ask_slices(const std::string& socket);
 
 // "tessera COMMAND: message" on standard error.
 void print_error(const char* command, const Status& status);

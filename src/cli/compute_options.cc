@@ -27,6 +27,12 @@ void add_compute_options(CLI::App* command, RawCompute& raw, bool changes_a_slic
   if (changes_a_slice) {
     command->add_flag("--no-sm-cap", raw.no_cap, "what others leave idle may be used again")->excludes(cap);
   }
+  command
+      ->add_option(
+          "--sm-mode", raw.mode,
+          "how --sm is held: time (in turns), space (SMs of its own) or auto (space where the share is a "
+          "whole number of SMs, default)")
+      ->type_name("MODE");
   command->add_option("--priority", raw.priority, "realtime, high, normal, low or idle")->type_name("CLASS");
   command
       ->add_option("--weight", raw.weight,
@@ -69,6 +75,13 @@ Result<ComputeOptions> parse_compute_options(const RawCompute& raw) {
   }
   if (raw.cap) options.capped = true;
   if (raw.no_cap) options.capped = false;
+  if (!raw.mode.empty()) {
+    options.mode = partitioning::parse_sm_mode(raw.mode);
+    if (!options.mode) {
+      return Status::error(Code::kInvalidArgument, "--sm-mode: auto, time or space, not '%s'",
+                           raw.mode.c_str());
+    }
+  }
   if (!raw.priority.empty()) {
     options.priority = scheduling::parse_priority(raw.priority);
     if (!options.priority) {
@@ -98,6 +111,7 @@ node::Json compute_request(const ComputeOptions& options) {
   node::Json request = node::Json::object();
   if (options.share_permille) request["share_permille"] = *options.share_permille;
   if (options.capped) request["capped"] = *options.capped;
+  if (options.mode) request["mode"] = partitioning::sm_mode_name(*options.mode);
   if (options.priority) request["priority"] = scheduling::priority_name(*options.priority);
   if (options.weight) request["weight"] = *options.weight;
   if (options.slo_p99_ns) request["slo_p99_ns"] = *options.slo_p99_ns;

@@ -6,7 +6,7 @@
 
 #include "common/status.h"
 #include "node/json.h"
-#include "scheduling/tenant.h"
+#include "partitioning/compute_spec.h"
 
 namespace CLI {
 class App;
@@ -18,13 +18,14 @@ namespace tessera::cli {
 struct ComputeOptions {
   std::optional<uint32_t> share_permille;
   std::optional<bool> capped;  // the share is a ceiling, too
+  std::optional<partitioning::SmMode> mode;
   std::optional<scheduling::PriorityClass> priority;
   std::optional<uint32_t> weight;
   std::optional<uint64_t> slo_p99_ns;  // 0: no target
   std::string qos;                     // a class's name or "auto"; empty: not said
 
   bool empty() const {
-    return !share_permille && !capped && !priority && !weight && !slo_p99_ns && qos.empty();
+    return !mode && !share_permille && !capped && !priority && !weight && !slo_p99_ns && qos.empty();
   }
 };
 
@@ -33,6 +34,7 @@ struct RawCompute {
   std::string share;
   bool cap = false;
   bool no_cap = false;
+  std::string mode;
   std::string priority;
   std::optional<uint32_t> weight;
   std::string slo;

@@ -17,6 +17,10 @@ struct Dispatch {
   int operator()(const RunOptions& options) const { return run_command(options); }
   int operator()(const PsOptions& options) const { return ps_command(options); }
   int operator()(const SetOptions& options) const { return set_command(options); }
+  int operator()(const SlicePlanOptions& options) const { return slice_plan_command(options); }
+  int operator()(const SliceCreateOptions& options) const { return slice_create_command(options); }
+  int operator()(const SliceListOptions& options) const { return slice_list_command(options); }
+  int operator()(const SliceDeleteOptions& options) const { return slice_delete_command(options); }
   int operator()(const GpusOptions& options) const { return gpus_command(options); }
   int operator()(const DoctorOptions& options) const { return doctor_command(options); }
   int operator()(const VersionOptions&) const {

@@ -14,13 +14,6 @@
 namespace tessera::cli {
 namespace {
 
-// Options as text, before they are checked.
-struct RawRun {
-  std::vector<std::string> gpus;
-  std::vector<std::string> memory;
-  RawCompute compute;
-};
-
 int usage_error(const std::string& command, const std::string& message) {
   // CLI11 may put several lines into one message; users get one.
   std::string line;
@@ -28,57 +21,6 @@ int usage_error(const std::string& command, const std::string& message) {
   std::string prefix = command.empty() ? "tessera" : "tessera " + command;
   fprintf(stderr, "%s: %s; see '%s --help'\n", prefix.c_str(), line.c_str(), prefix.c_str());
   return kExitUsage;
-}
-
-Status parse_gpus(const std::string& text, std::vector<uint32_t>& gpus) {
-  for (std::string_view part : split(text, ',')) {
-    auto index = parse_uint(part);
-    if (!index || *index > UINT32_MAX) {
-      return Status::error(Code::kInvalidArgument, "--gpu takes indices as in 'tessera gpus', not '%s'",
-                           text.c_str());
-    }
-    gpus.push_back(static_cast<uint32_t>(*index));
-  }
-  return Status();
-}
-
-Result<uint64_t> parse_memory(const std::string& text) {
-  auto bytes = parse_size(text);
-  if (!bytes.ok()) return bytes.status().with_context("--mem");
-  return bytes;
-}
-
-// One --mem holds for every GPU; of several, each holds for the GPUs of the --gpu at its place.
-Status parse_devices(const RawRun& raw, RunOptions& run) {
-  if (raw.memory.size() > 1 && raw.memory.size() != raw.gpus.size()) {
-    return Status::error(
-        Code::kInvalidArgument,
-        "--mem is given %zu times and --gpu %zu times: give --mem once, or once for each --gpu",
-        raw.memory.size(), raw.gpus.size());
-  }
-  for (size_t i = 0; i < raw.gpus.size(); ++i) {
-    TESSERA_RETURN_IF_ERROR(parse_gpus(raw.gpus[i], run.gpus));
-    if (raw.memory.size() < 2) continue;
-    TESSERA_ASSIGN_OR_RETURN(uint64_t bytes, parse_memory(raw.memory[i]));
-    run.memory_bytes.resize(run.gpus.size(), bytes);
-  }
-  if (raw.memory.size() != 1) return Status();
-  TESSERA_ASSIGN_OR_RETURN(uint64_t bytes, parse_memory(raw.memory[0]));
-  run.memory_bytes = {bytes};
-  return Status();
-}
-
-Status check_set(const std::string& memory, const RawCompute& compute, SetOptions& set) {
-  if (!memory.empty()) {
-    TESSERA_ASSIGN_OR_RETURN(set.memory_bytes, parse_memory(memory));
-  }
-  TESSERA_ASSIGN_OR_RETURN(set.compute, parse_compute_options(compute));
-  if (!set.memory_bytes && set.compute.empty()) {
-    return Status(Code::kInvalidArgument,
-                  "nothing to change: give --mem, --sm, --priority, --weight, --slo or --qos");
-  }
-  Status status = node::check_slice_name(set.name);
-  return status.ok() ? status : status.with_context("NAME");
 }
 
 // --mem and --sm go before HAMi's variables: with them they are not even read.
@@ -97,10 +39,22 @@ Status take_hami_settings(RunOptions& run) {
   return Status();
 }
 
-Status check_run(const RawRun& raw, bool has_name, RunOptions& run) {
-  TESSERA_RETURN_IF_ERROR(parse_devices(raw, run));
-  TESSERA_ASSIGN_OR_RETURN(ComputeOptions compute, parse_compute_options(raw.compute));
-  run.compute = {compute};
+// A slice that exists has its promises: programs in it cannot make others.
+Status check_join(const CLI::App& command, RunOptions& run) {
+  for (const char* option : {"--gpu", "--mem", "--sm", "--sm-cap", "--sm-mode", "--priority", "--weight",
+                             "--slo", "--qos", "--name"}) {
+    if (command.count(option) > 0) {
+      return Status::error(Code::kInvalidArgument,
+                           "%s: the slice of --slice has its own; 'tessera slice resize' changes it", option);
+    }
+  }
+  Status status = node::check_slice_name(run.slice);
+  return status.ok() ? status : status.with_context("--slice");
+}
+
+Status check_run(const CLI::App& command, const RawSlice& raw, bool has_name, RunOptions& run) {
+  if (command.count("--slice") > 0) TESSERA_RETURN_IF_ERROR(check_join(command, run));
+  TESSERA_RETURN_IF_ERROR(parse_slice_options(raw, run));
   TESSERA_RETURN_IF_ERROR(take_hami_settings(run));
   if (has_name) {
     Status status = node::check_slice_name(run.name);
@@ -108,13 +62,6 @@ Status check_run(const RawRun& raw, bool has_name, RunOptions& run) {
   }
   if (run.command.empty()) return Status(Code::kInvalidArgument, "no program is named");
   return Status();
-}
-
-void add_common(CLI::App* command, std::string& socket, bool* json) {
-  socket = node::default_socket_path();
-  command->add_option("--socket", socket, "tesserad's socket (default: $TESSERA_SOCKET or the user's own)")
-      ->type_name("PATH");
-  if (json != nullptr) command->add_flag("--json", *json, "print JSON");
 }
 
 // "run ... -- program ..." and "run ... program ...": what follows the program is the program's, whatever it
@@ -144,7 +91,8 @@ std::string take_profile(std::vector<std::string>& arguments) {
 }
 
 // What the command line does not say, the profile does.
-Status apply_profile(const std::string& profile_name, const CLI::App& command, RawRun& raw, RunOptions& run) {
+Status apply_profile(const std::string& profile_name, const CLI::App& command, RawSlice& raw,
+                     RunOptions& run) {
   if (profile_name.empty()) return Status();
   TESSERA_ASSIGN_OR_RETURN(Profile profile, read_profile(profile_files(), profile_name));
   auto given = [&](const char* option) { return command.count(option) > 0; };
@@ -152,6 +100,7 @@ Status apply_profile(const std::string& profile_name, const CLI::App& command, R
   if (!given("--mem")) raw.memory = profile.memory;
   if (!given("--sm")) raw.compute.share = profile.compute.share;
   if (!given("--sm-cap") && !given("--sm")) raw.compute.cap = profile.compute.cap;
+  if (!given("--sm-mode")) raw.compute.mode = profile.compute.mode;
   if (!given("--priority")) raw.compute.priority = profile.compute.priority;
   if (!given("--weight")) raw.compute.weight = profile.compute.weight;
   if (!given("--slo")) raw.compute.slo = profile.compute.slo;
@@ -195,7 +144,7 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
   app.require_subcommand(1);
   app.set_version_flag("--version", std::string("tessera ") + TESSERA_VERSION);
   RunOptions run;
-  RawRun raw;
+  RawSlice raw;
   CLI::App* run_command = app.add_subcommand("run", "run a program in a slice of a GPU");
   run_command->prefix_command();
   run_command->footer(
@@ -203,17 +152,9 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
       "@PROFILE, first, names a set of these options under 'profiles:' in ~/.config/tessera/config.yaml or\n"
       "/etc/tessera/config.yaml; options on the command line go before it.");
   add_common(run_command, run.socket, nullptr);
-  run_command
-      ->add_option("--gpu", raw.gpus, "index of the GPU, or several: 0,1 (default: the least reserved)")
-      ->type_name("N")
-      ->allow_extra_args(false);
-  run_command
-      ->add_option(
-          "--mem", raw.memory,
-          "memory limit per GPU, reserved, e.g. 2GiB (default: all); given again for each further --gpu")
-      ->type_name("SIZE")
-      ->allow_extra_args(false);
-  add_compute_options(run_command, raw.compute, false);
+  add_slice_options(run_command, raw);
+  run_command->add_option("--slice", run.slice, "run in this slice that stays ('tessera slice create')")
+      ->type_name("NAME");
   CLI::Option* name = run_command->add_option("--name", run.name, "name of the slice")->type_name("NAME");
   run_command->add_flag("--summary", run.summary, "print a line of figures at the end");
   run_command->add_option("--json-summary", run.json_summary, "write the figures to FILE at the end")
@@ -222,16 +163,10 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
   PsOptions ps;
   CLI::App* ps_command = app.add_subcommand("ps", "list slices and their processes");
   add_common(ps_command, ps.socket, &ps.json);
-  SetOptions set;
-  std::string set_memory;
-  CLI::App* set_command = app.add_subcommand("set", "change a slice's limits while its programs run");
-  add_common(set_command, set.socket, &set.json);
-  set_command->add_option("NAME", set.name, "name of the slice, as in 'tessera ps'")->required();
-  set_command->add_option("--mem", set_memory, "the new memory limit per GPU, e.g. 3GiB")->type_name("SIZE");
-  RawCompute set_compute;
-  add_compute_options(set_command, set_compute, true);
-  set_command->add_option("--gpu", set.gpu, "on this GPU only (default: on each GPU of the slice)")
-      ->type_name("N");
+  SetParser set;
+  set.add(&app, "set", "change a slice's limits while its programs run");
+  SliceParser slice;
+  slice.add(app);
   GpusOptions gpus;
   CLI::App* gpus_command = app.add_subcommand("gpus", "list the GPUs");
   add_common(gpus_command, gpus.socket, &gpus.json);
@@ -266,15 +201,20 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
   if (*run_command) {
     Status status = join_command(run_command->remaining(), std::move(command), run);
     if (status.ok()) status = apply_profile(profile, *run_command, raw, run);
-    if (status.ok()) status = check_run(raw, name->count() > 0, run);
+    if (status.ok()) status = check_run(*run_command, raw, name->count() > 0, run);
     if (!status.ok()) return usage_error("run", status.message());
     return Options(run);
   }
   if (*ps_command) return Options(ps);
-  if (*set_command) {
-    Status status = check_set(set_memory, set_compute, set);
-    if (!status.ok()) return usage_error("set", status.message());
-    return Options(set);
+  if (set.chosen()) {
+    auto options = set.parse();
+    return options.ok() ? std::variant<Options, int>(Options(*options))
+                        : usage_error("set", options.status().message());
+  }
+  if (slice.chosen()) {
+    auto options = slice.parse();
+    if (!options.ok()) return usage_error(slice.chosen_name(), options.status().message());
+    return std::visit([](const auto& chosen) { return Options(chosen); }, *options);
   }
   if (*gpus_command) return Options(gpus);
   if (*doctor_command) return Options(doctor);

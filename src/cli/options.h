@@ -7,19 +7,17 @@
 #include <variant>
 #include <vector>
 
-#include "cli/compute_options.h"
 #include "cli/hami_environment.h"
+#include "cli/slice_command_options.h"
 
 namespace tessera::cli {
 
 inline constexpr int kExitFailure = 1;
 inline constexpr int kExitUsage = 2;
 
-struct RunOptions {
+struct RunOptions : SliceOptions {
   std::string socket;
-  std::vector<uint32_t> gpus;           // empty: tesserad chooses
-  std::vector<uint64_t> memory_bytes;   // of each of `gpus`, or one for all; empty: no limit
-  std::vector<ComputeOptions> compute;  // as memory_bytes
+  std::string slice;  // one that is there already; empty: a new one is made
   std::string name;
   bool summary = false;
   std::string json_summary;  // file, empty: none
@@ -29,14 +27,6 @@ struct RunOptions {
 struct PsOptions {
   std::string socket;
   bool json = false;
-};
-struct SetOptions {
-  std::string socket;
-  bool json = false;
-  std::string name;
-  std::optional<uint32_t> gpu;  // none: every GPU of the slice
-  std::optional<uint64_t> memory_bytes;
-  ComputeOptions compute;  // one of the two is given at least
 };
 struct GpusOptions {
   std::string socket;
@@ -49,7 +39,9 @@ struct DoctorOptions {
 };
 struct VersionOptions {};
 
-using Options = std::variant<RunOptions, PsOptions, SetOptions, GpusOptions, DoctorOptions, VersionOptions>;
+using Options =
+    std::variant<RunOptions, PsOptions, SetOptions, SlicePlanOptions, SliceCreateOptions, SliceListOptions,
+                 SliceDeleteOptions, GpusOptions, DoctorOptions, VersionOptions>;
 
 // Options, or the exit code where help was printed or the input is wrong; the message is printed already, one
 // line.

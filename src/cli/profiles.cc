@@ -16,25 +16,27 @@ namespace {
 
 constexpr size_t kMaxFileBytes = 256 * 1024;
 constexpr const char* kKeys =
-    "gpu, json-summary, mem, name, priority, qos, slo, sm, sm-cap, socket, summary, weight";
+    "gpu, json-summary, mem, name, priority, qos, slo, sm, sm-cap, sm-mode, socket, summary, weight";
 
 // Says where in the file it went wrong.
 class Reader {
  public:
   explicit Reader(std::string path) : path_(std::move(path)) {}
 
-  // The names of the profiles, and the one that is asked for if it is among them.
-  Status read(const std::string& text, const std::string& name, std::set<std::string>& names,
-              std::optional<Profile>& profile) const {
+  // What is under `section`, which is the file's only key: all of it, or the one of that name alone, as the
+  // others may be broken; they are empty.
+  Result<NamedProfiles> read(const std::string& text, const std::string& section,
+                             const std::string* only) const {
+    NamedProfiles profiles;
     try {
       YAML::Node root = YAML::Load(text);
-      if (root.IsNull()) return Status();
-      if (!root.IsMap()) return wrong(root, "the file is not a map of keys to values; known: profiles");
+      if (root.IsNull()) return profiles;
+      if (!root.IsMap()) return wrong(root, "the file is not a map of keys to values; known: " + section);
       for (const auto& entry : root) {
-        if (entry.first.Scalar() != "profiles") return unknown(entry.first, "key", "profiles");
-        TESSERA_RETURN_IF_ERROR(read_profiles(entry.second, name, names, profile));
+        if (entry.first.Scalar() != section) return unknown(entry.first, "key", section);
+        TESSERA_RETURN_IF_ERROR(read_section(section, entry.second, only, profiles));
       }
-      return Status();
+      return profiles;
     } catch (const YAML::Exception& error) {
       return Status::error(Code::kInvalidArgument, "%s:%d: %s", path_.c_str(), error.mark.line + 1,
                            error.msg.c_str());
@@ -50,19 +52,19 @@ class Reader {
     return wrong(at, std::string("unknown ") + what + " '" + at.Scalar() + "'; known: " + known);
   }
 
-  Status read_profiles(const YAML::Node& node, const std::string& name, std::set<std::string>& names,
-                       std::optional<Profile>& profile) const {
+  Status read_section(const std::string& section, const YAML::Node& node, const std::string* only,
+                      NamedProfiles& profiles) const {
     if (node.IsNull()) return Status();
-    if (!node.IsMap()) return wrong(node, "profiles is not a map of names to options");
+    if (!node.IsMap()) return wrong(node, section + " is not a map of names to options");
     for (const auto& entry : node) {
-      names.insert(entry.first.Scalar());
-      if (entry.first.Scalar() != name || profile) continue;
-      profile.emplace();
-      if (entry.second.IsNull()) continue;
+      const std::string& name = entry.first.Scalar();
+      auto& [known, profile] = profiles.emplace_back(name, Profile());
+      if (entry.second.IsNull() || (only != nullptr && *only != name)) continue;
       if (!entry.second.IsMap())
-        return wrong(entry.second, "profile '" + name + "' is not a map of options to values");
+        return wrong(entry.second, section.substr(0, section.size() - 1) + " '" + name +
+                                       "' is not a map of options to values");
       for (const auto& option : entry.second) {
-        TESSERA_RETURN_IF_ERROR(read_option(option.first, option.second, *profile));
+        TESSERA_RETURN_IF_ERROR(read_option(option.first, option.second, profile));
       }
     }
     return Status();
@@ -91,8 +93,8 @@ class Reader {
       return unknown(key, "option", kKeys);
     }
     const std::string& text = value.Scalar();
-    if (name == "sm" || name == "sm-cap" || name == "priority" || name == "weight" || name == "slo" ||
-        name == "qos") {
+    if (name == "sm" || name == "sm-cap" || name == "sm-mode" || name == "priority" || name == "weight" ||
+        name == "slo" || name == "qos") {
       return read_compute(name, value, profile.compute);
     }
     if (name == "name") {
@@ -117,6 +119,8 @@ class Reader {
   Status read_compute(const std::string& name, const YAML::Node& value, RawCompute& compute) const {
     if (name == "sm") {
       compute.share = value.Scalar();
+    } else if (name == "sm-mode") {
+      compute.mode = value.Scalar();
     } else if (name == "priority") {
       compute.priority = value.Scalar();
     } else if (name == "slo") {
@@ -175,7 +179,6 @@ std::vector<std::string> profile_files() {
 }
 
 Result<Profile> read_profile(const std::vector<std::string>& files, const std::string& name) {
-  std::optional<Profile> profile;
   std::set<std::string> names;
   for (const std::string& path : files) {
     auto text = read_file(path, kMaxFileBytes);
@@ -183,12 +186,36 @@ Result<Profile> read_profile(const std::vector<std::string>& files, const std::s
       if (text.status().code() == Code::kNotFound) continue;
       return text.status();
     }
-    TESSERA_RETURN_IF_ERROR(Reader(path).read(*text, name, names, profile));
-    if (profile) return *profile;
+    TESSERA_ASSIGN_OR_RETURN(NamedProfiles profiles, Reader(path).read(*text, "profiles", &name));
+    for (const auto& [known, profile] : profiles) {
+      if (known == name) return profile;
+      names.insert(known);
+    }
   }
   std::string known = joined({names.begin(), names.end()});
   return Status(Code::kInvalidArgument, "no profile '" + name + "' in " + joined(files) +
                                             "; known: " + (known.empty() ? "none" : known));
+}
+
+Result<NamedProfiles> read_slices(const std::string& path) {
+  TESSERA_ASSIGN_OR_RETURN(std::string text, read_file(path, kMaxFileBytes));
+  TESSERA_ASSIGN_OR_RETURN(NamedProfiles slices, Reader(path).read(text, "slices", nullptr));
+  if (slices.empty()) return Status(Code::kInvalidArgument, path + ": no slices");
+  std::set<std::string> names;
+  for (const auto& [name, slice] : slices) {
+    Status valid = node::check_slice_name(name);
+    if (!valid.ok()) return valid.with_context(path + ": '" + name + "'");
+    if (!names.insert(name).second) {
+      return Status(Code::kInvalidArgument, path + ": '" + name + "' is there twice");
+    }
+    if (slice.name || slice.summary || slice.json_summary || slice.socket) {
+      return Status(Code::kInvalidArgument,
+                    path + ": '" + name +
+                        "': name, socket, summary and json-summary are options of programs, "
+                        "not of slices");
+    }
+  }
+  return slices;
 }
 
 }  // namespace tessera::cli

@@ -6,6 +6,7 @@
 //       mem: 2GiB           # or a list, one for each gpu
 //       sm: 25
 //       sm-cap: true
+//       sm-mode: space
 //       priority: high
 //       weight: 200
 //       slo: p99=2ms
@@ -18,6 +19,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cli/compute_options.h"
@@ -42,5 +44,10 @@ std::vector<std::string> profile_files();
 // The profile of that name in the first of `files` that has it. A file that is not there is passed over.
 // Errors name file and line, what is wrong there, and what would be right.
 Result<Profile> read_profile(const std::vector<std::string>& files, const std::string& name);
+
+// The slices of a file, in its order: as profiles, under `slices:`, with the options of slices only. An error
+// where there is none.
+using NamedProfiles = std::vector<std::pair<std::string, Profile>>;
+Result<NamedProfiles> read_slices(const std::string& path);
 
 }  // namespace tessera::cli

@@ -12,22 +12,6 @@ namespace {
 
 using node::Json;
 
-// Without a daemon there is no slice: that is an answer, not an error.
-Result<Json> ask_slices(const std::string& socket) {
-  auto client = node::ControlClient::connect(socket);
-  if (!client.ok() && client.status().code() == Code::kUnavailable) {
-    Json none;
-    none["slices"] = Json::array();
-    return none;
-  }
-  if (!client.ok()) return client.status();
-  Json request;
-  request["op"] = "slices";
-  TESSERA_ASSIGN_OR_RETURN(Json answer, client->ask(request));
-  answer.erase("ok");
-  return answer;
-}
-
 std::string pids_of(const Json& slice) {
   constexpr size_t kMost = 6;
   std::string text;
@@ -63,6 +47,21 @@ void add_slice(Table& table, const Json& slice) {
 }
 
 }  // namespace
+
+Result<Json> ask_slices(const std::string& socket) {
+  auto client = node::ControlClient::connect(socket);
+  if (!client.ok() && client.status().code() == Code::kUnavailable) {
+    Json none;
+    none["slices"] = Json::array();
+    return none;
+  }
+  if (!client.ok()) return client.status();
+  Json request;
+  request["op"] = "slices";
+  TESSERA_ASSIGN_OR_RETURN(Json answer, client->ask(request));
+  answer.erase("ok");
+  return answer;
+}
 
 int ps_command(const PsOptions& options) {
   auto answer = ask_slices(options.socket);

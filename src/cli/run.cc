@@ -30,20 +30,24 @@ std::string file_name(const std::string& path) {
 }
 
 struct HeldSlice {
-  ControlClient client;  // the slice lives as long as this connection or a process in it
+  ControlClient
+      client;  // the slice lives as long as this connection, a process in it, or until it is deleted
   Json slice;
 };
 
-Result<HeldSlice> open_slice(const RunOptions& options) {
+Json join_request(const RunOptions& options) {
   Json request;
+  request["op"] = "join_slice";
+  request["name"] = options.slice;
+  return request;
+}
+
+Result<HeldSlice> open_slice(const RunOptions& options) {
+  Json request = slice_request(options);
   request["op"] = "create_slice";
   request["program"] = file_name(options.command[0]);
   if (!options.name.empty()) request["name"] = options.name;
-  if (!options.gpus.empty()) request["gpus"] = options.gpus;
-  if (!options.memory_bytes.empty()) request["memory_bytes"] = options.memory_bytes;
-  for (const ComputeOptions& compute : options.compute) {
-    request["compute"].push_back(compute_request(compute));
-  }
+  if (!options.slice.empty()) request = join_request(options);
   // A daemon may end for idleness between our connecting and our asking: then the next one is asked.
   constexpr int kAttempts = 3;
   for (int attempt = 1;; ++attempt) {
@@ -121,6 +125,7 @@ bool hold_again(const RunOptions& options, HeldSlice& held) {
   Json request;
   request["op"] = "hold_slice";
   request["token"] = held.slice["token"];
+  if (!options.slice.empty()) request = join_request(options);
   auto answer = client->ask(request);
   if (!answer.ok()) return false;
   held.client = std::move(*client);
@@ -144,6 +149,7 @@ Status report(const RunOptions& options, HeldSlice& held, const ChildResult& res
               int file) {
   Json request;
   request["op"] = "finish_slice";
+  if (!options.slice.empty()) request = join_request(options);
   auto figures = held.client.ask(request);
   if (!figures.ok() && hold_again(options, held)) figures = held.client.ask(request);
   if (!figures.ok()) return figures.status();

@@ -1,6 +1,6 @@
-// An export table (cuGetExportTable) of the software GPU: a process's work on a device, measured, and a way
-// to hold it up. NVIDIA's driver has no such table and answers CUDA_ERROR_INVALID_VALUE; users must do
-// without.
+// An export table (cuGetExportTable) of the software GPU: a process's work on a device, measured, and ways
+// to hold it up and to keep it to some of the SMs. NVIDIA's driver has no such table and answers
+// CUDA_ERROR_INVALID_VALUE; users must do without.
 #pragma once
 
 #include "cuda/abi.h"
@@ -25,6 +25,10 @@ struct DeviceSchedulingTable {
   // `drained(argument)` is called whenever `pending` falls to 0, before anybody who waits for that kernel goes
   // on; from any thread, and it must be quick. One at a time; it stays.
   CUresult (*watch)(CUdevice device, void (*drained)(void* argument), void* argument);
+  // The SMs that this process's kernels may use from now on; at first all. SM i is bit i % 64 of word i / 64.
+  // Kernels leave others at block ends, barriers and loop back-edges. CUDA_ERROR_INVALID_VALUE where none of
+  // them is the device's.
+  CUresult (*confine)(CUdevice device, const uint64_t* sms, size_t words);
 };
 
 // 2b7d1e90-4c35-4f0a-b6d8-91e3a75c0f42

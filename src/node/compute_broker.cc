@@ -17,7 +17,8 @@ Result<ComputeBroker::Gpu*> ComputeBroker::open_gpu(uint32_t index) {
   auto found = gpus_.find(index);
   if (found != gpus_.end()) return &found->second;
   TESSERA_ASSIGN_OR_RETURN(auto scheduler, DeviceScheduler::create(config_));
-  return &gpus_.emplace(index, Gpu{std::move(scheduler), {}, {}}).first->second;
+  const uint32_t sms = index < sm_counts_.size() ? sm_counts_[index] : 0;
+  return &gpus_.emplace(index, Gpu{std::move(scheduler), {}, {}, IndexSet::below(sms)}).first->second;
 }
 
 ComputeBroker::Gpu& ComputeBroker::gpu_of(SliceId slice, uint32_t device, Member** member) {
@@ -38,7 +39,7 @@ Status ComputeBroker::add_slice(const Slice& slice, uint64_t now_ns, GateOrders&
     auto gpu = open_gpu(part.gpu);
     Status status = gpu.status();
     if (status.ok()) {
-      auto tenant = (*gpu)->scheduler->add(part.compute, now_ns);
+      auto tenant = (*gpu)->scheduler->add(scheduled(part, (*gpu)->sms.count()), now_ns);
       status = tenant.status();
       if (status.ok()) {
         Member& member = (*gpu)->members[*tenant];
@@ -47,7 +48,9 @@ Status ComputeBroker::add_slice(const Slice& slice, uint64_t now_ns, GateOrders&
         member.tenant = *tenant;
         (*gpu)->qos.add(*tenant, part.compute, now_ns);
         places_[{slice.id, device}] = {part.gpu, *tenant};
-        orders.push_back({slice.id, device, vgpu::gate_word(member.turn, member.state)});
+        set_own(**gpu, member, part, now_ns);
+        lend(**gpu, now_ns, orders);
+        give_order(member, orders);
         settle(**gpu, now_ns, orders);
         continue;
       }
@@ -70,12 +73,30 @@ void ComputeBroker::remove_slice(SliceId slice, uint64_t now_ns, GateOrders& ord
   }
 }
 
-Status ComputeBroker::update(SliceId slice, uint32_t device, const scheduling::TenantSpec& spec,
-                             uint64_t now_ns, GateOrders& orders) {
+// SMs beyond the share are its own all the same; but a ceiling holds it to the share.
+scheduling::TenantSpec ComputeBroker::scheduled(const SliceDevice& part, uint32_t sm_count) {
+  scheduling::TenantSpec spec = part.compute;
+  const bool held_by_its_sms =
+      !part.sms.empty() && part.sms.count() * scheduling::kWhole <= (spec.cap_permille + 1) * sm_count;
+  if (held_by_its_sms) spec.cap_permille = scheduling::kWhole;
+  return spec;
+}
+
+void ComputeBroker::set_own(Gpu& gpu, Member& member, const SliceDevice& part, uint64_t now_ns) {
+  member.own = part.sms;
+  member.may_borrow = part.compute.cap_permille == scheduling::kWhole;
+  const uint32_t permille =
+      part.sms.empty() ? 0 : std::max(part.sms.count() * scheduling::kWhole / gpu.sms.count(), 1u);
+  gpu.scheduler->set_own_width(member.tenant, permille, now_ns);
+}
+
+Status ComputeBroker::update(SliceId slice, uint32_t device, const SliceDevice& part, uint64_t now_ns,
+                             GateOrders& orders) {
   Member* member = nullptr;
   Gpu& gpu = gpu_of(slice, device, &member);
-  TESSERA_RETURN_IF_ERROR(gpu.scheduler->update(member->tenant, spec, now_ns));
-  gpu.qos.add(member->tenant, spec, now_ns);
+  TESSERA_RETURN_IF_ERROR(gpu.scheduler->update(member->tenant, scheduled(part, gpu.sms.count()), now_ns));
+  set_own(gpu, *member, part, now_ns);
+  gpu.qos.add(member->tenant, part.compute, now_ns);
   gpu.scheduler->set_boost(member->tenant, scheduling::kWhole);
   settle(gpu, now_ns, orders);
   return Status();
@@ -87,7 +108,7 @@ void ComputeBroker::attach(SliceId slice, LeaseId lease, uint64_t now_ns, GateOr
        ++place) {
     Gpu& gpu = gpus_.at(place->second.gpu);
     Member& member = gpu.members.at(place->second.tenant);
-    member.leases.try_emplace(lease);
+    member.leases.try_emplace(lease, Heard{{}, now_ns});
     const bool quiet = std::none_of(gpu.members.begin(), gpu.members.end(),
                                     [](const auto& other) { return !other.second.working.empty(); });
     if (quiet || member.state == GateState::kFree) start_work(gpu, member, lease, now_ns);
@@ -126,6 +147,7 @@ void ComputeBroker::start_work(Gpu& gpu, Member& member, LeaseId lease, uint64_t
 void ComputeBroker::end_work(Gpu& gpu, Member& member, LeaseId lease, uint64_t now_ns) {
   member.stopping.erase(lease);
   if (member.working.erase(lease) == 0 || !member.working.empty()) return;
+  member.idle_since_ns = now_ns;
   gpu.scheduler->sleep(member.tenant, now_ns);
 }
 
@@ -157,11 +179,14 @@ void ComputeBroker::report(SliceId slice, LeaseId lease, uint32_t device, const 
                            uint64_t now_ns) {
   Member* member = nullptr;
   Gpu& gpu = gpu_of(slice, device, &member);
-  ComputeFigures& last = member->leases.at(lease);
-  // A process that counts backwards has worked nothing.
-  const uint64_t busy_ns = figures.busy_ns - std::min(figures.busy_ns, last.busy_ns);
-  const uint64_t kernels = figures.kernels - std::min(figures.kernels, last.kernels);
-  last = figures;
+  Heard& last = member->leases.at(lease);
+  // A process that counts backwards has worked nothing; nor was one busy for longer than has gone by.
+  const uint64_t busy_ns = std::min(figures.busy_ns - std::min(figures.busy_ns, last.figures.busy_ns),
+                                    now_ns - std::min(now_ns, last.at_ns));
+  const uint64_t kernels = figures.kernels - std::min(figures.kernels, last.figures.kernels);
+  last = {figures, now_ns};
+  const uint64_t all = gpu.sms.count();
+  member->used_ns += all == 0 ? busy_ns : busy_ns * member->sms.count() / all;
   // Alone, nobody loses what it takes; and of that time only a part may have been reported.
   if (member->state == GateState::kFree) return;
   const uint64_t lasted_ns = now_ns - std::min(now_ns, member->turn_began_ns);
@@ -212,17 +237,65 @@ void ComputeBroker::set_state(Gpu& gpu, Member& member, GateState state, uint64_
     member.stop_deadline_ns = now_ns + kStopPatienceNs;
   }
   member.state = state;
-  ++member.turn;
   if (is_turn(state)) {
     member.turn_began_ns = now_ns;
     member.turn_charged_ns = 0;
   }
-  orders.push_back({member.slice, member.device, vgpu::gate_word(member.turn, state)});
+  ++member.turn;
+  give_order(member, orders);
 }
 
-bool ComputeBroker::is_stopping(const Gpu& gpu, uint64_t now_ns) {
-  const std::optional<uint64_t> deadline = stop_deadline_ns(gpu);
-  return deadline && *deadline > now_ns;
+void ComputeBroker::give_order(Member& member, GateOrders& orders) {
+  orders.push_back({member.slice, member.device, vgpu::gate_word(member.turn, member.state), member.sms});
+}
+
+// --- SMs
+
+bool ComputeBroker::is_busy(const Gpu& gpu, const Member& member, uint64_t now_ns) {
+  if (gpu.scheduler->tenant(member.tenant).runnable) return true;
+  return member.idle_since_ns != 0 && now_ns < member.idle_since_ns + kLendAfterNs;
+}
+
+// Where it is somebody's turn, the change of SMs is an order of its own; the others hear of it with their
+// next.
+void ComputeBroker::lend(Gpu& gpu, uint64_t now_ns, GateOrders& orders) {
+  if (gpu.sms.empty()) return;
+  gpu.lend_at_ns = scheduling::kNever;
+  const bool space = std::any_of(gpu.members.begin(), gpu.members.end(),
+                                 [](const auto& entry) { return !entry.second.own.empty(); });
+  std::vector<partitioning::SmHolder> holders;
+  for (const auto& [tenant, member] : gpu.members) {
+    const bool busy = is_busy(gpu, member, now_ns);
+    holders.push_back({member.own, busy, member.may_borrow});
+    if (space && busy && !gpu.scheduler->tenant(tenant).runnable) {
+      gpu.lend_at_ns = std::min(gpu.lend_at_ns, member.idle_since_ns + kLendAfterNs);
+    }
+  }
+  const std::vector<IndexSet> sets = partitioning::lend_sms(gpu.sms, holders);
+  size_t i = 0;
+  for (auto& [tenant, member] : gpu.members) {
+    const IndexSet& sms = sets[i++];
+    const uint32_t width = std::max(sms.count() * scheduling::kWhole / gpu.sms.count(), 1u);
+    if (member.own.empty()) {
+      gpu.scheduler->set_shared_width(width);
+    } else {
+      gpu.scheduler->set_own_width(tenant, width, now_ns);
+    }
+    if (member.sms == sms) continue;
+    member.sms = sms;
+    if (!is_turn(member.state)) continue;
+    ++member.turn;
+    give_order(member, orders);
+  }
+}
+
+// Somebody who has been told to stop may still run on one of these.
+bool ComputeBroker::is_stopping(const Gpu& gpu, const IndexSet& sms, uint64_t now_ns) {
+  return std::any_of(gpu.members.begin(), gpu.members.end(), [&](const auto& entry) {
+    const Member& member = entry.second;
+    return !member.stopping.empty() && member.stop_deadline_ns > now_ns &&
+           (sms.empty() || member.sms.intersects(sms));
+  });
 }
 
 // The latest: whoever comes next waits for all.
@@ -235,19 +308,20 @@ std::optional<uint64_t> ComputeBroker::stop_deadline_ns(const Gpu& gpu) {
 }
 
 void ComputeBroker::settle(Gpu& gpu, uint64_t now_ns, GateOrders& orders) {
+  lend(gpu, now_ns, orders);
   gpu.scheduler->decide(now_ns);
   for (auto& [tenant, member] : gpu.members) {
     const GateState state = wanted_state(gpu, member);
     if (!is_turn(state)) set_state(gpu, member, state, now_ns, orders);
   }
-  const bool wait = is_stopping(gpu, now_ns);
   for (auto& [tenant, member] : gpu.members) {
     const GateState state = wanted_state(gpu, member);
-    if (!is_turn(state) || (wait && !is_turn(member.state))) continue;
+    if (!is_turn(state) || (!is_turn(member.state) && is_stopping(gpu, member.sms, now_ns))) continue;
     set_state(gpu, member, state, now_ns, orders);
   }
-  if (wait) return;
-  for (auto& [tenant, member] : gpu.members) member.stopping.clear();
+  for (auto& [tenant, member] : gpu.members) {
+    if (member.stop_deadline_ns <= now_ns) member.stopping.clear();
+  }
 }
 
 // Where nobody is kept waiting nobody's weight matters.
@@ -258,7 +332,7 @@ bool ComputeBroker::is_contended(const Gpu& gpu) {
 
 void ComputeBroker::decide(uint64_t now_ns, GateOrders& orders) {
   for (auto& [index, gpu] : gpus_) {
-    const bool waited = stop_deadline_ns(gpu).value_or(UINT64_MAX) <= now_ns;
+    const bool waited = stop_deadline_ns(gpu).value_or(UINT64_MAX) <= now_ns || gpu.lend_at_ns <= now_ns;
     const bool weighed =
         is_contended(gpu) && gpu.qos.next_adjustment_ns() <= now_ns && gpu.qos.adjust(*gpu.scheduler, now_ns);
     if (waited || weighed || gpu.scheduler->next_decision_ns() <= now_ns) settle(gpu, now_ns, orders);
@@ -268,7 +342,8 @@ void ComputeBroker::decide(uint64_t now_ns, GateOrders& orders) {
 std::optional<uint64_t> ComputeBroker::next_deadline_ns() const {
   uint64_t next = scheduling::kNever;
   for (const auto& [index, gpu] : gpus_) {
-    next = std::min({next, gpu.scheduler->next_decision_ns(), stop_deadline_ns(gpu).value_or(UINT64_MAX)});
+    next = std::min({next, gpu.scheduler->next_decision_ns(), gpu.lend_at_ns,
+                     stop_deadline_ns(gpu).value_or(UINT64_MAX)});
     if (is_contended(gpu)) next = std::min(next, gpu.qos.next_adjustment_ns());
   }
   return next == scheduling::kNever ? std::nullopt : std::optional(next);

@@ -6,6 +6,10 @@
 // another slice wakes it gets a turn like everybody, and says whether it has work. Slices without work are
 // Asleep: they announce some.
 //
+// A slice in space has SMs of its own and waits for nobody there; the others take turns on the rest. What
+// idles is lent (partitioning/sm_lending.h), once its owner has had no work for kLendAfterNs, and is taken
+// back at once.
+//
 // A turn begins when the processes of the one before say that they have stopped, or have had kStopPatienceNs
 // to do so: two slices at once would each get half of the GPU's attention, and pay for all of it.
 //
@@ -19,17 +23,21 @@
 #include <vector>
 
 #include "node/ledger.h"
+#include "partitioning/sm_lending.h"
 #include "scheduling/device_scheduler.h"
 #include "scheduling/qos/qos_controller.h"
 
 namespace tessera::node {
 
 inline constexpr uint64_t kStopPatienceNs = 5'000'000;
+// A program that waits for each kernel has no work for an instant again and again.
+inline constexpr uint64_t kLendAfterNs = 2'000'000;
 
 struct GateOrder {
   SliceId slice;
   uint32_t device;  // index in the slice
   uint32_t word;
+  IndexSet sms;  // that the slice may use meanwhile; none: all
 };
 using GateOrders = std::vector<GateOrder>;
 
@@ -51,11 +59,14 @@ class ComputeBroker {
   explicit ComputeBroker(scheduling::SchedulerConfig config = default_config())
       : config_(std::move(config)) {}
 
+  // How many SMs each GPU has, 0 where it is not known; for GPUs without slices.
+  void set_gpu_sms(std::vector<uint32_t> counts) { sm_counts_ = std::move(counts); }
+
   // All of a slice's devices, with what each was promised. Refused where a GPU has its most tenants.
   Status add_slice(const Slice& slice, uint64_t now_ns, GateOrders& orders);
   void remove_slice(SliceId slice, uint64_t now_ns, GateOrders& orders);
-  Status update(SliceId slice, uint32_t device, const scheduling::TenantSpec& spec, uint64_t now_ns,
-                GateOrders& orders);
+  // What it is promised from now on, and which SMs are its own; see SliceDevice.
+  Status update(SliceId slice, uint32_t device, const SliceDevice& part, uint64_t now_ns, GateOrders& orders);
 
   void attach(SliceId slice, LeaseId lease, uint64_t now_ns, GateOrders& orders);
   // The process cannot be heard any more, though it lives: nothing is kept for it. It may attach again.
@@ -84,6 +95,9 @@ class ComputeBroker {
   std::optional<uint64_t> next_deadline_ns() const;
 
   vgpu::GateState state(SliceId slice, uint32_t device) const;
+  // GPU time that it had, in ns of the whole GPU: the time it was busy, times the part of the SMs it could
+  // use.
+  uint64_t used_ns(SliceId slice, uint32_t device) const { return member(slice, device).used_ns; }
   // What the slice is entitled to where every slice of the GPU has work, in thousandths.
   uint32_t entitled_permille(SliceId slice, uint32_t device) const;
   // Its waits for turns, lately: from the notice that it has work, or the end of its turn, to the order to
@@ -92,6 +106,10 @@ class ComputeBroker {
   uint32_t boost_permille(SliceId slice, uint32_t device) const;
 
  private:
+  struct Heard {
+    ComputeFigures figures;
+    uint64_t at_ns;
+  };
   struct Member {
     SliceId slice;
     uint32_t device;
@@ -101,15 +119,22 @@ class ComputeBroker {
     uint64_t wants_since_ns = 0;  // its turn, while it has none and has work
     uint64_t turn_began_ns = 0;
     uint64_t turn_charged_ns = 0;
-    std::map<LeaseId, ComputeFigures> leases;
+    std::map<LeaseId, Heard> leases;
     std::set<LeaseId> working;
     std::set<LeaseId> stopping;  // told to stop, and not heard of yet
     uint64_t stop_deadline_ns = 0;
+    IndexSet own;             // SMs; none: it takes turns on what is nobody's
+    bool may_borrow = false;  // SMs of others
+    uint64_t idle_since_ns = 0;
+    IndexSet sms;  // that it may use now; none where the GPU's number is not known
+    uint64_t used_ns = 0;
   };
   struct Gpu {
     std::unique_ptr<scheduling::DeviceScheduler> scheduler;
     scheduling::QosController qos;
     std::map<scheduling::TenantId, Member> members;
+    IndexSet sms;                              // all of them; none: their number is not known
+    uint64_t lend_at_ns = scheduling::kNever;  // when somebody will have had no work for long enough
   };
   struct Place {
     uint32_t gpu;
@@ -122,14 +147,20 @@ class ComputeBroker {
   Result<Gpu*> open_gpu(uint32_t gpu);
   void start_work(Gpu& gpu, Member& member, LeaseId lease, uint64_t now_ns);
   void end_work(Gpu& gpu, Member& member, LeaseId lease, uint64_t now_ns);
+  static scheduling::TenantSpec scheduled(const SliceDevice& part, uint32_t sm_count);
+  static void set_own(Gpu& gpu, Member& member, const SliceDevice& part, uint64_t now_ns);
+  static bool is_busy(const Gpu& gpu, const Member& member, uint64_t now_ns);
+  void lend(Gpu& gpu, uint64_t now_ns, GateOrders& orders);
+  static void give_order(Member& member, GateOrders& orders);
   void settle(Gpu& gpu, uint64_t now_ns, GateOrders& orders);
-  static bool is_stopping(const Gpu& gpu, uint64_t now_ns);
+  static bool is_stopping(const Gpu& gpu, const IndexSet& sms, uint64_t now_ns);
   static std::optional<uint64_t> stop_deadline_ns(const Gpu& gpu);
   vgpu::GateState wanted_state(const Gpu& gpu, const Member& member) const;
   static bool is_contended(const Gpu& gpu);
   void set_state(Gpu& gpu, Member& member, vgpu::GateState state, uint64_t now_ns, GateOrders& orders);
 
   scheduling::SchedulerConfig config_;
+  std::vector<uint32_t> sm_counts_;
   std::map<uint32_t, Gpu> gpus_;
   std::map<std::pair<SliceId, uint32_t>, Place> places_;
 };

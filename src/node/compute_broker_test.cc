@@ -4,111 +4,17 @@
 
 #include <random>
 
+#include "node/compute_broker_testing.h"
+
 namespace tessera::node {
 namespace {
 
 using scheduling::PriorityClass;
-using scheduling::TenantSpec;
+using testing::kMs;
+using testing::Node;
+using testing::TenantSpec;
+using testing::with_share;
 using vgpu::GateState;
-
-constexpr uint64_t kMs = 1'000'000;
-
-// A GPU whose slices have one process each (lease = slice), as it would look from outside: the gates follow
-// the orders.
-class Node {
- public:
-  void open(SliceId slice, TenantSpec spec = {}, uint32_t gpu = 0) {
-    Slice record;
-    record.id = slice;
-    record.devices.resize(1);
-    record.devices[0].gpu = gpu;
-    record.devices[0].compute = spec;
-    GateOrders orders;
-    ASSERT_TRUE(broker.add_slice(record, now, orders).ok());
-    apply(orders);
-  }
-  void attach(SliceId slice, LeaseId lease) {
-    GateOrders orders;
-    broker.attach(slice, lease, now, orders);
-    apply(orders);
-  }
-  void start(SliceId slice, TenantSpec spec = {}) {
-    open(slice, spec);
-    attach(slice, slice);
-  }
-  void wake(SliceId slice, LeaseId lease) {
-    GateOrders orders;
-    broker.wake(slice, lease, 0, now, orders);
-    apply(orders);
-  }
-  void wake(SliceId slice) { wake(slice, slice); }
-  void idle(SliceId slice, LeaseId lease, uint32_t word) {
-    GateOrders orders;
-    broker.idle(slice, lease, 0, word, now, orders);
-    apply(orders);
-  }
-  void idle(SliceId slice) { idle(slice, slice, words[slice]); }
-  void detach(SliceId slice) {
-    GateOrders orders;
-    broker.detach(slice, slice, now, orders);
-    apply(orders);
-  }
-  void remove(SliceId slice) {
-    GateOrders orders;
-    broker.remove_slice(slice, now, orders);
-    words.erase(slice);
-    apply(orders);
-  }
-  // Time goes by; whoever runs is busy all the while.
-  void pass(uint64_t ns) {
-    const uint64_t end = now + ns;
-    while (now < end) {
-      const uint64_t next = std::min(end, std::max(broker.next_deadline_ns().value_or(end), now + 1));
-      for (const auto& [slice, word] : words) {
-        const GateState state = vgpu::gate_state(word);
-        if (state != GateState::kRun && state != GateState::kFree) continue;
-        busy[slice] += next - now;
-        broker.report(slice, slice, 0, {busy[slice], busy[slice] / kMs}, next);
-      }
-      now = next;
-      GateOrders orders;
-      broker.decide(now, orders);
-      apply(orders);
-    }
-  }
-  GateState state(SliceId slice) const { return vgpu::gate_state(words.at(slice)); }
-  double share(SliceId slice) const {
-    uint64_t total = 0;
-    for (const auto& [other, ns] : busy) total += ns;
-    return total == 0 ? 0 : static_cast<double>(busy.at(slice)) / static_cast<double>(total);
-  }
-
-  ComputeBroker broker;
-  std::map<SliceId, uint32_t> words;
-  std::map<SliceId, uint64_t> busy;
-  uint64_t now = 1'000 * kMs;
-  bool stops = true;  // processes do as they are told
-
- private:
-  // As gates do: whoever is to stop does, and says so.
-  void apply(const GateOrders& orders) {
-    for (const GateOrder& order : orders) words[order.slice] = order.word;
-    for (const GateOrder& order : orders) {
-      if (vgpu::gate_state(order.word) != GateState::kStop || !stops) continue;
-      for (const LeaseId lease : {order.slice, order.slice + 100, order.slice + 200}) {
-        GateOrders next;
-        broker.stopped(order.slice, lease, 0, order.word, now, next);
-        apply(next);
-      }
-    }
-  }
-};
-
-TenantSpec with_share(uint32_t permille) {
-  TenantSpec spec;
-  spec.share_permille = permille;
-  return spec;
-}
 
 TEST(ComputeBroker, WhoIsAloneIsFree) {
   Node node;

@@ -3,10 +3,10 @@
 namespace tessera::node {
 namespace {
 
+using partitioning::ComputeSpec;
 using scheduling::kWhole;
-using scheduling::TenantSpec;
 
-bool is_capped(const TenantSpec& spec) { return spec.cap_permille < kWhole; }
+bool is_capped(const ComputeSpec& spec) { return spec.cap_permille < kWhole; }
 
 Status take_number(const Json& object, const char* key, uint32_t& value) {
   if (!object.contains(key)) return Status();
@@ -19,9 +19,9 @@ Status take_number(const Json& object, const char* key, uint32_t& value) {
 
 }  // namespace
 
-Status apply_compute_json(const Json& object, TenantSpec& spec) {
+Status apply_compute_json(const Json& object, ComputeSpec& spec) {
   if (!object.is_object()) return Status(Code::kInvalidArgument, "compute is not an object");
-  TenantSpec changed = spec;
+  ComputeSpec changed = spec;
   TESSERA_RETURN_IF_ERROR(take_number(object, "share_permille", changed.share_permille));
   TESSERA_RETURN_IF_ERROR(take_number(object, "weight", changed.weight));
   if (object.contains("priority")) {
@@ -43,17 +43,22 @@ Status apply_compute_json(const Json& object, TenantSpec& spec) {
       return Status(Code::kInvalidArgument, "qos is not one of guaranteed, burstable, best-effort and auto");
     }
   }
+  if (object.contains("mode")) {
+    auto mode = partitioning::parse_sm_mode(json_string(object, "mode"));
+    if (!mode) return Status(Code::kInvalidArgument, "mode is not one of auto, time and space");
+    changed.mode = *mode;
+  }
   const bool capped = object.contains("capped") ? json_bool(object, "capped") : is_capped(spec);
   if (capped && changed.share_permille == 0) {
     return Status(Code::kInvalidArgument, "a ceiling needs a share: give --sm with --sm-cap");
   }
   changed.cap_permille = capped ? changed.share_permille : kWhole;
-  TESSERA_RETURN_IF_ERROR(check_spec(changed));
+  TESSERA_RETURN_IF_ERROR(check_compute(changed));
   spec = changed;
   return Status();
 }
 
-Json compute_json(const TenantSpec& spec) {
+Json compute_json(const ComputeSpec& spec) {
   Json object;
   object["share_permille"] = spec.share_permille;
   object["capped"] = is_capped(spec);
@@ -61,6 +66,7 @@ Json compute_json(const TenantSpec& spec) {
   object["weight"] = spec.weight;
   object["slo_p99_ns"] = spec.target_wait_ns;
   object["qos"] = spec.qos ? scheduling::qos_name(*spec.qos) : "auto";
+  object["mode"] = partitioning::sm_mode_name(spec.mode);
   return object;
 }
 

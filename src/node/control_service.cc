@@ -1,6 +1,5 @@
 #include "node/control_service.h"
 
-#include <sys/random.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,20 +15,10 @@
 namespace tessera::node {
 namespace {
 
-std::string refusal(const Status& status) {
-  Json answer;
-  answer["ok"] = false;
-  answer["code"] = code_name(status.code());
-  answer["message"] = status.message();
-  return json_text(answer);
-}
-
-Result<Token> random_token() {
-  Token token;
-  if (getrandom(token.data(), token.size(), 0) != static_cast<ssize_t>(token.size())) {
-    return Status::from_errno(errno, "cannot draw a random token");
-  }
-  return token;
+std::vector<GpuFacts> gpu_facts(const Inventory& inventory) {
+  std::vector<GpuFacts> facts;
+  for (const Gpu& gpu : inventory.gpus) facts.push_back({gpu.sm_count, inventory.space});
+  return facts;
 }
 
 }  // namespace
@@ -55,6 +44,12 @@ Status ControlService::handle(uint64_t connection_id, Connection& connection, ui
     connection.send_control_reply(request, set_limit(connection, text));
   } else if (op == "set_compute") {
     connection.send_control_reply(request, set_compute(connection, text));
+  } else if (op == "plan_slices") {
+    connection.send_control_reply(request, plan_slices(text));
+  } else if (op == "join_slice") {
+    connection.send_control_reply(request, join_slice(connection, text));
+  } else if (op == "delete_slice") {
+    connection.send_control_reply(request, delete_slice(connection, text));
   } else if (op == "finish_slice") {
     connection.send_control_reply(request, finish_slice(connection));
   } else if (op == "gpus") {
@@ -140,6 +135,7 @@ void ControlService::set_inventory(const Result<Inventory>& answer) {
       uuids.push_back(gpu.uuid);
     }
     leases_.ledger().set_gpu_totals(std::move(totals));
+    leases_.set_gpu_facts(gpu_facts(inventory_));
     leases_.set_gpu_uuids(std::move(uuids));
     update_closed(asked_ns_);
     return;
@@ -206,30 +202,6 @@ std::string ControlService::slices() {
     }
     answer["slices"].push_back(std::move(entry));
   }
-  return json_text(answer);
-}
-
-std::string ControlService::create_slice(Connection& connection, std::string_view text) {
-  if (connection.held_slice != 0) {
-    return refusal(Status(Code::kFailedPrecondition, "this connection holds a slice already"));
-  }
-  auto request = parse_slice_request(text);
-  if (!request.ok()) return refusal(request.status());
-  if (leases_.ledger().gpu_totals().empty() && !inventory_status_.ok()) return refusal(inventory_status_);
-  auto token = random_token();
-  if (!token.ok()) return refusal(token.status());
-  request->token = *token;
-  request->owner = connection.peer().uid;
-  auto holder = identify_process(connection.peer().pid);
-  if (!holder.ok()) return refusal(holder.status());
-  request->holder = *holder;
-  auto id = leases_.open_slice(*request);
-  if (!id.ok()) return refusal(id.status());
-  connection.held_slice = *id;
-  Json answer = slice_json(*leases_.ledger().find_slice(*id), leases_);
-  answer["ok"] = true;
-  answer["token"] = token_text(*token);
-  answer["driver_kind"] = inventory_.driver_kind;
   return json_text(answer);
 }
 

@@ -31,6 +31,9 @@
 
 namespace tessera::node {
 
+// The answer to a request that cannot be met.
+std::string refusal(const Status& status);
+
 class ControlService {
  public:
   // `find` gives the connection of an id, null once it is closed: an answer may come later than the request.
@@ -73,6 +76,11 @@ class ControlService {
   std::string set_compute(const Connection& connection, std::string_view text);
   std::string hold_slice(Connection& connection, std::string_view text);
   std::string finish_slice(Connection& connection);
+  Result<SliceId> make_slice(const Connection& connection, SliceRequest request);
+  std::string opened(SliceId slice);
+  std::string plan_slices(std::string_view text) const;
+  std::string join_slice(const Connection& connection, std::string_view text);
+  std::string delete_slice(const Connection& connection, std::string_view text);
 
   LeaseService& leases_;
   InventoryMonitor& monitor_;

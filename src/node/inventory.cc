@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 
+#include "cuda/device_scheduling_table.h"
 #include "virtualization/driver_locator.h"
 
 namespace tessera::node {
@@ -25,6 +26,12 @@ struct nvmlUtilization {
   unsigned int memory;
 };
 
+struct nvmlAttributes {  // nvmlDeviceAttributes_t
+  unsigned int multiprocessors;
+  unsigned int others[7];
+  unsigned long long memory_mib;
+};
+
 struct Nvml {
   nvmlReturn (*init)() = nullptr;
   nvmlReturn (*shutdown)() = nullptr;
@@ -37,6 +44,10 @@ struct Nvml {
   nvmlReturn (*memory)(nvmlDevice, nvmlMemory*) = nullptr;
   nvmlReturn (*utilization)(nvmlDevice, nvmlUtilization*) = nullptr;
   nvmlReturn (*ecc_errors)(nvmlDevice, int, int, unsigned long long*) = nullptr;
+  // Not every version has these:
+  nvmlReturn (*attributes)(nvmlDevice, nvmlAttributes*) = nullptr;
+  nvmlReturn (*cores)(nvmlDevice, unsigned int*) = nullptr;
+  nvmlReturn (*capability)(nvmlDevice, int*, int*) = nullptr;
 
   Status check(nvmlReturn result, const char* function) const {
     if (result == kSuccess) return Status();
@@ -67,7 +78,47 @@ Result<Nvml> load_nvml(const std::string& path) {
   find(nvml.utilization, "nvmlDeviceGetUtilizationRates");
   find(nvml.ecc_errors, "nvmlDeviceGetTotalEccErrors");
   if (!status.ok()) return status;
+  auto find_where_there = [&](auto& function, const char* symbol) {
+    function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(dlsym(library, symbol));
+  };
+  find_where_there(nvml.attributes, "nvmlDeviceGetAttributes_v2");
+  find_where_there(nvml.cores, "nvmlDeviceGetNumGpuCores");
+  find_where_there(nvml.capability, "nvmlDeviceGetCudaComputeCapability");
   return nvml;
+}
+
+// Of one multiprocessor, by compute capability (CUDA C++ programming guide, "Arithmetic Instructions":
+// results of 32-bit floating-point addition per cycle); 0 where it is not known.
+unsigned int cores_per_sm(int major, int minor) {
+  if (major == 5 || (major == 6 && minor > 0)) return 128;
+  if (major == 6 || major == 7 || (major == 8 && minor == 0)) return 64;
+  return major >= 8 && major <= 12 ? 128 : 0;
+}
+
+// NVML tells the number itself for MIG devices only.
+uint32_t read_sm_count(const Nvml& nvml, nvmlDevice device) {
+  nvmlAttributes attributes{};
+  if (nvml.attributes != nullptr && nvml.attributes(device, &attributes) == kSuccess)
+    return attributes.multiprocessors;
+  unsigned int cores = 0;
+  int major = 0, minor = 0;
+  if (nvml.cores == nullptr || nvml.capability == nullptr || nvml.cores(device, &cores) != kSuccess ||
+      nvml.capability(device, &major, &minor) != kSuccess) {
+    return 0;
+  }
+  const unsigned int each = cores_per_sm(major, minor);
+  return each == 0 ? 0 : cores / each;
+}
+
+// Of the driver; the tables can be asked for before it is initialised.
+bool has_scheduling_table(const std::string& libcuda) {
+  void* library = dlopen(libcuda.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) return false;
+  using GetExportTable = CUresult (*)(const void** table, const CUuuid* id);
+  auto get = reinterpret_cast<GetExportTable>(dlsym(library, "cuGetExportTable"));
+  const void* table = nullptr;
+  return get != nullptr && get(&table, &cuda::kDeviceSchedulingTable) == CUDA_SUCCESS && table != nullptr &&
+         static_cast<const cuda::DeviceSchedulingTable*>(table)->bytes >= sizeof(cuda::DeviceSchedulingTable);
 }
 
 // What the GPU tells, up to the first question that it does not answer: one that is ill must not hide the
@@ -91,6 +142,7 @@ Gpu read_gpu(const Nvml& nvml, unsigned int index) {
   if (!answered(nvml.memory(device, &memory), "nvmlDeviceGetMemoryInfo")) return gpu;
   gpu.total_bytes = memory.total;
   gpu.used_bytes = memory.used;
+  gpu.sm_count = read_sm_count(nvml, device);
   // Not every device tells its utilisation (MIG, some virtual GPUs): that is no error.
   nvmlUtilization utilization{};
   if (nvml.utilization(device, &utilization) == kSuccess) gpu.utilization_percent = utilization.gpu;
@@ -134,6 +186,7 @@ Result<Inventory> read_inventory() {
   Status status = read_gpus(nvml, inventory);
   nvml.shutdown();
   if (!status.ok()) return status;
+  inventory.space = has_scheduling_table(inventory.driver_library);
   return inventory;
 }
 

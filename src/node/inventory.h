@@ -16,6 +16,7 @@ struct Gpu {
   std::string name;
   uint64_t total_bytes = 0;
   uint64_t used_bytes = 0;                      // by all processes, Tessera's or not
+  uint32_t sm_count = 0;                        // 0: not known
   std::optional<uint32_t> utilization_percent;  // where the device tells it
   // Why the driver does not tell the rest; empty for a GPU that works. Then all but `lost` may be missing,
   // and there are 0 bytes of it to be had.
@@ -29,6 +30,7 @@ struct Inventory {
   std::string driver_kind;     // vgpu::driver_kind_name
   std::string driver_library;  // libcuda.so.1, absolute
   std::string driver_version;
+  bool space = false;  // the driver can keep a process's kernels to some SMs (cuda/device_scheduling_table.h)
   std::vector<Gpu> gpus;  // by NVML index, at most kMaxGpus
 };
 

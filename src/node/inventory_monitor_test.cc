@@ -60,12 +60,15 @@ TEST_F(InventoryMonitorTest, TextSurvivesTheTrip) {
   Inventory inventory{"nvidia",
                       "/x",
                       "580",
-                      {{"GPU-2", "A \"b\" \xff", 8, 3, 55, "", false},
-                       {"GPU-3", "C", 0, 0, std::nullopt, "GPU is lost", true}}};
+                      true,
+                      {{"GPU-2", "A \"b\" \xff", 8, 3, 132, 55, "", false},
+                       {"GPU-3", "C", 0, 0, 0, std::nullopt, "GPU is lost", true}}};
   auto back = parse_inventory_answer(inventory_answer_text(inventory));
   ASSERT_TRUE(back.ok());
   EXPECT_EQ(back->gpus[0].utilization_percent, 55U);
   EXPECT_EQ(back->gpus[0].total_bytes, 8U);
+  EXPECT_EQ(back->gpus[0].sm_count, 132U);
+  EXPECT_TRUE(back->space);
   EXPECT_TRUE(back->gpus[0].problem.empty());
   EXPECT_TRUE(back->gpus[1].lost);
   EXPECT_EQ(back->gpus[1].problem, "GPU is lost");

@@ -1,4 +1,5 @@
 // Inventory to JSON and back.
+#include "common/index_set.h"
 #include "node/inventory.h"
 #include "node/inventory_json.h"
 
@@ -14,6 +15,7 @@ std::string inventory_answer_text(const Result<Inventory>& answer) {
   text["driver_kind"] = answer->driver_kind;
   text["driver_library"] = answer->driver_library;
   text["driver_version"] = answer->driver_version;
+  text["space"] = answer->space;
   text["gpus"] = Json::array();
   for (const Gpu& gpu : answer->gpus) {
     Json entry;
@@ -21,6 +23,7 @@ std::string inventory_answer_text(const Result<Inventory>& answer) {
     entry["name"] = gpu.name;
     entry["total_bytes"] = gpu.total_bytes;
     entry["used_bytes"] = gpu.used_bytes;
+    entry["sm_count"] = gpu.sm_count;
     if (gpu.utilization_percent) entry["utilization_percent"] = *gpu.utilization_percent;
     if (gpu.uncorrected_errors) entry["uncorrected_errors"] = *gpu.uncorrected_errors;
     if (!gpu.problem.empty()) {
@@ -43,6 +46,7 @@ Result<Inventory> parse_inventory_answer(std::string_view text) {
   inventory.driver_kind = json_string(*answer, "driver_kind");
   inventory.driver_library = json_string(*answer, "driver_library");
   inventory.driver_version = json_string(*answer, "driver_version");
+  inventory.space = json_bool(*answer, "space");
   for (const Json& entry : json_array(*answer, "gpus")) {
     Gpu gpu;
     gpu.uuid = json_string(entry, "uuid");
@@ -56,6 +60,9 @@ Result<Inventory> parse_inventory_answer(std::string_view text) {
     }
     gpu.total_bytes = *total;
     gpu.used_bytes = *used;
+    // More than there can be is taken for none known.
+    const uint64_t sms = json_uint(entry, "sm_count").value_or(0);
+    gpu.sm_count = sms <= IndexSet::kMax ? static_cast<uint32_t>(sms) : 0;
     if (auto percent = json_uint(entry, "utilization_percent")) {
       gpu.utilization_percent = static_cast<uint32_t>(*percent);
     }
@@ -82,6 +89,7 @@ Json gpus_json(const Inventory& inventory, const std::function<uint64_t(uint32_t
     entry["total_bytes"] = gpu.total_bytes;
     entry["used_bytes"] = gpu.problem.empty() ? Json(gpu.used_bytes) : Json(nullptr);
     entry["unreserved_bytes"] = unreserved(i);
+    entry["sm_count"] = gpu.sm_count != 0 ? Json(gpu.sm_count) : Json(nullptr);
     entry["utilization_percent"] = gpu.utilization_percent ? Json(*gpu.utilization_percent) : Json(nullptr);
     answer["gpus"].push_back(std::move(entry));
   }

@@ -36,6 +36,11 @@ std::optional<SliceDevice> read_device(const Json& entry, const std::vector<std:
   device.gpu = static_cast<uint32_t>(gpu - gpu_uuids.begin());
   device.limit_bytes = *limit;
   device.reserved = json_bool(entry, "reserved");
+  if (entry.contains("sms")) {
+    auto sms = IndexSet::parse(json_string(entry, "sms"));
+    if (!sms.ok()) return std::nullopt;
+    device.sms = *sms;
+  }
   auto compute = entry.find("compute");
   if (compute == entry.end() || !apply_compute_json(*compute, device.compute).ok()) return std::nullopt;
   return device;
@@ -55,6 +60,7 @@ Json slice_record(const Slice& slice, const std::vector<std::string>& gpu_uuids)
   record["token"] = token_text(slice.token);
   record["owner"] = slice.owner;
   record["created_ns"] = slice.created_ns;
+  if (slice.kept) record["kept"] = true;
   if (slice.held) record["holder"] = process_record(slice.holder);
   record["devices"] = Json::array();
   for (const SliceDevice& device : slice.devices) {
@@ -63,6 +69,7 @@ Json slice_record(const Slice& slice, const std::vector<std::string>& gpu_uuids)
     entry["limit_bytes"] = device.limit_bytes;
     entry["reserved"] = device.reserved;
     entry["compute"] = compute_json(device.compute);
+    if (!device.sms.empty()) entry["sms"] = device.sms.text();
     record["devices"].push_back(std::move(entry));
   }
   return record;
@@ -81,6 +88,7 @@ std::optional<Slice> read_slice_record(const Json& record, const std::vector<std
   slice.token = *token;
   slice.owner = static_cast<uid_t>(*owner);
   slice.created_ns = *created_ns;
+  slice.kept = json_bool(record, "kept");
   auto holder = read_process(record, "holder");
   slice.held = holder.has_value();
   if (holder) slice.holder = *holder;
@@ -135,8 +143,8 @@ std::optional<LeaseRecordText> read_lease_record(const Json& record) {
     lease.devices.push_back({granted[i].get<uint64_t>(), peaks[i].get<uint64_t>()});
     holds |= lease.devices.back().granted_bytes > 0;
   }
-  // Grants are journalled before they are told, so one that holds nothing need not be waited for. It may never have
-  // heard of this lease: then it attaches anew.
+  // Grants are journalled before they are told, so one that holds nothing need not be waited for. It may
+  // never have heard of this lease: then it attaches anew.
   lease.life = json_bool(record, "detached") || !holds ? LeaseLife::kDetached : LeaseLife::kAwaited;
   return result;
 }

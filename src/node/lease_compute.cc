@@ -17,10 +17,11 @@ Status LeaseService::set_compute(SliceId id, std::optional<uint32_t> gpu,
     const SliceDevice& part = slice.devices[device];
     if (gpu && part.gpu != *gpu) continue;
     // The ledger has checked it.
-    [[maybe_unused]] const Status updated = compute_.update(id, device, part.compute, monotonic_ns(), orders);
+    [[maybe_unused]] const Status updated = compute_.update(id, device, part, monotonic_ns(), orders);
     assert(updated.ok());
-    LOG_INFO("slices", "'%s': GPU %u, share %u/1000, priority %s", slice.name.c_str(), part.gpu,
-             part.compute.share_permille, scheduling::priority_name(part.compute.priority));
+    LOG_INFO("slices", "'%s': GPU %u, share %u/1000 in %s%s, priority %s", slice.name.c_str(), part.gpu,
+             part.compute.share_permille, part.sms.empty() ? "time" : "space, SMs ", part.sms.text().c_str(),
+             scheduling::priority_name(part.compute.priority));
   }
   apply(orders);
   save();
@@ -53,7 +54,7 @@ void LeaseService::report_work(const Lease& lease, uint32_t device, uint64_t now
 void LeaseService::apply(const GateOrders& orders) {
   for (const GateOrder& order : orders) {
     auto slice = slices_.find(order.slice);
-    if (slice != slices_.end()) slice->second.grants.set_gate(order.device, order.word);
+    if (slice != slices_.end()) slice->second.grants.set_gate(order.device, order.word, order.sms);
   }
 }
 
@@ -74,14 +75,25 @@ void LeaseService::sample_use(uint64_t now_ns) {
   if (now_ns < next_sample_ns_ || ledger_.leases().empty()) return;
   next_sample_ns_ = now_ns + UsageWindow::kSampleNs;
   for (auto& [id, record] : slices_) {
-    const SliceUsage use = usage(id);
-    for (size_t i = 0; i < use.devices.size(); ++i) record.windows[i].sample(now_ns, use.devices[i].busy_ns);
+    hear_all(id, now_ns);
+    for (uint32_t i = 0; i < record.windows.size(); ++i)
+      record.windows[i].sample(now_ns, compute_.used_ns(id, i));
+  }
+}
+
+// What its processes have measured since they last said.
+void LeaseService::hear_all(SliceId slice, uint64_t now_ns) {
+  for (LeaseId lease : ledger_.find_slice(slice)->leases) {
+    const Lease& found = *ledger_.find_lease(lease);
+    for (uint32_t i = 0; i < found.devices.size(); ++i) report_work(found, i, now_ns);
   }
 }
 
 uint32_t LeaseService::achieved_permille(SliceId slice, size_t device) {
-  return slices_.at(slice).windows[device].used_permille(monotonic_ns(),
-                                                         usage(slice).devices[device].busy_ns);
+  const uint64_t now_ns = monotonic_ns();
+  hear_all(slice, now_ns);
+  return slices_.at(slice).windows[device].used_permille(
+      now_ns, compute_.used_ns(slice, static_cast<uint32_t>(device)));
 }
 
 LeaseService::Shares LeaseService::shares(SliceId id, size_t index) {

@@ -81,6 +81,10 @@ class LeaseService {
   void close_journal();
 
   Result<SliceId> open_slice(const SliceRequest& request);
+  // A slice that was kept ends with its last process; refused while it has some, unless `when_unused`. True
+  // if it ended.
+  Result<bool> release_slice(SliceId slice, bool when_unused);
+  void set_gpu_facts(std::vector<GpuFacts> facts);
   // The `tessera run` that made the slice, after a restart of the daemon: `connection` holds it from now on.
   Result<SliceId> hold_again(const Token& token, const Peer& peer);
   // As Ledger::set_limit; the slice's processes see it at once.
@@ -162,6 +166,7 @@ class LeaseService {
   Status gate_notice(const Lease& lease, const GateMessage& message);
   void take_turns(uint64_t now_ns);
   void sample_use(uint64_t now_ns);
+  void hear_all(SliceId slice, uint64_t now_ns);
   uint32_t achieved_permille(SliceId slice, size_t device);
   void report_work(const Lease& lease, uint32_t device, uint64_t now_ns);
 

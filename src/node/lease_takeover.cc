@@ -31,7 +31,7 @@ void LeaseService::take_over(Journal journal) {
   size_t awaited = 0;
   for (const auto& [id, slice] : ledger_.slices()) {
     awaited += slice.awaited;
-    if (!slice.held && slice.leases.empty()) unused.insert(id);
+    if (!slice.kept && !slice.held && slice.leases.empty()) unused.insert(id);
     publish_limits(id);
   }
   for (SliceId id : unused) drop_holder(id);

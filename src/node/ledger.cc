@@ -14,11 +14,6 @@ uint64_t grantable_bytes(const SliceDevice& device) {
   return device.limit_bytes - std::min(device.limit_bytes, device.granted_bytes);
 }
 
-// What a slice keeps from others.
-uint64_t set_aside_bytes(const SliceDevice& device) {
-  return device.reserved ? std::max(device.limit_bytes, device.lowered ? device.granted_bytes : 0) : 0;
-}
-
 void take_back(SliceDevice& device, uint64_t bytes) {
   device.granted_bytes -= bytes;
   device.lowered = device.granted_bytes > device.limit_bytes;
@@ -51,6 +46,10 @@ bool same_token(const Token& a, const Token& b) {
 
 }  // namespace
 
+uint64_t set_aside_bytes(const SliceDevice& device) {
+  return device.reserved ? std::max(device.limit_bytes, device.lowered ? device.granted_bytes : 0) : 0;
+}
+
 Status check_slice_name(std::string_view name) {
   if (name.empty()) return Status::error(Code::kInvalidArgument, "the name is empty");
   if (name.size() > kMaxSliceNameBytes) {
@@ -71,19 +70,10 @@ uint64_t chunk_bytes(uint64_t limit_bytes) {
 void Ledger::set_gpu_totals(std::vector<uint64_t> totals) {
   assert(slices_.empty());
   gpu_totals_ = std::move(totals);
+  gpu_facts_.assign(gpu_totals_.size(), GpuFacts());
 }
 
-uint64_t Ledger::unreserved_bytes(uint32_t gpu) const {
-  assert(gpu < gpu_totals_.size());
-  uint64_t left = gpu_totals_[gpu];
-  for (const auto& [id, slice] : slices_) {
-    for (const SliceDevice& device : slice.devices) {
-      // A slice that was best effort may hold more than the others left when its limit was set.
-      if (device.gpu == gpu) left -= std::min(left, set_aside_bytes(device));
-    }
-  }
-  return left;
-}
+uint64_t Ledger::unreserved_bytes(uint32_t gpu) const { return gpu_state(gpu).unreserved_bytes(); }
 
 Status Ledger::check_open(uint32_t gpu) const {
   auto found = closed_.find(gpu);
@@ -125,18 +115,11 @@ Result<std::vector<uint32_t>> Ledger::choose_gpus(const SliceRequest& request) c
     if (request.compute.size() > 1) {
       return Status(Code::kInvalidArgument, "several shares need their GPUs named");
     }
-    // The most free memory; but not where the share that is asked for is promised to others, or a GPU is
-    // closed.
-    const uint32_t share = request.compute.empty() ? 0 : request.compute[0].share_permille;
-    auto rank = [&](uint32_t gpu) {
-      return std::tuple(!closed_.contains(gpu), unpromised_permille(gpu) >= share, unreserved_bytes(gpu));
-    };
-    uint32_t best = 0;
-    for (uint32_t gpu = 1; gpu < gpu_totals_.size(); ++gpu) {
-      if (rank(gpu) > rank(best)) best = gpu;
-    }
-    TESSERA_RETURN_IF_ERROR(check_open(best));
-    return std::vector<uint32_t>{best};
+    partitioning::PartRequest part;
+    if (!request.memory_bytes.empty()) part.memory_bytes = request.memory_bytes[0];
+    if (!request.compute.empty()) part.compute = request.compute[0];
+    TESSERA_ASSIGN_OR_RETURN(auto place, partitioning::choose_gpu(gpu_states(), part, request.packing));
+    return std::vector<uint32_t>{place.gpu};
   }
   if (request.gpus.size() > vgpu::kMaxDevicesPerSlice) {
     return Status::error(Code::kInvalidArgument, "a slice has at most %zu GPUs", vgpu::kMaxDevicesPerSlice);
@@ -171,6 +154,23 @@ Status Ledger::check_room(uint32_t gpu, uint64_t left, uint64_t wanted) const {
       format_size(left).c_str(), format_size(gpu_totals_[gpu]).c_str(), format_size(wanted).c_str());
 }
 
+Result<SliceDevice> Ledger::plan_device(const SliceRequest& request, size_t index, uint32_t gpu) const {
+  SliceDevice device;
+  device.gpu = gpu;
+  device.limit_bytes = gpu_totals_[gpu];
+  partitioning::PartRequest part;
+  if (!request.compute.empty()) part.compute = request.compute[request.compute.size() == 1 ? 0 : index];
+  if (!request.memory_bytes.empty()) {
+    device.reserved = true;
+    part.memory_bytes = device.limit_bytes =
+        request.memory_bytes[request.memory_bytes.size() == 1 ? 0 : index];
+    TESSERA_RETURN_IF_ERROR(check_room(gpu, unreserved_bytes(gpu), device.limit_bytes));
+  }
+  TESSERA_ASSIGN_OR_RETURN(device.sms, partitioning::plan_part(gpu_state(gpu), gpu, part));
+  device.compute = part.compute;
+  return device;
+}
+
 Result<SliceId> Ledger::open_slice(const SliceRequest& request, uint64_t now_ns) {
   if (slices_.size() >= kMaxSlices) {
     return Status::error(Code::kResourceExhausted, "this node has %zu slices, its most", slices_.size());
@@ -179,18 +179,8 @@ Result<SliceId> Ledger::open_slice(const SliceRequest& request, uint64_t now_ns)
   TESSERA_ASSIGN_OR_RETURN(std::string name, choose_name(request));
   Slice slice;
   for (size_t i = 0; i < gpus.size(); ++i) {
-    SliceDevice device;
-    device.gpu = gpus[i];
-    device.limit_bytes = gpu_totals_[device.gpu];
-    if (!request.compute.empty()) device.compute = request.compute[request.compute.size() == 1 ? 0 : i];
-    TESSERA_RETURN_IF_ERROR(check_spec(device.compute));
-    TESSERA_RETURN_IF_ERROR(check_share(device.gpu, nullptr, device.compute.share_permille));
-    if (!request.memory_bytes.empty()) {
-      device.reserved = true;
-      device.limit_bytes = request.memory_bytes[request.memory_bytes.size() == 1 ? 0 : i];
-      TESSERA_RETURN_IF_ERROR(check_room(device.gpu, unreserved_bytes(device.gpu), device.limit_bytes));
-    }
-    slice.devices.push_back(device);
+    TESSERA_ASSIGN_OR_RETURN(SliceDevice device, plan_device(request, i, gpus[i]));
+    slice.devices.push_back(std::move(device));
   }
   if (request.name.empty()) {
     // Numbers are not used again while the daemon runs, so that a name in a log means one slice. The table is
@@ -204,6 +194,8 @@ Result<SliceId> Ledger::open_slice(const SliceRequest& request, uint64_t now_ns)
   slice.tenant = tenant_name(request);
   slice.token = request.token;
   slice.owner = request.owner;
+  slice.kept = request.kept;
+  slice.held = !request.kept;
   slice.holder = request.holder;
   slice.created_ns = now_ns;
   SliceId id = slice.id;
@@ -215,10 +207,16 @@ Result<SliceId> Ledger::open_slice(const SliceRequest& request, uint64_t now_ns)
 bool Ledger::end_if_unused(SliceId id) {
   auto slice = slices_.find(id);
   assert(slice != slices_.end());
-  if (slice->second.held || !slice->second.leases.empty()) return false;
+  if (slice->second.kept || slice->second.held || !slice->second.leases.empty()) return false;
   slices_.erase(slice);
   touched_.slices.insert(id);
   return true;
+}
+
+bool Ledger::release_slice(SliceId id) {
+  slices_.at(id).kept = false;
+  touched_.slices.insert(id);
+  return end_if_unused(id);
 }
 
 bool Ledger::drop_holder(SliceId id) {
@@ -355,8 +353,7 @@ Status Ledger::restore_slice(Slice slice) {
         sound && device.gpu < gpu_totals_.size() && seen.insert(device.gpu).second &&
         device.limit_bytes > 0 &&
         device.limit_bytes <= (device.reserved ? unreserved_bytes(device.gpu) : gpu_totals_[device.gpu]) &&
-        check_spec(device.compute).ok() &&
-        check_share(device.gpu, nullptr, device.compute.share_permille).ok();
+        partitioning::check_sms(gpu_state(device.gpu), device.gpu, device.compute, device.sms).ok();
   }
   if (!sound) return Status(Code::kInvalidData, "slice '" + slice.name + "' cannot be as it is journalled");
   slice.leases.clear();
@@ -447,7 +444,8 @@ Status Ledger::check() const {
   std::vector<uint64_t> reserved(gpu_totals_.size());
   size_t leases_seen = 0;
   for (const auto& [id, slice] : slices_) {
-    if (!slice.held && slice.leases.empty()) return Status(Code::kInternal, slice.name + " is unused");
+    if (!slice.kept && !slice.held && slice.leases.empty())
+      return Status(Code::kInternal, slice.name + " is unused");
     leases_seen += slice.leases.size();
     auto awaited = std::count_if(slice.leases.begin(), slice.leases.end(), [&](LeaseId lease) {
       return leases_.at(lease).life == LeaseLife::kAwaited;
@@ -469,7 +467,7 @@ Status Ledger::check() const {
   for (size_t gpu = 0; gpu < reserved.size(); ++gpu) {
     if (reserved[gpu] > gpu_totals_[gpu]) return Status(Code::kInternal, "a GPU is reserved twice");
   }
-  return Status();
+  return check_sms_of_gpus();
 }
 
 }  // namespace tessera::node

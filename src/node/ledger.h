@@ -6,8 +6,12 @@
 //     unless the limit was lowered below it: then nothing is granted until enough is back;
 //   - for each GPU, the sum of the limits of slices that reserved memory is at most the GPU's total, and the
 //     sum of the shares that were promised at most the whole;
+//   - no SM is the own one of two slices, and those that are nobody's hold what is promised to slices that
+//     take turns;
 //   - nothing is granted on a slice while it awaits a process that held a lease when an earlier daemon ended;
-//   - a slice exists exactly as long as it has a holder (the `tessera run` that made it) or a lease.
+//   - a slice exists exactly as long as it is kept (`tessera slice create`), or has a holder (the `tessera
+//   run`
+//     that made it) or a lease.
 #pragma once
 
 #include <functional>
@@ -23,7 +27,7 @@
 #include "common/process_identity.h"
 #include "common/status.h"
 #include "node/messages.h"
-#include "scheduling/tenant.h"
+#include "partitioning/planner.h"
 
 namespace tessera::node {
 
@@ -41,7 +45,8 @@ struct SliceDevice {
   bool lowered = false;   // the limit was set below what was granted, and not enough has come back yet
   uint64_t granted_bytes = 0;
   uint64_t peak_granted_bytes = 0;
-  scheduling::TenantSpec compute;
+  partitioning::ComputeSpec compute;
+  IndexSet sms;  // its own; none: it takes turns on those that are nobody's
 };
 
 struct Slice {
@@ -52,6 +57,7 @@ struct Slice {
   uid_t owner = 0;
   uint64_t created_ns = 0;
   std::vector<SliceDevice> devices;
+  bool kept = false;  // until it is deleted, whether anybody uses it or not
   bool held = true;
   ProcessIdentity holder;  // that process, while `held`
   std::set<LeaseId> leases;
@@ -87,7 +93,15 @@ struct SliceRequest {
   std::vector<uint32_t> gpus;          // empty: the GPU with the most memory not reserved
   std::vector<uint64_t> memory_bytes;  // of each of `gpus`, or one for all; empty: nothing is set aside
   // On each of `gpus`, or one for all; empty: nothing is promised.
-  std::vector<scheduling::TenantSpec> compute;
+  std::vector<partitioning::ComputeSpec> compute;
+  bool kept = false;                                               // it has no holder, then
+  partitioning::Packing packing = partitioning::Packing::kSpread;  // where no GPU is named
+};
+
+// What a GPU has beside memory; see partitioning::GpuState.
+struct GpuFacts {
+  uint32_t sm_count = 0;
+  bool space = false;
 };
 
 inline const std::string& tenant_name(const SliceRequest& request) {
@@ -99,6 +113,8 @@ class Ledger {
   // Only while there is no slice: the totals are what admission rests on.
   void set_gpu_totals(std::vector<uint64_t> totals);
   const std::vector<uint64_t>& gpu_totals() const { return gpu_totals_; }
+  // As many, or none: nothing is known.
+  void set_gpu_facts(std::vector<GpuFacts> facts);
   // GPUs that no new slice or process gets, with the reason, by index.
   void set_closed(std::map<uint32_t, std::string> closed) { closed_ = std::move(closed); }
   Status check_open(uint32_t gpu) const;
@@ -107,11 +123,14 @@ class Ledger {
   // reserved.
   uint64_t unreserved_bytes(uint32_t gpu) const;
 
-  // What of a GPU's time is not promised to slices, in thousandths.
-  uint32_t unpromised_permille(uint32_t gpu) const;
+  // The GPU as the planner sees it, without `except`.
+  partitioning::GpuState gpu_state(uint32_t gpu, SliceId except = 0) const;
+  std::vector<partitioning::GpuState> gpu_states() const;
 
   // Refused with the figures where a GPU has not enough left; refused changes nothing.
   Result<SliceId> open_slice(const SliceRequest& request, uint64_t now_ns);
+  // No longer kept. True if the slice ended with that.
+  bool release_slice(SliceId slice);
   // The holder is gone. The slice ends with its last lease; true if it ended now.
   bool drop_holder(SliceId slice);
 
@@ -122,7 +141,7 @@ class Ledger {
 
   // Changes what the slice gets of the GPU's time, on the named GPU or every one of it; all or nothing as
   // above.
-  using ComputeChange = std::function<Status(scheduling::TenantSpec& spec)>;
+  using ComputeChange = std::function<Status(partitioning::ComputeSpec& spec)>;
   Status set_compute(SliceId slice, std::optional<uint32_t> gpu, const ComputeChange& change);
 
   // The slice of that name, if `user` may change it.
@@ -166,13 +185,15 @@ class Ledger {
  private:
   Result<std::string> choose_name(const SliceRequest& request) const;
   Result<std::vector<uint32_t>> choose_gpus(const SliceRequest& request) const;
+  Result<SliceDevice> plan_device(const SliceRequest& request, size_t index, uint32_t gpu) const;
   Status check_room(uint32_t gpu, uint64_t left, uint64_t wanted) const;
-  Status check_share(uint32_t gpu, const SliceDevice* own, uint32_t wanted_permille) const;
+  Status check_sms_of_gpus() const;
   bool end_if_unused(SliceId slice);
 
   Touched touched_;
   std::vector<uint64_t> gpu_totals_;
   std::map<uint32_t, std::string> closed_;
+  std::vector<GpuFacts> gpu_facts_;
   std::map<SliceId, Slice> slices_;
   std::map<LeaseId, Lease> leases_;
   std::map<std::string, uint64_t, std::less<>> name_numbers_;  // last number of a default name
@@ -182,6 +203,9 @@ class Ledger {
 
 // Letters, digits, '.', '_' and '-', 1 to kMaxSliceNameBytes of them: safe in logs, tables and file names.
 Status check_slice_name(std::string_view name);
+
+// What a slice keeps from others of a GPU's memory.
+uint64_t set_aside_bytes(const SliceDevice& device);
 
 // How much budget a process may ask for ahead of need.
 uint64_t chunk_bytes(uint64_t limit_bytes);

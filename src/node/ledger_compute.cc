@@ -1,47 +1,76 @@
-// The ledger's pages about the GPUs' time: which shares are promised.
+// The ledger's pages about the GPUs' time and SMs: what is promised, and which SMs are whose own.
 #include <cassert>
 
 #include "node/ledger.h"
 
 namespace tessera::node {
 
-uint32_t Ledger::unpromised_permille(uint32_t gpu) const {
-  uint32_t promised = 0;
-  for (const auto& [id, slice] : slices_) {
-    for (const SliceDevice& device : slice.devices) {
-      if (device.gpu == gpu) promised += device.compute.share_permille;
-    }
-  }
-  assert(promised <= scheduling::kWhole);
-  return scheduling::kWhole - promised;
+void Ledger::set_gpu_facts(std::vector<GpuFacts> facts) {
+  assert(slices_.empty() && facts.size() == gpu_totals_.size());
+  gpu_facts_ = std::move(facts);
 }
 
-// `own` gives up its share for the wanted one.
-Status Ledger::check_share(uint32_t gpu, const SliceDevice* own, uint32_t wanted_permille) const {
-  const uint32_t left = unpromised_permille(gpu) + (own != nullptr ? own->compute.share_permille : 0);
-  if (wanted_permille <= left) return Status();
-  return Status::error(Code::kResourceExhausted,
-                       "%.1f %% of GPU %u's compute asked for, %.1f %% is not promised yet; take another "
-                       "GPU, or a smaller share",
-                       wanted_permille / 10.0, gpu, left / 10.0);
+partitioning::GpuState Ledger::gpu_state(uint32_t gpu, SliceId except) const {
+  partitioning::GpuState state;
+  state.memory_bytes = gpu_totals_.at(gpu);
+  state.sm_count = gpu_facts_.at(gpu).sm_count;
+  state.space = gpu_facts_.at(gpu).space;
+  auto closed = closed_.find(gpu);
+  if (closed != closed_.end()) state.unusable = "quarantined: " + closed->second;
+  for (const auto& [id, slice] : slices_) {
+    for (const SliceDevice& device : slice.devices) {
+      if (device.gpu != gpu || id == except) continue;
+      state.parts.push_back({set_aside_bytes(device), device.compute.share_permille, device.sms});
+    }
+  }
+  return state;
+}
+
+std::vector<partitioning::GpuState> Ledger::gpu_states() const {
+  std::vector<partitioning::GpuState> states;
+  for (uint32_t gpu = 0; gpu < gpu_totals_.size(); ++gpu) states.push_back(gpu_state(gpu));
+  return states;
 }
 
 Status Ledger::set_compute(SliceId id, std::optional<uint32_t> gpu, const ComputeChange& change) {
   Slice& slice = slices_.at(id);
-  std::vector<std::pair<SliceDevice*, scheduling::TenantSpec>> changes;
+  struct Changed {
+    SliceDevice* device;
+    partitioning::ComputeSpec compute;
+    IndexSet sms;
+  };
+  std::vector<Changed> changes;
   for (SliceDevice& device : slice.devices) {
     if (gpu && device.gpu != *gpu) continue;
-    scheduling::TenantSpec spec = device.compute;
-    TESSERA_RETURN_IF_ERROR(change(spec));
-    TESSERA_RETURN_IF_ERROR(check_spec(spec));
-    TESSERA_RETURN_IF_ERROR(check_share(device.gpu, &device, spec.share_permille));
-    changes.emplace_back(&device, spec);
+    Changed changed{&device, device.compute, {}};
+    TESSERA_RETURN_IF_ERROR(change(changed.compute));
+    TESSERA_ASSIGN_OR_RETURN(changed.sms, partitioning::plan_sms(gpu_state(device.gpu, id), device.gpu,
+                                                                 changed.compute, device.sms));
+    changes.push_back(std::move(changed));
   }
   if (changes.empty()) {
     return Status::error(Code::kNotFound, "slice '%s' has no part of GPU %u", slice.name.c_str(), *gpu);
   }
-  for (auto& [device, spec] : changes) device->compute = spec;
+  for (const Changed& changed : changes) {
+    changed.device->compute = changed.compute;
+    changed.device->sms = changed.sms;
+  }
   touched_.slices.insert(id);
+  return Status();
+}
+
+Status Ledger::check_sms_of_gpus() const {
+  for (uint32_t gpu = 0; gpu < gpu_totals_.size(); ++gpu) {
+    const partitioning::GpuState state = gpu_state(gpu);
+    IndexSet owned;
+    for (const partitioning::Part& part : state.parts) {
+      if (part.sms.intersects(owned)) return Status(Code::kInternal, "an SM is two slices' own");
+      owned |= part.sms;
+    }
+    if (state.promised_in_time_permille() > state.shared_permille()) {
+      return Status(Code::kInternal, "more is promised of a GPU than it has");
+    }
+  }
   return Status();
 }
 

@@ -91,8 +91,11 @@ void GrantMapping::set_limit(size_t device, uint64_t limit_bytes, bool lowered) 
   page_->devices[device].limit_bytes.store(limit_bytes, std::memory_order_release);
 }
 
-void GrantMapping::set_gate(size_t device, uint32_t word) {
+void GrantMapping::set_gate(size_t device, uint32_t word, const IndexSet& sms) {
   assert(device < vgpu::kMaxDevicesPerSlice);
+  for (size_t i = 0; i < IndexSet::kWords; ++i) {
+    page_->devices[device].sms[i].store(sms.words()[i], std::memory_order_relaxed);
+  }
   page_->devices[device].gate.store(word, std::memory_order_release);
   vgpu::wake_all(page_->devices[device].gate);
 }

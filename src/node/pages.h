@@ -53,8 +53,8 @@ class GrantMapping {
 
   int descriptor() const { return file_.get(); }
   void set_limit(size_t device, uint64_t limit_bytes, bool lowered);
-  // Wakes whoever waits at the gate.
-  void set_gate(size_t device, uint32_t word);
+  // Wakes whoever waits at the gate. `sms`: those that the slice may use, none where it may use all.
+  void set_gate(size_t device, uint32_t word, const IndexSet& sms);
 
  private:
   GrantMapping(UniqueFd file, vgpu::GrantPage* page) : file_(std::move(file)), page_(page) {}

@@ -23,6 +23,7 @@ Json usage_json(const SliceDevice& device, const DeviceUsage& usage) {
   entry["gpu_seconds"] = static_cast<double>(usage.busy_ns) / kNsPerSecond;
   entry["fault"] = usage.fault == 0 ? Json(nullptr) : Json(usage.fault);
   entry["compute"] = compute_json(device.compute);
+  if (!device.sms.empty()) entry["sms"] = device.sms.text();
   return entry;
 }
 
@@ -49,6 +50,7 @@ Json slice_json(const Slice& slice, LeaseService& leases) {
   Json entry;
   entry["name"] = slice.name;
   entry["owner"] = slice.owner;
+  entry["kept"] = slice.kept;
   entry["age_seconds"] = seconds_since(slice.created_ns);
   entry["processes_ever"] = usage.processes;
   entry["devices"] = Json::array();
@@ -92,6 +94,12 @@ Result<SliceRequest> parse_slice_request(std::string_view text) {
   }
   for (const Json& compute : json_array(*object, "compute")) {
     TESSERA_RETURN_IF_ERROR(apply_compute_json(compute, request.compute.emplace_back()));
+  }
+  request.kept = json_bool(*object, "kept");
+  if (object->contains("packing")) {
+    auto packing = partitioning::parse_packing(json_string(*object, "packing"));
+    if (!packing) return Status(Code::kInvalidArgument, "packing is not spread or binpack");
+    request.packing = *packing;
   }
   return request;
 }

@@ -73,6 +73,26 @@ Status DeviceScheduler::update(TenantId id, const TenantSpec& spec, Nanoseconds 
   return Status();
 }
 
+// A grant of it ends: it goes on in the other lane.
+void DeviceScheduler::set_own_width(TenantId id, uint32_t permille, Nanoseconds now) {
+  assert(permille <= kWhole);
+  Slot& slot = slots_[id];
+  if (slot.granted && (slot.own_width == 0) != (permille == 0)) end_grant(id, forward(now));
+  slot.own_width = permille;
+}
+
+void DeviceScheduler::set_shared_width(uint32_t permille) {
+  assert(permille >= 1 && permille <= kWhole);
+  shared_width_ = permille;
+}
+
+// Of the whole GPU.
+uint32_t DeviceScheduler::filled_permille(const Slot& slot) const {
+  if (slot.own_width != 0) return slot.own_width;
+  return std::max<uint32_t>(
+      static_cast<uint32_t>(scaled(slot.tenant.spec.width_permille, shared_width_, kWhole)), 1);
+}
+
 void DeviceScheduler::set_boost(TenantId id, uint32_t permille) {
   slots_[id].tenant.boost_permille = permille;
   recompute_weights();
@@ -146,7 +166,7 @@ void DeviceScheduler::charge(TenantId id, Nanoseconds busy_ns, uint32_t kernels,
     tenant.kernel_ns =
         tenant.kernel_ns == 0 ? each : (tenant.kernel_ns * (kKernelMeanOver - 1) + each) / kKernelMeanOver;
   }
-  const Nanoseconds used = scaled(busy_ns, tenant.spec.width_permille, kWhole);
+  const Nanoseconds used = scaled(busy_ns, filled_permille(slot), kWhole);
   tenant.served_ns += used;
   slot.ceiling.advance(now);
   slot.ceiling.spend(used);
@@ -220,10 +240,10 @@ void DeviceScheduler::refresh(TenantId id, Nanoseconds now) {
 void DeviceScheduler::end_grant(TenantId id, Nanoseconds now) {
   auto grant = std::find_if(grants_.begin(), grants_.end(), [id](const Grant& g) { return g.tenant == id; });
   assert(grant != grants_.end());
-  free_width_ += grant->width_permille;
   const Nanoseconds since = grant->since_ns;
-  grants_.erase(grant);
   Slot& slot = slots_[id];
+  if (slot.own_width == 0) free_width_ += grant->width_permille;
+  grants_.erase(grant);
   slot.granted = false;
   slot.tenant.granted_ns += now - std::min(now, since);
   slot.tenant.last_served = slot.tenant.waiting_since = now;
@@ -248,9 +268,13 @@ DeviceScheduler::Place DeviceScheduler::place_of(TenantId id, Nanoseconds now) c
   return {tier, rank, slot.tenant.last_served, id};
 }
 
+bool DeviceScheduler::gives_way(const Grant& grant, Tier tier) const {
+  return grant.tier > tier && slots_[grant.tenant].own_width == 0;
+}
+
 bool DeviceScheduler::can_make_room(const Slot& urgent, Tier tier) const {
   uint32_t width = free_width_;
-  for (const Grant& grant : grants_) width += grant.tier > tier ? grant.width_permille : 0;
+  for (const Grant& grant : grants_) width += gives_way(grant, tier) ? grant.width_permille : 0;
   return urgent.tenant.spec.width_permille <= width;
 }
 
@@ -259,12 +283,15 @@ bool DeviceScheduler::can_make_room(const Slot& urgent, Tier tier) const {
 void DeviceScheduler::preempt(Nanoseconds now) {
   for (TenantId id : runnable_) {
     const Slot& urgent = slots_[id];
-    if (urgent.granted || urgent.throttled || urgent.queued_in > PriorityClass::kHigh) continue;
+    if (urgent.own_width != 0 || urgent.granted || urgent.throttled ||
+        urgent.queued_in > PriorityClass::kHigh)
+      continue;
     const Tier tier = tier_of_class(urgent.queued_in);
     if (!can_make_room(urgent, tier)) continue;
     while (!fits(urgent)) {
-      auto last = std::max_element(grants_.begin(), grants_.end(),
-                                   [](const Grant& a, const Grant& b) { return a.tier < b.tier; });
+      auto last = std::max_element(grants_.begin(), grants_.end(), [&](const Grant& a, const Grant& b) {
+        return std::pair(gives_way(a, tier), a.tier) < std::pair(gives_way(b, tier), b.tier);
+      });
       end_grant(last->tenant, now);
     }
   }
@@ -275,6 +302,7 @@ void DeviceScheduler::preempt(Nanoseconds now) {
 Nanoseconds DeviceScheduler::due_against(const Slot& waiting, const Grant& grant) const {
   const Tenant& tenant = waiting.tenant;
   if (tenant.spec.target_wait_ns == 0 || waiting.granted || waiting.throttled) return kNever;
+  if (waiting.own_width != 0 || slots_[grant.tenant].own_width != 0) return kNever;
   if (grant.tier <= Tier::kOwed || slots_[grant.tenant].queued_in != waiting.queued_in) return kNever;
   return std::max(tenant.waiting_since + tenant.spec.target_wait_ns / 2,
                   grant.since_ns + config_.limits.shortest_ns);
@@ -290,7 +318,7 @@ bool DeviceScheduler::may_go_before(const Slot& waiting, const Grant& grant, Nan
 // When ending grants that are in its way would make room, by their times alone: what they will have used by
 // then is not known before.
 Nanoseconds DeviceScheduler::due_ns(const Slot& waiting) const {
-  if (waiting.tenant.spec.target_wait_ns == 0 || fits(waiting)) return kNever;
+  if (waiting.tenant.spec.target_wait_ns == 0 || waiting.own_width != 0 || fits(waiting)) return kNever;
   std::vector<std::pair<Nanoseconds, uint32_t>> dues;
   for (const Grant& grant : grants_) dues.emplace_back(due_against(waiting, grant), grant.width_permille);
   std::sort(dues.begin(), dues.end());
@@ -344,14 +372,14 @@ DeviceScheduler::Times DeviceScheduler::times(TenantId id, Nanoseconds now) cons
 bool DeviceScheduler::anyone_waits() const {
   return std::any_of(runnable_.begin(), runnable_.end(), [this](TenantId id) {
     const Slot& slot = slots_[id];
-    return !slot.granted && !slot.throttled;
+    return slot.own_width == 0 && !slot.granted && !slot.throttled;
   });
 }
 
 Nanoseconds DeviceScheduler::quantum_end(const Slot& slot, Nanoseconds now) const {
   const auto contenders =
       static_cast<uint32_t>(std::count_if(runnable_.begin(), runnable_.end(), [&](TenantId id) {
-        return slots_[id].queued_in <= slot.queued_in;
+        return slots_[id].own_width == 0 && slots_[id].queued_in <= slot.queued_in;
       }));
   return now + slice_->slice_ns(slot.tenant, std::max(contenders, 1u));
 }
@@ -372,8 +400,17 @@ void DeviceScheduler::give(const Place& place, Nanoseconds now, Nanoseconds unti
   Slot& slot = slots_[place.tenant];
   end_wait(slot, now);
   slot.granted = true;
-  free_width_ -= slot.tenant.spec.width_permille;
-  grants_.push_back({place.tenant, place.tier, slot.tenant.spec.width_permille, now, until_ns});
+  const uint32_t width = slot.own_width != 0 ? slot.own_width : slot.tenant.spec.width_permille;
+  if (slot.own_width == 0) free_width_ -= width;
+  grants_.push_back({place.tenant, place.tier, width, now, until_ns});
+}
+
+void DeviceScheduler::grant_own(Nanoseconds now) {
+  for (TenantId id : runnable_) {
+    const Slot& slot = slots_[id];
+    if (slot.own_width == 0 || slot.granted || slot.throttled) continue;
+    give(place_of(id, now), now, kNever);
+  }
 }
 
 bool DeviceScheduler::grant_next(Nanoseconds now) {
@@ -387,7 +424,9 @@ bool DeviceScheduler::grant_next(Nanoseconds now) {
   if (!filler) return false;
   close_open_grants(now);
   Nanoseconds room_at = now;
-  for (const Grant& grant : grants_) room_at = std::max(room_at, grant.until_ns);
+  for (const Grant& grant : grants_) {
+    if (slots_[grant.tenant].own_width == 0) room_at = std::max(room_at, grant.until_ns);
+  }
   if (room_at < now + config_.limits.shortest_ns) return false;
   give(*filler, now, std::min(room_at, quantum_end(slots_[filler->tenant], now)));
   return true;
@@ -398,10 +437,10 @@ void DeviceScheduler::close_open_grants(Nanoseconds now) {
   const bool contended = anyone_waits();
   for (Grant& grant : grants_) {
     const Slot& slot = slots_[grant.tenant];
-    if (contended && grant.until_ns == kNever) grant.until_ns = quantum_end(slot, now);
+    if (contended && slot.own_width == 0 && grant.until_ns == kNever) grant.until_ns = quantum_end(slot, now);
     if (slot.tenant.spec.cap_permille == kWhole) continue;
     const auto tokens = static_cast<Nanoseconds>(std::max<int64_t>(slot.ceiling.level_ns(), resume_ns()));
-    grant.until_ns = std::min(grant.until_ns, now + scaled(tokens, kWhole, slot.tenant.spec.width_permille));
+    grant.until_ns = std::min(grant.until_ns, now + scaled(tokens, kWhole, filled_permille(slot)));
   }
 }
 
@@ -411,6 +450,7 @@ const std::vector<Grant>& DeviceScheduler::decide(Nanoseconds now) {
   end_expired(now);
   preempt(now);
   make_room_in_time(now);
+  grant_own(now);
   while (free_width_ > 0 && grant_next(now)) {
   }
   close_open_grants(now);

@@ -18,6 +18,9 @@
 // met by who uses less than its weight allows; the weight, that a QosController raises, says how much that
 // is.
 //
+// A tenant whose width is its own runs whenever it has work and no ceiling keeps it: nobody makes room for it
+// or in it.
+//
 // A tenant that needs more width than is free is waited for: until it fits, others get what is free only for
 // as long as the grants last that are in its way.
 //
@@ -70,6 +73,11 @@ class DeviceScheduler {
   Result<TenantId> add(const TenantSpec& spec, Nanoseconds now);
   virtual void remove(TenantId id, Nanoseconds now);
   Status update(TenantId id, const TenantSpec& spec, Nanoseconds now);
+  // A part of the GPU's width is the tenant's own from now on, and it runs there whatever others do; 0: it
+  // takes turns with all that have none of their own, as at first.
+  void set_own_width(TenantId id, uint32_t permille, Nanoseconds now);
+  // What those share: a tenant's width is a part of it. At first the whole GPU.
+  void set_shared_width(uint32_t permille);
   // Of the weight, 1000 is neutral; the QoS manager's lever.
   void set_boost(TenantId id, uint32_t permille);
 
@@ -105,6 +113,7 @@ class DeviceScheduler {
     bool granted = false;
     bool throttled = false;   // used its ceiling up
     bool over_share = false;  // used its share's credit up
+    uint32_t own_width = 0;   // in thousandths of the GPU; 0: it takes turns
     ShareBucket ceiling;
     ShareBucket credit;
   };
@@ -136,12 +145,15 @@ class DeviceScheduler {
   void reset_buckets(Slot& slot, Nanoseconds now) const;
   void recompute_weights();
   void preempt(Nanoseconds now);
+  bool gives_way(const Grant& grant, Tier tier) const;
   bool can_make_room(const Slot& urgent, Tier tier) const;
   void make_room_in_time(Nanoseconds now);
   Nanoseconds due_against(const Slot& waiting, const Grant& grant) const;
   bool may_go_before(const Slot& waiting, const Grant& grant, Nanoseconds now) const;
   Nanoseconds due_ns(const Slot& waiting) const;
   void end_wait(Slot& slot, Nanoseconds now);
+  uint32_t filled_permille(const Slot& slot) const;
+  void grant_own(Nanoseconds now);
   bool grant_next(Nanoseconds now);
   std::optional<Place> first_waiting(Nanoseconds now, bool only_fitting) const;
   void give(const Place& place, Nanoseconds now, Nanoseconds until_ns);
@@ -163,8 +175,9 @@ class DeviceScheduler {
   std::vector<Slot> slots_;
   std::vector<TenantId> runnable_;  // with or without a grant
   std::vector<Grant> grants_;
-  uint32_t free_width_ = kWhole;
-  Nanoseconds now_ = 0;  // the latest that was told: a clock that goes back stands still here
+  uint32_t free_width_ = kWhole;    // of what is shared
+  uint32_t shared_width_ = kWhole;  // of the GPU
+  Nanoseconds now_ = 0;             // the latest that was told: a clock that goes back stands still here
   Nanoseconds decided_at_ = 0;
 };
 

@@ -22,10 +22,11 @@ FLOORS = {
     "cuda": ["common"],
     "softgpu": ["cuda", "common"],
     "scheduling": ["common"],
+    "partitioning": ["scheduling", "common"],
     "virtualization": ["cuda", "common"],
     "guest": ["virtualization", "cuda", "common"],
-    "node": ["scheduling", "virtualization", "cuda", "common"],
-    "cli": ["node", "scheduling", "virtualization", "cuda", "common"],
+    "node": ["partitioning", "scheduling", "virtualization", "cuda", "common"],
+    "cli": ["node", "partitioning", "scheduling", "virtualization", "cuda", "common"],
 }
 # rooms within softgpu, lowest first: each may include itself and those before it
 SOFTGPU_FLOORS = ["memory", "ptx", "exec", "device", "driver", "nvml"]

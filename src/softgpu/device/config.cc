@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "common/fd.h"
+#include "common/index_set.h"
 #include "common/size.h"
 #include "common/strings.h"
 #include "softgpu/device/model.h"
@@ -35,25 +36,12 @@ Result<int> parse_count(const SettingSource& setting, const char* name, int fall
   return static_cast<int>(*value);
 }
 
-// "0-3,6", in ascending order and without a processor named twice.
 Result<std::vector<int>> parse_processors(const std::string& text) {
-  constexpr uint64_t kMost = 1024;  // as many as a cpu_set_t holds
-  std::vector<int> processors;
-  if (text.empty()) return processors;
-  for (std::string_view part : split(text, ',')) {
-    const size_t dash = part.find('-');
-    const auto first = parse_uint(part.substr(0, dash));
-    const auto last = dash == std::string_view::npos ? first : parse_uint(part.substr(dash + 1));
-    const bool ascends = first && last && *first <= *last && *last < kMost &&
-                         (processors.empty() || static_cast<uint64_t>(processors.back()) < *first);
-    if (!ascends) {
-      return Status::error(Code::kInvalidArgument,
-                           "SOFTGPU_CPUS is \"%s\": processors in ascending order are needed, as in 0-3,6",
-                           text.c_str());
-    }
-    for (uint64_t cpu = *first; cpu <= *last; ++cpu) processors.push_back(static_cast<int>(cpu));
-  }
-  return processors;
+  if (text.empty()) return std::vector<int>();
+  auto set = IndexSet::parse(text);
+  if (!set.ok()) return set.status().with_context("SOFTGPU_CPUS");
+  const std::vector<uint32_t> members = set->members();
+  return std::vector<int>(members.begin(), members.end());
 }
 
 }  // namespace

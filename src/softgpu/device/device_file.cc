@@ -198,7 +198,8 @@ Status DeviceFile::attach_locked() {
     const ProcessIdentity self = this_process();
     entry.contexts = 0;
     entry.used_bytes = entry.busy_ns = entry.active_ns = 0;
-    entry.slots_held = entry.waiting = 0;
+    entry.slots_held = entry.waiting = entry.parked = 0;
+    entry.sms = IndexSet::below(kMaxSms);
     entry.start_ticks = self.start_ticks;
     entry.history = UsageHistory();
     strncpy(entry.name, executable_name().c_str(), sizeof entry.name - 1);

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "common/index_set.h"
 #include "softgpu/device/config.h"
 #include "softgpu/device/control_file.h"
 #include "softgpu/device/health.h"
@@ -18,7 +19,7 @@
 namespace tessera::softgpu {
 
 constexpr uint64_t kDeviceFileMagic = 0x5550'4754'464f'5331;
-constexpr uint32_t kLayoutVersion = 5;
+constexpr uint32_t kLayoutVersion = 6;
 constexpr uint32_t kNoProcess = UINT32_MAX;
 
 struct ProcessEntry {
@@ -31,6 +32,9 @@ struct ProcessEntry {
   uint64_t active_since_ns;  // while slots_held is not 0
   uint32_t slots_held;       // and picked up
   uint32_t waiting;          // threads that wait for a slot
+  uint32_t parked;          // its work is suspended: it waits for no slot, whatever its threads do
+  uint32_t reserved;
+  IndexSet sms;                   // that it may use
   uint64_t wait_ticket;           // order among waiting processes
   std::atomic<uint32_t> wakeups;  // futex word: changes when a slot was given to this process
   char name[60];

@@ -214,6 +214,29 @@ TEST_F(DeviceFileTest, ProcessesTakeTurnsOnASlot) {
   slots.release(slot);
 }
 
+TEST_F(DeviceFileTest, AConfinedProcessWaitsForItsOwnSlotsOnly) {
+  config_.sm_count = 4;
+  auto mine = open();
+  auto others = open();
+  SmSlots own(*mine), other(*others);
+  const uint32_t first = own.acquire();
+  ASSERT_EQ(first, 0u);
+  other.confine(*IndexSet::parse("2-3"));
+  EXPECT_EQ(other.acquire(), 2u);
+  EXPECT_EQ(other.acquire(), 3u);
+  // It wants a third: nothing for others to give up.
+  std::thread waiter([&] { EXPECT_EQ(other.acquire(), 3u); });
+  std::this_thread::sleep_for(std::chrono::nanoseconds(3 * kSlotQuantumNs));
+  EXPECT_FALSE(own.stop(first).load());
+  EXPECT_EQ(own.yield(first), first);
+  // What is taken away is given up at the next yield, for one that it may use.
+  own.confine(*IndexSet::parse("1"));
+  EXPECT_TRUE(own.stop(first).load());
+  EXPECT_EQ(own.yield(first), 1u);
+  other.release(3);
+  waiter.join();
+}
+
 TEST_F(DeviceFileTest, AWaiterGetsTheSlotOfOneThatDies) {
   config_.sm_count = 1;
   auto file = open();

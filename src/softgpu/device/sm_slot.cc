@@ -73,6 +73,7 @@ bool SmSlots::claim_locked(uint32_t* slot) {
   SlotEntry* found = nullptr;
   for (uint32_t i = 0; i < layout.sm_count; ++i) {
     SlotEntry& entry = layout.slots[i];
+    if (!layout.processes[self].sms.contains(i)) continue;
     if (entry.owner == self && entry.claimed == 0) {
       found = &entry;
       break;
@@ -89,10 +90,14 @@ bool SmSlots::claim_locked(uint32_t* slot) {
   return true;
 }
 
-bool SmSlots::others_wait_locked() const {
-  const DeviceFileLayout& layout = file_.layout();
-  for (uint32_t i = 0; i < layout.processes_end; ++i) {
-    if (i != file_.entry() && layout.processes[i].pid != 0 && layout.processes[i].waiting != 0) return true;
+bool SmSlots::waits_locked(uint32_t process, uint32_t slot) const {
+  const ProcessEntry& entry = file_.layout().processes[process];
+  return entry.pid != 0 && entry.waiting != 0 && entry.parked == 0 && entry.sms.contains(slot);
+}
+
+bool SmSlots::others_wait_locked(uint32_t slot) const {
+  for (uint32_t i = 0; i < file_.layout().processes_end; ++i) {
+    if (i != file_.entry() && waits_locked(i, slot)) return true;
   }
   return false;
 }
@@ -107,6 +112,7 @@ void SmSlots::request_stops_locked(uint64_t now) {
   for (uint32_t i = 0; i < layout.sm_count; ++i) {
     SlotEntry& entry = layout.slots[i];
     if (entry.owner == self || entry.owner >= kMaxProcesses || entry.claimed == 0) continue;
+    if (!layout.processes[self].sms.contains(i)) continue;
     if (entry.stop.load(std::memory_order_relaxed)) {
       ++asked;
     } else if (now - entry.since_ns >= kSlotQuantumNs && held_locked(entry.owner) > held) {
@@ -147,7 +153,7 @@ uint32_t SmSlots::acquire() {
   }
 }
 
-// To the waiting process that holds the fewest slots; the one that gives up comes last among equals.
+// To the waiting process that may use it and holds the fewest; the one that gives up comes last among equals.
 void SmSlots::hand_over_locked(uint32_t slot) {
   DeviceFileLayout& layout = file_.layout();
   layout.slots[slot].owner = kNoProcess;
@@ -156,9 +162,9 @@ void SmSlots::hand_over_locked(uint32_t slot) {
   uint32_t best = kNoProcess;
   std::tuple<uint32_t, bool, uint64_t> best_rank;
   for (uint32_t i = 0; i < layout.processes_end; ++i) {
-    const ProcessEntry& process = layout.processes[i];
-    if (process.pid == 0 || process.waiting == 0) continue;
-    std::tuple<uint32_t, bool, uint64_t> rank(held_locked(i), i == file_.entry(), process.wait_ticket);
+    if (!waits_locked(i, slot)) continue;
+    std::tuple<uint32_t, bool, uint64_t> rank(held_locked(i), i == file_.entry(),
+                                              layout.processes[i].wait_ticket);
     if (best == kNoProcess || rank < best_rank) {
       best = i;
       best_rank = rank;
@@ -195,6 +201,30 @@ void SmSlots::interrupt_own() {
   }
 }
 
+void SmSlots::confine(const IndexSet& sms) {
+  DeviceFile::Lock lock(file_);
+  DeviceFileLayout& layout = file_.layout();
+  ProcessEntry& self = layout.processes[file_.entry()];
+  self.sms = sms;
+  for (uint32_t i = 0; i < layout.sm_count; ++i) {
+    SlotEntry& entry = layout.slots[i];
+    if (entry.owner != file_.entry() || sms.contains(i)) continue;
+    if (entry.claimed != 0) {
+      entry.stop.store(true, std::memory_order_relaxed);
+    } else {
+      hand_over_locked(i);
+    }
+  }
+  // Whoever waits may find a free one among those that are new.
+  self.wakeups.fetch_add(1, std::memory_order_relaxed);
+  futex_wake_all(self.wakeups);
+}
+
+void SmSlots::park(bool parked) {
+  DeviceFile::Lock lock(file_);
+  file_.layout().processes[file_.entry()].parked = parked ? 1 : 0;
+}
+
 uint32_t SmSlots::yield(uint32_t slot) {
   DeviceFileLayout& layout = file_.layout();
   {
@@ -202,7 +232,8 @@ uint32_t SmSlots::yield(uint32_t slot) {
     SlotEntry& entry = layout.slots[slot];
     const uint64_t now = monotonic_ns();
     charge_locked(slot, now);
-    if (!others_wait_locked()) {
+    const bool may_stay = layout.processes[file_.entry()].sms.contains(slot);
+    if (may_stay && !others_wait_locked(slot)) {
       entry.stop.store(false, std::memory_order_relaxed);
       return slot;
     }

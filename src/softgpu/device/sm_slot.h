@@ -2,13 +2,15 @@
 //
 // Waiting processes ask the holders of slots that have had their quantum to give them up, by the slot's stop
 // flag, which running blocks watch. A slot that is given up goes straight to the waiting process that holds
-// the fewest; where that is a tie, never back to the one that gave it up. Whoever dies holding one loses it
+// the fewest of those that may use it; where that is a tie, never back to the one that gave it up. A process
+// may use all slots until it is confined to some. Whoever dies holding one loses it
 // to the next who looks.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 
+#include "common/index_set.h"
 #include "softgpu/device/device_file.h"
 
 namespace tessera::softgpu {
@@ -31,6 +33,10 @@ class SmSlots {
   uint64_t active_ns();
   // Interrupts whatever this process runs, in every slot.
   void interrupt_own();
+  // Only these are taken from now on; the holders of others are stopped, to yield() them.
+  void confine(const IndexSet& sms);
+  // While parked, the process counts as one that waits for nothing.
+  void park(bool parked);
   // Gives the slot to whoever waits and gets one again; the same one at once where nobody does.
   uint32_t yield(uint32_t slot);
 
@@ -42,7 +48,8 @@ class SmSlots {
   bool claim_locked(uint32_t* slot);
   void hand_over_locked(uint32_t slot);
   void request_stops_locked(uint64_t now);
-  bool others_wait_locked() const;
+  bool waits_locked(uint32_t process, uint32_t slot) const;
+  bool others_wait_locked(uint32_t slot) const;
 
   DeviceFile& file_;
 };

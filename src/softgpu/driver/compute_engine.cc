@@ -170,6 +170,7 @@ bool ComputeEngine::suspend(std::chrono::milliseconds timeout) {
   std::unique_lock lock(mutex_);
   suspended_.store(true);
   lock.unlock();
+  slots_.park(true);
   slots_.interrupt_own();
   lock.lock();
   return quiet_.wait_for(lock, timeout, [this] { return holding_ == 0; });
@@ -178,6 +179,7 @@ bool ComputeEngine::suspend(std::chrono::milliseconds timeout) {
 void ComputeEngine::resume() {
   std::lock_guard lock(mutex_);
   if (!suspended_.exchange(false)) return;
+  slots_.park(false);
   if (!stalled_.empty()) stalled_.front()->notify_one();
   if (!ready_.empty()) work_.notify_one();
 }

@@ -46,6 +46,8 @@ class ComputeEngine {
   // `timeout`; it stops as it gets there.
   bool suspend(std::chrono::milliseconds timeout);
   void resume();
+  // To some of the device's SMs.
+  void confine(const IndexSet& sms) { slots_.confine(sms); }
 
   WorkCount& work() { return work_count_; }
   uint64_t active_ns() { return slots_.active_ns(); }

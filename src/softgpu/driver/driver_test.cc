@@ -413,6 +413,52 @@ TEST_F(DriverTest, WhatAFailedContextHasSuspendedIsDropped) {
   std::ofstream(control, std::ios::app) << "clear\n";
 }
 
+// Which SMs blocks run on is theirs to say; kernels go on elsewhere when their SM is taken away.
+TEST_F(DriverTest, ConfinedKernelsKeepToTheirSms) {
+  const cuda::DeviceSchedulingTable& table = scheduling_table();
+  const uint64_t none = 0, beyond = 4, second = 2, both = 3;
+  EXPECT_EQ(table.confine(0, &none, 1), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(table.confine(0, &beyond, 1), CUDA_ERROR_INVALID_VALUE);
+  constexpr size_t kWords = 9;
+  const CUdeviceptr marks = allocate(kWords * 4);
+  auto seen = [&] {
+    std::array<uint32_t, kWords> words{};
+    EXPECT_EQ(cuMemcpyDtoH_v2(words.data(), marks, sizeof words), CUDA_SUCCESS);
+    return std::pair(words[0] != 0, words[1] != 0);
+  };
+  auto run_until_seen = [&](std::pair<bool, bool> wanted) {
+    const uint32_t one = 1;
+    CUdeviceptr table_of_marks = marks;
+    EXPECT_EQ(cuMemsetD32_v2(marks, 0, kWords), CUDA_SUCCESS);
+    CUstream stream = nullptr, other = nullptr;
+    EXPECT_EQ(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING), CUDA_SUCCESS);
+    EXPECT_EQ(cuStreamCreate(&other, CU_STREAM_NON_BLOCKING), CUDA_SUCCESS);
+    // More than one worker begins, if another one is late.
+    EXPECT_EQ(launch("where", stream, {&table_of_marks}, 300), CUDA_SUCCESS);
+    for (int look = 0; look < 2000 && seen() != wanted; ++look) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    EXPECT_EQ(seen(), wanted);
+    EXPECT_EQ(cuMemcpyHtoDAsync_v2(marks + 32, &one, 4, other), CUDA_SUCCESS);
+    EXPECT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
+    EXPECT_EQ(seen(), wanted);
+  };
+  ASSERT_EQ(table.confine(0, &second, 1), CUDA_SUCCESS);
+  run_until_seen({false, true});
+  ASSERT_EQ(table.confine(0, &both, 1), CUDA_SUCCESS);
+  run_until_seen({true, true});
+
+  CUdeviceptr flag = allocate(4);
+  ASSERT_EQ(launch("spin", nullptr, {&flag}, 4), CUDA_SUCCESS);
+  ASSERT_EQ(table.confine(0, &second, 1), CUDA_SUCCESS);
+  const uint32_t one = 1;
+  CUstream stream = nullptr;
+  ASSERT_EQ(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemcpyHtoDAsync_v2(flag, &one, 4, stream), CUDA_SUCCESS);
+  EXPECT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
+  ASSERT_EQ(table.confine(0, &both, 1), CUDA_SUCCESS);
+}
+
 TEST_F(DriverTest, WhoWatchesIsToldWhenNothingIsPending) {
   const cuda::DeviceSchedulingTable& table = scheduling_table();
   static std::atomic<int> drained;

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
@@ -228,9 +229,22 @@ CUresult resume(CUdevice ordinal) {
   });
 }
 
+CUresult confine(CUdevice ordinal, const uint64_t* sms, size_t words) {
+  if (sms == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  IndexSet::Words known{};
+  std::copy_n(sms, std::min(words, known.size()), known.begin());
+  return with_device(ordinal, [&](Device& device) {
+    const IndexSet all = IndexSet::below(static_cast<uint32_t>(device.file().sm_count()));
+    const IndexSet wanted = IndexSet::of_words(known) & all;
+    if (wanted.empty()) return CUDA_ERROR_INVALID_VALUE;
+    device.compute().confine(wanted);
+    return CUDA_SUCCESS;
+  });
+}
+
 constexpr cuda::DeviceUseTable kDeviceUse = {sizeof(cuda::DeviceUseTable), driver_took_bytes};
 constexpr cuda::DeviceSchedulingTable kDeviceScheduling = {sizeof(cuda::DeviceSchedulingTable), device_work,
-                                                           suspend, resume, watch};
+                                                           suspend, resume, watch, confine};
 
 bool same(const CUuuid& a, const CUuuid& b) { return memcmp(a.bytes, b.bytes, sizeof a.bytes) == 0; }
 

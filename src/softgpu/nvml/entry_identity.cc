@@ -123,6 +123,16 @@ nvmlReturn_t nvmlDeviceGetNumGpuCores(nvmlDevice_t device, unsigned int* numCore
   });
 }
 
+// NVIDIA's answers for MIG devices only; here every device tells how many multiprocessors it has.
+nvmlReturn_t nvmlDeviceGetAttributes_v2(nvmlDevice_t device, nvmlDeviceAttributes_t* attributes) {
+  return on_device_in_use(device, [&](const ObservedDevice&, const DeviceUse& use) {
+    nvmlDeviceAttributes_t found{};
+    found.multiprocessorCount = static_cast<unsigned int>(use.sm_count);
+    found.memorySizeMB = use.capacity_bytes >> 20;
+    return give(attributes, found);
+  });
+}
+
 nvmlReturn_t nvmlDeviceGetMemoryBusWidth(nvmlDevice_t device, unsigned int* busWidth) {
   return on_device(device,
                    [&](const ObservedDevice& found) { return give(busWidth, found.model->memory_bus_bits); });

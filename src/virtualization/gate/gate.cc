@@ -63,19 +63,24 @@ uint32_t Gate::current_word() {
 
 void Gate::follow() {
   uint64_t last = order_of(gate_word(0, GateState::kFree));
+  GateState last_state = GateState::kFree;
+  confine();
   for (;;) {
     const uint32_t in_page = word_.load(std::memory_order_acquire);
     const uint32_t word = current_word();
     const uint64_t order = order_of(word);
     const bool is_new = order != last;
     last = order;
+    const bool begins = is_new && gate_state(word) != last_state;
+    last_state = gate_state(word);
+    if (is_new && client_.attached()) confine();
     uint64_t wait_ns = 0;
     switch (gate_state(word)) {
       case GateState::kFree:
         wait_ns = be_free();
         break;
       case GateState::kRun:
-        wait_ns = be_running(word, is_new);
+        wait_ns = be_running(word, is_new, begins);
         break;
       case GateState::kStop:
         wait_ns = be_stopped(word, is_new);
@@ -96,7 +101,8 @@ uint64_t Gate::be_free() {
 
 // Between two short kernels of a stream none is ready for a moment: only where none is pending either, or
 // none has finished for a while, is there no work.
-uint64_t Gate::be_running(uint32_t word, bool is_new) {
+// An order within the turn only changes the SMs.
+uint64_t Gate::be_running(uint32_t word, bool is_new, bool begins) {
   if (is_new) {
     meter_->resume();
     idle_since_ns_ = 0;
@@ -115,7 +121,7 @@ uint64_t Gate::be_running(uint32_t word, bool is_new) {
   const uint64_t now_ns = monotonic_ns();
   if (idle_since_ns_ == 0 || work.finished != finished_before) idle_since_ns_ = now_ns;
   // A turn that begins without work was given to somebody who had finished before.
-  const bool idle = is_new ? work.pending == 0 : now_ns - idle_since_ns_ >= kGraceNs;
+  const bool idle = begins ? work.pending == 0 : now_ns - idle_since_ns_ >= kGraceNs;
   if (!idle) return kGraceNs;
   told_idle_ = true;
   tell(MessageType::kIdle, word);
@@ -139,6 +145,12 @@ uint64_t Gate::be_asleep(uint32_t word, bool is_new) {
   const cuda::DeviceWork work = publish();
   if (work.ready != 0) announce(word);
   return work.pending != 0 ? kLookForReadyNs : kLookForDaemonNs;
+}
+
+void Gate::confine() {
+  const IndexSet sms = client_.sms(device_);
+  if (sms == sms_ || sms.empty()) return;
+  meter_->confine(sms_ = sms);
 }
 
 cuda::DeviceWork Gate::publish() {

@@ -9,6 +9,8 @@
 // No wake-up is lost: a launch looks at the word after the driver took it, the thread looks for work after it
 // has seen that the word is Asleep, and a barrier on all threads of the process lies between the two.
 //
+// The word comes with the SMs that the slice may use meanwhile; the gate keeps the process's kernels to them.
+//
 // Without a daemon the gate is open: its word means nothing then.
 #pragma once
 
@@ -47,9 +49,10 @@ class Gate {
   uint64_t order_of(uint32_t word) const { return uint64_t{client_.reattachments()} << 32 | word; }
   // Each takes the gate into its state and returns how long to wait there for the next order, in ns.
   uint64_t be_free();
-  uint64_t be_running(uint32_t word, bool is_new);
+  uint64_t be_running(uint32_t word, bool is_new, bool begins);
   uint64_t be_stopped(uint32_t word, bool is_new);
   uint64_t be_asleep(uint32_t word, bool is_new);
+  void confine();
   cuda::DeviceWork publish();
   void announce(uint32_t word);
   void tell(MessageType type, uint32_t word);
@@ -66,6 +69,7 @@ class Gate {
   uint64_t published_kernels_ = 0;
   uint64_t idle_since_ns_ = 0;  // 0: there is work
   bool told_idle_ = false;
+  IndexSet sms_;  // that the driver was told; none at first: all
 
   static constexpr uint64_t kNone = UINT64_MAX;
 };

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "common/index_set.h"
 #include "cuda/device_scheduling_table.h"
 #include "cuda/driver_table.h"
 
@@ -15,6 +16,8 @@ class Meter {
   // Takes the process's kernels off the device, now or within `timeout_ms`; false where they run on.
   virtual bool suspend(unsigned int timeout_ms) = 0;
   virtual void resume() = 0;
+  // To these SMs, of which one at least is the device's.
+  virtual void confine(const IndexSet& sms) = 0;
   // See cuda::DeviceSchedulingTable.
   virtual void watch(void (*drained)(void* argument), void* argument) = 0;
 };

@@ -19,6 +19,9 @@ class TableMeter : public Meter {
   void watch(void (*drained)(void*), void* argument) override {
     (void)table_.watch(ordinal_, drained, argument);
   }
+  void confine(const IndexSet& sms) override {
+    (void)table_.confine(ordinal_, sms.words().data(), sms.words().size());
+  }
   void resume() override { (void)table_.resume(ordinal_); }
 
  private:

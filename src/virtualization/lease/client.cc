@@ -354,4 +354,12 @@ bool LeaseClient::attached() {
 
 void LeaseClient::abandon_in_child() { connection_.close(); }
 
+IndexSet LeaseClient::sms(uint32_t device) const {
+  IndexSet::Words words{};
+  for (size_t i = 0; i < words.size(); ++i) {
+    words[i] = grants_->devices[device].sms[i].load(std::memory_order_relaxed);
+  }
+  return IndexSet::of_words(words);
+}
+
 }  // namespace tessera::vgpu

@@ -36,6 +36,8 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "common/index_set.h"
+
 namespace tessera::vgpu {
 
 inline constexpr uint32_t kLeaseMagic = 0x41525354;  // "TSRA"
@@ -187,6 +189,9 @@ struct DeviceGrant {
   std::atomic<uint64_t> lowered;
   std::atomic<uint32_t> gate;  // futex word, see GateState
   uint32_t reserved;
+  // The SMs that the slice's kernels may use, as IndexSet::Words; none: all. Valid for the gate's word that
+  // was written after it.
+  std::atomic<uint64_t> sms[IndexSet::kWords];
 };
 struct GrantPage {
   DeviceGrant devices[kMaxDevicesPerSlice];

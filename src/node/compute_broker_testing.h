@@ -1,0 +1,126 @@
+// A node's compute broker with slices and their processes, for its tests.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <string>
+
+#include "node/compute_broker.h"
+
+namespace tessera::node::testing {
+
+using TenantSpec = partitioning::ComputeSpec;
+using vgpu::GateState;
+
+constexpr uint64_t kMs = 1'000'000;
+
+// A GPU whose slices have one process each (lease = slice), as it would look from outside: the gates follow
+// the orders.
+class Node {
+ public:
+  // `sms`: its own, as IndexSet::parse() takes them.
+  void open(SliceId slice, TenantSpec spec = {}, uint32_t gpu = 0, const char* own = "") {
+    Slice record;
+    record.id = slice;
+    record.devices.resize(1);
+    record.devices[0].gpu = gpu;
+    record.devices[0].compute = spec;
+    if (*own != '\0') record.devices[0].sms = *IndexSet::parse(own);
+    GateOrders orders;
+    ASSERT_TRUE(broker.add_slice(record, now, orders).ok());
+    apply(orders);
+  }
+  void attach(SliceId slice, LeaseId lease) {
+    GateOrders orders;
+    broker.attach(slice, lease, now, orders);
+    apply(orders);
+  }
+  void start(SliceId slice, TenantSpec spec = {}, const char* own = "") {
+    open(slice, spec, 0, own);
+    attach(slice, slice);
+  }
+  void wake(SliceId slice, LeaseId lease) {
+    GateOrders orders;
+    broker.wake(slice, lease, 0, now, orders);
+    apply(orders);
+  }
+  void wake(SliceId slice) { wake(slice, slice); }
+  void idle(SliceId slice, LeaseId lease, uint32_t word) {
+    GateOrders orders;
+    broker.idle(slice, lease, 0, word, now, orders);
+    apply(orders);
+  }
+  void idle(SliceId slice) { idle(slice, slice, words[slice]); }
+  void detach(SliceId slice) {
+    GateOrders orders;
+    broker.detach(slice, slice, now, orders);
+    apply(orders);
+  }
+  void remove(SliceId slice) {
+    GateOrders orders;
+    broker.remove_slice(slice, now, orders);
+    words.erase(slice);
+    apply(orders);
+  }
+  void change(SliceId slice, const SliceDevice& part) {
+    GateOrders orders;
+    ASSERT_TRUE(broker.update(slice, 0, part, now, orders).ok());
+    apply(orders);
+  }
+  // Time goes by; whoever runs is busy all the while.
+  void pass(uint64_t ns) {
+    const uint64_t end = now + ns;
+    while (now < end) {
+      const uint64_t next = std::min(end, std::max(broker.next_deadline_ns().value_or(end), now + 1));
+      for (const auto& [slice, word] : words) {
+        const GateState state = vgpu::gate_state(word);
+        if (state != GateState::kRun && state != GateState::kFree) continue;
+        busy[slice] += next - now;
+        broker.report(slice, slice, 0, {busy[slice], busy[slice] / kMs}, next);
+      }
+      now = next;
+      GateOrders orders;
+      broker.decide(now, orders);
+      apply(orders);
+    }
+  }
+  GateState state(SliceId slice) const { return vgpu::gate_state(words.at(slice)); }
+  double share(SliceId slice) const {
+    uint64_t total = 0;
+    for (const auto& [other, ns] : busy) total += ns;
+    return total == 0 ? 0 : static_cast<double>(busy.at(slice)) / static_cast<double>(total);
+  }
+
+  ComputeBroker broker;
+  std::map<SliceId, uint32_t> words;
+  std::map<SliceId, std::string> sms;  // that they may use
+  std::map<SliceId, uint64_t> busy;
+  uint64_t now = 1'000 * kMs;
+  bool stops = true;  // processes do as they are told
+
+ private:
+  // As gates do: whoever is to stop does, and says so.
+  void apply(const GateOrders& orders) {
+    for (const GateOrder& order : orders) {
+      words[order.slice] = order.word;
+      sms[order.slice] = order.sms.text();
+    }
+    for (const GateOrder& order : orders) {
+      if (vgpu::gate_state(order.word) != GateState::kStop || !stops) continue;
+      for (const LeaseId lease : {order.slice, order.slice + 100, order.slice + 200}) {
+        GateOrders next;
+        broker.stopped(order.slice, lease, 0, order.word, now, next);
+        apply(next);
+      }
+    }
+  }
+};
+
+inline TenantSpec with_share(uint32_t permille) {
+  TenantSpec spec;
+  spec.share_permille = permille;
+  return spec;
+}
+
+}  // namespace tessera::node::testing

@@ -1,0 +1,106 @@
+// LeaseService's slices: how they begin, change and end.
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/size.h"
+#include "node/lease_service.h"
+
+namespace tessera::node {
+
+Result<SliceId> LeaseService::open_slice(const SliceRequest& request) {
+  if (refuses_faulty_) {
+    TESSERA_RETURN_IF_ERROR(faults_.check(request.owner, tenant_name(request), monotonic_ns()));
+  }
+  TESSERA_ASSIGN_OR_RETURN(GrantMapping grants, GrantMapping::create());
+  TESSERA_ASSIGN_OR_RETURN(SliceId id, ledger_.open_slice(request, monotonic_ns()));
+  const Slice& slice = *ledger_.find_slice(id);
+  slices_.emplace(id, SliceRecord{std::move(grants),
+                                  std::vector<DeviceUsage>(slice.devices.size()),
+                                  0,
+                                  {},
+                                  std::vector<UsageWindow>(slice.devices.size()),
+                                  {}});
+  GateOrders orders;
+  Status scheduled = compute_.add_slice(slice, monotonic_ns(), orders);
+  apply(orders);
+  if (!scheduled.ok()) {
+    slices_.erase(id);
+    ledger_.release_slice(id);
+    if (ledger_.find_slice(id) != nullptr) ledger_.drop_holder(id);
+    return scheduled;
+  }
+  publish_limits(id);
+  save();
+  LOG_INFO("slices", "'%s' opened: %zu GPU(s), GPU %u, %s%s", slice.name.c_str(), slice.devices.size(),
+           slice.devices[0].gpu, format_size(slice.devices[0].limit_bytes).c_str(),
+           slice.devices[0].reserved ? "" : " (not reserved)");
+  return id;
+}
+
+void LeaseService::publish_limits(SliceId id) {
+  const Slice& slice = *ledger_.find_slice(id);
+  GrantMapping& grants = slices_.at(id).grants;
+  for (size_t i = 0; i < slice.devices.size(); ++i) {
+    grants.set_limit(i, slice.devices[i].limit_bytes, slice.devices[i].lowered);
+  }
+}
+
+Status LeaseService::set_limit(SliceId id, std::optional<uint32_t> gpu, uint64_t bytes) {
+  TESSERA_RETURN_IF_ERROR(ledger_.set_limit(id, gpu, bytes));
+  // Before the recalls: what a process frees from now on it gives back by itself.
+  publish_limits(id);
+  Effects effects;
+  broker_.limits_changed(id, monotonic_ns(), effects);
+  save();
+  apply(effects);
+  LOG_INFO("slices", "'%s': limit set to %s", ledger_.find_slice(id)->name.c_str(),
+           format_size(bytes).c_str());
+  return Status();
+}
+
+void LeaseService::set_gpu_facts(std::vector<GpuFacts> facts) {
+  std::vector<uint32_t> counts;
+  for (const GpuFacts& gpu : facts) counts.push_back(gpu.sm_count);
+  compute_.set_gpu_sms(std::move(counts));
+  ledger_.set_gpu_facts(std::move(facts));
+}
+
+Result<bool> LeaseService::release_slice(SliceId id, bool when_unused) {
+  const Slice& slice = *ledger_.find_slice(id);
+  const std::string name = slice.name;
+  if (!slice.kept) {
+    return Status(Code::kFailedPrecondition, "slice '" + name + "' ends with its program; nothing keeps it");
+  }
+  if (!slice.leases.empty() && !when_unused) {
+    return Status::error(
+        Code::kFailedPrecondition,
+        "slice '%s' has %zu processes; end them, or say --when-unused to delete it after the last",
+        name.c_str(), slice.leases.size());
+  }
+  const bool ended = ledger_.release_slice(id);
+  if (ended) forget_slice(id, name);
+  save();
+  return ended;
+}
+
+void LeaseService::drop_holder(SliceId slice) {
+  std::string name = ledger_.find_slice(slice)->name;
+  release_holder(slices_.at(slice));
+  if (ledger_.drop_holder(slice)) forget_slice(slice, name);
+  save();
+}
+
+void LeaseService::forget_slice(SliceId slice, const std::string& name) {
+  auto record = slices_.find(slice);
+  for (Connection* observer : record->second.observers) {
+    observer->observed_slice = 0;
+    observer->mark_closing();
+  }
+  release_holder(record->second);
+  slices_.erase(record);
+  GateOrders orders;
+  compute_.remove_slice(slice, monotonic_ns(), orders);
+  apply(orders);
+  LOG_INFO("slices", "'%s' ended", name.c_str());
+}
+
+}  // namespace tessera::node

@@ -30,6 +30,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -180,5 +181,8 @@ class DeviceScheduler {
   Nanoseconds now_ = 0;             // the latest that was told: a clock that goes back stands still here
   Nanoseconds decided_at_ = 0;
 };
+
+// How a simulator gets its schedulers: tests plant bugs in theirs.
+using MakeScheduler = std::function<Result<std::unique_ptr<DeviceScheduler>>(const SchedulerConfig&)>;
 
 }  // namespace tessera::scheduling

@@ -22,8 +22,9 @@ std::vector<GpuShape> draw_shapes(const ClusterConfig& config) {
 
 }  // namespace
 
-ClusterSimulator::ClusterSimulator(const ClusterConfig& config)
+ClusterSimulator::ClusterSimulator(const ClusterConfig& config, MakeScheduler make)
     : config_(config),
+      make_(std::move(make)),
       random_(config.seed),
       shapes_(draw_shapes(config)),
       balancer_(shapes_, config.policy),
@@ -47,7 +48,7 @@ void ClusterSimulator::break_off(const std::string& what) {
 
 Result<ClusterResult> ClusterSimulator::run(const std::function<void(uint64_t done)>& progress) {
   for (Gpu& gpu : gpus_) {
-    TESSERA_ASSIGN_OR_RETURN(gpu.scheduler, DeviceScheduler::create(config_.scheduler));
+    TESSERA_ASSIGN_OR_RETURN(gpu.scheduler, make_(config_.scheduler));
   }
   push(0, What::kArrival, 0);
   push(random_.exponential(config_.between_faults_ns), What::kFault, 0);

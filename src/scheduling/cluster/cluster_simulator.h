@@ -49,7 +49,7 @@ struct ClusterResult {
 
 class ClusterSimulator {
  public:
-  explicit ClusterSimulator(const ClusterConfig& config);
+  explicit ClusterSimulator(const ClusterConfig& config, MakeScheduler make = DeviceScheduler::create);
   // `progress` is told the jobs that are done, every now and then.
   Result<ClusterResult> run(const std::function<void(uint64_t done)>& progress = {});
 
@@ -117,6 +117,7 @@ class ClusterSimulator {
   void break_off(const std::string& what);
 
   ClusterConfig config_;
+  MakeScheduler make_;
   Random random_;
   std::vector<GpuShape> shapes_;
   Balancer balancer_;

@@ -55,5 +55,54 @@ TEST(ClusterSimulator, UtilisationFollowsTheLoad) {
   EXPECT_NEAR(simulate(config).utilisation, config.load, 0.1);
 }
 
+// --- planted bugs
+
+class Canary : public DeviceScheduler {
+ public:
+  explicit Canary(const SchedulerConfig& config) : DeviceScheduler(config) {}
+  using DeviceScheduler::make_policies;
+};
+
+class LosesWakeups : public Canary {
+ public:
+  using Canary::Canary;
+  void wake(TenantId id, Nanoseconds now) override {
+    if (++calls_ % 64 != 0) Canary::wake(id, now);
+  }
+
+ private:
+  uint64_t calls_ = 0;
+};
+
+class NobodyStarves : public Canary {  // so it believes
+ public:
+  using Canary::Canary;
+  Nanoseconds waited_ns(const Slot&, Nanoseconds) const override { return 0; }
+};
+
+template <typename Planted>
+class ClusterCanary : public testing::Test {};
+using Canaries = testing::Types<LosesWakeups, NobodyStarves>;
+TYPED_TEST_SUITE(ClusterCanary, Canaries);
+
+TYPED_TEST(ClusterCanary, IsFoundWithinTwentySeeds) {
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    ClusterConfig config;
+    config.seed = seed;
+    config.gpus = 20;
+    config.load = 1;
+    config.jobs = 5000;
+    const auto make = [](const SchedulerConfig& terms) -> Result<std::unique_ptr<DeviceScheduler>> {
+      auto canary = std::make_unique<TypeParam>(terms);
+      TESSERA_RETURN_IF_ERROR(canary->make_policies());
+      return std::unique_ptr<DeviceScheduler>(std::move(canary));
+    };
+    const auto result = ClusterSimulator(config, make).run();
+    ASSERT_TRUE(result.ok()) << result.status().message();
+    if (result->broken) return;
+  }
+  FAIL() << "no seed shows it";
+}
+
 }  // namespace
 }  // namespace tessera::scheduling

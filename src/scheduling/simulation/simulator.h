@@ -18,8 +18,6 @@
 
 namespace tessera::scheduling {
 
-using MakeScheduler = std::function<Result<std::unique_ptr<DeviceScheduler>>(const SchedulerConfig&)>;
-
 struct TenantReport {
   std::string name;
   TenantSpec spec;

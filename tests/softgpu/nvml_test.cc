@@ -214,6 +214,32 @@ TEST_F(Nvml, ModelsWhatAnIdleDeviceWouldShow) {
   EXPECT_EQ(fields[1].nvmlReturn, NVML_ERROR_NOT_SUPPORTED);
 }
 
+TEST_F(Nvml, EveryProcessorAndNodeIsNear) {
+  constexpr unsigned int kWords = 16;
+  unsigned long near[kWords] = {}, within[kWords] = {}, nodes[kWords] = {};
+  ASSERT_EQ(NVML(nvmlDeviceGetCpuAffinity)(device_, kWords, near), NVML_SUCCESS);
+  EXPECT_EQ(near[0] & 1, 1u);
+  ASSERT_EQ(NVML(nvmlDeviceGetCpuAffinityWithinScope)(device_, kWords, within, NVML_AFFINITY_SCOPE_SOCKET),
+            NVML_SUCCESS);
+  EXPECT_TRUE(std::equal(near, near + kWords, within));
+  ASSERT_EQ(NVML(nvmlDeviceGetMemoryAffinity)(device_, kWords, nodes, NVML_AFFINITY_SCOPE_NODE),
+            NVML_SUCCESS);
+  EXPECT_NE(nodes[0], 0u);
+  EXPECT_EQ(NVML(nvmlDeviceGetMemoryAffinity)(device_, kWords, nodes, 7), NVML_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(NVML(nvmlDeviceGetCpuAffinity)(device_, 0, near), NVML_ERROR_INVALID_ARGUMENT);
+
+  unsigned int count = 0;
+  ASSERT_EQ(NVML(nvmlSystemGetTopologyGpuSet)(0, &count, nullptr), NVML_SUCCESS);
+  ASSERT_EQ(count, 2u);
+  nvmlDevice_t devices[2] = {};
+  ASSERT_EQ(NVML(nvmlSystemGetTopologyGpuSet)(0, &count, devices), NVML_SUCCESS);
+  EXPECT_EQ(devices[0], device_);
+  EXPECT_EQ(NVML(nvmlSystemGetTopologyGpuSet)(100'000, &count, devices), NVML_ERROR_INVALID_ARGUMENT);
+  nvmlGpuTopologyLevel_t level{};
+  ASSERT_EQ(NVML(nvmlDeviceGetTopologyCommonAncestor)(devices[0], devices[1], &level), NVML_SUCCESS);
+  EXPECT_EQ(level, NVML_TOPOLOGY_SYSTEM);
+}
+
 TEST_F(Nvml, ChecksVersionsAndSizes) {
   nvmlMemory_v2_t memory{};
   EXPECT_EQ(NVML(nvmlDeviceGetMemoryInfo_v2)(device_, &memory), NVML_ERROR_ARGUMENT_VERSION_MISMATCH);

@@ -1,6 +1,4 @@
-// Which device it is, what it is, and how it lies among the others.
-#include <unistd.h>
-
+// Which device it is, and what it is.
 #include <algorithm>
 #include <string>
 
@@ -54,14 +52,6 @@ unsigned int architecture_of(const DeviceModel& model) {
     default:
       return NVML_DEVICE_ARCH_UNKNOWN;
   }
-}
-
-// Runs `body(first, second)`.
-template <typename Body>
-nvmlReturn_t on_pair(nvmlDevice_t first, nvmlDevice_t second, Body&& body) {
-  return on_device(first, [&](const ObservedDevice& one) {
-    return on_device(second, [&](const ObservedDevice& other) { return body(one, other); });
-  });
 }
 
 }  // namespace
@@ -176,63 +166,6 @@ nvmlReturn_t nvmlDeviceGetBoardId(nvmlDevice_t device, unsigned int* boardId) {
 
 nvmlReturn_t nvmlDeviceGetMultiGpuBoard(nvmlDevice_t device, unsigned int* multiGpuBool) {
   return on_device(device, [&](const ObservedDevice&) { return give(multiGpuBool, 0); });
-}
-
-nvmlReturn_t nvmlDeviceOnSameBoard(nvmlDevice_t device1, nvmlDevice_t device2, int* onSameBoard) {
-  return on_pair(device1, device2, [&](const ObservedDevice& one, const ObservedDevice& other) {
-    return give(onSameBoard, one.index == other.index ? 1 : 0);
-  });
-}
-
-// All devices lie in the memory of the machine, none nearer to another than the rest.
-nvmlReturn_t nvmlDeviceGetTopologyCommonAncestor(nvmlDevice_t device1, nvmlDevice_t device2,
-                                                 nvmlGpuTopologyLevel_t* pathInfo) {
-  return on_pair(device1, device2, [&](const ObservedDevice& one, const ObservedDevice& other) {
-    return give(pathInfo, one.index == other.index ? NVML_TOPOLOGY_INTERNAL : NVML_TOPOLOGY_SYSTEM);
-  });
-}
-
-nvmlReturn_t nvmlDeviceGetTopologyNearestGpus(nvmlDevice_t device, nvmlGpuTopologyLevel_t level,
-                                              unsigned int* count, nvmlDevice_t* deviceArray) {
-  return on_device(device, [&](const ObservedDevice& found) -> nvmlReturn_t {
-    if (count == nullptr || (*count > 0 && deviceArray == nullptr)) return NVML_ERROR_INVALID_ARGUMENT;
-    unsigned int devices = 0;
-    const nvmlReturn_t result = Observer::instance().count(&devices);
-    if (result != NVML_SUCCESS) return result;
-    const unsigned int near = level == NVML_TOPOLOGY_SYSTEM ? devices - 1 : 0;
-    const unsigned int room = *count;
-    unsigned int given = 0;
-    for (unsigned int i = 0; i < devices && given < std::min(room, near); ++i) {
-      if (i == static_cast<unsigned int>(found.index)) continue;
-      Observer::instance().handle(i, &deviceArray[given++]);
-    }
-    *count = room == 0 ? near : given;
-    return NVML_SUCCESS;
-  });
-}
-
-// Devices read, write and lock each other's memory; there is no NVLink.
-nvmlReturn_t nvmlDeviceGetP2PStatus(nvmlDevice_t device1, nvmlDevice_t device2,
-                                    nvmlGpuP2PCapsIndex_t p2pIndex, nvmlGpuP2PStatus_t* p2pStatus) {
-  return on_pair(device1, device2, [&](const ObservedDevice&, const ObservedDevice&) {
-    if (p2pIndex >= NVML_P2P_CAPS_INDEX_UNKNOWN) return NVML_ERROR_INVALID_ARGUMENT;
-    const bool can = p2pIndex == NVML_P2P_CAPS_INDEX_READ || p2pIndex == NVML_P2P_CAPS_INDEX_WRITE ||
-                     p2pIndex == NVML_P2P_CAPS_INDEX_ATOMICS;
-    return give(p2pStatus, can ? NVML_P2P_STATUS_OK : NVML_P2P_STATUS_NOT_SUPPORTED);
-  });
-}
-
-// Every processor is as near as any other.
-nvmlReturn_t nvmlDeviceGetCpuAffinity(nvmlDevice_t device, unsigned int cpuSetSize, unsigned long* cpuSet) {
-  return on_device(device, [&](const ObservedDevice&) {
-    constexpr unsigned int kBits = 8 * sizeof(unsigned long);
-    const auto processors = static_cast<unsigned int>(std::max(sysconf(_SC_NPROCESSORS_CONF), 1L));
-    if (cpuSet == nullptr) return NVML_ERROR_INVALID_ARGUMENT;
-    if (uint64_t{cpuSetSize} * kBits < processors) return NVML_ERROR_INSUFFICIENT_SIZE;
-    for (unsigned int i = 0; i < cpuSetSize; ++i) cpuSet[i] = 0;
-    for (unsigned int i = 0; i < processors; ++i) cpuSet[i / kBits] |= 1ul << (i % kBits);
-    return NVML_SUCCESS;
-  });
 }
 
 }  // extern "C"

@@ -69,7 +69,7 @@ void SliceParser::add(CLI::App& app) {
       ->type_name("FILE");
   create_command_
       ->add_option("--packing", create_.packing,
-                   "spread (the emptiest GPU, default) or binpack (the fullest)")
+                   "spread (the emptiest GPU) or binpack (the fullest); default: tesserad's")
       ->type_name("POLICY");
   add_slice_options(create_command_, create_slice_);
 

@@ -31,7 +31,7 @@ Daemon::Daemon(EventLoop loop, UniqueFd listener, DaemonOptions options)
     : loop_(std::move(loop)),
       listener_(std::move(listener)),
       options_(std::move(options)),
-      leases_(loop_),
+      leases_(loop_, options_.scheduling),
       monitor_(loop_, options_.inventory_command),
       control_(leases_, monitor_,
                [this](uint64_t id) {
@@ -40,6 +40,7 @@ Daemon::Daemon(EventLoop loop, UniqueFd listener, DaemonOptions options)
                }),
       spare_(open("/dev/null", O_RDONLY | O_CLOEXEC)),
       busy_ns_(monotonic_ns()) {
+  leases_.ledger().set_packing(options_.packing);
   if (options_.refuse_faulty) leases_.refuse_faulty();
 }
 

@@ -17,7 +17,9 @@ struct DaemonOptions {
   std::vector<std::string> inventory_command;  // see InventoryMonitor
   uint64_t idle_exit_ns = 0;                   // 0: never
   bool refuse_faulty = false;                  // see tenant_faults.h
-  std::string journal;                         // file; empty: none, and a restart forgets
+  scheduling::SchedulerConfig scheduling = ComputeBroker::default_config();
+  partitioning::Packing packing = partitioning::Packing::kSpread;  // of slices that name neither it nor a GPU
+  std::string journal;                                             // file; empty: none, and a restart forgets
 };
 
 class Daemon {

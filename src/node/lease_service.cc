@@ -24,7 +24,8 @@ bool has_ended(int pidfd) {
 
 }  // namespace
 
-LeaseService::LeaseService(EventLoop& loop) : loop_(loop), broker_(ledger_), faults_(monotonic_ns()) {}
+LeaseService::LeaseService(EventLoop& loop, const scheduling::SchedulerConfig& scheduling)
+    : loop_(loop), broker_(ledger_), compute_(scheduling), faults_(monotonic_ns()) {}
 
 LeaseService::~LeaseService() {
   for (auto& [id, record] : leases_) loop_.unwatch(record.watch);

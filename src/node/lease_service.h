@@ -63,7 +63,7 @@ struct SliceUsage {
 
 class LeaseService {
  public:
-  explicit LeaseService(EventLoop& loop);
+  LeaseService(EventLoop& loop, const scheduling::SchedulerConfig& scheduling);
   // Tenants whose programs keep failing have to wait for their next slice, see tenant_faults.h.
   void refuse_faulty() { refuses_faulty_ = true; }
   ~LeaseService();

@@ -118,7 +118,8 @@ Result<std::vector<uint32_t>> Ledger::choose_gpus(const SliceRequest& request) c
     partitioning::PartRequest part;
     if (!request.memory_bytes.empty()) part.memory_bytes = request.memory_bytes[0];
     if (!request.compute.empty()) part.compute = request.compute[0];
-    TESSERA_ASSIGN_OR_RETURN(auto place, partitioning::choose_gpu(gpu_states(), part, request.packing));
+    TESSERA_ASSIGN_OR_RETURN(
+        auto place, partitioning::choose_gpu(gpu_states(), part, request.packing.value_or(packing_)));
     return std::vector<uint32_t>{place.gpu};
   }
   if (request.gpus.size() > vgpu::kMaxDevicesPerSlice) {

@@ -94,8 +94,8 @@ struct SliceRequest {
   std::vector<uint64_t> memory_bytes;  // of each of `gpus`, or one for all; empty: nothing is set aside
   // On each of `gpus`, or one for all; empty: nothing is promised.
   std::vector<partitioning::ComputeSpec> compute;
-  bool kept = false;                                               // it has no holder, then
-  partitioning::Packing packing = partitioning::Packing::kSpread;  // where no GPU is named
+  bool kept = false;                             // it has no holder, then
+  std::optional<partitioning::Packing> packing;  // where no GPU is named; none: the ledger's
 };
 
 // What a GPU has beside memory; see partitioning::GpuState.
@@ -113,6 +113,7 @@ class Ledger {
   // Only while there is no slice: the totals are what admission rests on.
   void set_gpu_totals(std::vector<uint64_t> totals);
   const std::vector<uint64_t>& gpu_totals() const { return gpu_totals_; }
+  void set_packing(partitioning::Packing packing) { packing_ = packing; }
   // As many, or none: nothing is known.
   void set_gpu_facts(std::vector<GpuFacts> facts);
   // GPUs that no new slice or process gets, with the reason, by index.
@@ -194,6 +195,7 @@ class Ledger {
   std::vector<uint64_t> gpu_totals_;
   std::map<uint32_t, std::string> closed_;
   std::vector<GpuFacts> gpu_facts_;
+  partitioning::Packing packing_ = partitioning::Packing::kSpread;
   std::map<SliceId, Slice> slices_;
   std::map<LeaseId, Lease> leases_;
   std::map<std::string, uint64_t, std::less<>> name_numbers_;  // last number of a default name

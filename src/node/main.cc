@@ -40,6 +40,10 @@ constexpr const char* kHelp =
     "                       $XDG_RUNTIME_DIR/tessera, /run/tessera for root, or /tmp/tessera-UID)\n"
     "  --foreground         stay in the foreground and log to standard error\n"
     "  --idle-exit SECONDS  end when nothing has been connected and no slice has existed for so long\n"
+    "  --order POLICY       who is next within a priority class: weighted-fair (default), feedback or\n"
+    "                       earliest-deadline\n"
+    "  --time-slice POLICY  how long a turn lasts: adaptive (default) or fixed\n"
+    "  --packing POLICY     where slices go that name no GPU: spread (default) or binpack\n"
     "  --refuse-faulty      programs that keep failing on the GPU have to wait for their next slice\n"
     "  --log-level LEVEL    error, warn (default), info or debug\n"
     "  --version, --help\n";
@@ -50,6 +54,8 @@ struct Options {
   bool print_inventory = false;
   uint64_t idle_exit_s = 0;
   bool refuse_faulty = false;
+  scheduling::SchedulerConfig scheduling = ComputeBroker::default_config();
+  partitioning::Packing packing = partitioning::Packing::kSpread;
 };
 
 int usage_error(const char* format, const char* text) {
@@ -75,6 +81,9 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
     kSocket = 256,
     kForeground,
     kIdleExit,
+    kOrder,
+    kTimeSlice,
+    kPacking,
     kRefuseFaulty,
     kLogLevel,
     kVersionFlag,
@@ -84,6 +93,9 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
   static const option kOptions[] = {{"socket", required_argument, nullptr, kSocket},
                                     {"foreground", no_argument, nullptr, kForeground},
                                     {"idle-exit", required_argument, nullptr, kIdleExit},
+                                    {"order", required_argument, nullptr, kOrder},
+                                    {"time-slice", required_argument, nullptr, kTimeSlice},
+                                    {"packing", required_argument, nullptr, kPacking},
                                     {"refuse-faulty", no_argument, nullptr, kRefuseFaulty},
                                     {"log-level", required_argument, nullptr, kLogLevel},
                                     {"version", no_argument, nullptr, kVersionFlag},
@@ -111,6 +123,24 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
           return usage_error("--idle-exit needs 1 to 1000000 seconds, not '%s'", optarg);
         }
         options.idle_exit_s = *seconds;
+        break;
+      }
+      case kOrder: {
+        const Status known = scheduling::make_order_policy(optarg).status();
+        if (!known.ok()) return usage_error("--order: %s", known.message().c_str());
+        options.scheduling.order = optarg;
+        break;
+      }
+      case kTimeSlice: {
+        const Status known = scheduling::make_slice_policy(optarg, options.scheduling.limits).status();
+        if (!known.ok()) return usage_error("--time-slice: %s", known.message().c_str());
+        options.scheduling.slice = optarg;
+        break;
+      }
+      case kPacking: {
+        const auto packing = partitioning::parse_packing(optarg);
+        if (!packing) return usage_error("--packing is spread or binpack, not '%s'", optarg);
+        options.packing = *packing;
         break;
       }
       case kRefuseFaulty:
@@ -218,6 +248,8 @@ Status run(const Options& options, UniqueFd ready) {
   daemon_options.journal = options.socket + ".journal";
   daemon_options.idle_exit_ns = options.idle_exit_s * 1'000'000'000;
   daemon_options.refuse_faulty = options.refuse_faulty;
+  daemon_options.scheduling = options.scheduling;
+  daemon_options.packing = options.packing;
   TESSERA_ASSIGN_OR_RETURN(UniqueFd listener, listen_on(options.socket));
   TESSERA_ASSIGN_OR_RETURN(auto daemon, Daemon::create(std::move(listener), std::move(daemon_options)));
   TESSERA_RETURN_IF_ERROR(daemon->start());

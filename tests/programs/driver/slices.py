@@ -120,7 +120,7 @@ def check_restart(folder, daemon, programs):
     before = {name: (entry["devices"][0].get("sms"), entry["kept"]) for name, entry in slices().items()}
     daemon.kill()
     daemon.wait()
-    daemon = start_daemon()
+    daemon = start_daemon("--order", "earliest-deadline", "--time-slice", "fixed", "--packing", "binpack")
     require({name: (entry["devices"][0].get("sms"), entry["kept"]) for name, entry in slices().items()}, before, "after a restart")
     programs["a"].ask()
     return daemon
@@ -157,8 +157,8 @@ def check_file(folder):
         must("slice", "delete", name)
 
 
-def start_daemon():
-    daemon = subprocess.Popen([os.path.join(BIN, "tesserad"), "--foreground"])
+def start_daemon(*options):
+    daemon = subprocess.Popen([os.path.join(BIN, "tesserad"), "--foreground", *options])
     deadline = time.monotonic() + 10
     while tessera("slice", "list")[0] != 0 or not os.path.exists(os.environ["TESSERA_SOCKET"]):
         require(time.monotonic() < deadline, True, "the daemon starts")

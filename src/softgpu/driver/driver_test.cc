@@ -297,6 +297,28 @@ TEST_F(DriverTest, AProgramReleasesItsOwnReferencesAlone) {
   destroyed.wait(false);
 }
 
+TEST_F(DriverTest, AConditionWithoutADefaultDoesNotBeginWithWhatOthersLeft) {
+  const CUdeviceptr before = allocate(4);
+  ASSERT_EQ(cuMemsetD32_v2(before, 1, 1), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemFree_v2(before), CUDA_SUCCESS);
+  CUgraph graph = nullptr;
+  CUgraphNode node = nullptr;
+  CUgraphExec exec = nullptr;
+  CUgraphNodeParams params{};
+  params.type = CU_GRAPH_NODE_TYPE_CONDITIONAL;
+  params.conditional.type = CU_GRAPH_COND_TYPE_WHILE;
+  params.conditional.size = 1;
+  params.conditional.ctx = context_;
+  ASSERT_EQ(cuGraphCreate(&graph, 0), CUDA_SUCCESS);
+  ASSERT_EQ(cuGraphConditionalHandleCreate(&params.conditional.handle, graph, context_, 0, 0), CUDA_SUCCESS);
+  ASSERT_EQ(cuGraphAddNode_v2(&node, graph, nullptr, nullptr, 0, &params), CUDA_SUCCESS);
+  ASSERT_EQ(cuGraphInstantiateWithFlags(&exec, graph, 0), CUDA_SUCCESS);
+  ASSERT_EQ(cuGraphLaunch(exec, nullptr), CUDA_SUCCESS);
+  EXPECT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);  // a WHILE that would run for ever
+  ASSERT_EQ(cuGraphExecDestroy(exec), CUDA_SUCCESS);
+  ASSERT_EQ(cuGraphDestroy(graph), CUDA_SUCCESS);
+}
+
 TEST_F(DriverTest, HostFunctionsMustNotCallCuda) {
   CUresult inside = CUDA_SUCCESS;
   ASSERT_EQ(cuLaunchHostFunc(

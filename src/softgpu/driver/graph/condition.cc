@@ -87,6 +87,8 @@ CUresult Condition::create(Context& context, unsigned initial, unsigned flags,
   const CUresult result = allocate_device(context, sizeof(unsigned), MemoryKind::kDevice, 0,
                                           Arena::kGranularity, MemoryOwner::kLibrary, &address);
   if (result != CUDA_SUCCESS) return result;
+  // Without a default CUDA leaves open what it begins with: not with what somebody else left there.
+  std::atomic_ref(*reinterpret_cast<unsigned*>(address)).store(0);
   condition->reset(new Condition(address, initial, (flags & kAssignDefault) != 0));
   return CUDA_SUCCESS;
 }

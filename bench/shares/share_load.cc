@@ -16,10 +16,13 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
 #include <string>
+#include <thread>
 
 #include "../../tests/programs/driver/driver_check.h"
 
@@ -91,14 +94,48 @@ class Load {
 
   uint64_t done() const { return __atomic_load_n(done_, __ATOMIC_RELAXED); }
 
-  // Until `end_ns`; what was done from `begin_ns` on, and when exactly it was looked at.
+  // Until `end_ns`; what was done from `begin_ns` on, and when exactly it was looked at: by a thread that
+  // launches nothing, as a launch may have to wait.
   void run(uint64_t begin_ns, uint64_t end_ns) {
+    if (options_.mode == "flood") {
+      std::thread([this, begin_ns, end_ns] { keep_busy(begin_ns, end_ns); }).detach();
+      watch(begin_ns, end_ns);
+      return;
+    }
+    std::thread watcher([this, begin_ns, end_ns] { watch(begin_ns, end_ns); });
+    keep_busy(begin_ns, end_ns);
+    watcher.join();
+  }
+
+  uint64_t first_ns = 0, last_ns = 0, first_done = 0, last_done = 0;
+  std::atomic<uint64_t> launches{0};
+  std::vector<double> latencies;  // us
+
+ private:
+  static constexpr unsigned kThreads = 32;
+  static constexpr size_t kCopyBytes = 1 << 20;
+
+  static void sleep_until(uint64_t moment_ns) {
+    for (uint64_t now = now_ns(); now < moment_ns; now = now_ns()) {
+      std::this_thread::sleep_for(std::chrono::nanoseconds(moment_ns - now));
+    }
+  }
+
+  void watch(uint64_t begin_ns, uint64_t end_ns) {
+    sleep_until(begin_ns);
+    first_ns = now_ns();
+    first_done = done();
+    sleep_until(end_ns);
+    last_ns = now_ns();
+    last_done = done();
+  }
+
+  void keep_busy(uint64_t begin_ns, uint64_t end_ns) {
+    CU_CHECK(cuCtxSetCurrent(context_.get()));
     bool begun = false;
     for (uint64_t now = now_ns(); now < end_ns; now = now_ns()) {
       if (!begun && now >= begin_ns) {
         begun = true;
-        first_ns = now;
-        first_done = done();
         latencies.clear();
       }
       if (options_.mode == "sync") {
@@ -108,16 +145,7 @@ class Load {
       }
       ++launches;
     }
-    last_ns = now_ns();
-    last_done = done();
   }
-
-  uint64_t first_ns = 0, last_ns = 0, first_done = 0, last_done = 0, launches = 0;
-  std::vector<double> latencies;  // us
-
- private:
-  static constexpr unsigned kThreads = 32;
-  static constexpr size_t kCopyBytes = 1 << 20;
 
   void launch(uint32_t steps) {
     check::launch(burn_, {blocks_}, {kThreads}, stream_, done_on_device_, states_, steps);
@@ -191,8 +219,9 @@ int main(int argc, char** argv) {
       "{\"name\": \"%s\", \"work\": %llu, \"seconds\": %.6f, \"launches\": %llu, \"p50_us\": %.1f, "
       "\"p99_us\": %.1f, \"samples\": %zu}\n",
       options.name.c_str(), static_cast<unsigned long long>(load.last_done - load.first_done),
-      static_cast<double>(load.last_ns - load.first_ns) / 1e9, static_cast<unsigned long long>(load.launches),
-      quantile(load.latencies, 0.5), quantile(load.latencies, 0.99), load.latencies.size());
+      static_cast<double>(load.last_ns - load.first_ns) / 1e9,
+      static_cast<unsigned long long>(load.launches.load()), quantile(load.latencies, 0.5),
+      quantile(load.latencies, 0.99), load.latencies.size());
   std::fflush(stdout);
   // What still waits in streams is nobody's loss.
   _exit(0);

@@ -13,7 +13,8 @@ for program in "$build"/bench/${2:-*}; do
   case $name in
     bench_guest) bench/bench_guest.sh "$build" ;;
     bench_kernels) LD_LIBRARY_PATH=$PWD/lib/softgpu "$program" ;;
-    *) "$program" --benchmark_repetitions="${REPETITIONS:-3}" --benchmark_report_aggregates_only=true ;;
+    *) "$program" --benchmark_repetitions="${REPETITIONS:-3}" --benchmark_enable_random_interleaving=true \
+      --benchmark_report_aggregates_only=true ;;
   esac
 done
 case ${2:-shares} in

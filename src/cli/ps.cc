@@ -19,6 +19,7 @@ std::string pids_of(const Json& slice) {
   for (size_t i = 0; i < processes.size() && i < kMost; ++i) {
     if (i > 0) text += ",";
     text += std::to_string(node::json_uint(processes[i], "pid").value_or(0));
+    if (node::json_bool(processes[i], "round_the_gate")) text += "!";
   }
   if (processes.size() > kMost) text += str_format(",+%zu", processes.size() - kMost);
   return text.empty() ? "-" : text;
@@ -46,6 +47,23 @@ void add_slice(Table& table, const Json& slice) {
   }
 }
 
+void add_outside(Table& table, const Json& process) {
+  auto number = [&](const char* key) { return std::to_string(node::json_uint(process, key).value_or(0)); };
+  table.add({"(outside)", number("gpu"), "-", "-", "-", "-", "-", number("utilization_percent") + ".0%", "-",
+             number("pid"), "-"});
+}
+
+// On standard error: the table is for programs, too.
+void tell_round(const Json& slice) {
+  const std::string name = node::json_string(slice, "name");
+  const uint64_t times = node::json_uint(slice, "round_the_gate").value_or(0);
+  if (times > 0) {
+    fprintf(stderr, "'%s' has gone round the gate: %llu process(es) worked beside their turns%s\n",
+            name.c_str(), static_cast<unsigned long long>(times),
+            node::json_bool(slice, "confined") ? "; it is confined" : "");
+  }
+}
+
 }  // namespace
 
 Result<Json> ask_slices(const std::string& socket) {
@@ -53,6 +71,7 @@ Result<Json> ask_slices(const std::string& socket) {
   if (!client.ok() && client.status().code() == Code::kUnavailable) {
     Json none;
     none["slices"] = Json::array();
+    none["outside"] = Json::array();
     return none;
   }
   if (!client.ok()) return client.status();
@@ -86,7 +105,9 @@ int ps_command(const PsOptions& options) {
                {"PIDS", kLeft},
                {"AGE", kRight}});
   for (const Json& slice : node::json_array(*answer, "slices")) add_slice(table, slice);
+  for (const Json& process : node::json_array(*answer, "outside")) add_outside(table, process);
   table.print();
+  for (const Json& slice : node::json_array(*answer, "slices")) tell_round(slice);
   return 0;
 }
 

@@ -46,6 +46,7 @@ Status ComputeBroker::add_slice(const Slice& slice, uint64_t now_ns, GateOrders&
         member.slice = slice.id;
         member.device = device;
         member.tenant = *tenant;
+        member.granted_until_ns = now_ns;
         (*gpu)->qos.add(*tenant, part.compute, now_ns);
         places_[{slice.id, device}] = {part.gpu, *tenant};
         set_own(**gpu, member, part, now_ns);
@@ -145,6 +146,7 @@ void ComputeBroker::start_work(Gpu& gpu, Member& member, LeaseId lease, uint64_t
 }
 
 void ComputeBroker::end_work(Gpu& gpu, Member& member, LeaseId lease, uint64_t now_ns) {
+  book_granted(gpu, member, now_ns);
   member.stopping.erase(lease);
   if (member.working.erase(lease) == 0 || !member.working.empty()) return;
   member.idle_since_ns = now_ns;
@@ -171,7 +173,9 @@ void ComputeBroker::stopped(SliceId slice, LeaseId lease, uint32_t device, uint3
                             GateOrders& orders) {
   Member* member = nullptr;
   Gpu& gpu = gpu_of(slice, device, &member);
-  if (word != vgpu::gate_word(member->turn, member->state) || member->stopping.erase(lease) == 0) return;
+  if (word != vgpu::gate_word(member->turn, member->state) || !member->stopping.contains(lease)) return;
+  book_granted(gpu, *member, now_ns);
+  member->stopping.erase(lease);
   if (member->stopping.empty()) settle(gpu, now_ns, orders);
 }
 
@@ -228,6 +232,7 @@ void ComputeBroker::set_state(Gpu& gpu, Member& member, GateState state, uint64_
   if (state == GateState::kFree) {
     for (const auto& [lease, figures] : member.leases) member.working.insert(lease);
   }
+  book_granted(gpu, member, now_ns);
   const bool ran = is_turn(member.state);
   if (ran && state == GateState::kStop) member.wants_since_ns = now_ns;
   if (!ran && is_turn(state)) gpu.qos.waited(member.tenant, now_ns - member.wants_since_ns, now_ns);
@@ -282,6 +287,7 @@ void ComputeBroker::lend(Gpu& gpu, uint64_t now_ns, GateOrders& orders) {
       gpu.scheduler->set_own_width(tenant, width, now_ns);
     }
     if (member.sms == sms) continue;
+    book_granted(gpu, member, now_ns);
     member.sms = sms;
     if (!is_turn(member.state)) continue;
     ++member.turn;
@@ -320,7 +326,9 @@ void ComputeBroker::settle(Gpu& gpu, uint64_t now_ns, GateOrders& orders) {
     set_state(gpu, member, state, now_ns, orders);
   }
   for (auto& [tenant, member] : gpu.members) {
-    if (member.stop_deadline_ns <= now_ns) member.stopping.clear();
+    if (member.stopping.empty() || member.stop_deadline_ns > now_ns) continue;
+    book_granted(gpu, member, now_ns);
+    member.stopping.clear();
   }
 }
 
@@ -359,6 +367,29 @@ scheduling::WaitHistogram ComputeBroker::waits(SliceId slice, uint32_t device, u
 uint32_t ComputeBroker::boost_permille(SliceId slice, uint32_t device) const {
   const Place& place = places_.at({slice, device});
   return gpus_.at(place.gpu).qos.boost_permille(place.tenant);
+}
+
+ComputeBroker::Granted ComputeBroker::granted_by(const Gpu& gpu, const Member& member, uint64_t now_ns) {
+  Granted granted = member.granted;
+  uint64_t until_ns = now_ns;
+  if (member.state == GateState::kAsleep || member.state == GateState::kStop) {
+    until_ns = member.stopping.empty() ? 0 : std::min(now_ns, member.stop_deadline_ns);
+  }
+  uint64_t had_ns = until_ns - std::min(until_ns, member.granted_until_ns);
+  if (!gpu.sms.empty()) had_ns = had_ns * member.sms.count() / gpu.sms.count();
+  (member.state == GateState::kFree ? granted.free_ns : granted.turn_ns) += had_ns;
+  return granted;
+}
+
+void ComputeBroker::book_granted(const Gpu& gpu, Member& member, uint64_t now_ns) {
+  member.granted = granted_by(gpu, member, now_ns);
+  member.granted_until_ns = now_ns;
+}
+
+ComputeBroker::Granted ComputeBroker::granted(SliceId slice, uint32_t device, uint64_t now_ns) const {
+  const Place& place = places_.at({slice, device});
+  const Gpu& gpu = gpus_.at(place.gpu);
+  return granted_by(gpu, gpu.members.at(place.tenant), now_ns);
 }
 
 uint32_t ComputeBroker::entitled_permille(SliceId slice, uint32_t device) const {

@@ -98,6 +98,13 @@ class ComputeBroker {
   // GPU time that it had, in ns of the whole GPU: the time it was busy, times the part of the SMs it could
   // use.
   uint64_t used_ns(SliceId slice, uint32_t device) const { return member(slice, device).used_ns; }
+  // What it was granted, in ns of the whole GPU: for how long its gate was Free, and for how long it had its
+  // turn, with what its processes took to stop (within their patience); times the part of the SMs as above.
+  struct Granted {
+    uint64_t free_ns = 0;
+    uint64_t turn_ns = 0;
+  };
+  Granted granted(SliceId slice, uint32_t device, uint64_t now_ns) const;
   // What the slice is entitled to where every slice of the GPU has work, in thousandths.
   uint32_t entitled_permille(SliceId slice, uint32_t device) const;
   // Its waits for turns, lately: from the notice that it has work, or the end of its turn, to the order to
@@ -128,6 +135,8 @@ class ComputeBroker {
     uint64_t idle_since_ns = 0;
     IndexSet sms;  // that it may use now; none where the GPU's number is not known
     uint64_t used_ns = 0;
+    Granted granted;  // until then:
+    uint64_t granted_until_ns = 0;
   };
   struct Gpu {
     std::unique_ptr<scheduling::DeviceScheduler> scheduler;
@@ -147,6 +156,9 @@ class ComputeBroker {
   Result<Gpu*> open_gpu(uint32_t gpu);
   void start_work(Gpu& gpu, Member& member, LeaseId lease, uint64_t now_ns);
   void end_work(Gpu& gpu, Member& member, LeaseId lease, uint64_t now_ns);
+  // To be called before the gate, the SMs or `stopping` change.
+  static void book_granted(const Gpu& gpu, Member& member, uint64_t now_ns);
+  static Granted granted_by(const Gpu& gpu, const Member& member, uint64_t now_ns);
   static scheduling::TenantSpec scheduled(const SliceDevice& part, uint32_t sm_count);
   static void set_own(Gpu& gpu, Member& member, const SliceDevice& part, uint64_t now_ns);
   static bool is_busy(const Gpu& gpu, const Member& member, uint64_t now_ns);

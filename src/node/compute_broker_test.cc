@@ -56,6 +56,35 @@ TEST(ComputeBroker, SharesAreKept) {
   EXPECT_EQ(node.broker.entitled_permille(1, 0), 250u);
 }
 
+TEST(ComputeBroker, WhatIsGrantedIsTimeInTurnsAndTimeWithTheGateFree) {
+  Node node;
+  node.start(1, with_share(250));
+  node.start(2, with_share(750));
+  node.pass(1'000 * kMs);
+  EXPECT_EQ(node.broker.granted(1, 0, node.now).free_ns, 1'000 * kMs);
+  EXPECT_EQ(node.broker.granted(2, 0, node.now).free_ns, 0u);
+  node.wake(2);
+  node.pass(1'000 * kMs);
+  const ComputeBroker::Granted first = node.broker.granted(1, 0, node.now);
+  const ComputeBroker::Granted second = node.broker.granted(2, 0, node.now);
+  EXPECT_EQ(first.free_ns, 1'000 * kMs);
+  EXPECT_EQ(second.free_ns, 0u);
+  EXPECT_EQ(first.turn_ns + second.turn_ns, 1'000 * kMs);
+  EXPECT_NEAR(static_cast<double>(second.turn_ns), 750.0 * kMs, 60.0 * kMs);
+}
+
+TEST(ComputeBroker, WhoDoesNotStopIsGrantedNoMoreThanThePatience) {
+  Node node;
+  node.start(1);
+  node.start(2);
+  node.stops = false;
+  node.wake(2);
+  node.pass(10'000 * kMs);
+  const uint64_t all =
+      node.broker.granted(1, 0, node.now).turn_ns + node.broker.granted(2, 0, node.now).turn_ns;
+  EXPECT_EQ(all, 10'000 * kMs) << "the other one waits as long";
+}
+
 TEST(ComputeBroker, WhatIsUsedAloneIsNotHeldAgainstAnybody) {
   Node node;
   node.start(1, with_share(500));

@@ -62,9 +62,18 @@ Status ControlService::handle(uint64_t connection_id, Connection& connection, ui
   return Status();
 }
 
-void ControlService::send_gpus(uint64_t connection_id, uint32_t request) {
-  monitor_.refresh(monotonic_ns(), [this, connection_id, request](const Result<Inventory>& answer) {
+void ControlService::ask_driver(InventoryMonitor::Callback done) {
+  const uint64_t now_ns = monotonic_ns();
+  if (!monitor_.busy()) leases_.mark_use(now_ns);
+  monitor_.refresh(now_ns, [this, done = std::move(done)](const Result<Inventory>& answer) {
     set_inventory(answer);
+    if (answer.ok()) leases_.hear_driver(*answer, asked_ns_);
+    done(answer);
+  });
+}
+
+void ControlService::send_gpus(uint64_t connection_id, uint32_t request) {
+  ask_driver([this, connection_id, request](const Result<Inventory>& answer) {
     Status refreshed = answer.ok() ? Status() : answer.status();
     if (Connection* asker = find_(connection_id)) asker->send_control_reply(request, gpus(refreshed));
   });
@@ -77,21 +86,18 @@ void ControlService::create_slice_soon(uint64_t connection_id, uint32_t request,
       asker->send_control_reply(request, create_slice(*asker, body));
   };
   if (monotonic_ns() - asked_ns_ < kCheckNs) return create();
-  monitor_.refresh(monotonic_ns(), [this, create](const Result<Inventory>& answer) {
-    set_inventory(answer);
-    create();
-  });
+  ask_driver([create](const Result<Inventory>&) { create(); });
 }
 
 void ControlService::tick(uint64_t now_ns) {
   const std::optional<uint64_t> due = next_deadline_ns();
   if (!due || now_ns < *due) return;
-  monitor_.refresh(now_ns, [this](const Result<Inventory>& answer) { set_inventory(answer); });
+  ask_driver([](const Result<Inventory>&) {});
 }
 
 std::optional<uint64_t> ControlService::next_deadline_ns() const {
   if (monitor_.busy() || leases_.ledger().slices().empty()) return std::nullopt;
-  return asked_ns_ + kCheckNs;
+  return asked_ns_ + (leases_.wants_watch() ? kWatchNs : kCheckNs);
 }
 
 void ControlService::update_closed(uint64_t now_ns) {
@@ -147,6 +153,7 @@ void ControlService::set_inventory(const Result<Inventory>& answer) {
       gpu.lost = now.lost;
       gpu.used_bytes = now.used_bytes;
       gpu.utilization_percent = now.utilization_percent;
+      gpu.processes = now.processes;
     }
   }
   update_closed(asked_ns_);
@@ -194,6 +201,7 @@ std::string ControlService::slices() {
       Json process;
       process["pid"] = lease.process.pid;
       process["age_seconds"] = seconds_since(lease.created_ns);
+      process["round_the_gate"] = leases_.goes_round(lease);
       process["used_bytes"] = Json::array();
       for (size_t i = 0; i < lease.devices.size(); ++i) {
         process["used_bytes"].push_back(leases_.lease_usage(lease, i).used_bytes);
@@ -202,7 +210,20 @@ std::string ControlService::slices() {
     }
     answer["slices"].push_back(std::move(entry));
   }
+  answer["outside"] = outside();
   return json_text(answer);
+}
+
+// As the driver last said: processes that work on a GPU and hold no lease.
+Json ControlService::outside() const {
+  Json all = Json::array();
+  for (uint32_t i = 0; i < inventory_.gpus.size(); ++i) {
+    for (const GpuProcess& process : inventory_.gpus[i].processes) {
+      if (leases_.holds_lease(static_cast<pid_t>(process.pid))) continue;
+      all.push_back({{"gpu", i}, {"pid", process.pid}, {"utilization_percent", process.percent}});
+    }
+  }
+  return all;
 }
 
 // The slice and the GPU that a change names, if `connection` may make it.

@@ -4,7 +4,8 @@
 //   {"op":"gpus"}            the GPUs, asked anew
 //   {"op":"forgive_gpu", "gpu": index}
 //                            new programs get a quarantined GPU again, see device_health.h
-//   {"op":"slices"}          slices with their devices and processes
+//   {"op":"slices"}          slices with their devices and processes; processes that work on a GPU outside of
+//   any
 //   {"op":"create_slice", "program", "name"?, "gpus"?: [index], "memory_bytes"?: [of each GPU, or one for
 //   all], "compute"?: [of each GPU, or one for all]}
 //                            makes a slice that this connection holds; the answer carries its token
@@ -47,7 +48,8 @@ class ControlService {
 
   // Takes over what the driver said. Totals and UUIDs only while there is no slice that rests on them.
   void set_inventory(const Result<Inventory>& answer);
-  // The driver is asked again every kCheckNs while there are slices.
+  // The driver is asked again every kCheckNs while there are slices, and every kWatchNs where somebody could
+  // be robbed.
   void tick(uint64_t now_ns);
   std::optional<uint64_t> next_deadline_ns() const;
   bool any_gpu_closed(uint64_t now_ns) const { return health_.any_closed(now_ns); }
@@ -56,10 +58,13 @@ class ControlService {
 
  private:
   static constexpr uint64_t kCheckNs = 5'000'000'000;
+  static constexpr uint64_t kWatchNs = 1'000'000'000;
 
   std::string info() const;
   std::string gpus(const Status& refreshed) const;
   std::string slices();
+  Json outside() const;
+  void ask_driver(InventoryMonitor::Callback done);
   void send_gpus(uint64_t connection_id, uint32_t request);
   std::string forgive_gpu(std::string_view text);
   // A slice rests on what is known of the GPUs: that must not be old.

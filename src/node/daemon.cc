@@ -42,6 +42,7 @@ Daemon::Daemon(EventLoop loop, UniqueFd listener, DaemonOptions options)
       busy_ns_(monotonic_ns()) {
   leases_.ledger().set_packing(options_.packing);
   if (options_.refuse_faulty) leases_.refuse_faulty();
+  leases_.set_round_policy(options_.round_policy);
 }
 
 Daemon::~Daemon() {

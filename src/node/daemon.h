@@ -20,6 +20,7 @@ struct DaemonOptions {
   scheduling::SchedulerConfig scheduling = ComputeBroker::default_config();
   partitioning::Packing packing = partitioning::Packing::kSpread;  // of slices that name neither it nor a GPU
   std::string journal;                                             // file; empty: none, and a restart forgets
+  RoundPolicy round_policy = RoundPolicy::kWarn;
 };
 
 class Daemon {

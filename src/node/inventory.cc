@@ -2,6 +2,9 @@
 
 #include <dlfcn.h>
 
+#include <map>
+
+#include "common/clock.h"
 #include "cuda/device_scheduling_table.h"
 #include "virtualization/driver_locator.h"
 
@@ -32,6 +35,13 @@ struct nvmlAttributes {  // nvmlDeviceAttributes_t
   unsigned long long memory_mib;
 };
 
+struct nvmlProcessSample {  // nvmlProcessUtilizationSample_t
+  unsigned int pid;
+  unsigned long long time_us;  // since 1970
+  unsigned int sm_percent;
+  unsigned int others[3];
+};
+
 struct Nvml {
   nvmlReturn (*init)() = nullptr;
   nvmlReturn (*shutdown)() = nullptr;
@@ -48,6 +58,7 @@ struct Nvml {
   nvmlReturn (*attributes)(nvmlDevice, nvmlAttributes*) = nullptr;
   nvmlReturn (*cores)(nvmlDevice, unsigned int*) = nullptr;
   nvmlReturn (*capability)(nvmlDevice, int*, int*) = nullptr;
+  nvmlReturn (*process_samples)(nvmlDevice, nvmlProcessSample*, unsigned int*, unsigned long long) = nullptr;
 
   Status check(nvmlReturn result, const char* function) const {
     if (result == kSuccess) return Status();
@@ -84,6 +95,7 @@ Result<Nvml> load_nvml(const std::string& path) {
   find_where_there(nvml.attributes, "nvmlDeviceGetAttributes_v2");
   find_where_there(nvml.cores, "nvmlDeviceGetNumGpuCores");
   find_where_there(nvml.capability, "nvmlDeviceGetCudaComputeCapability");
+  find_where_there(nvml.process_samples, "nvmlDeviceGetProcessUtilization");
   return nvml;
 }
 
@@ -121,6 +133,35 @@ bool has_scheduling_table(const std::string& libcuda) {
          static_cast<const cuda::DeviceSchedulingTable*>(table)->bytes >= sizeof(cuda::DeviceSchedulingTable);
 }
 
+// Of several samples of a process the latest count; a process may have opened the device more than once, and
+// has a sample of the same time for each.
+void read_processes(const Nvml& nvml, nvmlDevice device, Gpu& gpu) {
+  constexpr int kNotFound = 6;  // NVML_ERROR_NOT_FOUND: nobody worked
+  constexpr uint64_t kNsPerUs = 1000;
+  if (nvml.process_samples == nullptr) return;
+  std::vector<nvmlProcessSample> samples(2 * kMaxGpuProcesses);
+  auto count = static_cast<unsigned int>(samples.size());
+  const uint64_t asked_ns = monotonic_ns();
+  const nvmlReturn result =
+      nvml.process_samples(device, samples.data(), &count, (wall_ns() - kProcessWindowNs) / kNsPerUs);
+  if (result != kSuccess && result != kNotFound) return;
+  gpu.processes_ns = asked_ns;
+  samples.resize(result == kSuccess ? std::min<size_t>(count, samples.size()) : 0);
+  std::map<unsigned int, nvmlProcessSample> latest;
+  for (const nvmlProcessSample& sample : samples) {
+    nvmlProcessSample& known = latest.try_emplace(sample.pid).first->second;
+    if (sample.time_us == known.time_us) {
+      known.sm_percent += sample.sm_percent;
+    } else if (sample.time_us > known.time_us) {
+      known = sample;
+    }
+  }
+  for (const auto& [pid, sample] : latest) {
+    if (sample.sm_percent == 0 || gpu.processes.size() == kMaxGpuProcesses) continue;
+    gpu.processes.push_back({pid, std::min(sample.sm_percent, 100U)});
+  }
+}
+
 // What the GPU tells, up to the first question that it does not answer: one that is ill must not hide the
 // others.
 Gpu read_gpu(const Nvml& nvml, unsigned int index) {
@@ -149,6 +190,7 @@ Gpu read_gpu(const Nvml& nvml, unsigned int index) {
   unsigned long long errors = 0;  // likewise
   if (nvml.ecc_errors(device, kUncorrectedError, kVolatileEcc, &errors) == kSuccess)
     gpu.uncorrected_errors = errors;
+  read_processes(nvml, device, gpu);
   return gpu;
 }
 

@@ -11,6 +11,14 @@
 
 namespace tessera::node {
 
+// What a process had of a GPU within the last kProcessWindowNs.
+struct GpuProcess {
+  uint32_t pid = 0;
+  uint32_t percent = 0;  // of the GPU's time and SMs, at least 1
+};
+inline constexpr uint64_t kProcessWindowNs = 1'000'000'000;
+inline constexpr size_t kMaxGpuProcesses = 512;
+
 struct Gpu {
   std::string uuid;
   std::string name;
@@ -24,6 +32,9 @@ struct Gpu {
   bool lost = false;  // fallen off the bus, as NVML says
   // Errors of its memory since the driver was loaded or the GPU was reset; where it counts them.
   std::optional<uint64_t> uncorrected_errors = std::nullopt;
+  // By the monotonic clock, when its processes were asked for; 0: it does not tell them.
+  uint64_t processes_ns = 0;
+  std::vector<GpuProcess> processes{};  // that worked, by pid, at most kMaxGpuProcesses
 };
 
 struct Inventory {

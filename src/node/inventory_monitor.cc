@@ -14,7 +14,7 @@ namespace tessera::node {
 namespace {
 
 constexpr uint64_t kTimeoutNs = 10'000'000'000;  // a first nvmlInit without persistence mode takes seconds
-constexpr size_t kMaxAnswerBytes = 64 * 1024;
+constexpr size_t kMaxAnswerBytes = 512 * 1024;
 constexpr size_t kMaxLeaving = 4;
 
 Result<pid_t> spawn_printing_to(int descriptor, const std::vector<std::string>& command) {

@@ -26,6 +26,12 @@ std::string inventory_answer_text(const Result<Inventory>& answer) {
     entry["sm_count"] = gpu.sm_count;
     if (gpu.utilization_percent) entry["utilization_percent"] = *gpu.utilization_percent;
     if (gpu.uncorrected_errors) entry["uncorrected_errors"] = *gpu.uncorrected_errors;
+    if (gpu.processes_ns != 0) {
+      entry["processes_ns"] = gpu.processes_ns;
+      entry["processes"] = Json::array();
+      for (const GpuProcess& process : gpu.processes)
+        entry["processes"].push_back({{"pid", process.pid}, {"percent", process.percent}});
+    }
     if (!gpu.problem.empty()) {
       entry["problem"] = gpu.problem;
       entry["lost"] = gpu.lost;
@@ -34,6 +40,21 @@ std::string inventory_answer_text(const Result<Inventory>& answer) {
   }
   return json_text(text);
 }
+
+namespace {
+
+// What is not understood is passed over: a driver that tells nothing of processes is as good.
+void read_processes(const Json& entry, Gpu& gpu) {
+  gpu.processes_ns = json_uint(entry, "processes_ns").value_or(0);
+  for (const Json& one : json_array(entry, "processes")) {
+    const auto pid = json_uint(one, "pid"), percent = json_uint(one, "percent");
+    if (!pid || !percent || *pid > INT32_MAX || *percent > 100) continue;
+    if (gpu.processes.size() == kMaxGpuProcesses) return;
+    gpu.processes.push_back({static_cast<uint32_t>(*pid), static_cast<uint32_t>(*percent)});
+  }
+}
+
+}  // namespace
 
 Result<Inventory> parse_inventory_answer(std::string_view text) {
   auto answer = parse_json_object(text);
@@ -67,6 +88,7 @@ Result<Inventory> parse_inventory_answer(std::string_view text) {
       gpu.utilization_percent = static_cast<uint32_t>(*percent);
     }
     gpu.uncorrected_errors = json_uint(entry, "uncorrected_errors");
+    read_processes(entry, gpu);
     inventory.gpus.push_back(std::move(gpu));
   }
   return inventory;

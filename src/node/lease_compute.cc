@@ -1,6 +1,5 @@
 // LeaseService's dealings with the GPU's time: gates, what processes report, who had how much.
 #include <algorithm>
-#include <cassert>
 
 #include "common/clock.h"
 #include "common/log.h"
@@ -16,9 +15,7 @@ Status LeaseService::set_compute(SliceId id, std::optional<uint32_t> gpu,
   for (uint32_t device = 0; device < slice.devices.size(); ++device) {
     const SliceDevice& part = slice.devices[device];
     if (gpu && part.gpu != *gpu) continue;
-    // The ledger has checked it.
-    [[maybe_unused]] const Status updated = compute_.update(id, device, part, monotonic_ns(), orders);
-    assert(updated.ok());
+    update_compute(id, device, orders);
     LOG_INFO("slices", "'%s': GPU %u, share %u/1000 in %s%s, priority %s", slice.name.c_str(), part.gpu,
              part.compute.share_permille, part.sms.empty() ? "time" : "space, SMs ", part.sms.text().c_str(),
              scheduling::priority_name(part.compute.priority));

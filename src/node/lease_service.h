@@ -31,9 +31,12 @@
 #include "node/compute_broker.h"
 #include "node/connection.h"
 #include "node/event_loop.h"
+#include "node/inventory.h"
 #include "node/journal.h"
 #include "node/pages.h"
 #include "node/process_image.h"
+#include "node/round_policy.h"
+#include "node/round_watch.h"
 #include "node/tenant_faults.h"
 #include "node/usage_window.h"
 
@@ -66,6 +69,7 @@ class LeaseService {
   LeaseService(EventLoop& loop, const scheduling::SchedulerConfig& scheduling);
   // Tenants whose programs keep failing have to wait for their next slice, see tenant_faults.h.
   void refuse_faulty() { refuses_faulty_ = true; }
+  void set_round_policy(RoundPolicy policy) { round_policy_ = policy; }
   ~LeaseService();
   LeaseService(const LeaseService&) = delete;
   LeaseService& operator=(const LeaseService&) = delete;
@@ -99,6 +103,19 @@ class LeaseService {
     int32_t lent;
   };
   Shares shares(SliceId slice, size_t device);
+  // Whether the driver should be asked each second what processes do: somebody could be robbed by one that
+  // goes round the gate.
+  bool wants_watch() const;
+  // Right before the driver is asked, and with its answer.
+  void mark_use(uint64_t now_ns);
+  void hear_driver(const Inventory& inventory, uint64_t now_ns);
+  bool goes_round(const Lease& lease) const;
+  struct RoundFigures {
+    uint64_t times;  // that a process was noticed
+    bool confined;
+  };
+  RoundFigures round_figures(SliceId slice) const;
+  bool holds_lease(pid_t pid) const;
   const ComputeBroker& compute() const { return compute_; }
   void drop_holder(SliceId slice);
   // Ends the leases of processes that are gone already but whose event has not been handled yet.
@@ -130,6 +147,8 @@ class LeaseService {
     std::vector<UsageWindow> windows;  // of each device
     UniqueFd holder;                   // pidfd of a holder that has not come back yet
     EventLoop::Watch holder_watch = 0;
+    uint64_t round_the_gate = 0;     // times that a process was noticed
+    uint64_t confined_until_ns = 0;  // 0: it is not
   };
 
   struct Arrived {
@@ -169,6 +188,15 @@ class LeaseService {
   void hear_all(SliceId slice, uint64_t now_ns);
   uint32_t achieved_permille(SliceId slice, size_t device);
   void report_work(const Lease& lease, uint32_t device, uint64_t now_ns);
+  RoundWatch::AllFigures watched_figures(uint64_t now_ns) const;
+  void act_on(const WatchedProcess& process, const RoundWatch::Verdict& verdict, uint64_t now_ns);
+  // As promised, or as confined.
+  SliceDevice effective_part(SliceId slice, uint32_t device) const;
+  void update_compute(SliceId slice, uint32_t device, GateOrders& orders);
+  void update_all_compute(SliceId slice);
+  void confine(SliceId slice, uint64_t now_ns);
+  void release_confined(uint64_t now_ns);
+  void stop_process(LeaseId lease);
 
   EventLoop& loop_;
   Ledger ledger_;
@@ -176,6 +204,8 @@ class LeaseService {
   ComputeBroker compute_;
   TenantFaults faults_;
   bool refuses_faulty_ = false;
+  RoundWatch round_watch_;
+  RoundPolicy round_policy_ = RoundPolicy::kWarn;
   std::vector<std::string> gpu_uuids_;
   std::optional<Journal> journal_;
   std::map<SliceId, SliceRecord> slices_;  // as the ledger's

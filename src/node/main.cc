@@ -45,6 +45,10 @@ constexpr const char* kHelp =
     "  --time-slice POLICY  how long a turn lasts: adaptive (default) or fixed\n"
     "  --packing POLICY     where slices go that name no GPU: spread (default) or binpack\n"
     "  --refuse-faulty      programs that keep failing on the GPU have to wait for their next slice\n"
+    "  --round-the-gate warn|hard|stop\n"
+    "                       what becomes of processes that use a GPU beside their turns: a warning "
+    "(default),\n"
+    "                       their slice is held to its share, or they are killed\n"
     "  --log-level LEVEL    error, warn (default), info or debug\n"
     "  --version, --help\n";
 
@@ -56,6 +60,7 @@ struct Options {
   bool refuse_faulty = false;
   scheduling::SchedulerConfig scheduling = ComputeBroker::default_config();
   partitioning::Packing packing = partitioning::Packing::kSpread;
+  RoundPolicy round_policy = RoundPolicy::kWarn;
 };
 
 int usage_error(const char* format, const char* text) {
@@ -85,6 +90,7 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
     kTimeSlice,
     kPacking,
     kRefuseFaulty,
+    kRoundTheGate,
     kLogLevel,
     kVersionFlag,
     kHelpFlag,
@@ -97,6 +103,7 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
                                     {"time-slice", required_argument, nullptr, kTimeSlice},
                                     {"packing", required_argument, nullptr, kPacking},
                                     {"refuse-faulty", no_argument, nullptr, kRefuseFaulty},
+                                    {"round-the-gate", required_argument, nullptr, kRoundTheGate},
                                     {"log-level", required_argument, nullptr, kLogLevel},
                                     {"version", no_argument, nullptr, kVersionFlag},
                                     {"help", no_argument, nullptr, kHelpFlag},
@@ -146,6 +153,12 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
       case kRefuseFaulty:
         options.refuse_faulty = true;
         break;
+      case kRoundTheGate: {
+        auto policy = parse_round_policy(optarg);
+        if (!policy) return usage_error("--round-the-gate is warn, hard or stop, not '%s'", optarg);
+        options.round_policy = *policy;
+        break;
+      }
       case kLogLevel:
         if (!set_log_level(optarg)) {
           return usage_error("--log-level is error, warn, info or debug, not '%s'", optarg);
@@ -250,6 +263,7 @@ Status run(const Options& options, UniqueFd ready) {
   daemon_options.refuse_faulty = options.refuse_faulty;
   daemon_options.scheduling = options.scheduling;
   daemon_options.packing = options.packing;
+  daemon_options.round_policy = options.round_policy;
   TESSERA_ASSIGN_OR_RETURN(UniqueFd listener, listen_on(options.socket));
   TESSERA_ASSIGN_OR_RETURN(auto daemon, Daemon::create(std::move(listener), std::move(daemon_options)));
   TESSERA_RETURN_IF_ERROR(daemon->start());

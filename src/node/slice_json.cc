@@ -53,6 +53,9 @@ Json slice_json(const Slice& slice, LeaseService& leases) {
   entry["kept"] = slice.kept;
   entry["age_seconds"] = seconds_since(slice.created_ns);
   entry["processes_ever"] = usage.processes;
+  const LeaseService::RoundFigures round = leases.round_figures(slice.id);
+  entry["round_the_gate"] = round.times;
+  entry["confined"] = round.confined;
   entry["devices"] = Json::array();
   for (size_t i = 0; i < slice.devices.size(); ++i) {
     Json device = usage_json(slice.devices[i], usage.devices[i]);

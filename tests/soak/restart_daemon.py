@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import random
+import socket
 import subprocess
 import sys
 import tempfile
@@ -116,7 +117,13 @@ class Daemon:
         self.process.wait()
 
     def wait_ready(self):
-        while tessera(self.arguments, "ps", "--json") is None:
+        """Until it listens: without one `tessera ps` answers as well, and `tessera run` would start one of its own."""
+        while True:
+            if self.process.poll() is not None:
+                sys.exit(f"FAIL the daemon ended with {self.process.returncode}")
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+                if client.connect_ex(os.environ["TESSERA_SOCKET"]) == 0:
+                    return
             time.sleep(0.02)
 
 

@@ -8,6 +8,7 @@ SMs their blocks ran.
 """
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -160,10 +161,12 @@ def check_file(folder):
 def start_daemon(*options):
     daemon = subprocess.Popen([os.path.join(BIN, "tesserad"), "--foreground", *options])
     deadline = time.monotonic() + 10
-    while tessera("slice", "list")[0] != 0 or not os.path.exists(os.environ["TESSERA_SOCKET"]):
-        require(time.monotonic() < deadline, True, "the daemon starts")
+    while True:  # `tessera` without a daemon answers, too, or starts one of its own
+        require((daemon.poll(), time.monotonic() < deadline), (None, True), "the daemon starts")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+            if client.connect_ex(os.environ["TESSERA_SOCKET"]) == 0:
+                return daemon
         time.sleep(0.02)
-    return daemon
 
 
 def main():

@@ -11,6 +11,11 @@ using vgpu::GateState;
 
 bool is_turn(GateState state) { return state == GateState::kRun || state == GateState::kFree; }
 
+// How much of a GPU with all of `all` these are, rounded down; never nothing.
+uint32_t width_permille(const IndexSet& sms, const IndexSet& all) {
+  return std::max(sms.count() * scheduling::kWhole / all.count(), 1u);
+}
+
 }  // namespace
 
 Result<ComputeBroker::Gpu*> ComputeBroker::open_gpu(uint32_t index) {
@@ -86,8 +91,7 @@ scheduling::TenantSpec ComputeBroker::scheduled(const SliceDevice& part, uint32_
 void ComputeBroker::set_own(Gpu& gpu, Member& member, const SliceDevice& part, uint64_t now_ns) {
   member.own = part.sms;
   member.may_borrow = part.compute.cap_permille == scheduling::kWhole;
-  const uint32_t permille =
-      part.sms.empty() ? 0 : std::max(part.sms.count() * scheduling::kWhole / gpu.sms.count(), 1u);
+  const uint32_t permille = part.sms.empty() ? 0 : width_permille(part.sms, gpu.sms);
   gpu.scheduler->set_own_width(member.tenant, permille, now_ns);
 }
 
@@ -280,7 +284,7 @@ void ComputeBroker::lend(Gpu& gpu, uint64_t now_ns, GateOrders& orders) {
   size_t i = 0;
   for (auto& [tenant, member] : gpu.members) {
     const IndexSet& sms = sets[i++];
-    const uint32_t width = std::max(sms.count() * scheduling::kWhole / gpu.sms.count(), 1u);
+    const uint32_t width = width_permille(sms, gpu.sms);
     if (member.own.empty()) {
       gpu.scheduler->set_shared_width(width);
     } else {
@@ -372,7 +376,7 @@ uint32_t ComputeBroker::boost_permille(SliceId slice, uint32_t device) const {
 ComputeBroker::Granted ComputeBroker::granted_by(const Gpu& gpu, const Member& member, uint64_t now_ns) {
   Granted granted = member.granted;
   uint64_t until_ns = now_ns;
-  if (member.state == GateState::kAsleep || member.state == GateState::kStop) {
+  if (!is_turn(member.state)) {
     until_ns = member.stopping.empty() ? 0 : std::min(now_ns, member.stop_deadline_ns);
   }
   uint64_t had_ns = until_ns - std::min(until_ns, member.granted_until_ns);

@@ -7,13 +7,15 @@ PROGRAM is driver_limit_changes. Several slices, several programs in each, all m
 back blocks as its dice say. All the time the blocks held in a slice must stay within its limit, as the programs count them, as
 the ledger does, and as the device itself does for all together. After the last restart every program must get memory again; at
 the end everything is given back, every program and `tessera run` has ended well, and nothing is charged. With --away-s the
-daemon stays away once for that long, and programs that ask for new budget must be refused, not stuck.
+daemon stays away once for that long, and programs that ask for new budget must be refused, not stuck. Each kill must meet a daemon
+that is the one started here, lives, and has programs attached to it.
 """
 import argparse
 import json
 import os
 import random
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -113,6 +115,8 @@ class Daemon:
                                         stderr=subprocess.DEVNULL)
 
     def kill(self):
+        if self.process.poll() is not None:
+            sys.exit(f"FAIL the daemon ended by itself with {self.process.returncode}: there is none to kill")
         self.process.kill()
         self.process.wait()
 
@@ -123,6 +127,9 @@ class Daemon:
                 sys.exit(f"FAIL the daemon ended with {self.process.returncode}")
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
                 if client.connect_ex(os.environ["TESSERA_SOCKET"]) == 0:
+                    listener, _, _ = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+                    if listener != self.process.pid:
+                        sys.exit(f"FAIL process {listener} listens, not the daemon {self.process.pid}")
                     return
             time.sleep(0.02)
 
@@ -147,14 +154,29 @@ def charged(arguments):
     return (sum(d["granted_bytes"] for s in listed["slices"] for d in s["devices"]), sum(g["used_bytes"] for g in gpus["gpus"]))
 
 
-def work(arguments, dice, daemon, slices, programs):
-    """Kills and restarts; what went wrong."""
+def attached(arguments, programs):
+    """How many of the programs the daemon serves: waits until there is one."""
+    pids = {p.process.pid for p in programs}
+    deadline = time.monotonic() + ANSWER_LIMIT_S
+    while time.monotonic() < deadline:
+        listed = tessera(arguments, "ps", "--json") or {"slices": []}
+        found = pids & {process["pid"] for entry in listed["slices"] for process in entry["processes"]}
+        if found:
+            return len(found)
+        time.sleep(0.02)
+    return 0
+
+
+def work(arguments, dice, daemon, slices, programs, met):
+    """Kills and restarts; what went wrong. Appends to `met` how many programs each kill cut off."""
     wrong = []
     away_s = [dice.random() * 0.5 for _ in range(arguments.kills)]
     if arguments.away_s:
         away_s[arguments.kills // 2] = arguments.away_s
     for pause_s in away_s:
         time.sleep(0.2 + dice.random() * 0.6)
+        met.append(attached(arguments, programs))
+        time.sleep(dice.random() * 0.02)  # programs are anywhere when it ends, not just where they were asked for
         daemon.kill()
         time.sleep(pause_s)
         daemon.start()
@@ -182,7 +204,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--away-s", type=float, default=0)
     arguments = parser.parse_args()
-    dice = random.Random(arguments.seed)
+    dice, met = random.Random(arguments.seed), []
     with tempfile.TemporaryDirectory() as folder:
         os.environ.update(TESSERA_SOCKET=os.path.join(folder, "tesserad.sock"), SOFTGPU_STATE_DIR=os.path.join(folder, "softgpu"))
         os.environ.pop("TESSERA_SLICE", None)
@@ -193,11 +215,12 @@ def main():
             programs = [Program(arguments, s, dice.random()) for s in slices for _ in range(PROGRAMS)]
             for program in programs:
                 program.start()
-            wrong = work(arguments, dice, daemon, slices, programs)
+            wrong = work(arguments, dice, daemon, slices, programs, met)
             for program in programs:
                 program.ending.set()
             for program in programs:
                 program.join(timeout=60)
+            wrong += [f"{met.count(0)} kills met no program that was attached"] if 0 in met else []
             wrong += [f"a program of {p.slice.name}: {p.verdict}" for p in programs if p.verdict != ["PASS", 0]]
             wrong += [f"an answer took {p.slowest_s:.1f} s" for p in programs if p.slowest_s > ANSWER_LIMIT_S]
             for s in slices:
@@ -215,7 +238,8 @@ def main():
             daemon.process.wait()
         left_over = [name for name in os.listdir(folder) if ".journal" in name]
     taken, refused = sum(p.taken for p in programs), sum(p.refused for p in programs)
-    print(f"{arguments.kills} restarts: {taken} blocks taken, {refused} refused, most held in a slice "
+    print(f"{len(met)} restarts, each with {min(met)} to {max(met)} of {SLICES * PROGRAMS} programs attached (mean "
+          f"{sum(met) / len(met):.1f}): {taken} blocks taken, {refused} refused, most held in a slice "
           f"{max(s.most_mib for s in slices)} of {LIMIT_MIB} MiB; slowest answer {max(p.slowest_s for p in programs):.1f} s; "
           f"left at the end: {left}, {left_over}")
     for line in sorted(set(wrong)):

@@ -189,10 +189,12 @@ CUresult with_device(CUdevice ordinal, Body&& body) {
   });
 }
 
-CUresult driver_took_bytes(CUdevice ordinal, uint64_t* taken) {
-  if (taken == nullptr) return CUDA_ERROR_INVALID_VALUE;
+CUresult driver_took_bytes(CUdevice ordinal, uint64_t* taken, uint64_t* beside_contexts) {
+  if (taken == nullptr || beside_contexts == nullptr) return CUDA_ERROR_INVALID_VALUE;
   return with_device(ordinal, [&](Device& device) {
-    *taken = AllocationTable::instance().driver_took_bytes(device.ordinal());
+    const DriverTook took = AllocationTable::instance().driver_took(device.ordinal());
+    *taken = took.bytes;
+    *beside_contexts = took.beside_contexts_bytes;
     return CUDA_SUCCESS;
   });
 }
@@ -243,8 +245,8 @@ CUresult confine(CUdevice ordinal, const uint64_t* sms, size_t words) {
 }
 
 constexpr cuda::DeviceUseTable kDeviceUse = {sizeof(cuda::DeviceUseTable), driver_took_bytes};
-constexpr cuda::DeviceSchedulingTable kDeviceScheduling = {sizeof(cuda::DeviceSchedulingTable), device_work,
-                                                           suspend, resume, watch, confine};
+constexpr cuda::DeviceSchedulingTable kDeviceScheduling = {
+    sizeof(cuda::DeviceSchedulingTable), device_work, suspend, resume, watch, confine};
 
 bool same(const CUuuid& a, const CUuuid& b) { return memcmp(a.bytes, b.bytes, sizeof a.bytes) == 0; }
 

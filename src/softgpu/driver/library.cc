@@ -1,6 +1,7 @@
 #include "softgpu/driver/library.h"
 
 #include <algorithm>
+#include <cassert>
 
 #include "common/log.h"
 #include "softgpu/driver/context.h"
@@ -109,6 +110,10 @@ void Library::unload() {
     [[maybe_unused]] const CUresult result =
         module->context().synchronize();  // a failed context is idle as well
     module->unload();
+  }
+  for (const auto& variable : shared.variables) {
+    [[maybe_unused]] const CUresult result = free_device(variable.address, MemoryOwner::kLibrary);
+    assert(result == CUDA_SUCCESS);
   }
 }
 

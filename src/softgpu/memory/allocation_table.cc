@@ -33,7 +33,11 @@ Status AllocationTable::insert(Allocation allocation) {
                          static_cast<unsigned long long>(allocation.begin));
   }
   allocation.id = next_id_++;
-  if (is_the_drivers(allocation.owner)) driver_took_[allocation.device] += allocation.range_size;
+  if (is_the_drivers(allocation.owner)) {
+    DriverTook& took = driver_took_[allocation.device];
+    took.bytes += allocation.range_size;
+    if (allocation.owner == MemoryOwner::kLibrary) took.beside_contexts_bytes += allocation.range_size;
+  }
   allocations_.emplace(allocation.begin, allocation);
   return {};
 }
@@ -71,10 +75,10 @@ std::vector<Allocation> AllocationTable::of_device(int device) const {
   return select([device](const Allocation& allocation) { return allocation.device == device; });
 }
 
-uint64_t AllocationTable::driver_took_bytes(int device) const {
+DriverTook AllocationTable::driver_took(int device) const {
   std::shared_lock lock(mutex_);
   const auto found = driver_took_.find(device);
-  return found == driver_took_.end() ? 0 : found->second;
+  return found == driver_took_.end() ? DriverTook() : found->second;
 }
 
 bool AllocationTable::set_sync_memops(uint64_t address, bool value) {

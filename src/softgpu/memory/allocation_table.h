@@ -53,6 +53,12 @@ struct Allocation {
   uint64_t end() const { return begin + size; }
 };
 
+// Device memory that the driver has taken for itself: modules, libraries, kernels' heaps. It never falls.
+struct DriverTook {
+  uint64_t bytes = 0;
+  uint64_t beside_contexts_bytes = 0;  // of them: what belongs to no context
+};
+
 class AllocationTable {
  public:
   // The table of this process.
@@ -79,9 +85,8 @@ class AllocationTable {
   std::vector<Allocation> of_context(uint64_t context) const;
   // Of that ordinal.
   std::vector<Allocation> of_device(int device) const;
-  // Device memory that the driver has taken for itself (modules, libraries, kernels' heaps) up to now, on the
-  // device of that ordinal; it never falls.
-  uint64_t driver_took_bytes(int device) const;
+  // Up to now, on the device of that ordinal.
+  DriverTook driver_took(int device) const;
   // False where there is none.
   bool set_sync_memops(uint64_t address, bool value);
 
@@ -91,7 +96,7 @@ class AllocationTable {
 
   mutable std::shared_mutex mutex_;
   std::map<uint64_t, Allocation> allocations_;
-  std::map<int, uint64_t> driver_took_;  // by the device's ordinal
+  std::map<int, DriverTook> driver_took_;  // by the device's ordinal
   uint64_t next_id_ = 1;
 };
 

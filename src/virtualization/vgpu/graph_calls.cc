@@ -3,6 +3,7 @@
 
 #include "common/log.h"
 #include "virtualization/vgpu/calls.h"
+#include "virtualization/vgpu/overhead.h"
 
 namespace tessera::vgpu {
 namespace {
@@ -196,10 +197,40 @@ CUresult instantiate_with_params(CUgraphExec* exec, CUgraph graph, CUDA_GRAPH_IN
   return instantiating(exec, graph, uploads, [&] { return (lower().*Entry)(exec, graph, params); });
 }
 
+// The value of a condition lies in device memory, in `context`'s (null: the current one's). A handle cannot
+// be given back, so there must be room before there is one; what the driver keeps for further handles is
+// charged once.
+CUresult create_condition(Tenant& tenant, CUgraphConditionalHandle* handle, CUgraph graph, CUcontext context,
+                          unsigned int value, unsigned int flags) {
+  uint32_t device;
+  CUresult result = active_vgpu->current_device(tenant, device);
+  if (result != CUDA_SUCCESS) return result;
+  const uint64_t room = charged_bytes(sizeof value);
+  result = charge(tenant, device, room);
+  if (result != CUDA_SUCCESS) return result;
+  Measurement measurement(tenant);
+  result = lower().cuGraphConditionalHandleCreate(handle, graph, context, value, flags);
+  tenant.account->credit(device, room);
+  return result == CUDA_SUCCESS ? measurement.charge_or_owe(0) : result;
+}
+
+CUresult conditional_handle_create(CUgraphConditionalHandle* handle, CUgraph graph, CUcontext context,
+                                   unsigned int value, unsigned int flags) {
+  Tenant* tenant = active_vgpu->tenant();
+  const bool elsewhere = context != nullptr;
+  if (tenant == nullptr || (elsewhere && lower().cuCtxPushCurrent_v2(context) != CUDA_SUCCESS)) {
+    return lower().cuGraphConditionalHandleCreate(handle, graph, context, value, flags);
+  }
+  const CUresult result = create_condition(*tenant, handle, graph, context, value, flags);
+  if (elsewhere) (void)lower().cuCtxPopCurrent_v2(&context);
+  return result;
+}
+
 }  // namespace
 
 void install_graph_calls(DriverTable& upper, const DriverTable& lower) {
   using T = DriverTable;
+  replace<&T::cuGraphConditionalHandleCreate, &conditional_handle_create>(upper, lower);
   replace<&T::cuGraphLaunch, &launch<&T::cuGraphLaunch>>(upper, lower);
   replace<&T::cuGraphLaunch_ptsz, &launch<&T::cuGraphLaunch_ptsz>>(upper, lower);
   if (lower.cuGraphMemAllocNodeGetParams == nullptr)

@@ -92,37 +92,49 @@ Measurement::Measurement(Tenant& tenant, CUdevice ordinal, uint32_t device)
   known_ = device_use_table() != nullptr && read(&held_);
 }
 
-bool Measurement::read(uint64_t* held) const {
+bool Measurement::read(Held* held) const {
   if (const cuda::DeviceUseTable* table = device_use_table()) {
-    return table->driver_took_bytes(ordinal_, held) == CUDA_SUCCESS;
+    return table->driver_took_bytes(ordinal_, &held->all, &held->beside_contexts) == CUDA_SUCCESS;
   }
   size_t free = 0, total = 0;
   if (lower().cuMemGetInfo_v2 == nullptr || lower().cuMemGetInfo_v2(&free, &total) != CUDA_SUCCESS)
     return false;
   // What other threads charge meanwhile is not overhead. It may be below 0, and only differences count.
-  *held = total - std::min(free, total) - tenant_.account->own_used_bytes(device_);
+  held->all = total - std::min(free, total) - tenant_.account->own_used_bytes(device_);
   return true;
 }
 
-uint64_t Measurement::taken() const {
-  uint64_t held = 0;
-  if (!known_ || !read(&held)) return 0;
-  const auto grown = static_cast<int64_t>(held - held_);
-  return grown > 0 ? static_cast<uint64_t>(grown) : 0;
+Measurement::Held Measurement::taken() const {
+  Held held;
+  if (!known_ || !read(&held)) return {};
+  const auto grown = static_cast<int64_t>(held.all - held_.all);
+  if (grown <= 0) return {};
+  return {static_cast<uint64_t>(grown), held.beside_contexts - held_.beside_contexts};
+}
+
+// Enters the parts by what ends them.
+template <typename Add>
+void Measurement::record(const Held& taken, CUcontext context, Add add) const {
+  if (taken.all > taken.beside_contexts) {
+    add(Charge{taken.all - taken.beside_contexts, device_, context != nullptr ? context : current_context()});
+  }
+  if (taken.beside_contexts > 0) add(Charge{taken.beside_contexts, device_, nullptr});
 }
 
 CUresult Measurement::charge(uintptr_t owner, CUcontext context) {
-  const uint64_t bytes = taken();
-  if (bytes == 0) return CUDA_SUCCESS;
-  const CUresult result = vgpu::charge(tenant_, device_, bytes);
+  const Held held = taken();
+  if (held.all == 0) return CUDA_SUCCESS;
+  const CUresult result = vgpu::charge(tenant_, device_, held.all);
   if (result != CUDA_SUCCESS) return result;
-  tenant_.overheads.add(owner, {bytes, device_, context != nullptr ? context : current_context()});
+  record(held, context, [&](const Charge& charge) { tenant_.overheads.add(owner, charge); });
   return CUDA_SUCCESS;
 }
 
 CUresult Measurement::charge_or_owe(uintptr_t owner) {
   const CUresult result = charge(owner);
-  if (result != CUDA_SUCCESS) tenant_.overheads.add_debt(owner, {taken(), device_, current_context()});
+  if (result != CUDA_SUCCESS) {
+    record(taken(), nullptr, [&](const Charge& debt) { tenant_.overheads.add_debt(owner, debt); });
+  }
   return result;
 }
 

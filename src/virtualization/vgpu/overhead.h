@@ -55,7 +55,8 @@ class Measurement {
   Measurement(const Measurement&) = delete;
   Measurement& operator=(const Measurement&) = delete;
 
-  // After the call: charges what was taken to `owner` in `context` (null: the current one).
+  // After the call: charges what was taken to `owner` in `context` (null: the current one). What the driver
+  // says to belong to no context is not given back with it.
   // CUDA_ERROR_OUT_OF_MEMORY where the slice has not that much: then it is for the caller to undo the call,
   // or to leave the memory as a debt.
   CUresult charge(uintptr_t owner, CUcontext context = nullptr);
@@ -63,16 +64,22 @@ class Measurement {
   CUresult charge_or_owe(uintptr_t owner);
 
  private:
-  bool read(uint64_t* held) const;
-  uint64_t taken() const;
+  // In bytes; `beside_contexts` is a part of `all`.
+  struct Held {
+    uint64_t all = 0;
+    uint64_t beside_contexts = 0;
+  };
+  bool read(Held* held) const;
+  Held taken() const;
+  template <typename Add>
+  void record(const Held& taken, CUcontext context, Add add) const;
 
   Tenant& tenant_;
   std::unique_lock<std::mutex> alone_;  // two measurements at once would count the same memory
   CUdevice ordinal_ = -1;
   uint32_t device_ = 0;
   bool known_ = false;
-  uint64_t held_ = 0;     // by the process, or used by all where only that is known
-  uint64_t charged_ = 0;  // to the slice; what other calls charge meanwhile is not overhead
+  Held held_;  // by the process, or used by all where only that is known
 };
 
 // Ends: gives back what a module or library held, what a context held.

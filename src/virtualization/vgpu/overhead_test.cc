@@ -24,6 +24,15 @@ TEST(OverheadLedger, EndsWithItsOwnerOrItsContext) {
   EXPECT_EQ(ledger.context_ended(context(1)).size(), 1u);
 }
 
+TEST(OverheadLedger, WhatIsBesideContextsEndsWithItsOwner) {
+  OverheadLedger ledger;
+  ledger.add(7, {100, 0, nullptr});
+  ledger.add(0, {10, 0, nullptr});  // nobody's: kept until the process ends
+  EXPECT_EQ(ledger.context_ended(context(1)).size(), 0u);
+  EXPECT_EQ(ledger.owner_ended(0).size(), 0u);
+  EXPECT_EQ(ledger.owner_ended(7).size(), 1u);
+}
+
 TEST(OverheadLedger, DebtsArePaidInOrderOrEndUnpaid) {
   OverheadLedger ledger;
   EXPECT_FALSE(ledger.has_debts());

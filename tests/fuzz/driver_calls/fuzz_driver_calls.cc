@@ -37,6 +37,7 @@ class Devices {
     require(cuInit(0) == CUDA_SUCCESS, "cuInit");
     for (CUdevice ordinal = 0; ordinal < kDevices; ++ordinal) {
       require(cuCtxCreate_v2(&contexts_[ordinal], 0, ordinal) == CUDA_SUCCESS, "a context");
+      keep_condition_values();
       require(cuCtxPopCurrent_v2(&contexts_[ordinal]) == CUDA_SUCCESS, "to pop it");
       free_[ordinal] = free_bytes(ordinal);
     }
@@ -53,6 +54,15 @@ class Devices {
   }
 
  private:
+  // The one block of device memory that outlives graphs: it has room for 128 handles.
+  static void keep_condition_values() {
+    static_assert(kMostCalls < 128);
+    CUgraph graph = nullptr;
+    CUgraphConditionalHandle handle = 0;
+    require(cuGraphCreate(&graph, 0) == CUDA_SUCCESS, "a graph");
+    require(cuGraphConditionalHandleCreate(&handle, graph, nullptr, 0, 0) == CUDA_SUCCESS, "a handle");
+    require(cuGraphDestroy(graph) == CUDA_SUCCESS, "to destroy it");
+  }
   static void require(bool condition, const char* what) {
     if (condition) return;
     std::fprintf(stderr, "there is no %s\n", what);

@@ -123,6 +123,43 @@ void check_library() {
   CU_CHECK(cuMemFree_v2(filler));
 }
 
+CUlibrary load_managed() {
+  const std::string image = kHeader + ".visible .global .attribute(.managed) .align 8 .b8 shared[" +
+                            std::to_string(kLargeBytes) + "];\n";
+  CUlibrary library = nullptr;
+  CU_CHECK(cuLibraryLoadData(&library, image.c_str(), nullptr, nullptr, 0, nullptr, nullptr, 0));
+  return library;
+}
+
+uint32_t* managed_of(CUlibrary library) {
+  CUdeviceptr address = 0;
+  size_t bytes = 0;
+  CU_CHECK(cuLibraryGetManaged(&address, &bytes, library, "shared"));
+  REQUIRE(bytes == kLargeBytes, "the library's variable has %zu bytes", bytes);
+  return reinterpret_cast<uint32_t*>(static_cast<uintptr_t>(address));
+}
+
+// A library's managed variables are there until it is unloaded, whatever context they were asked for in.
+void check_managed_of_library(CUdevice device) {
+  const size_t before = free_memory();
+  CUlibrary library = load_managed();
+  (void)managed_of(library);
+  const size_t taken = before - free_memory();
+  CU_CHECK(cuLibraryUnload(library));
+  REQUIRE(free_memory() == before, "%zu bytes free without the library, %zu before", free_memory(), before);
+  library = load_managed();
+  CUcontext context = nullptr;
+  CU_CHECK(cuCtxCreate_v2(&context, 0, device));
+  uint32_t* const shared = managed_of(library);
+  CU_CHECK(cuCtxDestroy_v2(context));
+  REQUIRE(before - free_memory() == taken, "%zu bytes are held after the context's end, %zu before",
+          before - free_memory(), taken);
+  *shared = 7;
+  REQUIRE(managed_of(library) == shared && *shared == 7, "the variable went with the context");
+  CU_CHECK(cuLibraryUnload(library));
+  REQUIRE(free_memory() == before, "%zu bytes free at the end, %zu at the start", free_memory(), before);
+}
+
 }  // namespace
 
 int main() {
@@ -130,6 +167,7 @@ int main() {
   check_values();
   check_context_end(context.device());
   check_library();
+  check_managed_of_library(context.device());
   check_values();
   check_too_large();
   return check::pass("values, addresses, copies, refusals and ends of modules: exact");

@@ -3,9 +3,9 @@
 #include <atomic>
 #include <cassert>
 
+#include "softgpu/driver/device.h"
+#include "softgpu/driver/graph/condition_values.h"
 #include "softgpu/driver/handle_registry.h"
-#include "softgpu/driver/memory.h"
-#include "softgpu/memory/arena.h"
 
 namespace tessera::softgpu {
 namespace {
@@ -84,17 +84,15 @@ CUresult Condition::create(Context& context, unsigned initial, unsigned flags,
                            std::shared_ptr<Condition>* condition) {
   if ((flags & ~kAssignDefault) != 0) return CUDA_ERROR_INVALID_VALUE;
   uint64_t address = 0;
-  const CUresult result = allocate_device(context, sizeof(unsigned), MemoryKind::kDevice, 0,
-                                          Arena::kGranularity, MemoryOwner::kLibrary, &address);
+  const CUresult result = ConditionValues::instance().take(context, &address);
   if (result != CUDA_SUCCESS) return result;
-  // Without a default CUDA leaves open what it begins with: not with what somebody else left there.
-  std::atomic_ref(*reinterpret_cast<unsigned*>(address)).store(0);
-  condition->reset(new Condition(address, initial, (flags & kAssignDefault) != 0));
+  condition->reset(
+      new Condition(context.device().ordinal(), address, initial, (flags & kAssignDefault) != 0));
   return CUDA_SUCCESS;
 }
 
 // Launches keep the condition until all of their work is done.
-Condition::~Condition() { release_device(address_, MemoryOwner::kLibrary); }
+Condition::~Condition() { ConditionValues::instance().give_back(device_, address_); }
 
 unsigned Condition::value() const {
   return std::atomic_ref(*reinterpret_cast<unsigned*>(address_)).load(std::memory_order_acquire);

@@ -28,8 +28,9 @@ class Condition {
   bool used = false;
 
  private:
-  Condition(uint64_t address, unsigned initial, bool reset)
-      : address_(address), default_(initial), reset_(reset) {}
+  Condition(int device, uint64_t address, unsigned initial, bool reset)
+      : device_(device), address_(address), default_(initial), reset_(reset) {}
+  const int device_;  // its ordinal
   const uint64_t address_;
   const unsigned default_;
   const bool reset_;

@@ -1,6 +1,7 @@
 // Memory nodes of graphs. Making a graph takes nothing. A launch takes what the driver reserves for it: at
 // most what its nodes need, and all of that where nothing is kept. It is kept until cuDeviceGraphMemTrim, or
-// until a launch that does not fit has it trimmed.
+// until a launch that does not fit has it trimmed. A graph that was told to may be launched while what its
+// last launch allocated is in use: that ends with the launch.
 #include "walk.h"
 
 namespace walk {
@@ -37,7 +38,8 @@ class GraphRoad final : public Road {
     uint64_t needs = 0;             // of all nodes
     std::vector<CUdeviceptr> left;  // what it does not free itself
     uint64_t left_bytes = 0;
-    bool live = false;  // those are allocated
+    bool live = false;       // those are allocated
+    bool auto_free = false;  // by its next launch
     Graph() = default;
     Graph(const Graph&) = delete;
     Graph& operator=(const Graph&) = delete;
@@ -63,7 +65,10 @@ class GraphRoad final : public Road {
     auto made = std::make_unique<Graph>();
     CU_CHECK(cuGraphCreate(&made->graph, 0));
     for (uint64_t i = 0, nodes = 1 + walk.roll(3); i < nodes; ++i) add_node(walk, *made);
-    CU_CHECK(cuGraphInstantiateWithFlags(&made->exec, made->graph, 0));
+    made->auto_free = walk.roll(2) == 0;
+    unsigned long long flags = 0;
+    if (made->auto_free) flags = CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH;
+    CU_CHECK(cuGraphInstantiateWithFlags(&made->exec, made->graph, flags));
     graphs_.push_back(std::move(made));
     REQUIRE(reserved_now() == reserved_, "a graph that was not launched takes memory");
   }
@@ -97,7 +102,7 @@ class GraphRoad final : public Road {
   }
 
   void launch(Walk& walk, Graph& graph) {
-    free_left(walk, graph);
+    if (!graph.auto_free || walk.roll(2) == 0) free_left(walk, graph);
     const uint64_t before = reserved_;
     CUresult result = CUDA_ERROR_OUT_OF_MEMORY;
     for (int tries = 0; tries < kTries && result == CUDA_ERROR_OUT_OF_MEMORY; ++tries) {

@@ -17,6 +17,7 @@ inline constexpr size_t kMaxProcesses = 8;
 struct Shared {
   uint64_t limit;              // free at the start, every process having its context
   std::atomic<uint64_t> held;  // by the model: never more than what is really held
+  std::atomic<uint64_t> kept;  // of that: until the process ends
   std::atomic<uint64_t> granted, refused;
   Offers offers;
 };
@@ -73,6 +74,8 @@ class Walk {
     REQUIRE(now <= shared_.limit, "%zu bytes are held, %zu is the limit", size_t{now}, size_t{shared_.limit});
   }
   void shrinks(uint64_t bytes) { shared_.held -= bytes; }
+  // What grew stays until the process ends.
+  void keeps(uint64_t bytes) { shared_.kept += bytes; }
 
  private:
   static constexpr int kRefusalsPardoned = 20;
@@ -94,10 +97,11 @@ class Road {
 };
 using Roads = std::vector<std::unique_ptr<Road>>;
 
-void add_block_roads(Roads& roads);    // linear, managed, pitched; pools; arrays; modules; the host's
-void add_physical_road(Roads& roads);  // cuMemCreate, mapped, shared by descriptors
-void add_graph_road(Roads& roads);     // memory nodes
-void add_handle_road(Roads& roads);    // cuMemAlloc, opened by other processes
+void add_block_roads(Roads& roads);     // linear, managed, pitched; pools; arrays; modules; the host's
+void add_physical_road(Roads& roads);   // cuMemCreate, mapped, shared by descriptors
+void add_graph_road(Roads& roads);      // memory nodes
+void add_condition_road(Roads& roads);  // handles of conditional nodes
+void add_handle_road(Roads& roads);     // cuMemAlloc, opened by other processes
 void add_pool_road(Roads& roads, const Mail& mail);  // a pool that other processes import
 
 }  // namespace walk

@@ -16,6 +16,15 @@ function(tessera_program name)
   install(TARGETS ${name} RUNTIME DESTINATION bin)
 endfunction()
 
+# tessera_install_for_users(program section): a program's manual and what shells complete of it.
+function(tessera_install_for_users program section)
+  set(completions "${CMAKE_SOURCE_DIR}/share/completions")
+  install(FILES "${completions}/${program}.bash" DESTINATION share/bash-completion/completions RENAME ${program})
+  install(FILES "${completions}/_${program}" DESTINATION share/zsh/site-functions)
+  install(FILES "${completions}/${program}.fish" DESTINATION share/fish/vendor_completions.d)
+  install(FILES "${CMAKE_SOURCE_DIR}/docs/man/${program}.${section}" DESTINATION "share/man/man${section}")
+endfunction()
+
 # tessera_injected_library(target soname DIR dir EXPORTS version-script SOURCES ... DEPS ...): a library that lives in
 # strangers' processes. It carries its C++ runtime hidden inside and exports only what the version script names.
 function(tessera_injected_library target soname)

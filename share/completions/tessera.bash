@@ -63,7 +63,11 @@ _tessera() {
       esac
       ;;
     set) mapfile -t COMPREPLY < <(compgen -W "--mem --sm --sm-cap --no-sm-cap --sm-mode --priority --weight --slo --qos --gpu --json --socket --help" -- "$current") ;;
-    help) mapfile -t COMPREPLY < <(compgen -W "${commands/ help/}" -- "$current") ;;
+    version) mapfile -t COMPREPLY < <(compgen -W "--help" -- "$current") ;;
+    help)
+      if ((COMP_CWORD > 2)) && [[ ${COMP_WORDS[2]} == slice ]]; then commands="plan create list resize delete"; fi
+      mapfile -t COMPREPLY < <(compgen -W "${commands/ help/}" -- "$current")
+      ;;
   esac
 }
 complete -F _tessera tessera

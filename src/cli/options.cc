@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "cli/profiles.h"
+#include "common/command_line.h"
 #include "common/size.h"
 #include "common/strings.h"
 #include "node/ledger.h"
@@ -13,15 +14,6 @@
 
 namespace tessera::cli {
 namespace {
-
-int usage_error(const std::string& command, const std::string& message) {
-  // CLI11 may put several lines into one message; users get one.
-  std::string line;
-  for (char c : message) line += c == '\n' ? ' ' : c;
-  std::string prefix = command.empty() ? "tessera" : "tessera " + command;
-  fprintf(stderr, "%s: %s; see '%s --help'\n", prefix.c_str(), line.c_str(), prefix.c_str());
-  return kExitUsage;
-}
 
 // --mem and --sm go before HAMi's variables: with them they are not even read.
 Status take_hami_settings(RunOptions& run) {
@@ -76,10 +68,12 @@ std::vector<std::string> take_command(std::vector<std::string>& arguments) {
   return command;
 }
 
-bool is_command(const CLI::App& app, const std::string& name) {
+// The command of that name; null where there is none.
+const CLI::App* find_command(const CLI::App& app, const std::string& name) {
   std::vector<const CLI::App*> commands = app.get_subcommands({});
-  return std::any_of(commands.begin(), commands.end(),
-                     [&](const CLI::App* command) { return command->get_name() == name; });
+  const auto found = std::find_if(commands.begin(), commands.end(),
+                                  [&](const CLI::App* command) { return command->get_name() == name; });
+  return found == commands.end() ? nullptr : *found;
 }
 
 // "run @NAME ...": the name, taken out of the arguments; empty where none is given.
@@ -112,11 +106,16 @@ Status apply_profile(const std::string& profile_name, const CLI::App& command, R
   return Status();
 }
 
-// "help COMMAND" is "COMMAND --help", and "help" alone "--help". An unknown command stays one.
+// "help COMMAND ..." is "COMMAND ... --help", and "help" alone "--help". An unknown command stays one.
 void take_help(const CLI::App& app, std::vector<std::string>& arguments) {
-  if (arguments.empty() || arguments[0] != "help" || arguments.size() > 2) return;
+  if (arguments.empty() || arguments[0] != "help") return;
   arguments.erase(arguments.begin());
-  if (arguments.empty() || is_command(app, arguments[0])) arguments.emplace_back("--help");
+  const CLI::App* command = &app;
+  for (const std::string& name : arguments) {
+    command = find_command(*command, name);
+    if (command == nullptr) return;
+  }
+  arguments.emplace_back("--help");
 }
 
 // The program and its arguments, from before and after a "--".
@@ -185,35 +184,29 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
   std::vector<std::string> command = take_command(arguments);
   // The first word that is not a known option ends the options of run; CLI11 takes its arguments last first.
   std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
-  std::string current = arguments.empty() || arguments[0].starts_with("-") ? "" : arguments[0];
   try {
     app.parse(reversed);
   } catch (const CLI::Success& success) {
     return app.exit(success);  // help or version, printed
   } catch (const CLI::ParseError& error) {
-    if (!current.empty() && !is_command(app, current))
-      return usage_error("", "unknown command '" + current + "'");
-    // CLI11 would complain of the missing command instead.
-    if (current.empty() && !arguments.empty())
-      return usage_error("", "unknown option '" + arguments[0] + "'");
-    return usage_error(current, error.what());
+    return usage_error(app, error);
   }
   if (*run_command) {
     Status status = join_command(run_command->remaining(), std::move(command), run);
     if (status.ok()) status = apply_profile(profile, *run_command, raw, run);
     if (status.ok()) status = check_run(*run_command, raw, name->count() > 0, run);
-    if (!status.ok()) return usage_error("run", status.message());
+    if (!status.ok()) return usage_error(chosen_command(app), status.message());
     return Options(run);
   }
   if (*ps_command) return Options(ps);
   if (set.chosen()) {
     auto options = set.parse();
     return options.ok() ? std::variant<Options, int>(Options(*options))
-                        : usage_error("set", options.status().message());
+                        : usage_error(chosen_command(app), options.status().message());
   }
   if (slice.chosen()) {
     auto options = slice.parse();
-    if (!options.ok()) return usage_error(slice.chosen_name(), options.status().message());
+    if (!options.ok()) return usage_error(chosen_command(app), options.status().message());
     return std::visit([](const auto& chosen) { return Options(chosen); }, *options);
   }
   if (*gpus_command) return Options(gpus);

@@ -86,18 +86,21 @@ void SliceParser::add(CLI::App& app) {
 
 bool SliceParser::chosen() const { return static_cast<bool>(*command_); }
 
-std::string SliceParser::chosen_name() const {
-  return "slice " + command_->get_subcommands().front()->get_name();
+// A file has the options of its slices: none of the command line's would have an effect.
+Status check_file_alone(const CLI::App& command) {
+  for (const char* option :
+       {"--gpu", "--mem", "--sm", "--sm-cap", "--sm-mode", "--priority", "--weight", "--slo", "--qos"}) {
+    if (command.count(option) > 0) {
+      return Status::error(Code::kInvalidArgument, "%s: the file says it, with --file", option);
+    }
+  }
+  return Status();
 }
 
 Result<SliceCommand> SliceParser::parse_plan() const {
   SlicePlanOptions plan = plan_;
   if (!plan.file.empty()) {
-    for (const char* option : {"--gpu", "--mem", "--sm"}) {
-      if (plan_command_->count(option) > 0) {
-        return Status::error(Code::kInvalidArgument, "%s: the file says it, with --file", option);
-      }
-    }
+    TESSERA_RETURN_IF_ERROR(check_file_alone(*plan_command_));
     return SliceCommand(plan);
   }
   TESSERA_RETURN_IF_ERROR(parse_slice_options(plan_slice_, plan.slice));
@@ -109,6 +112,7 @@ Result<SliceCommand> SliceParser::parse_create() const {
   if (create.file.empty() == create.name.empty()) {
     return Status(Code::kInvalidArgument, "a slice needs a NAME, or a --file with several");
   }
+  if (!create.file.empty()) TESSERA_RETURN_IF_ERROR(check_file_alone(*create_command_));
   if (!create.packing.empty() && !partitioning::parse_packing(create.packing)) {
     return Status::error(Code::kInvalidArgument, "--packing: spread or binpack, not '%s'",
                          create.packing.c_str());

@@ -65,8 +65,6 @@ class SliceParser {
  public:
   void add(CLI::App& app);
   bool chosen() const;
-  // "slice plan", as it was chosen.
-  std::string chosen_name() const;
   Result<SliceCommand> parse() const;
 
  private:

@@ -5,7 +5,6 @@ usage: cli_test.py TESSERA TESSERAD FAKE_GUEST FAKE_NVML [unittest arguments]
 """
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -322,45 +321,6 @@ class HamiVariables(CliTest):
         self.assertEqual(self.tessera("run", "--", "sh", "-c", "echo $TESSERA_LOG")[1], "info\n")
         self.env["TESSERA_LOG"] = "error"
         self.assertEqual(self.tessera("run", "--", "sh", "-c", "echo $TESSERA_LOG")[1], "error\n")
-
-
-class Completion(CliTest):
-    FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "share", "completions")
-    COMMANDS = ("run", "ps", "set", "gpus", "doctor", "version")
-
-    def bash(self, *words):
-        script = f"""source '{self.FOLDER}/tessera.bash'
-            COMP_WORDS=({' '.join(repr(word) for word in words)}); COMP_CWORD={len(words) - 1}; _tessera
-            printf '%s\\n' "${{COMPREPLY[@]}}" """
-        done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, cwd=self.bin, timeout=10)
-        self.assertEqual((done.returncode, done.stderr), (0, ""))
-        return done.stdout.split()
-
-    def test_every_option_is_in_every_script(self):
-        for script in ("tessera.bash", "_tessera", "tessera.fish"):
-            with open(os.path.join(self.FOLDER, script)) as file:
-                text = file.read()
-            for command in self.COMMANDS:
-                self.assertIn(command, text)
-                for option in re.findall(r"--([a-z-]+)", self.tessera(command, "--help")[1]):
-                    self.assertRegex(text, rf"(--|-l ){option}\b", f"{script}: {command}")
-
-    def test_bash(self):
-        self.assertEqual(self.bash("tessera", "d"), ["doctor"])
-        self.assertEqual(self.bash("tessera", "run", "--me"), ["--mem"])
-        self.assertEqual(self.bash("tessera", "run", "--mem", ""), [])
-        self.assertEqual(self.bash("tessera", "ps", "--j"), ["--json"])
-        self.assertEqual(self.bash("tessera", "help", "g"), ["gpus"])
-        # What follows the program is the program's: files, and not our options.
-        self.assertEqual(self.bash("tessera", "run", "--mem", "1GiB", "--", "true", "--me"), [])
-        self.assertEqual(self.bash("tessera", "run", "true", "tesserad"), ["tesserad"])
-
-    def test_zsh_and_fish_accept_their_scripts(self):
-        for shell, script in (("zsh", "_tessera"), ("fish", "tessera.fish")):
-            if shutil.which(shell) is None:
-                continue
-            done = subprocess.run([shell, "-n", os.path.join(self.FOLDER, script)], capture_output=True, text=True)
-            self.assertEqual((done.returncode, done.stderr), (0, ""), shell)
 
 
 class Profiles(CliTest):

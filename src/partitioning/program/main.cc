@@ -5,13 +5,14 @@
 #include <cinttypes>
 #include <cstdio>
 
+#include "common/command_line.h"
 #include "common/size.h"
 #include "partitioning/program/churn.h"
 
 namespace tessera::partitioning {
 namespace {
 
-constexpr int kExitFailure = 1, kExitUsage = 2;
+constexpr int kExitFailure = 1;
 
 constexpr ChurnPolicy kPolicies[] = {
     {"hybrid, spread", SmMode::kAuto, Packing::kSpread},
@@ -91,18 +92,18 @@ int program(int argc, char** argv) {
   app.add_option("--seed", options.seed, "of the slices' sizes and times (1)");
   app.add_flag("--no-space", no_space, "devices that cannot keep kernels to some SMs");
   app.add_flag("--json", json, "print JSON");
+  app.set_version_flag("--version", std::string("hybrid_slicing ") + TESSERA_VERSION);
   try {
     app.parse(argc, argv);
+  } catch (const CLI::Success& success) {
+    return app.exit(success);  // help or version, printed
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : kExitUsage;
+    return usage_error(app, error);
   }
   options.space = !no_space;
   if (!memory.empty()) {
     auto bytes = parse_size(memory);
-    if (!bytes.ok()) {
-      fprintf(stderr, "hybrid_slicing: --mem: %s\n", bytes.status().message().c_str());
-      return kExitUsage;
-    }
+    if (!bytes.ok()) return usage_error("hybrid_slicing", "--mem: " + bytes.status().message());
     options.memory_bytes = *bytes;
   }
   return run(options, json);

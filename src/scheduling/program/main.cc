@@ -6,6 +6,7 @@
 #include <cinttypes>
 #include <cstdio>
 
+#include "common/command_line.h"
 #include "scheduling/program/cluster_command.h"
 #include "scheduling/program/workload_file.h"
 #include "scheduling/simulation/simulator.h"
@@ -13,7 +14,8 @@
 namespace tessera::scheduling {
 namespace {
 
-constexpr int kExitFailure = 1, kExitUsage = 2;
+constexpr int kExitFailure = 1;
+constexpr uint64_t kMostOfEach = 1'000'000'000;  // seeds, and decisions of one
 
 struct RunOptions {
   std::string workload;
@@ -24,6 +26,7 @@ struct RunOptions {
 };
 struct CheckOptions {
   uint64_t first = 1, seeds = 1000, decisions = 10'000;
+  bool json = false;
 };
 
 int fail(const Status& status, int code) {
@@ -66,7 +69,7 @@ void print_tenant(TenantReport& tenant, const SimulationResult& result, bool jso
 
 int run(const RunOptions& options) {
   auto workload = read_workload(options.workload);
-  if (!workload.ok()) return fail(workload.status(), kExitUsage);
+  if (!workload.ok()) return fail(workload.status(), kUsageExit);
   if (!options.order.empty()) workload->config.order = options.order;
   if (!options.slice.empty()) workload->config.slice = options.slice;
   SimulationLimits limits;
@@ -74,7 +77,7 @@ int run(const RunOptions& options) {
   limits.duration_ns = static_cast<Nanoseconds>(options.seconds * 1e9);
   limits.keep_waits = true;
   auto result = Simulator(*workload, options.seed, limits, DeviceScheduler::create).run();
-  if (!result.ok()) return fail(result.status(), kExitUsage);
+  if (!result.ok()) return fail(result.status(), kUsageExit);
   const double busy = 100 * static_cast<double>(result->busy_ns) / static_cast<double>(result->elapsed_ns);
   if (options.json) {
     puts("{\"tenants\": [");
@@ -100,24 +103,30 @@ int check(const CheckOptions& options) {
   SimulationLimits limits;
   limits.decisions = options.decisions;
   uint64_t decisions = 0, broken = 0;
+  if (options.json) puts("{\"broken\": [");
   for (uint64_t seed = options.first; seed < options.first + options.seeds; ++seed) {
     const auto result = simulate_seed(seed, limits);
     if (!result.ok()) return fail(result.status(), kExitFailure);
     decisions += result->decisions;
     if (result->broken) {
+      if (options.json && broken > 0) puts(",");
       ++broken;
-      printf("seed %" PRIu64 ": %s\n", seed, result->broken->c_str());
+      printf(options.json ? "  {\"seed\": %" PRIu64 ", \"promise\": \"%s\"}" : "seed %" PRIu64 ": %s\n", seed,
+             result->broken->c_str());
     }
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
-  printf("%" PRIu64 " seeds, %" PRIu64 " decisions in %.1f s: %" PRIu64 " broke a promise\n", options.seeds,
-         decisions, took.count(), broken);
+  printf(options.json ? " ], \"seeds\": %" PRIu64 ", \"decisions\": %" PRIu64
+                        ", \"seconds\": %.1f, \"broke\": %" PRIu64 "}\n"
+                      : "%" PRIu64 " seeds, %" PRIu64 " decisions in %.1f s: %" PRIu64 " broke a promise\n",
+         options.seeds, decisions, took.count(), broken);
   return broken == 0 ? 0 : kExitFailure;
 }
 
 int main_program(int argc, char** argv) {
   CLI::App app("The scheduling policies of tesserad on a virtual clock.", "gpu_scheduler");
   app.require_subcommand(1);
+  app.set_version_flag("--version", std::string("gpu_scheduler ") + TESSERA_VERSION);
   RunOptions run_options;
   CLI::App* run_command = app.add_subcommand("run", "run a workload; print shares, waits and fairness");
   run_command->add_option("WORKLOAD", run_options.workload, "YAML, see gpu_scheduler(1)")->required();
@@ -131,17 +140,18 @@ int main_program(int argc, char** argv) {
   CheckOptions check_options;
   CLI::App* check_command =
       app.add_subcommand("check", "run random workloads with faults; say where a promise is broken");
-  check_command->add_option("--seeds", check_options.seeds, "how many (default: 1000)");
-  check_command->add_option("--first", check_options.first, "the first seed (default: 1)");
-  check_command->add_option("--decisions", check_options.decisions, "of each (default: 10000)");
+  const CLI::Range counts(uint64_t{1}, kMostOfEach);
+  check_command->add_option("--seeds", check_options.seeds, "how many (default: 1000)")->check(counts);
+  check_command->add_option("--first", check_options.first, "the first seed (default: 1)")->check(counts);
+  check_command->add_option("--decisions", check_options.decisions, "of each (default: 10000)")->check(counts);
+  check_command->add_flag("--json", check_options.json, "print JSON");
   const auto cluster = add_cluster_command(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {
     return app.exit(success);
   } catch (const CLI::ParseError& error) {
-    fprintf(stderr, "gpu_scheduler: %s; see 'gpu_scheduler --help'\n", error.what());
-    return kExitUsage;
+    return usage_error(app, error);
   }
   if (is_chosen(*cluster)) return run_cluster(*cluster);
   return *run_command ? run(run_options) : check(check_options);

@@ -97,6 +97,8 @@ void ask_library(World& w) {
     w.add(Kind::kFunction, as_function);
   if (CALL(w, cuLibraryGetGlobal, &address, &size, library(w), "total") == CUDA_SUCCESS)
     w.add(Kind::kDevicePointer, address);
+  if (CALL(w, cuLibraryGetManaged, &address, &size, library(w), "managed") == CUDA_SUCCESS)
+    w.add(Kind::kDevicePointer, address);
   CALL(w, cuKernelGetAttribute, &value, any_attribute(w), kernel(w), w.device());
   const CUfunction_attribute changed = changed_attribute(w, &value);
   CALL(w, cuKernelSetAttribute, changed, value, kernel(w), w.device());

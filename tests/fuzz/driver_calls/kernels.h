@@ -14,6 +14,7 @@ inline constexpr char kKernels[] = R"(
 .address_size 64
 .extern .shared .align 4 .b8 dynamic[];
 .visible .global .align 4 .u32 total = 5;
+.visible .global .attribute(.managed) .align 4 .b8 managed[4096];
 .visible .const .align 4 .u32 factors[4] = {1, 2, 3, 4};
 
 .visible .entry fill(.param .u64 p, .param .u32 v) {

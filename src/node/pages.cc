@@ -64,6 +64,8 @@ CounterValues CounterMapping::read(size_t device, uint64_t granted_bytes, uint64
   values.busy_ns = load(counters.busy_ns, kLargestCount);
   values.kernels = load(counters.kernels, kLargestCount);
   values.fault = load(counters.fault, INT32_MAX);
+  values.ready_ns = load(counters.ready_ns, kLargestCount);
+  values.ready_sm_ns = load(counters.ready_sm_ns, values.ready_ns * IndexSet::kMax);
   return values;
 }
 

@@ -18,6 +18,8 @@ struct CounterValues {
   uint64_t busy_ns = 0;
   uint64_t kernels = 0;
   uint64_t fault = 0;  // a CUresult
+  uint64_t ready_ns = 0;
+  uint64_t ready_sm_ns = 0;
 };
 
 // The daemon's view of a process's counter page: it only reads.
@@ -32,7 +34,8 @@ class CounterMapping {
   // The mapping stays; a descriptor per process is one that others cannot have.
   void close_descriptor() { file_.reset(); }
   // Used is at most what is granted, peak at most the highest grant: a process cannot report more than it
-  // could have. Counts stay below 2^53, which JSON readers hold exactly.
+  // could have. Counts stay below 2^53, which JSON readers hold exactly; SM-time, which none sees, is at most
+  // the most SMs there can be in the time.
   CounterValues read(size_t device, uint64_t granted_bytes, uint64_t peak_granted_bytes) const;
 
  private:

@@ -17,10 +17,13 @@ TEST(Pages, CountersAreBounded) {
   device.used_bytes = UINT64_MAX;
   device.peak_bytes = UINT64_MAX;
   device.refusals = UINT64_MAX;
+  device.ready_ns = 100;
+  device.ready_sm_ns = UINT64_MAX;
   CounterValues values = counters->read(3, 100, 150);
   EXPECT_EQ(values.used_bytes, 100U);
   EXPECT_EQ(values.peak_bytes, 150U);
   EXPECT_EQ(values.refusals, (uint64_t{1} << 53) - 1);
+  EXPECT_EQ(values.ready_sm_ns, 100 * uint64_t{IndexSet::kMax});
   munmap(page, vgpu::kPageBytes);
 }
 

@@ -24,7 +24,8 @@ ComputeEngine::ComputeEngine(DeviceFile& file, DeviceFaults& faults, const Confi
       faults_(faults),
       slots_(file),
       placement_(config.processors),
-      best_ready_(kNothingReady) {}
+      best_ready_(kNothingReady),
+      work_count_(static_cast<uint64_t>(file.sm_count())) {}
 
 void ComputeEngine::update_best_locked() {
   best_ready_.store(ready_.empty() ? kNothingReady : ready_.front()->priority(), std::memory_order_relaxed);
@@ -35,7 +36,7 @@ void ComputeEngine::enqueue(std::shared_ptr<KernelOp> kernel) {
   const int priority = kernel->priority();
   int start = 0;
   bool urgent = false;
-  work_count_.became_ready();
+  work_count_.became_ready(kernel->blocks());
   {
     std::lock_guard lock(mutex_);
     auto place = std::find_if(ready_.begin(), ready_.end(),
@@ -169,6 +170,7 @@ void ComputeEngine::drop_failed(Residents& residents) {
 bool ComputeEngine::suspend(std::chrono::milliseconds timeout) {
   std::unique_lock lock(mutex_);
   suspended_.store(true);
+  work_count_.demand().pause(true, monotonic_ns());
   lock.unlock();
   slots_.park(true);
   slots_.interrupt_own();
@@ -179,6 +181,7 @@ bool ComputeEngine::suspend(std::chrono::milliseconds timeout) {
 void ComputeEngine::resume() {
   std::lock_guard lock(mutex_);
   if (!suspended_.exchange(false)) return;
+  work_count_.demand().pause(false, monotonic_ns());
   slots_.park(false);
   if (!stalled_.empty()) stalled_.front()->notify_one();
   if (!ready_.empty()) work_.notify_one();

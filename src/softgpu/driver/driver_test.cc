@@ -15,10 +15,12 @@
 #include <vector>
 
 #include "cuda/abi.h"
-#include "cuda/device_scheduling_table.h"
-#include "softgpu/driver/driver_test_kernels.h"
+#include "softgpu/driver/driver_testing.h"
 
 namespace tessera::softgpu {
+
+using testing::DriverTest;
+
 namespace {
 
 class Environment : public ::testing::Environment {
@@ -46,34 +48,6 @@ class Environment : public ::testing::Environment {
 };
 
 [[maybe_unused]] const auto* environment = ::testing::AddGlobalTestEnvironment(new Environment());
-
-class DriverTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    ASSERT_EQ(cuCtxCreate_v2(&context_, 0, 0), CUDA_SUCCESS);
-    ASSERT_EQ(cuModuleLoadData(&module_, kTestPtx), CUDA_SUCCESS);
-  }
-  void TearDown() override { EXPECT_EQ(cuCtxDestroy_v2(context_), CUDA_SUCCESS); }
-
-  CUfunction function(const char* name) {
-    CUfunction found = nullptr;
-    EXPECT_EQ(cuModuleGetFunction(&found, module_, name), CUDA_SUCCESS);
-    return found;
-  }
-  CUdeviceptr allocate(size_t bytes) {
-    CUdeviceptr pointer = 0;
-    EXPECT_EQ(cuMemAlloc_v2(&pointer, bytes), CUDA_SUCCESS);
-    EXPECT_EQ(cuMemsetD8_v2(pointer, 0, bytes), CUDA_SUCCESS);
-    return pointer;
-  }
-  CUresult launch(const char* name, CUstream stream, std::vector<void*> parameters, unsigned blocks = 1,
-                  unsigned threads = 1) {
-    return cuLaunchKernel(function(name), blocks, 1, 1, threads, 1, 1, 0, stream, parameters.data(), nullptr);
-  }
-
-  CUcontext context_ = nullptr;
-  CUmodule module_ = nullptr;
-};
 
 TEST_F(DriverTest, AFaultSticksToItsContextAlone) {
   CUdeviceptr nowhere = 0x10;
@@ -384,114 +358,6 @@ TEST_F(DriverTest, AForkedChildHasNoCuda) {
   ASSERT_EQ(waitpid(child, &status, 0), child);
   EXPECT_EQ(status, 0);
   EXPECT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
-}
-
-const cuda::DeviceSchedulingTable& scheduling_table() {
-  const void* table = nullptr;
-  EXPECT_EQ(cuGetExportTable(&table, &cuda::kDeviceSchedulingTable), CUDA_SUCCESS);
-  return *static_cast<const cuda::DeviceSchedulingTable*>(table);
-}
-
-TEST_F(DriverTest, SuspendedKernelsStandStillAndGoOn) {
-  const cuda::DeviceSchedulingTable& table = scheduling_table();
-  CUdeviceptr flag = allocate(4), other = allocate(4);
-  cuda::DeviceWork work{};
-  ASSERT_EQ(launch("spin", nullptr, {&flag}, 4), CUDA_SUCCESS);
-  ASSERT_EQ(table.suspend(0, 1000), CUDA_SUCCESS);
-  ASSERT_EQ(table.work(0, &work), CUDA_SUCCESS);
-  EXPECT_EQ(work.ready, 1u);
-  CUstream stream = nullptr;
-  ASSERT_EQ(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING), CUDA_SUCCESS);
-  ASSERT_EQ(launch("set", stream, {&other}), CUDA_SUCCESS) << "launches are taken";
-  // A worker that was about to take an SM may hold it for an instant yet, without running anything.
-  uint64_t busy_ns = 0;
-  for (int look = 0; look < 100 && work.busy_ns != busy_ns; ++look) {
-    busy_ns = work.busy_ns;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    ASSERT_EQ(table.work(0, &work), CUDA_SUCCESS);
-  }
-  EXPECT_EQ(work.busy_ns, busy_ns);
-  EXPECT_EQ(cuStreamQuery(stream), CUDA_ERROR_NOT_READY);
-  EXPECT_EQ(work.pending, 2u);
-  // Copies go on meanwhile, as they do not need an SM.
-  const uint32_t one = 1;
-  ASSERT_EQ(cuMemcpyHtoDAsync_v2(flag, &one, 4, stream), CUDA_SUCCESS);
-  ASSERT_EQ(table.resume(0), CUDA_SUCCESS);
-  EXPECT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
-  ASSERT_EQ(table.work(0, &work), CUDA_SUCCESS);
-  EXPECT_EQ(work.pending, 0u);
-  EXPECT_GT(work.busy_ns, busy_ns);
-}
-
-TEST_F(DriverTest, WhatAFailedContextHasSuspendedIsDropped) {
-  const cuda::DeviceSchedulingTable& table = scheduling_table();
-  CUdeviceptr flag = allocate(4);
-  ASSERT_EQ(launch("spin", nullptr, {&flag}, 4), CUDA_SUCCESS);
-  ASSERT_EQ(table.suspend(0, 1000), CUDA_SUCCESS);
-  const std::string control = std::string(getenv("SOFTGPU_STATE_DIR")) + "/gpu0.control";
-  std::ofstream(control, std::ios::app) << "lost\n";
-  EXPECT_EQ(cuCtxSynchronize(), CUDA_ERROR_UNKNOWN) << "nobody has to resume for it";
-  ASSERT_EQ(table.resume(0), CUDA_SUCCESS);
-  std::ofstream(control, std::ios::app) << "clear\n";
-}
-
-// Which SMs blocks run on is theirs to say; kernels go on elsewhere when their SM is taken away.
-TEST_F(DriverTest, ConfinedKernelsKeepToTheirSms) {
-  const cuda::DeviceSchedulingTable& table = scheduling_table();
-  const uint64_t none = 0, beyond = 4, second = 2, both = 3;
-  EXPECT_EQ(table.confine(0, &none, 1), CUDA_ERROR_INVALID_VALUE);
-  EXPECT_EQ(table.confine(0, &beyond, 1), CUDA_ERROR_INVALID_VALUE);
-  constexpr size_t kWords = 9;
-  const CUdeviceptr marks = allocate(kWords * 4);
-  auto seen = [&] {
-    std::array<uint32_t, kWords> words{};
-    EXPECT_EQ(cuMemcpyDtoH_v2(words.data(), marks, sizeof words), CUDA_SUCCESS);
-    return std::pair(words[0] != 0, words[1] != 0);
-  };
-  auto run_until_seen = [&](std::pair<bool, bool> wanted) {
-    const uint32_t one = 1;
-    CUdeviceptr table_of_marks = marks;
-    EXPECT_EQ(cuMemsetD32_v2(marks, 0, kWords), CUDA_SUCCESS);
-    CUstream stream = nullptr, other = nullptr;
-    EXPECT_EQ(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING), CUDA_SUCCESS);
-    EXPECT_EQ(cuStreamCreate(&other, CU_STREAM_NON_BLOCKING), CUDA_SUCCESS);
-    // More than one worker begins, if another one is late.
-    EXPECT_EQ(launch("where", stream, {&table_of_marks}, 300), CUDA_SUCCESS);
-    for (int look = 0; look < 2000 && seen() != wanted; ++look) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-    EXPECT_EQ(seen(), wanted);
-    EXPECT_EQ(cuMemcpyHtoDAsync_v2(marks + 32, &one, 4, other), CUDA_SUCCESS);
-    EXPECT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
-    EXPECT_EQ(seen(), wanted);
-  };
-  ASSERT_EQ(table.confine(0, &second, 1), CUDA_SUCCESS);
-  run_until_seen({false, true});
-  ASSERT_EQ(table.confine(0, &both, 1), CUDA_SUCCESS);
-  run_until_seen({true, true});
-
-  CUdeviceptr flag = allocate(4);
-  ASSERT_EQ(launch("spin", nullptr, {&flag}, 4), CUDA_SUCCESS);
-  ASSERT_EQ(table.confine(0, &second, 1), CUDA_SUCCESS);
-  const uint32_t one = 1;
-  CUstream stream = nullptr;
-  ASSERT_EQ(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING), CUDA_SUCCESS);
-  ASSERT_EQ(cuMemcpyHtoDAsync_v2(flag, &one, 4, stream), CUDA_SUCCESS);
-  EXPECT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
-  ASSERT_EQ(table.confine(0, &both, 1), CUDA_SUCCESS);
-}
-
-TEST_F(DriverTest, WhoWatchesIsToldWhenNothingIsPending) {
-  const cuda::DeviceSchedulingTable& table = scheduling_table();
-  static std::atomic<int> drained;
-  ASSERT_EQ(table.watch(
-                0, [](void*) { ++drained; }, nullptr),
-            CUDA_SUCCESS);
-  CUdeviceptr flag = allocate(4);
-  const int before = drained;
-  ASSERT_EQ(launch("set", nullptr, {&flag}), CUDA_SUCCESS);
-  EXPECT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
-  EXPECT_EQ(drained, before + 1);
 }
 
 TEST_F(DriverTest, WhatIsNotThereSaysSo) { EXPECT_EQ(cuGreenCtxDestroy(nullptr), CUDA_ERROR_NOT_SUPPORTED); }

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <vector>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "cuda/device_scheduling_table.h"
 #include "cuda/device_use_table.h"
@@ -203,8 +204,10 @@ CUresult device_work(CUdevice ordinal, cuda::DeviceWork* work) {
   if (work == nullptr) return CUDA_ERROR_INVALID_VALUE;
   return with_device(ordinal, [&](Device& device) {
     ComputeEngine& engine = device.compute();
-    const WorkCount& count = engine.work();
-    *work = {engine.active_ns(), count.finished_count(), count.ready(), count.pending()};
+    WorkCount& count = engine.work();
+    const SmDemand::Figures demand = count.demand().figures(monotonic_ns());
+    *work = {engine.active_ns(), count.finished_count(), count.ready(),
+             count.pending(),    demand.ready_ns,        demand.ready_sm_ns};
     return CUDA_SUCCESS;
   });
 }

@@ -80,7 +80,7 @@ void KernelOp::finish(uint64_t count) {
   if (count == 0 || unfinished_.fetch_sub(count, std::memory_order_acq_rel) != count) return;
   if (family_ != nullptr && family_->begin_tail()) return;
   ended_ = true;
-  context_->device().compute().work().finished();
+  context_->device().compute().work().finished(blocks_);
   end();
 }
 

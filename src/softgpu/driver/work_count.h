@@ -6,11 +6,16 @@
 #include <cstdint>
 #include <mutex>
 
+#include "common/clock.h"
+#include "softgpu/driver/sm_demand.h"
+
 namespace tessera::softgpu {
 
 class WorkCount {
  public:
   using Drained = void (*)(void* argument);
+
+  explicit WorkCount(uint64_t sm_count) : demand_(sm_count) {}
 
   // A launch waits while so many are pending, as on a card, whose queues are bounded as well.
   static constexpr uint32_t kMostPending = 16 * 1024;
@@ -25,8 +30,12 @@ class WorkCount {
   void launched() { pending_.fetch_add(1, std::memory_order_relaxed); }
   // A launched kernel ended without having become ready.
   void dropped() { end_one(); }
-  void became_ready() { ready_.fetch_add(1, std::memory_order_relaxed); }
-  void finished() {
+  void became_ready(uint64_t blocks) {
+    ready_.fetch_add(1, std::memory_order_relaxed);
+    demand_.add(blocks, monotonic_ns());
+  }
+  void finished(uint64_t blocks) {
+    demand_.remove(blocks, monotonic_ns());
     ready_.fetch_sub(1, std::memory_order_relaxed);
     finished_.fetch_add(1, std::memory_order_relaxed);
     end_one();
@@ -40,6 +49,7 @@ class WorkCount {
   uint32_t pending() const { return pending_.load(std::memory_order_acquire); }
   uint32_t ready() const { return ready_.load(std::memory_order_acquire); }
   uint64_t finished_count() const { return finished_.load(std::memory_order_acquire); }
+  SmDemand& demand() { return demand_; }
 
  private:
   void end_one() {
@@ -55,6 +65,7 @@ class WorkCount {
   std::atomic<uint32_t> pending_{0};
   std::atomic<uint32_t> ready_{0};
   std::atomic<uint64_t> finished_{0};
+  SmDemand demand_;
   std::atomic<Drained> drained_{nullptr};
   void* argument_ = nullptr;  // written before drained_
   std::mutex mutex_;

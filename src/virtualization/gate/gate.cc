@@ -158,6 +158,8 @@ cuda::DeviceWork Gate::publish() {
   DeviceCounters& counters = client_.counters(device_);
   counters.busy_ns.store(work.busy_ns, std::memory_order_relaxed);
   counters.kernels.store(work.finished, std::memory_order_relaxed);
+  counters.ready_ns.store(work.ready_ns, std::memory_order_relaxed);
+  counters.ready_sm_ns.store(work.ready_sm_ns, std::memory_order_relaxed);
   published_kernels_ = work.finished;
   return work;
 }

@@ -98,6 +98,8 @@ Status LeaseClient::replace_pages(const std::vector<UniqueFd>& descriptors) {
     copy(to.busy_ns, from.busy_ns);
     copy(to.kernels, from.kernels);
     copy(to.fault, from.fault);
+    copy(to.ready_ns, from.ready_ns);
+    copy(to.ready_sm_ns, from.ready_sm_ns);
   }
   munmap(counters, kPageBytes);
   TESSERA_RETURN_IF_ERROR(map_page(descriptors[0], PROT_READ | PROT_WRITE, "counter", counters_).status());

@@ -41,7 +41,7 @@
 namespace tessera::vgpu {
 
 inline constexpr uint32_t kLeaseMagic = 0x41525354;  // "TSRA"
-inline constexpr uint16_t kLeaseVersion = 6;
+inline constexpr uint16_t kLeaseVersion = 7;
 inline constexpr size_t kMaxMessageBytes = 64 * 1024;
 inline constexpr size_t kTokenBytes = 32;  // random, as hexadecimal text in TESSERA_SLICE: 64 digits
 inline constexpr size_t kMaxDevicesPerSlice = 16;
@@ -175,6 +175,9 @@ struct DeviceCounters {
   std::atomic<uint64_t> busy_ns;  // of the device with this process's kernels, as the driver measures it
   std::atomic<uint64_t> kernels;  // finished; with busy_ns, up to date with each notice
   std::atomic<uint64_t> fault;    // CUresult of the first kernel that failed; 0: none did
+  // How wide its work is, see cuda::DeviceWork; both 0 where the driver does not measure it.
+  std::atomic<uint64_t> ready_ns;
+  std::atomic<uint64_t> ready_sm_ns;
 };
 struct CounterPage {
   DeviceCounters devices[kMaxDevicesPerSlice];

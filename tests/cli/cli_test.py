@@ -189,6 +189,36 @@ class Running(CliTest):
             self.assertEqual(process.returncode, 128 + number)
         self.wait_for(lambda: self.slices() == [])
 
+    def test_control_c_at_a_terminal(self):
+        # The terminal tells the whole process group: the program hears of it once, and decides.
+        path = os.path.join(self.folder, "summary")
+        script = 'n=0; trap "n=\$((n + 1))" INT; echo ready; until [ $n -gt 0 ]; do sleep 0.02; done; sleep 0.3; exit $((40 + n))'
+        child, terminal = os.forkpty()
+        if child == 0:
+            os.execve(os.path.join(self.bin, "tessera"), ["tessera", "run", "--mem", "1GiB", "--json-summary", path, "--", "sh", "-c",
+                                                          script], self.env)
+        shown = b""
+        while b"ready" not in shown:
+            shown += os.read(terminal, 1000)
+        os.write(terminal, b"\x03")
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 41)
+        os.close(terminal)
+        with open(path) as file:
+            self.assertEqual(json.load(file)["exit_code"], 41)
+        self.assertEqual(self.slices(), [])
+        with open(self.socket + ".pid") as file:
+            os.kill(int(file.read()), 0)  # the daemon was not meant
+
+    def test_daemon_cleans_up_where_a_signal_ends_it(self):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            daemon = self.start("tesserad", "--foreground")
+            self.wait_for(lambda: os.path.exists(self.socket))
+            self.assertEqual(self.tessera("run", "--", "true")[0], 0)
+            daemon.send_signal(number)
+            _, err = daemon.communicate(timeout=10)
+            self.assertEqual((daemon.returncode, err), (0, ""))
+            self.assertEqual([name for name in os.listdir(self.folder) if not name.endswith(".pid")], [])
+
     def test_killed_run_lets_its_slice_go(self):
         process = self.start("tessera", "run", "--mem", "1GiB", "--", "sleep", "1")
         self.wait_for(lambda: len(self.slices()) == 1)

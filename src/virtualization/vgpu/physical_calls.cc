@@ -1,4 +1,8 @@
 // Physical memory and its mappings (the driver's virtual memory management).
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "common/fd.h"
 #include "virtualization/vgpu/calls.h"
 
 namespace tessera::vgpu {
@@ -53,27 +57,50 @@ CUresult retain(CUmemGenericAllocationHandle* handle, void* address) {
                      [&](Tenant&, PhysicalLedger& ledger) { ledger.retained(*handle); });
 }
 
-// Charged when it is mapped, see physical_ledger.h; counted as an allocation now.
+// The memory behind a descriptor, where that tells: a file's size. NVIDIA's descriptors are of a device.
+uint64_t bytes_of(int descriptor) {
+  struct stat info {};
+  const bool tells = fstat(descriptor, &info) == 0 && S_ISREG(info.st_mode) && info.st_size > 0;
+  return tells ? static_cast<uint64_t>(info.st_size) : 0;
+}
+
+// Enters what was imported, on a device of the slice or the host's: an error where the slice has no room.
+CUresult note_import(Tenant& tenant, CUmemGenericAllocationHandle handle, uint64_t bytes) {
+  CUmemAllocationProp properties{};
+  CUresult result = lower().cuMemGetAllocationPropertiesFromHandle(&properties, handle);
+  if (result != CUDA_SUCCESS || properties.location.type != CU_MEM_LOCATION_TYPE_DEVICE) return result;
+  uint32_t device = 0;
+  result = active_vgpu->device_of(tenant, properties.location.id, device);
+  if (result != CUDA_SUCCESS) return result;
+  if (!tenant.physical.has(handle)) {
+    result = bytes > 0 ? charge(tenant, device, bytes) : CUDA_SUCCESS;
+    if (result != CUDA_SUCCESS) return result;
+    tenant.account->counters(device).allocations.fetch_add(1, std::memory_order_relaxed);
+  }
+  tenant.physical.imported(handle, {bytes, device, nullptr});
+  return CUDA_SUCCESS;
+}
+
+// Charged now where its size is known, else when it is mapped; see physical_ledger.h.
 CUresult import(CUmemGenericAllocationHandle* handle, void* os_handle, CUmemAllocationHandleType type) {
   Tenant* tenant = active_vgpu->tenant();
   if (tenant == nullptr) return CUDA_ERROR_NOT_INITIALIZED;
+  UniqueFd own;  // what is measured is what is imported, whatever other threads do with the number
+  uint64_t bytes = 0;
+  if (type == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) {
+    own.reset(fcntl(static_cast<int>(reinterpret_cast<intptr_t>(os_handle)), F_DUPFD_CLOEXEC, 0));
+    if (own) {
+      bytes = bytes_of(own.get());
+      os_handle = reinterpret_cast<void*>(static_cast<intptr_t>(own.get()));
+    }
+  }
   std::lock_guard lock(tenant->physical_mutex);
   std::lock_guard unmeasured(tenant->overhead_mutex);  // held from now on, and charged later
   CUresult result = lower().cuMemImportFromShareableHandle(handle, os_handle, type);
   if (result != CUDA_SUCCESS) return result;
-  CUmemAllocationProp properties{};
-  uint32_t device = 0;
-  result = lower().cuMemGetAllocationPropertiesFromHandle(&properties, *handle);
-  const bool of_device = properties.location.type == CU_MEM_LOCATION_TYPE_DEVICE;
-  if (result == CUDA_SUCCESS && of_device)
-    result = active_vgpu->device_of(*tenant, properties.location.id, device);
-  if (result != CUDA_SUCCESS) {
-    (void)lower().cuMemRelease(*handle);
-    return result;
-  }
-  if (of_device && tenant->physical.imported(*handle, device))
-    tenant->account->counters(device).allocations.fetch_add(1, std::memory_order_relaxed);
-  return CUDA_SUCCESS;
+  result = note_import(*tenant, *handle, bytes);
+  if (result != CUDA_SUCCESS) (void)lower().cuMemRelease(*handle);
+  return result;
 }
 
 CUresult map(CUdeviceptr address, size_t size, size_t offset, CUmemGenericAllocationHandle handle,

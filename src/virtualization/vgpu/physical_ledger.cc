@@ -9,14 +9,13 @@ void PhysicalLedger::retained(Handle handle) {
   if (found != memory_.end()) ++found->second.handles;
 }
 
-bool PhysicalLedger::imported(Handle handle, uint32_t device) {
-  auto [entry, added] = memory_.try_emplace(handle, Memory{{0, device, nullptr}});
+void PhysicalLedger::imported(Handle handle, const Charge& charge) {
+  auto [entry, added] = memory_.try_emplace(handle, Memory{charge});
   if (added) {
     entry->second.imported = true;
   } else {
     ++entry->second.handles;
   }
-  return added;
 }
 
 std::optional<Charge> PhysicalLedger::uncharged(Handle handle, uint64_t bytes) const {

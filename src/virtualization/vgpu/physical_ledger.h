@@ -1,7 +1,7 @@
 // The life of memory made by cuMemCreate: it ends when neither a handle nor a mapping is left.
-// Memory that another process made is charged here as well, for this process can keep it longer. The driver
-// does not say how large it is: its charge is that of its largest mapping. Pure; the caller holds a lock,
-// across the driver's call too, for the driver reuses handles.
+// Memory that another process made is charged here as well, for this process can keep it longer. NVIDIA's
+// driver does not say how large it is: there its charge is that of its largest mapping. Pure; the caller
+// holds a lock, across the driver's call too, for the driver reuses handles.
 #pragma once
 
 #include <map>
@@ -18,8 +18,11 @@ class PhysicalLedger {
   using Handle = CUmemGenericAllocationHandle;
 
   void created(Handle handle, const Charge& charge);
-  // Memory of another process, on this device of the slice; false where this process had it already.
-  bool imported(Handle handle, uint32_t device);
+  // Whether this process has it.
+  bool has(Handle handle) const { return memory_.contains(handle); }
+  // Memory of another process, and what is charged for it: 0 where its size is not known. Where this process
+  // has it already it has one handle more.
+  void imported(Handle handle, const Charge& charge);
   void retained(Handle handle);
   // What has yet to be charged before so much of imported memory is mapped; and that it was.
   std::optional<Charge> uncharged(Handle handle, uint64_t bytes) const;

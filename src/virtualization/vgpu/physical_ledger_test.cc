@@ -47,10 +47,22 @@ TEST(PhysicalLedger, ImportedHandlesEndNothing) {
   EXPECT_TRUE(ledger.unmapped(1000, 100).empty());
 }
 
-TEST(PhysicalLedger, ImportedMemoryIsChargedByItsLargestMapping) {
+TEST(PhysicalLedger, ImportedMemoryOfAKnownSizeIsChargedOnce) {
   PhysicalLedger ledger;
-  EXPECT_TRUE(ledger.imported(7, 2));
-  EXPECT_FALSE(ledger.imported(7, 2));  // the same once more
+  EXPECT_FALSE(ledger.has(7));
+  ledger.imported(7, {200, 2, nullptr});
+  EXPECT_TRUE(ledger.has(7));
+  ledger.imported(7, {200, 2, nullptr});
+  EXPECT_FALSE(ledger.uncharged(7, 200));
+  EXPECT_FALSE(ledger.released(7));
+  EXPECT_EQ(ledger.released(7)->bytes, 200u);
+  EXPECT_FALSE(ledger.has(7));
+}
+
+TEST(PhysicalLedger, ImportedMemoryOfAnUnknownSizeIsChargedByItsLargestMapping) {
+  PhysicalLedger ledger;
+  ledger.imported(7, {0, 2, nullptr});
+  ledger.imported(7, {0, 2, nullptr});  // the same once more
   EXPECT_EQ(ledger.uncharged(7, 100)->bytes, 100u);
   ledger.charged(7, 100);
   ledger.mapped(1000, 100, 7);
@@ -67,7 +79,7 @@ TEST(PhysicalLedger, ImportedMemoryIsChargedByItsLargestMapping) {
 TEST(PhysicalLedger, OwnMemoryImportedIsNotChargedAgain) {
   PhysicalLedger ledger;
   ledger.created(7, {100, 0, nullptr});
-  EXPECT_FALSE(ledger.imported(7, 0));
+  ledger.imported(7, {100, 0, nullptr});
   EXPECT_FALSE(ledger.uncharged(7, 200));
   EXPECT_FALSE(ledger.released(7));
   EXPECT_EQ(ledger.released(7)->bytes, 100u);

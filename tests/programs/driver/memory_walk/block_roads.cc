@@ -159,6 +159,25 @@ class Modules final : public BlockRoad {
   }
 };
 
+// Managed variables of libraries, which belong to no context. Where the slice has no room the driver holds
+// them all the same, and the slice owes for them until the library goes.
+class Libraries final : public BlockRoad {
+  CUresult allocate(BlockRef& block) const override {
+    const std::string ptx =
+        ".version 6.4\n.target sm_70\n.address_size 64\n"
+        ".visible .global .attribute(.managed) .align 4 .b8 variable[" +
+        std::to_string(bytes_) + "];\n";
+    CUlibrary made = nullptr;
+    CU_CHECK(cuLibraryLoadData(&made, ptx.c_str(), nullptr, nullptr, 0, nullptr, nullptr, 0));
+    CUdeviceptr address = 0;
+    size_t bytes = 0;
+    const CUresult result = cuLibraryGetManaged(&address, &bytes, made, "variable");
+    auto library = std::make_unique<Freed<&cuLibraryUnload, CUlibrary>>(made);
+    if (result == CUDA_SUCCESS) block = std::move(library);
+    return result;
+  }
+};
+
 // Of the host's memory: nothing is charged for it.
 class Host final : public BlockRoad {
   uint64_t choose(Walk&) override { return 0; }
@@ -180,6 +199,7 @@ void add_block_roads(Roads& roads) {
   roads.push_back(std::make_unique<Arrays>());
   roads.push_back(std::make_unique<Mipmapped>());
   roads.push_back(std::make_unique<Modules>());
+  roads.push_back(std::make_unique<Libraries>());
   roads.push_back(std::make_unique<Host>());
 }
 

@@ -1,8 +1,10 @@
 // Several processes of one slice allocate and free by every kind of call, at random, and a model of what they
-// hold must agree with the driver. Arguments: seed, steps, processes. The same arguments make the same walk.
+// hold must agree with the driver. Arguments: seed, steps, processes, and the path of the driver's own
+// libnvidia-ml.so.1 where the device is nobody else's. The same arguments make the same walk.
 //
 // First in turns: one process takes one step, then any one of them looks. An allocation that fits must be
 // granted and one that does not fit must be refused, and cuMemGetInfo must say exactly what the model says.
+// On the device there must never be more than that: what is shared is there once and counts for each.
 // Then all at once: the sum of what is held may at no moment exceed the limit. At the end everything is back
 // but what the driver keeps until a process ends.
 #include <sys/mman.h>
@@ -12,6 +14,7 @@
 
 #include <algorithm>
 
+#include "device_use.h"
 #include "walk.h"
 
 namespace walk {
@@ -159,7 +162,7 @@ Shared& make_shared_memory() {
 using namespace walk;  // NOLINT: this program's own
 
 int main(int argc, char** argv) {
-  REQUIRE(argc == 4, "usage: memory_walk SEED STEPS PROCESSES");
+  REQUIRE(argc == 4 || argc == 5, "usage: memory_walk SEED STEPS PROCESSES [LIBNVIDIA_ML]");
   const uint64_t seed = std::strtoull(argv[1], nullptr, 10);
   const size_t steps = std::strtoull(argv[2], nullptr, 10);
   const size_t count = std::strtoull(argv[3], nullptr, 10);
@@ -175,9 +178,19 @@ int main(int argc, char** argv) {
   for (const Child& child : children) child.ask(&child == &children[0] ? kLook : kStep);
   REQUIRE(shared.limit > 0, "nothing is free");
 
+  std::optional<DeviceUse> device;
+  if (argc == 5) device.emplace(argv[4]);
+  const uint64_t used_before = device ? device->bytes() - shared.held : 0;
+  const auto require_not_more = [&] {
+    if (!device) return;
+    const uint64_t used = device->bytes() - used_before;
+    REQUIRE(used <= shared.held, "%zu bytes are on the device, %zu are charged", size_t{used},
+            size_t{shared.held});
+  };
   std::mt19937_64 dice(seed);
   for (size_t i = 0; i < steps; ++i) {
     children[dice() % count].ask(kStep);
+    require_not_more();
     children[dice() % count].ask(kLook);
   }
   const uint64_t granted = shared.granted, refused = shared.refused;
@@ -189,6 +202,7 @@ int main(int argc, char** argv) {
   }
   REQUIRE(shared.held == shared.kept, "the model holds %zu bytes at the end, and %zu are kept",
           size_t{shared.held}, size_t{shared.kept});
+  require_not_more();
   for (const Child& child : children) child.ask(kLook);
   for (const Child& child : children) child.end();
   return check::pass("seed %zu: in turns %zu granted, %zu refused; at once %zu granted, %zu refused",

@@ -1,5 +1,7 @@
-// Physical memory: charged when it is made, until neither a handle nor a mapping is left. Memory that came by
-// a descriptor is charged as much as its largest mapping has; what is this process's own is charged already.
+// Physical memory: charged when it is made or imported, until neither a handle nor a mapping is left. What is
+// this process's own, or was imported already, is charged already.
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <map>
 
@@ -63,6 +65,7 @@ class PhysicalRoad final : public Road {
     uint64_t bytes = 0;
     uint64_t charged = 0;
     uint64_t handles = 1;
+    ino_t file = 0;  // by which it is known again
     std::vector<Mapping> mappings;
   };
   using Memories = std::map<CUmemGenericAllocationHandle, Memory>;
@@ -76,8 +79,22 @@ class PhysicalRoad final : public Road {
     made.bytes = made.charged = (1 + walk.roll(walk.shared().limit / 6 / granularity_)) * granularity_;
     const CUmemAllocationProp properties = check::physical_properties(kDescriptor);
     CUmemGenericAllocationHandle handle = 0;
-    if (walk.takes(made.bytes, [&] { return cuMemCreate(&handle, made.bytes, &properties, 0); }))
-      memory_.emplace(handle, made);
+    if (!walk.takes(made.bytes, [&] { return cuMemCreate(&handle, made.bytes, &properties, 0); })) return;
+    const int fd = descriptor_of(handle);
+    made.file = file_of(fd);
+    close(fd);
+    memory_.emplace(handle, made);
+  }
+
+  static int descriptor_of(CUmemGenericAllocationHandle handle) {
+    int fd = -1;
+    CU_CHECK(cuMemExportToShareableHandle(&fd, handle, kDescriptor, 0));
+    return fd;
+  }
+  static ino_t file_of(int fd) {
+    struct stat info {};
+    REQUIRE(fstat(fd, &info) == 0, "fstat");
+    return info.st_ino;
   }
 
   void map(Walk& walk) {
@@ -112,8 +129,7 @@ class PhysicalRoad final : public Road {
     if (memory_.empty()) return;
     const auto chosen = pick(walk);
     if (chosen->second.handles == 0) return;
-    int fd = -1;
-    CU_CHECK(cuMemExportToShareableHandle(&fd, chosen->first, kDescriptor, 0));
+    const int fd = descriptor_of(chosen->first);
     (void)send_descriptor(walk.mail().hat_in, {fd, chosen->second.bytes});
     close(fd);
   }
@@ -121,13 +137,20 @@ class PhysicalRoad final : public Road {
   void receive(Walk& walk) {
     const auto sent = receive_descriptor(walk.mail().hat_out, false);
     if (!sent) return;
-    CUmemGenericAllocationHandle handle = 0;
-    CU_CHECK(cuMemImportFromShareableHandle(&handle, reinterpret_cast<void*>(static_cast<intptr_t>(sent->fd)),
-                                            kDescriptor));
-    close(sent->fd);
     Memory imported;
-    imported.bytes = sent->word;
+    imported.bytes = imported.charged = sent->word;
+    imported.file = file_of(sent->fd);
+    const bool known = std::any_of(memory_.begin(), memory_.end(),
+                                   [&](const auto& entry) { return entry.second.file == imported.file; });
+    CUmemGenericAllocationHandle handle = 0;
+    const bool granted = walk.takes(known ? 0 : imported.bytes, [&] {
+      return cuMemImportFromShareableHandle(&handle, reinterpret_cast<void*>(static_cast<intptr_t>(sent->fd)),
+                                            kDescriptor);
+    });
+    close(sent->fd);
+    if (!granted) return;
     const auto [entry, added] = memory_.try_emplace(handle, imported);
+    REQUIRE(added != known, "memory that came by a descriptor is %s", known ? "other than it was" : "known");
     if (!added) ++entry->second.handles;
   }
 

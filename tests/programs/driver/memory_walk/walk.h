@@ -97,11 +97,12 @@ class Road {
 };
 using Roads = std::vector<std::unique_ptr<Road>>;
 
-void add_block_roads(Roads& roads);     // linear, managed, pitched; pools; arrays; modules; the host's
-void add_physical_road(Roads& roads);   // cuMemCreate, mapped, shared by descriptors
-void add_graph_road(Roads& roads);      // memory nodes
-void add_condition_road(Roads& roads);  // handles of conditional nodes
-void add_handle_road(Roads& roads);     // cuMemAlloc, opened by other processes
+void add_block_roads(
+    Roads& roads);  // linear, managed, pitched; pools; arrays; modules, libraries; the host's
+void add_physical_road(Roads& roads);                // cuMemCreate, mapped, shared by descriptors
+void add_graph_road(Roads& roads);                   // memory nodes
+void add_condition_road(Roads& roads);               // handles of conditional nodes
+void add_handle_road(Roads& roads);                  // cuMemAlloc, opened by other processes
 void add_pool_road(Roads& roads, const Mail& mail);  // a pool that other processes import
 
 }  // namespace walk

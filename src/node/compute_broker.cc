@@ -9,8 +9,6 @@ namespace {
 using scheduling::DeviceScheduler;
 using vgpu::GateState;
 
-bool is_turn(GateState state) { return state == GateState::kRun || state == GateState::kFree; }
-
 // How much of a GPU with all of `all` these are, rounded down; never nothing.
 uint32_t width_permille(const IndexSet& sms, const IndexSet& all) {
   return std::max(sms.count() * scheduling::kWhole / all.count(), 1u);
@@ -23,7 +21,10 @@ Result<ComputeBroker::Gpu*> ComputeBroker::open_gpu(uint32_t index) {
   if (found != gpus_.end()) return &found->second;
   TESSERA_ASSIGN_OR_RETURN(auto scheduler, DeviceScheduler::create(config_));
   const uint32_t sms = index < sm_counts_.size() ? sm_counts_[index] : 0;
-  return &gpus_.emplace(index, Gpu{std::move(scheduler), {}, {}, IndexSet::below(sms)}).first->second;
+  Gpu& gpu = gpus_[index];
+  gpu.scheduler = std::move(scheduler);
+  gpu.sms = IndexSet::below(sms);
+  return &gpu;
 }
 
 ComputeBroker::Gpu& ComputeBroker::gpu_of(SliceId slice, uint32_t device, Member** member) {
@@ -53,6 +54,7 @@ Status ComputeBroker::add_slice(const Slice& slice, uint64_t now_ns, GateOrders&
         member.tenant = *tenant;
         member.granted_until_ns = now_ns;
         (*gpu)->qos.add(*tenant, part.compute, now_ns);
+        (*gpu)->co_execution.add(*tenant);
         places_[{slice.id, device}] = {part.gpu, *tenant};
         set_own(**gpu, member, part, now_ns);
         lend(**gpu, now_ns, orders);
@@ -99,7 +101,9 @@ Status ComputeBroker::update(SliceId slice, uint32_t device, const SliceDevice& 
                              GateOrders& orders) {
   Member* member = nullptr;
   Gpu& gpu = gpu_of(slice, device, &member);
-  TESSERA_RETURN_IF_ERROR(gpu.scheduler->update(member->tenant, scheduled(part, gpu.sms.count()), now_ns));
+  scheduling::TenantSpec spec = scheduled(part, gpu.sms.count());
+  spec.width_permille = gpu.scheduler->tenant(member->tenant).spec.width_permille;
+  TESSERA_RETURN_IF_ERROR(gpu.scheduler->update(member->tenant, spec, now_ns));
   set_own(gpu, *member, part, now_ns);
   gpu.qos.add(member->tenant, part.compute, now_ns);
   gpu.scheduler->set_boost(member->tenant, scheduling::kWhole);
@@ -189,9 +193,17 @@ void ComputeBroker::report(SliceId slice, LeaseId lease, uint32_t device, const 
   Gpu& gpu = gpu_of(slice, device, &member);
   Heard& last = member->leases.at(lease);
   // A process that counts backwards has worked nothing; nor was one busy for longer than has gone by.
-  const uint64_t busy_ns = std::min(figures.busy_ns - std::min(figures.busy_ns, last.figures.busy_ns),
-                                    now_ns - std::min(now_ns, last.at_ns));
-  const uint64_t kernels = figures.kernels - std::min(figures.kernels, last.figures.kernels);
+  const auto more = [&](uint64_t ComputeFigures::*figure) {
+    return figures.*figure - std::min(figures.*figure, last.figures.*figure);
+  };
+  const uint64_t kernels = more(&ComputeFigures::kernels);
+  const uint64_t busy_ns = std::min(more(&ComputeFigures::busy_ns), now_ns - std::min(now_ns, last.at_ns));
+  // Processes of a slice may run at the same time: then it is as wide as they are together.
+  const uint64_t processes = std::max<size_t>(member->working.size(), 1);
+  gpu.co_execution.measured(member->tenant,
+                            {more(&ComputeFigures::busy_ns), kernels, more(&ComputeFigures::ready_ns),
+                             more(&ComputeFigures::ready_sm_ns) * processes},
+                            now_ns);
   last = {figures, now_ns};
   const uint64_t all = gpu.sms.count();
   member->used_ns += all == 0 ? busy_ns : busy_ns * member->sms.count() / all;
@@ -290,13 +302,19 @@ void ComputeBroker::lend(Gpu& gpu, uint64_t now_ns, GateOrders& orders) {
     } else {
       gpu.scheduler->set_own_width(tenant, width, now_ns);
     }
-    if (member.sms == sms) continue;
-    book_granted(gpu, member, now_ns);
-    member.sms = sms;
-    if (!is_turn(member.state)) continue;
-    ++member.turn;
-    give_order(member, orders);
+    member.lane = sms;
+    if (!member.own.empty() || member.sms.empty()) change_sms(gpu, member, sms, now_ns, orders);
   }
+}
+
+void ComputeBroker::change_sms(const Gpu& gpu, Member& member, const IndexSet& sms, uint64_t now_ns,
+                               GateOrders& orders) {
+  if (member.sms == sms) return;
+  book_granted(gpu, member, now_ns);
+  member.sms = sms;
+  if (!is_turn(member.state)) return;
+  ++member.turn;
+  give_order(member, orders);
 }
 
 // Somebody who has been told to stop may still run on one of these.
@@ -319,7 +337,9 @@ std::optional<uint64_t> ComputeBroker::stop_deadline_ns(const Gpu& gpu) {
 
 void ComputeBroker::settle(Gpu& gpu, uint64_t now_ns, GateOrders& orders) {
   lend(gpu, now_ns, orders);
+  fit_widths(gpu, now_ns);
   gpu.scheduler->decide(now_ns);
+  part(gpu, now_ns, orders);
   for (auto& [tenant, member] : gpu.members) {
     const GateState state = wanted_state(gpu, member);
     if (!is_turn(state)) set_state(gpu, member, state, now_ns, orders);
@@ -334,6 +354,7 @@ void ComputeBroker::settle(Gpu& gpu, uint64_t now_ns, GateOrders& orders) {
     book_granted(gpu, member, now_ns);
     member.stopping.clear();
   }
+  note_company(gpu, now_ns);
 }
 
 // Where nobody is kept waiting nobody's weight matters.
@@ -344,7 +365,8 @@ bool ComputeBroker::is_contended(const Gpu& gpu) {
 
 void ComputeBroker::decide(uint64_t now_ns, GateOrders& orders) {
   for (auto& [index, gpu] : gpus_) {
-    const bool waited = stop_deadline_ns(gpu).value_or(UINT64_MAX) <= now_ns || gpu.lend_at_ns <= now_ns;
+    const bool waited = stop_deadline_ns(gpu).value_or(UINT64_MAX) <= now_ns || gpu.lend_at_ns <= now_ns ||
+                        gpu.look_at_ns <= now_ns;
     const bool weighed =
         is_contended(gpu) && gpu.qos.next_adjustment_ns() <= now_ns && gpu.qos.adjust(*gpu.scheduler, now_ns);
     if (waited || weighed || gpu.scheduler->next_decision_ns() <= now_ns) settle(gpu, now_ns, orders);
@@ -354,7 +376,7 @@ void ComputeBroker::decide(uint64_t now_ns, GateOrders& orders) {
 std::optional<uint64_t> ComputeBroker::next_deadline_ns() const {
   uint64_t next = scheduling::kNever;
   for (const auto& [index, gpu] : gpus_) {
-    next = std::min({next, gpu.scheduler->next_decision_ns(), gpu.lend_at_ns,
+    next = std::min({next, gpu.scheduler->next_decision_ns(), gpu.lend_at_ns, gpu.look_at_ns,
                      stop_deadline_ns(gpu).value_or(UINT64_MAX)});
     if (is_contended(gpu)) next = std::min(next, gpu.qos.next_adjustment_ns());
   }

@@ -10,8 +10,12 @@
 // idles is lent (partitioning/sm_lending.h), once its owner has had no work for kLendAfterNs, and is taken
 // back at once.
 //
+// Slices in time whose kernels fit together by what their drivers measured (scheduling/co_execution.h) have
+// their turns at once, each on as many SMs as it needs and no others (partitioning/sm_parting.h), so that
+// nobody can have more than it is taken to need. Where nobody could run beside it a slice has all of them.
+//
 // A turn begins when the processes of the one before say that they have stopped, or have had kStopPatienceNs
-// to do so: two slices at once would each get half of the GPU's attention, and pay for all of it.
+// to do so: two slices on the same SMs would each get half of the GPU's attention, and pay for all of it.
 //
 // What processes report is believed up to the time their turn lasted.
 #pragma once
@@ -24,6 +28,7 @@
 
 #include "node/ledger.h"
 #include "partitioning/sm_lending.h"
+#include "scheduling/co_execution.h"
 #include "scheduling/device_scheduler.h"
 #include "scheduling/qos/qos_controller.h"
 
@@ -32,6 +37,9 @@ namespace tessera::node {
 inline constexpr uint64_t kStopPatienceNs = 5'000'000;
 // A program that waits for each kernel has no work for an instant again and again.
 inline constexpr uint64_t kLendAfterNs = 2'000'000;
+// How often slices that run side by side are heard, whatever else happens: whether they need more than they
+// have.
+inline constexpr uint64_t kCompanyLookNs = 20'000'000;
 
 struct GateOrder {
   SliceId slice;
@@ -45,6 +53,8 @@ using GateOrders = std::vector<GateOrder>;
 struct ComputeFigures {
   uint64_t busy_ns = 0;
   uint64_t kernels = 0;
+  uint64_t ready_ns = 0;
+  uint64_t ready_sm_ns = 0;
 };
 
 class ComputeBroker {
@@ -61,6 +71,9 @@ class ComputeBroker {
 
   // How many SMs each GPU has, 0 where it is not known; for GPUs without slices.
   void set_gpu_sms(std::vector<uint32_t> counts) { sm_counts_ = std::move(counts); }
+
+  // Whether slices may run side by side on what they share; before the first slice.
+  void set_co_execution(bool on) { co_execution_ = on; }
 
   // All of a slice's devices, with what each was promised. Refused where a GPU has its most tenants.
   Status add_slice(const Slice& slice, uint64_t now_ns, GateOrders& orders);
@@ -111,6 +124,12 @@ class ComputeBroker {
   // run. A launch that finds the gate open waits for nothing and is not among them.
   scheduling::WaitHistogram waits(SliceId slice, uint32_t device, uint64_t now_ns) const;
   uint32_t boost_permille(SliceId slice, uint32_t device) const;
+  struct Company {
+    uint32_t width_sms = 0;  // that its kernels need; 0: not known yet, or all
+    bool now = false;        // another slice has its turn at the same time, on other SMs of those they share
+    uint64_t times = 0;      // that this began
+  };
+  Company company(SliceId slice, uint32_t device) const;
 
  private:
   struct Heard {
@@ -133,7 +152,10 @@ class ComputeBroker {
     IndexSet own;             // SMs; none: it takes turns on what is nobody's
     bool may_borrow = false;  // SMs of others
     uint64_t idle_since_ns = 0;
-    IndexSet sms;  // that it may use now; none where the GPU's number is not known
+    IndexSet sms;            // that it may use now; none where the GPU's number is not known
+    IndexSet lane;           // of which these are some: what all slices in time share, or its own and lent
+    uint32_t wants_sms = 0;  // of those, while it is one of those in time
+    Company company;
     uint64_t used_ns = 0;
     Granted granted;  // until then:
     uint64_t granted_until_ns = 0;
@@ -144,12 +166,17 @@ class ComputeBroker {
     std::map<scheduling::TenantId, Member> members;
     IndexSet sms;                              // all of them; none: their number is not known
     uint64_t lend_at_ns = scheduling::kNever;  // when somebody will have had no work for long enough
+    scheduling::CoExecution co_execution;
+    uint64_t look_at_ns = scheduling::kNever;  // while slices run side by side
   };
   struct Place {
     uint32_t gpu;
     scheduling::TenantId tenant;
   };
 
+  static bool is_turn(vgpu::GateState state) {
+    return state == vgpu::GateState::kRun || state == vgpu::GateState::kFree;
+  }
   void end_all_work(SliceId slice, LeaseId lease, bool forget, uint64_t now_ns, GateOrders& orders);
   Gpu& gpu_of(SliceId slice, uint32_t device, Member** member);
   const Member& member(SliceId slice, uint32_t device) const;
@@ -163,6 +190,13 @@ class ComputeBroker {
   static void set_own(Gpu& gpu, Member& member, const SliceDevice& part, uint64_t now_ns);
   static bool is_busy(const Gpu& gpu, const Member& member, uint64_t now_ns);
   void lend(Gpu& gpu, uint64_t now_ns, GateOrders& orders);
+  static void change_sms(const Gpu& gpu, Member& member, const IndexSet& sms, uint64_t now_ns,
+                         GateOrders& orders);
+  // Between the two the scheduler decides.
+  void fit_widths(Gpu& gpu, uint64_t now_ns) const;
+  void part(Gpu& gpu, uint64_t now_ns, GateOrders& orders) const;
+  bool may_have_company(Gpu& gpu, const Member& member, uint64_t now_ns) const;
+  static void note_company(Gpu& gpu, uint64_t now_ns);
   static void give_order(Member& member, GateOrders& orders);
   void settle(Gpu& gpu, uint64_t now_ns, GateOrders& orders);
   static bool is_stopping(const Gpu& gpu, const IndexSet& sms, uint64_t now_ns);
@@ -173,6 +207,7 @@ class ComputeBroker {
 
   scheduling::SchedulerConfig config_;
   std::vector<uint32_t> sm_counts_;
+  bool co_execution_ = true;
   std::map<uint32_t, Gpu> gpus_;
   std::map<std::pair<SliceId, uint32_t>, Place> places_;
 };

@@ -77,7 +77,12 @@ class Node {
         const GateState state = vgpu::gate_state(word);
         if (state != GateState::kRun && state != GateState::kFree) continue;
         busy[slice] += next - now;
-        broker.report(slice, slice, 0, {busy[slice], busy[slice] / kMs}, next);
+        ready_sm_ns[slice] += (next - now) * wants[slice];
+        kernel_parts[slice] += (next - now) * scheduling::kWhole / kernel_permille(slice);
+        broker.report(
+            slice, slice, 0,
+            {busy[slice], kernel_parts[slice] / kMs, wants[slice] == 0 ? 0 : busy[slice], ready_sm_ns[slice]},
+            next);
       }
       now = next;
       GateOrders orders;
@@ -98,8 +103,18 @@ class Node {
   std::map<SliceId, uint64_t> busy;
   uint64_t now = 1'000 * kMs;
   bool stops = true;  // processes do as they are told
+  // SMs that its kernels, of a millisecond each, could fill; none: its driver does not measure it.
+  std::map<SliceId, uint64_t> wants;
+  std::map<SliceId, uint64_t> hurt_permille;  // how much longer they take beside others
 
  private:
+  uint64_t kernel_permille(SliceId slice) {
+    const bool company = broker.company(slice, 0).now;
+    return scheduling::kWhole + (company ? hurt_permille[slice] : 0);
+  }
+
+  std::map<SliceId, uint64_t> ready_sm_ns, kernel_parts;
+
   // As gates do: whoever is to stop does, and says so.
   void apply(const GateOrders& orders) {
     for (const GateOrder& order : orders) {

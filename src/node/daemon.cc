@@ -43,6 +43,7 @@ Daemon::Daemon(EventLoop loop, UniqueFd listener, DaemonOptions options)
   leases_.ledger().set_packing(options_.packing);
   if (options_.refuse_faulty) leases_.refuse_faulty();
   leases_.set_round_policy(options_.round_policy);
+  leases_.set_co_execution(options_.co_execution);
 }
 
 Daemon::~Daemon() {

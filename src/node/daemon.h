@@ -21,6 +21,7 @@ struct DaemonOptions {
   partitioning::Packing packing = partitioning::Packing::kSpread;  // of slices that name neither it nor a GPU
   std::string journal;                                             // file; empty: none, and a restart forgets
   RoundPolicy round_policy = RoundPolicy::kWarn;
+  bool co_execution = true;  // see ComputeBroker
 };
 
 class Daemon {

@@ -70,6 +70,7 @@ class LeaseService {
   // Tenants whose programs keep failing have to wait for their next slice, see tenant_faults.h.
   void refuse_faulty() { refuses_faulty_ = true; }
   void set_round_policy(RoundPolicy policy) { round_policy_ = policy; }
+  void set_co_execution(bool on) { compute_.set_co_execution(on); }
   ~LeaseService();
   LeaseService(const LeaseService&) = delete;
   LeaseService& operator=(const LeaseService&) = delete;

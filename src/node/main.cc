@@ -13,6 +13,7 @@
 #include <climits>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 #include "common/log.h"
 #include "common/strings.h"
@@ -43,6 +44,8 @@ constexpr const char* kHelp =
     "  --order POLICY       who is next within a priority class: weighted-fair (default), feedback or\n"
     "                       earliest-deadline\n"
     "  --time-slice POLICY  how long a turn lasts: adaptive (default) or fixed\n"
+    "  --co-execution auto|off\n"
+    "                       whether slices whose kernels fit together run side by side (default: auto)\n"
     "  --packing POLICY     where slices go that name no GPU: spread (default) or binpack\n"
     "  --refuse-faulty      programs that keep failing on the GPU have to wait for their next slice\n"
     "  --round-the-gate warn|hard|stop\n"
@@ -61,6 +64,7 @@ struct Options {
   scheduling::SchedulerConfig scheduling = ComputeBroker::default_config();
   partitioning::Packing packing = partitioning::Packing::kSpread;
   RoundPolicy round_policy = RoundPolicy::kWarn;
+  bool co_execution = true;
 };
 
 int usage_error(const char* format, const char* text) {
@@ -88,6 +92,7 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
     kIdleExit,
     kOrder,
     kTimeSlice,
+    kCoExecution,
     kPacking,
     kRefuseFaulty,
     kRoundTheGate,
@@ -101,6 +106,7 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
                                     {"idle-exit", required_argument, nullptr, kIdleExit},
                                     {"order", required_argument, nullptr, kOrder},
                                     {"time-slice", required_argument, nullptr, kTimeSlice},
+                                    {"co-execution", required_argument, nullptr, kCoExecution},
                                     {"packing", required_argument, nullptr, kPacking},
                                     {"refuse-faulty", no_argument, nullptr, kRefuseFaulty},
                                     {"round-the-gate", required_argument, nullptr, kRoundTheGate},
@@ -144,6 +150,12 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
         options.scheduling.slice = optarg;
         break;
       }
+      case kCoExecution:
+        if (strcmp(optarg, "auto") != 0 && strcmp(optarg, "off") != 0) {
+          return usage_error("--co-execution is auto or off, not '%s'", optarg);
+        }
+        options.co_execution = strcmp(optarg, "auto") == 0;
+        break;
       case kPacking: {
         const auto packing = partitioning::parse_packing(optarg);
         if (!packing) return usage_error("--packing is spread or binpack, not '%s'", optarg);
@@ -263,6 +275,7 @@ Status run(const Options& options, UniqueFd ready) {
   daemon_options.refuse_faulty = options.refuse_faulty;
   daemon_options.scheduling = options.scheduling;
   daemon_options.packing = options.packing;
+  daemon_options.co_execution = options.co_execution;
   daemon_options.round_policy = options.round_policy;
   TESSERA_ASSIGN_OR_RETURN(UniqueFd listener, listen_on(options.socket));
   TESSERA_ASSIGN_OR_RETURN(auto daemon, Daemon::create(std::move(listener), std::move(daemon_options)));

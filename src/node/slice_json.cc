@@ -43,6 +43,12 @@ void add_qos(Json& entry, const ComputeBroker& compute, const Slice& slice, uint
   entry["boost_permille"] = compute.boost_permille(slice.id, device);
 }
 
+void add_company(Json& entry, const ComputeBroker::Company& company) {
+  entry["width_sms"] = company.width_sms == 0 ? Json(nullptr) : Json(company.width_sms);
+  entry["side_by_side"] = company.now;
+  entry["times_side_by_side"] = company.times;
+}
+
 }  // namespace
 
 Json slice_json(const Slice& slice, LeaseService& leases) {
@@ -61,6 +67,7 @@ Json slice_json(const Slice& slice, LeaseService& leases) {
     Json device = usage_json(slice.devices[i], usage.devices[i]);
     add_shares(device, leases.shares(slice.id, i));
     add_qos(device, leases.compute(), slice, static_cast<uint32_t>(i));
+    add_company(device, leases.compute().company(slice.id, static_cast<uint32_t>(i)));
     entry["devices"].push_back(std::move(device));
   }
   return entry;

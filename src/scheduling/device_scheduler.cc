@@ -12,7 +12,6 @@ constexpr uint64_t kMillionths = 1'000'000;
 constexpr uint64_t kLeastRest = kMillionths / 100;
 constexpr uint32_t kIdleStarvesLonger = 10;
 constexpr uint32_t kFairTurnsCountUpTo = 10;
-constexpr uint32_t kKernelMeanOver = 8;  // kernels, roughly
 
 Tier tier_of_class(PriorityClass priority) {
   return static_cast<Tier>(static_cast<uint8_t>(Tier::kRealtime) + static_cast<uint8_t>(priority));
@@ -65,32 +64,13 @@ void DeviceScheduler::remove(TenantId id, Nanoseconds now) {
 Status DeviceScheduler::update(TenantId id, const TenantSpec& spec, Nanoseconds now) {
   TESSERA_RETURN_IF_ERROR(check_spec(spec));
   assert(id < slots_.size() && slots_[id].in_use);
+  note_grants(forward(now));
   Slot& slot = slots_[id];
   if (slot.granted && slot.tenant.spec.width_permille != spec.width_permille) end_grant(id, forward(now));
   slot.tenant.spec = spec;
   reset_buckets(slot, forward(now));
   recompute_weights();
   return Status();
-}
-
-// A grant of it ends: it goes on in the other lane.
-void DeviceScheduler::set_own_width(TenantId id, uint32_t permille, Nanoseconds now) {
-  assert(permille <= kWhole);
-  Slot& slot = slots_[id];
-  if (slot.granted && (slot.own_width == 0) != (permille == 0)) end_grant(id, forward(now));
-  slot.own_width = permille;
-}
-
-void DeviceScheduler::set_shared_width(uint32_t permille) {
-  assert(permille >= 1 && permille <= kWhole);
-  shared_width_ = permille;
-}
-
-// Of the whole GPU.
-uint32_t DeviceScheduler::filled_permille(const Slot& slot) const {
-  if (slot.own_width != 0) return slot.own_width;
-  return std::max<uint32_t>(
-      static_cast<uint32_t>(scaled(slot.tenant.spec.width_permille, shared_width_, kWhole)), 1);
 }
 
 void DeviceScheduler::set_boost(TenantId id, uint32_t permille) {
@@ -135,6 +115,7 @@ void DeviceScheduler::wake(TenantId id, Nanoseconds now) {
   Slot& slot = slots_[id];
   now = forward(now);
   if (slot.tenant.runnable) return;
+  note_grants(now);
   slot.tenant.runnable = true;
   slot.tenant.waiting_since = now;
   runnable_.push_back(id);
@@ -146,6 +127,7 @@ void DeviceScheduler::sleep(TenantId id, Nanoseconds now) {
   assert(id < slots_.size() && slots_[id].in_use);
   Slot& slot = slots_[id];
   if (!slot.tenant.runnable) return;
+  note_grants(forward(now));
   if (slot.granted) end_grant(id, forward(now));
   if (!slot.throttled) {
     end_wait(slot, forward(now));
@@ -154,25 +136,6 @@ void DeviceScheduler::sleep(TenantId id, Nanoseconds now) {
   slot.tenant.runnable = false;
   slot.throttled = false;
   runnable_.erase(std::find(runnable_.begin(), runnable_.end(), id));
-}
-
-void DeviceScheduler::charge(TenantId id, Nanoseconds busy_ns, uint32_t kernels, Nanoseconds now) {
-  assert(id < slots_.size() && slots_[id].in_use);
-  Slot& slot = slots_[id];
-  now = forward(now);
-  Tenant& tenant = slot.tenant;
-  if (kernels != 0) {
-    const Nanoseconds each = busy_ns / kernels;
-    tenant.kernel_ns =
-        tenant.kernel_ns == 0 ? each : (tenant.kernel_ns * (kKernelMeanOver - 1) + each) / kKernelMeanOver;
-  }
-  const Nanoseconds used = scaled(busy_ns, filled_permille(slot), kWhole);
-  tenant.served_ns += used;
-  slot.ceiling.advance(now);
-  slot.ceiling.spend(used);
-  slot.credit.advance(now);
-  slot.credit.spend(used);
-  order(slot).charged(id, tenant, used);
 }
 
 // --- decisions
@@ -440,12 +403,13 @@ void DeviceScheduler::close_open_grants(Nanoseconds now) {
     if (contended && slot.own_width == 0 && grant.until_ns == kNever) grant.until_ns = quantum_end(slot, now);
     if (slot.tenant.spec.cap_permille == kWhole) continue;
     const auto tokens = static_cast<Nanoseconds>(std::max<int64_t>(slot.ceiling.level_ns(), resume_ns()));
-    grant.until_ns = std::min(grant.until_ns, now + scaled(tokens, kWhole, filled_permille(slot)));
+    grant.until_ns = std::min(grant.until_ns, now + scaled(tokens, kWhole, lane_permille(slot)));
   }
 }
 
 const std::vector<Grant>& DeviceScheduler::decide(Nanoseconds now) {
   now = decided_at_ = forward(now);
+  note_grants(now);
   for (TenantId id : runnable_) refresh(id, now);
   end_expired(now);
   preempt(now);

@@ -24,6 +24,12 @@
 // A tenant that needs more width than is free is waited for: until it fits, others get what is free only for
 // as long as the grants last that are in its way.
 //
+// What a tenant has used is its time times its width; and its time as a whole while somebody waits that does
+// not fit beside it. So those that do not fit lose nothing to those that run side by side: all have the same
+// time by their weights, which is at least what each would have in turns, and to say a width that is less
+// than one's own saves nothing where it matters. A ceiling counts the time whole in any case: what it lets
+// run does not depend on who else is there.
+//
 // A grant without competition is open (until_ns == kNever); competition closes it one quantum after it comes
 // up. A tenant of a more urgent class ends the grants of less urgent ones that are in its way at once.
 #pragma once
@@ -77,6 +83,8 @@ class DeviceScheduler {
   // A part of the GPU's width is the tenant's own from now on, and it runs there whatever others do; 0: it
   // takes turns with all that have none of their own, as at first.
   void set_own_width(TenantId id, uint32_t permille, Nanoseconds now);
+  // TenantSpec::width_permille as it was found to be. A grant goes on with it where there is room.
+  void set_width(TenantId id, uint32_t permille, Nanoseconds now);
   // What those share: a tenant's width is a part of it. At first the whole GPU.
   void set_shared_width(uint32_t permille);
   // Of the weight, 1000 is neutral; the QoS manager's lever.
@@ -115,6 +123,10 @@ class DeviceScheduler {
     bool throttled = false;   // used its ceiling up
     bool over_share = false;  // used its share's credit up
     uint32_t own_width = 0;   // in thousandths of the GPU; 0: it takes turns
+    // Its grants since it was last charged: how long, and times the width to be charged; and that width.
+    Nanoseconds had_ns = 0;
+    uint64_t had_width_ns = 0;
+    uint32_t charged_width = kWhole;
     ShareBucket ceiling;
     ShareBucket credit;
   };
@@ -153,7 +165,10 @@ class DeviceScheduler {
   bool may_go_before(const Slot& waiting, const Grant& grant, Nanoseconds now) const;
   Nanoseconds due_ns(const Slot& waiting) const;
   void end_wait(Slot& slot, Nanoseconds now);
-  uint32_t filled_permille(const Slot& slot) const;
+  uint32_t lane_permille(const Slot& slot) const {
+    return slot.own_width != 0 ? slot.own_width : shared_width_;
+  }
+  void note_grants(Nanoseconds now);
   void grant_own(Nanoseconds now);
   bool grant_next(Nanoseconds now);
   std::optional<Place> first_waiting(Nanoseconds now, bool only_fitting) const;
@@ -180,6 +195,7 @@ class DeviceScheduler {
   uint32_t shared_width_ = kWhole;  // of the GPU
   Nanoseconds now_ = 0;             // the latest that was told: a clock that goes back stands still here
   Nanoseconds decided_at_ = 0;
+  Nanoseconds noted_at_ = 0;
 };
 
 // How a simulator gets its schedulers: tests plant bugs in theirs.

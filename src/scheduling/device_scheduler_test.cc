@@ -158,6 +158,63 @@ TEST(DeviceScheduler, NarrowTenantsRunSideBySide) {
   EXPECT_EQ(scheduler->decide(0).size(), 2u);
 }
 
+TenantSpec narrow(uint32_t permille) {
+  TenantSpec spec;
+  spec.width_permille = permille;
+  return spec;
+}
+
+// Two that fit beside each other and one that fits beside nobody: in turns each would have a third.
+TEST(DeviceScheduler, WhoRunsBesideOthersTakesNothingFromWhoDoesNotFit) {
+  auto scheduler = make();
+  const TenantId a = add(*scheduler, narrow(125)), b = add(*scheduler, narrow(250)),
+                 wide = add(*scheduler, {});
+  const auto used = shares(*scheduler, {a, b, wide}, 20);
+  EXPECT_NEAR(used[wide], 0.5, 0.01);
+  EXPECT_NEAR(used[a], 0.5, 0.01);
+  EXPECT_NEAR(used[b], 0.5, 0.01);
+  const auto charged = [&](TenantId id) {
+    return static_cast<double>(scheduler->tenant(id).served_ns) / 20e9;
+  };
+  for (TenantId id : {a, b, wide}) EXPECT_NEAR(charged(id), 0.5, 0.01) << "whole, as somebody always waits";
+}
+
+TEST(DeviceScheduler, WhereNobodyWaitsEachPaysForItsWidth) {
+  auto scheduler = make();
+  const TenantId a = add(*scheduler, narrow(125)), b = add(*scheduler, narrow(250));
+  const auto used = shares(*scheduler, {a, b}, 2);
+  EXPECT_NEAR(used[a], 1, 0.001);
+  EXPECT_NEAR(used[b], 1, 0.001);
+  EXPECT_NEAR(static_cast<double>(scheduler->tenant(a).served_ns), 0.125 * 2e9, 1e7);
+  EXPECT_NEAR(static_cast<double>(scheduler->tenant(b).served_ns), 0.25 * 2e9, 1e7);
+}
+
+TEST(DeviceScheduler, ACeilingCountsTheTimeWhole) {
+  auto scheduler = make();
+  TenantSpec capped = narrow(125);
+  capped.cap_permille = 250;
+  const TenantId a = add(*scheduler, capped), b = add(*scheduler, narrow(125));
+  const auto used = shares(*scheduler, {a, b}, 20);
+  EXPECT_NEAR(used[a], 0.25, 0.01);
+  EXPECT_NEAR(used[b], 1, 0.001);
+}
+
+TEST(DeviceScheduler, AWidthThatIsFoundOutChangesTheGrantWhereThereIsRoom) {
+  auto scheduler = make();
+  const TenantId a = add(*scheduler, {}), b = add(*scheduler, {});
+  for (TenantId id : {a, b}) scheduler->wake(id, 0);
+  ASSERT_EQ(scheduler->decide(0).size(), 1u);
+  scheduler->set_width(b, 250, 1);
+  scheduler->set_width(a, 500, 1);
+  EXPECT_EQ(scheduler->decide(1).size(), 2u);
+  scheduler->set_width(a, 750, 2);
+  EXPECT_EQ(scheduler->grants().size(), 2u);
+  EXPECT_EQ(scheduler->grants()[0].since_ns, 0u) << "the same grant";
+  scheduler->set_width(b, 500, 3);
+  ASSERT_EQ(scheduler->grants().size(), 1u) << "no room beside the other";
+  EXPECT_EQ(scheduler->grants()[0].tenant, a);
+}
+
 // What is told in between moves the clock on; it must not move the deadline along.
 TEST(DeviceScheduler, ADueDecisionStaysDueUntilItIsTaken) {
   auto scheduler = make();

@@ -162,6 +162,8 @@ Shared& make_shared_memory() {
 using namespace walk;  // NOLINT: this program's own
 
 int main(int argc, char** argv) {
+  // The check of a card calls all programs so; the sizes that the model counts with are the software GPU's.
+  if (argc == 1) check::skip("only where it is told how far to walk");
   REQUIRE(argc == 4 || argc == 5, "usage: memory_walk SEED STEPS PROCESSES [LIBNVIDIA_ML]");
   const uint64_t seed = std::strtoull(argv[1], nullptr, 10);
   const size_t steps = std::strtoull(argv[2], nullptr, 10);

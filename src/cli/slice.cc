@@ -4,6 +4,7 @@
 
 #include "cli/commands.h"
 #include "cli/daemon_start.h"
+#include "cli/held_signals.h"
 #include "cli/table.h"
 #include "common/size.h"
 #include "common/strings.h"
@@ -112,14 +113,16 @@ Status delete_slice(ControlClient& client, const std::string& name, bool when_un
   return Status();
 }
 
-// All or none.
+// All or none, also where Ctrl-C comes in between.
 Result<Json> make_slices(const SliceCreateOptions& options) {
   TESSERA_ASSIGN_OR_RETURN(auto slices, slices_of(options.file, options.name, options.slice));
   TESSERA_ASSIGN_OR_RETURN(ControlClient client, connect_or_start(options.socket));
   if (!options.file.empty()) TESSERA_RETURN_IF_ERROR(follow_plan(client, slices));
   Json made = Json::array();
+  const HeldSignals signals;
   for (const NamedSlice& slice : slices) {
-    auto answer = make_slice(client, slice, options.packing);
+    auto answer = signals.asked_to_end() ? Result<Json>(Status(Code::kUnavailable, "asked to end"))
+                                         : make_slice(client, slice, options.packing);
     if (answer.ok()) {
       answer->erase("ok");
       answer->erase("token");  // programs get it; nobody else needs it

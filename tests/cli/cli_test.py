@@ -209,6 +209,24 @@ class Running(CliTest):
         with open(self.socket + ".pid") as file:
             os.kill(int(file.read()), 0)  # the daemon was not meant
 
+    def test_control_c_leaves_all_slices_of_a_file_or_none(self):
+        daemon = self.start("tesserad", "--foreground")
+        self.wait_for(lambda: os.path.exists(self.socket))
+        path = os.path.join(self.folder, "slices.yaml")
+        with open(path, "w") as file:
+            file.write("slices:\n" + "".join(f"  s{i}: {{mem: 1MiB}}\n" for i in range(40)))
+        for attempt in range(20):
+            process = self.start("tessera", "slice", "create", "--file", path)
+            time.sleep(attempt * 0.0015)
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=10)
+            made = [s["name"] for s in self.slices()]
+            self.assertIn((process.returncode, len(made)), ((-signal.SIGINT, 0), (-signal.SIGINT, 40), (0, 40)))
+            for name in made:
+                self.assertEqual(self.tessera("slice", "delete", name)[0], 0)
+        daemon.terminate()
+        daemon.communicate()
+
     def test_daemon_cleans_up_where_a_signal_ends_it(self):
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             daemon = self.start("tesserad", "--foreground")

@@ -178,6 +178,53 @@ class Libraries final : public BlockRoad {
   }
 };
 
+// A context with memory, a module and a library's variables in it: all that ends with the context, whether
+// the library is unloaded before or after.
+class Contexts final : public BlockRoad {
+  struct Held final : Block {
+    ~Held() override {
+      if (library_first) CU_CHECK(cuLibraryUnload(library));
+      CU_CHECK(cuCtxDestroy_v2(context));
+      if (!library_first) CU_CHECK(cuLibraryUnload(library));
+    }
+    CUcontext context = nullptr;
+    CUlibrary library = nullptr;
+    bool library_first = false;
+  };
+
+  uint64_t choose(Walk& walk) override {
+    part_ = (walk.some_bytes() / 3 / kUnit + 1) * kUnit;
+    library_first_ = walk.roll(2) == 0;
+    return 3 * part_;
+  }
+  CUresult fill(CUlibrary library, const std::string& image) const {
+    CUdeviceptr address = 0;
+    size_t bytes = 0;
+    CUmodule module = nullptr;
+    CUresult result = cuMemAlloc_v2(&address, part_);
+    if (result == CUDA_SUCCESS) result = cuModuleLoadData(&module, image.c_str());
+    if (result == CUDA_SUCCESS) result = cuLibraryGetGlobal(&address, &bytes, library, "variable");
+    return result;
+  }
+  CUresult allocate(BlockRef& block) const override {
+    const std::string image =
+        ".version 6.4\n.target sm_70\n.address_size 64\n.visible .global .align 4 .b8 variable[" +
+        std::to_string(part_) + "];\n";
+    auto held = std::make_unique<Held>();
+    held->library_first = library_first_;
+    CU_CHECK(cuLibraryLoadData(&held->library, image.c_str(), nullptr, nullptr, 0, nullptr, nullptr, 0));
+    CU_CHECK(cuCtxCreate_v2(&held->context, 0, 0));
+    const CUresult result = fill(held->library, image);
+    CUcontext popped = nullptr;
+    CU_CHECK(cuCtxPopCurrent_v2(&popped));
+    if (result == CUDA_SUCCESS) block = std::move(held);
+    return result;
+  }
+
+  uint64_t part_ = 0;
+  bool library_first_ = false;
+};
+
 // Of the host's memory: nothing is charged for it.
 class Host final : public BlockRoad {
   uint64_t choose(Walk&) override { return 0; }
@@ -200,6 +247,7 @@ void add_block_roads(Roads& roads) {
   roads.push_back(std::make_unique<Mipmapped>());
   roads.push_back(std::make_unique<Modules>());
   roads.push_back(std::make_unique<Libraries>());
+  roads.push_back(std::make_unique<Contexts>());
   roads.push_back(std::make_unique<Host>());
 }
 

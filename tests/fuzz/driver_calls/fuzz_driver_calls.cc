@@ -1,7 +1,7 @@
 // Programs of driver calls on the software GPU, good ones and bad ones: whatever is called in whatever order,
 // with handles that are stale, of another kind or made up and sizes that make no sense, the driver answers
 // with an error of CUDA's, does not crash, does not hang, hands out no memory twice, and has all of it back
-// once the contexts are gone.
+// once the contexts are gone. In a slice the same holds for the guest, and nothing stays charged.
 //
 // FUZZ_TRACE=1 prints every call and its answer.
 #include <sys/resource.h>
@@ -24,16 +24,7 @@ constexpr long kMostResidentKib = 2l << 20;
 class Devices {
  public:
   Devices() {
-    char folder[] = "/tmp/fuzz-driver-calls-XXXXXX";
-    require(mkdtemp(folder) != nullptr, "a folder for the devices");
-    folder_ = folder;
-    setenv("SOFTGPU_STATE_DIR", folder, 1);
-    setenv("SOFTGPU_DEVICES", "2", 1);
-    setenv("SOFTGPU_MEMORY", "64MiB", 1);
-    setenv("SOFTGPU_SMS", "2", 1);
-    setenv("SOFTGPU_LOG", "none", 1);
-    unsetenv("SOFTGPU_CONFIG");
-    unsetenv("CUDA_VISIBLE_DEVICES");
+    if (getenv("TESSERA_SLICE") == nullptr) choose_devices();  // a slice has those of its daemon
     require(cuInit(0) == CUDA_SUCCESS, "cuInit");
     for (CUdevice ordinal = 0; ordinal < kDevices; ++ordinal) {
       require(cuCtxCreate_v2(&contexts_[ordinal], 0, ordinal) == CUDA_SUCCESS, "a context");
@@ -54,6 +45,18 @@ class Devices {
   }
 
  private:
+  void choose_devices() {
+    char folder[] = "/tmp/fuzz-driver-calls-XXXXXX";
+    require(mkdtemp(folder) != nullptr, "a folder for the devices");
+    folder_ = folder;
+    setenv("SOFTGPU_STATE_DIR", folder, 1);
+    setenv("SOFTGPU_DEVICES", "2", 1);
+    setenv("SOFTGPU_MEMORY", "64MiB", 1);
+    setenv("SOFTGPU_SMS", "2", 1);
+    setenv("SOFTGPU_LOG", "none", 1);
+    unsetenv("SOFTGPU_CONFIG");
+    unsetenv("CUDA_VISIBLE_DEVICES");
+  }
   // The one block of device memory that outlives graphs: it has room for 128 handles.
   static void keep_condition_values() {
     static_assert(kMostCalls < 128);

@@ -1,7 +1,8 @@
 // One tenant of the share measurements: an ordinary CUDA program that keeps a GPU busy in one of several
 // ways, and says what it got done between two moments.
 //
-//   share_load --begin NS --seconds S [--steps N] [--mode MODE] [--depth N] [--think-us N] [--name NAME]
+//   share_load --begin NS --seconds S [--steps N] [--mode MODE] [--depth N] [--think-us N] [--blocks N]
+//              [--name NAME]
 //
 // It launches until S seconds after CLOCK_MONOTONIC reads NS, and counts the work its kernels did in that
 // time; what they do is counted on the device. MODE:
@@ -37,6 +38,7 @@ struct Options {
   std::string mode = "async";
   size_t depth = 4;
   unsigned think_us = 0;
+  unsigned blocks = 0;  // of each kernel; 0: as many as there are SMs
   std::string name = "tenant";
 };
 
@@ -62,6 +64,8 @@ Options parse(int argc, char** argv) {
       options.depth = std::stoul(value);
     else if (option == "--think-us")
       options.think_us = static_cast<unsigned>(std::stoul(value));
+    else if (option == "--blocks")
+      options.blocks = static_cast<unsigned>(std::stoul(value));
     else if (option == "--name")
       options.name = value;
     else
@@ -76,7 +80,7 @@ class Load {
       : options_(options), module_(share_load_ptx), burn_(module_.function("burn")) {
     int sms = 0;
     CU_CHECK(cuDeviceGetAttribute(&sms, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, context_.device()));
-    blocks_ = static_cast<unsigned>(sms);
+    blocks_ = options.blocks != 0 ? options.blocks : static_cast<unsigned>(sms);
     CU_CHECK(cuMemAlloc_v2(&states_, blocks_ * kThreads * sizeof(uint32_t)));
     CU_CHECK(cuMemsetD8_v2(states_, 1, blocks_ * kThreads * sizeof(uint32_t)));
     void* done = nullptr;

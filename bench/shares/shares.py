@@ -5,9 +5,11 @@ usage: shares.py --bin BIN --load PROGRAM [--seconds 5] [--rounds 1] [--only NAM
 
 Each tenant is `tessera run --sm … -- share_load …`, or the like with other options. What it got is the work its kernels
 counted on the device between two moments that are the same for all tenants, as a part of what the same program gets done
-alone: the tenants' own count, not Tessera's.
+alone: the tenants' own count, not Tessera's. Tenants whose kernels have one block run side by side where there are SMs; what that
+yields is printed against the same tenants in turns (`tesserad --co-execution off`), measured right after.
 """
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -25,10 +27,11 @@ class Tenant:
     def __init__(self, share=None, load=(), options=()):
         self.share, self.load = share, list(load)
         self.options = list(options) + (["--sm", str(share)] if share else [])
-        self.weight = int(options[1]) if "--weight" in options else share
+        self.weight = int(options[1]) if "--weight" in options else share or 100
 
 
 ASYNC = ("--steps", "20000")
+NARROW = (*ASYNC, "--blocks", "1")
 CASES = {
     "10/90": [Tenant(10, ASYNC), Tenant(90, ASYNC)],
     "25/75": [Tenant(25, ASYNC), Tenant(75, ASYNC)],
@@ -42,8 +45,14 @@ CASES = {
     "25/75 graphs": [Tenant(s, ("--mode", "graph", "--steps", "10000")) for s in (25, 75)],
     "25/75 copies": [Tenant(s, ("--mode", "copies", "--steps", "100000")) for s in (25, 75)],
     "64 by weight": [Tenant(None, ASYNC, ("--weight", str(weight))) for weight in (50, 100, 150, 200) * 16],
+    "2 narrow": [Tenant(None, NARROW) for _ in range(2)],
+    "4 narrow": [Tenant(None, NARROW) for _ in range(4)],
+    "2 narrow, 1 wide": [Tenant(None, NARROW), Tenant(None, NARROW), Tenant(None, ASYNC)],
     "25/75 one never waits": [Tenant(25, ("--mode", "flood", "--steps", "20000")), Tenant(75, ASYNC)],
 }
+
+
+SIDE_BY_SIDE = ("2 narrow", "4 narrow", "2 narrow, 1 wide")
 
 
 def start(arguments, tenant, number, begin_ns):
@@ -98,6 +107,25 @@ def measure(arguments, name, alone):
             "jain": jain([got / want for got, want in zip(shares, promised)])}
 
 
+@contextlib.contextmanager
+def in_turns(arguments):
+    """On the same device, by a daemon that lets nobody run beside another."""
+    usual = arguments.environment
+    arguments.environment = dict(usual, TESSERA_SOCKET=usual["TESSERA_SOCKET"] + ".turns")
+    daemon = subprocess.Popen([os.path.join(arguments.bin, "tesserad"), "--foreground", "--co-execution", "off"],
+                              env=arguments.environment)
+    try:
+        while not os.path.exists(arguments.environment["TESSERA_SOCKET"]):
+            if daemon.poll() is not None:
+                raise SystemExit("tesserad has ended")
+            time.sleep(0.02)
+        yield
+    finally:
+        daemon.terminate()
+        daemon.wait()
+        arguments.environment = usual
+
+
 def jain(values):
     """Jain's index of fairness: 1 where all have the same, 1/n where one has everything."""
     return sum(values) ** 2 / (len(values) * sum(value ** 2 for value in values))
@@ -107,8 +135,9 @@ def text(result):
     splits = "  ".join(f"{got:5.1f}/{want:.0f}" for got, want in zip(result["achieved"], result["promised"]))
     if len(result["promised"]) > 8:
         splits = f"Jain's index by weight {result['jain']:.4f}"
-    return (f"{result['case']:28} {splits}   off by {result['off']:.1f} points, "
+    line = (f"{result['case']:28} {splits}   off by {result['off']:.1f} points, "
             f"{result['kept']:.1f} % of one tenant's throughput kept")
+    return line + (f", in turns {result['kept_in_turns']:.1f} %" if "kept_in_turns" in result else "")
 
 
 def main():
@@ -128,6 +157,9 @@ def main():
         alone = Alone(arguments)
         for name in arguments.only or CASES:
             results.append(measure(arguments, name, alone))
+            if name in SIDE_BY_SIDE:
+                with in_turns(arguments):
+                    results[-1]["kept_in_turns"] = measure(arguments, name, alone)["kept"]
             print(text(results[-1]), flush=True)
     if arguments.json:
         with open(arguments.json, "w") as file:

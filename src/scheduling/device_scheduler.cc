@@ -359,13 +359,13 @@ std::optional<DeviceScheduler::Place> DeviceScheduler::first_waiting(Nanoseconds
   return first;
 }
 
-void DeviceScheduler::give(const Place& place, Nanoseconds now, Nanoseconds until_ns) {
+void DeviceScheduler::give(const Place& place, Nanoseconds now, Nanoseconds until_ns, bool fills_gap) {
   Slot& slot = slots_[place.tenant];
   end_wait(slot, now);
   slot.granted = true;
   const uint32_t width = slot.own_width != 0 ? slot.own_width : slot.tenant.spec.width_permille;
   if (slot.own_width == 0) free_width_ -= width;
-  grants_.push_back({place.tenant, place.tier, width, now, until_ns});
+  grants_.push_back({place.tenant, place.tier, width, now, until_ns, fills_gap});
 }
 
 void DeviceScheduler::grant_own(Nanoseconds now) {
@@ -391,7 +391,7 @@ bool DeviceScheduler::grant_next(Nanoseconds now) {
     if (slots_[grant.tenant].own_width == 0) room_at = std::max(room_at, grant.until_ns);
   }
   if (room_at < now + config_.limits.shortest_ns) return false;
-  give(*filler, now, std::min(room_at, quantum_end(slots_[filler->tenant], now)));
+  give(*filler, now, std::min(room_at, quantum_end(slots_[filler->tenant], now)), true);
   return true;
 }
 

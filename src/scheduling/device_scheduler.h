@@ -25,8 +25,9 @@
 // as long as the grants last that are in its way.
 //
 // What a tenant has used is its time times its width; and its time as a whole while somebody waits that does
-// not fit beside it. So those that do not fit lose nothing to those that run side by side: all have the same
-// time by their weights, which is at least what each would have in turns, and to say a width that is less
+// not fit beside it, if it was its turn. The order within a class goes by the latter alone: where nobody
+// waits, and for what would have idled, nobody owes anything. So those that do not fit lose nothing to those
+// that run side by side: each has at least the time that turns would give it, and to say a width that is less
 // than one's own saves nothing where it matters. A ceiling counts the time whole in any case: what it lets
 // run does not depend on who else is there.
 //
@@ -68,6 +69,7 @@ struct Grant {
   uint32_t width_permille;
   Nanoseconds since_ns;
   Nanoseconds until_ns;  // kNever while nobody else wants the GPU
+  bool fills_gap;        // somebody was before it, and did not fit
 };
 
 class DeviceScheduler {
@@ -123,9 +125,13 @@ class DeviceScheduler {
     bool throttled = false;   // used its ceiling up
     bool over_share = false;  // used its share's credit up
     uint32_t own_width = 0;   // in thousandths of the GPU; 0: it takes turns
-    // Its grants since it was last charged: how long, and times the width to be charged; and that width.
+    // Its grants since it was last charged: how long, for how much of that it pays whole, and times the width
+    // to be charged.
     Nanoseconds had_ns = 0;
+    Nanoseconds had_whole_ns = 0;
     uint64_t had_width_ns = 0;
+    // What these came to, in thousandths, when it was last charged.
+    uint32_t whole_part = kWhole;
     uint32_t charged_width = kWhole;
     ShareBucket ceiling;
     ShareBucket credit;
@@ -139,6 +145,7 @@ class DeviceScheduler {
   virtual void refresh(TenantId id, Nanoseconds now);
   virtual bool fits(const Slot& slot) const { return slot.tenant.spec.width_permille <= free_width_; }
   virtual Nanoseconds waited_ns(const Slot& slot, Nanoseconds now) const;
+  virtual bool pays_whole(const Grant& grant, bool others_wait) const;
 
   Tier tier_of(const Slot& slot, Nanoseconds now) const;
   PriorityClass class_of(const Slot& slot) const;
@@ -172,7 +179,7 @@ class DeviceScheduler {
   void grant_own(Nanoseconds now);
   bool grant_next(Nanoseconds now);
   std::optional<Place> first_waiting(Nanoseconds now, bool only_fitting) const;
-  void give(const Place& place, Nanoseconds now, Nanoseconds until_ns);
+  void give(const Place& place, Nanoseconds now, Nanoseconds until_ns, bool fills_gap = false);
   void close_open_grants(Nanoseconds now);
   bool spent(const ShareBucket& bucket, bool was_spent) const;
   // Worth a hand-over, as slices are.

@@ -164,19 +164,42 @@ TenantSpec narrow(uint32_t permille) {
   return spec;
 }
 
-// Two that fit beside each other and one that fits beside nobody: in turns each would have a third.
+// Two that fit beside each other and one that fits beside nobody.
 TEST(DeviceScheduler, WhoRunsBesideOthersTakesNothingFromWhoDoesNotFit) {
+  for (const uint32_t weight : {100u, 400u}) {
+    auto scheduler = make();
+    TenantSpec heavy = narrow(250);
+    heavy.weight = weight;
+    const TenantId a = add(*scheduler, narrow(125)), b = add(*scheduler, heavy), wide = add(*scheduler, {});
+    const auto used = shares(*scheduler, {a, b, wide}, 20);
+    const double one = 100.0 / (200 + weight);  // in turns
+    EXPECT_GE(used[a], one - 0.01);
+    EXPECT_GE(used[b], weight * one / 100 - 0.01);
+    EXPECT_GE(used[wide], one - 0.01);
+    EXPECT_GT(used[a] + used[b] + used[wide], 1.3) << "but together they have more";
+  }
+}
+
+// What it had beside others was nobody's: it owes nothing for it when they are gone.
+TEST(DeviceScheduler, WhoFilledAGapHasItsTurnsAfterwards) {
   auto scheduler = make();
-  const TenantId a = add(*scheduler, narrow(125)), b = add(*scheduler, narrow(250)),
+  TenantSpec heavy = narrow(125);
+  heavy.weight = 1000;
+  const TenantId filler = add(*scheduler, narrow(125)), first = add(*scheduler, heavy),
                  wide = add(*scheduler, {});
-  const auto used = shares(*scheduler, {a, b, wide}, 20);
-  EXPECT_NEAR(used[wide], 0.5, 0.01);
-  EXPECT_NEAR(used[a], 0.5, 0.01);
-  EXPECT_NEAR(used[b], 0.5, 0.01);
-  const auto charged = [&](TenantId id) {
-    return static_cast<double>(scheduler->tenant(id).served_ns) / 20e9;
-  };
-  for (TenantId id : {a, b, wide}) EXPECT_NEAR(charged(id), 0.5, 0.01) << "whole, as somebody always waits";
+  shares(*scheduler, {filler, first, wide}, 5);
+  scheduler->remove(first, 5 * kSecond);
+  Nanoseconds had = 0;
+  for (Nanoseconds now = 5 * kSecond; now < 5500 * kMillisecond;) {
+    const std::vector<Grant> grants = scheduler->decide(now);
+    const Nanoseconds next = scheduler->next_decision_ns();
+    for (const Grant& grant : grants) {
+      scheduler->charge(grant.tenant, next - now, 1, next);
+      had += grant.tenant == filler ? next - now : 0;
+    }
+    now = next;
+  }
+  EXPECT_GT(had, 200 * kMillisecond) << "of 500, in turns with one other";
 }
 
 TEST(DeviceScheduler, WhereNobodyWaitsEachPaysForItsWidth) {

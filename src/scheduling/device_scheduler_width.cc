@@ -42,6 +42,12 @@ void DeviceScheduler::set_shared_width(uint32_t permille) {
   shared_width_ = permille;
 }
 
+// All of its own, or of what nobody else can have meanwhile.
+bool DeviceScheduler::pays_whole(const Grant& grant, bool others_wait) const {
+  if (slots_[grant.tenant].own_width != 0 || grant.width_permille == kWhole) return true;
+  return others_wait && !grant.fills_gap;
+}
+
 // Grants and who waits have been the same since the last time.
 void DeviceScheduler::note_grants(Nanoseconds now) {
   const Nanoseconds lasted = now - std::min(now, noted_at_);
@@ -50,8 +56,9 @@ void DeviceScheduler::note_grants(Nanoseconds now) {
   const bool others_wait = anyone_waits();
   for (const Grant& grant : grants_) {
     Slot& slot = slots_[grant.tenant];
-    const bool whole = slot.own_width != 0 || others_wait;  // of its own, or nobody has the rest
+    const bool whole = pays_whole(grant, others_wait);
     slot.had_ns += lasted;
+    slot.had_whole_ns += whole ? lasted : 0;
     slot.had_width_ns += lasted * (whole ? kWhole : grant.width_permille);
   }
 }
@@ -67,8 +74,11 @@ void DeviceScheduler::charge(TenantId id, Nanoseconds busy_ns, uint32_t kernels,
         tenant.kernel_ns == 0 ? each : (tenant.kernel_ns * (kKernelMeanOver - 1) + each) / kKernelMeanOver;
   }
   note_grants(now);
-  if (slot.had_ns != 0) slot.charged_width = static_cast<uint32_t>(slot.had_width_ns / slot.had_ns);
-  slot.had_ns = slot.had_width_ns = 0;
+  if (slot.had_ns != 0) {
+    slot.charged_width = static_cast<uint32_t>(slot.had_width_ns / slot.had_ns);
+    slot.whole_part = static_cast<uint32_t>(scaled(slot.had_whole_ns, kWhole, slot.had_ns));
+  }
+  slot.had_ns = slot.had_whole_ns = slot.had_width_ns = 0;
   const Nanoseconds of_lane = scaled(busy_ns, lane_permille(slot), kWhole);
   const Nanoseconds used = scaled(of_lane, slot.charged_width, kWhole);
   tenant.served_ns += used;
@@ -76,7 +86,7 @@ void DeviceScheduler::charge(TenantId id, Nanoseconds busy_ns, uint32_t kernels,
   slot.ceiling.spend(of_lane);
   slot.credit.advance(now);
   slot.credit.spend(used);
-  order(slot).charged(id, tenant, used);
+  order(slot).charged(id, tenant, scaled(of_lane, slot.whole_part, kWhole));
 }
 
 }  // namespace tessera::scheduling

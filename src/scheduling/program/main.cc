@@ -105,10 +105,11 @@ int check(const CheckOptions& options) {
   uint64_t decisions = 0, broken = 0;
   if (options.json) puts("{\"broken\": [");
   for (uint64_t seed = options.first; seed < options.first + options.seeds; ++seed) {
-    const auto result = simulate_seed(seed, limits);
-    if (!result.ok()) return fail(result.status(), kExitFailure);
-    decisions += result->decisions;
-    if (result->broken) {
+    for (const auto simulate : {simulate_seed, simulate_company}) {
+      const auto result = simulate(seed, limits, DeviceScheduler::create);
+      if (!result.ok()) return fail(result.status(), kExitFailure);
+      decisions += result->decisions;
+      if (!result->broken) continue;
       if (options.json && broken > 0) puts(",");
       ++broken;
       printf(options.json ? "  {\"seed\": %" PRIu64 ", \"promise\": \"%s\"}" : "seed %" PRIu64 ": %s\n", seed,
@@ -143,7 +144,8 @@ int main_program(int argc, char** argv) {
   const CLI::Range counts(uint64_t{1}, kMostOfEach);
   check_command->add_option("--seeds", check_options.seeds, "how many (default: 1000)")->check(counts);
   check_command->add_option("--first", check_options.first, "the first seed (default: 1)")->check(counts);
-  check_command->add_option("--decisions", check_options.decisions, "of each (default: 10000)")->check(counts);
+  check_command->add_option("--decisions", check_options.decisions, "of each (default: 10000)")
+      ->check(counts);
   check_command->add_flag("--json", check_options.json, "print JSON");
   const auto cluster = add_cluster_command(app);
   try {

@@ -28,6 +28,7 @@ void Invariants::resize(size_t count) {
 }
 
 void Invariants::forget(TenantId id) {
+  company_.clear();
   resize(id + 1);
   watches_[id] = Watch{};
   std::fill(pairs_.begin(), pairs_.end(), Pair{});  // everyone's weight changes with it
@@ -35,12 +36,16 @@ void Invariants::forget(TenantId id) {
 }
 
 void Invariants::forget_all() {
+  company_.clear();
   for (Watch& watch : watches_) watch = Watch{};
   std::fill(pairs_.begin(), pairs_.end(), Pair{});
 }
 
 // Boosts say nothing about what was promised; only who had how much of the rest is counted anew.
-void Invariants::weights_changed() { std::fill(pairs_.begin(), pairs_.end(), Pair{}); }
+void Invariants::weights_changed() {
+  company_.clear();
+  std::fill(pairs_.begin(), pairs_.end(), Pair{});
+}
 
 // A jump may fill every bucket once, and makes every wait look as long.
 void Invariants::clock_jumped() {
@@ -52,6 +57,7 @@ void Invariants::charged(TenantId id, Nanoseconds used_ns) {
   resize(id + 1);
   watches_[id].used_ns += used_ns;
   watches_[id].busy_used_ns += used_ns;
+  if (id < company_had_ns_.size()) company_had_ns_[id] += used_ns;
   for (TenantId other = 0; other < watches_.size(); ++other) {
     if (other > id) pair(id, other).first_ns += used_ns;
     if (other < id) pair(other, id).second_ns += used_ns;
@@ -66,7 +72,8 @@ Nanoseconds Invariants::longest_kernel(const std::vector<Observed>& observed) co
 }
 
 std::optional<std::string> Invariants::check(const DeviceScheduler& scheduler,
-                                             const std::vector<Observed>& observed, Nanoseconds now) {
+                                             const std::vector<Observed>& observed, Nanoseconds now,
+                                             Nanoseconds busy_ns) {
   resize(observed.size());
   if (Broken broken = check_grants(scheduler, observed, now)) return broken;
   if (Broken broken = check_work(scheduler, observed)) return broken;
@@ -76,7 +83,9 @@ std::optional<std::string> Invariants::check(const DeviceScheduler& scheduler,
     if (Broken broken = check_ceiling(scheduler, observed, id, now)) return broken;
     if (Broken broken = check_share(scheduler, observed, id, now)) return broken;
   }
-  return config_.order == "weighted-fair" && whole_gpu_ ? check_gaps(scheduler, observed) : std::nullopt;
+  if (config_.order != "weighted-fair") return std::nullopt;
+  if (Broken broken = check_turns(scheduler, observed, busy_ns)) return broken;
+  return whole_gpu_ ? check_gaps(scheduler, observed) : std::nullopt;
 }
 
 // Grants are to tenants with work, once each, together no wider than the GPU, and none is past its end.
@@ -207,6 +216,39 @@ Invariants::Broken Invariants::check_gaps(const DeviceScheduler& scheduler,
     for (TenantId b = a + 1; b < observed.size(); ++b) {
       if (Broken broken = check_gap(scheduler, observed, a, b)) return broken;
     }
+  }
+  return std::nullopt;
+}
+
+// Whoever runs side by side takes nothing from anybody: each has at least the time by its weight that turns
+// would give it.
+Invariants::Broken Invariants::check_turns(const DeviceScheduler& scheduler,
+                                           const std::vector<Observed>& observed, Nanoseconds busy_ns) {
+  std::vector<TenantId> company;
+  double weights = 0;
+  bool same = true;
+  for (TenantId id = 0; id < observed.size(); ++id) {
+    if (!observed[id].present || !observed[id].has_work) continue;
+    company.push_back(id);
+    const Tenant& tenant = scheduler.tenant(id);
+    weights += static_cast<double>(tenant.effective_weight);
+    same = same && !scheduler.throttled(id) && tenant.spec.share_permille == 0 &&
+           tenant.spec.priority == scheduler.tenant(company.front()).spec.priority;
+  }
+  if (!same || company != company_) {
+    company_ = same ? std::move(company) : std::vector<TenantId>();
+    company_had_ns_.assign(observed.size(), 0);
+    company_since_busy_ns_ = busy_ns;
+    return std::nullopt;
+  }
+  const Nanoseconds turn = config_.limits.longest_ns + longest_kernel(observed);
+  for (TenantId id : company_) {
+    const double part = static_cast<double>(scheduler.tenant(id).effective_weight) / weights;
+    const double turns = part * static_cast<double>(busy_ns - company_since_busy_ns_);
+    const auto slack = static_cast<double>(2 * (company_.size() + 1) * turn);
+    if (static_cast<double>(company_had_ns_[id]) >= turns - slack) continue;
+    return str_format("%s had %.1f ms beside others, %.1f in turns", name_of(id).c_str(),
+                      static_cast<double>(company_had_ns_[id]) * 1e-6, turns * 1e-6);
   }
   return std::nullopt;
 }

@@ -30,10 +30,11 @@ class Invariants {
   void clock_jumped();
   void weights_changed();
 
+  // GPU time, whatever its width.
   void charged(TenantId id, Nanoseconds used_ns);
-  // The text of what is broken.
+  // The text of what is broken. `busy_ns`: the time with a kernel on the GPU, ever.
   std::optional<std::string> check(const DeviceScheduler& scheduler, const std::vector<Observed>& observed,
-                                   Nanoseconds now);
+                                   Nanoseconds now, Nanoseconds busy_ns);
 
  private:
   struct Watch {
@@ -65,6 +66,8 @@ class Invariants {
   Broken check_gaps(const DeviceScheduler& scheduler, const std::vector<Observed>& observed);
   Broken check_gap(const DeviceScheduler& scheduler, const std::vector<Observed>& observed, TenantId a,
                    TenantId b);
+  Broken check_turns(const DeviceScheduler& scheduler, const std::vector<Observed>& observed,
+                     Nanoseconds busy_ns);
   bool comparable(const DeviceScheduler& scheduler, const std::vector<Observed>& observed, TenantId id) const;
   Nanoseconds longest_kernel(const std::vector<Observed>& observed) const;
   Pair& pair(TenantId a, TenantId b) { return pairs_[a * watches_.size() + b]; }
@@ -75,6 +78,10 @@ class Invariants {
   uint64_t jumps_ = 0;
   std::vector<Watch> watches_;
   std::vector<Pair> pairs_;  // a < b
+  // Since all that have work are the same ones, of one class, without promised shares or spent ceilings:
+  std::vector<TenantId> company_;
+  std::vector<Nanoseconds> company_had_ns_;  // by TenantId
+  Nanoseconds company_since_busy_ns_ = 0;
 };
 
 }  // namespace tessera::scheduling

@@ -9,6 +9,7 @@ namespace tessera::scheduling {
 namespace {
 
 constexpr Nanoseconds kEndlessStepNs = kSecond;  // an idle GPU looks up this often
+constexpr uint32_t kSms = 8;                     // where widths are measured
 
 }  // namespace
 
@@ -51,6 +52,8 @@ Result<SimulationResult> Simulator::run() {
     const Event event = events_.top();
     if (event.at_ns > limits_.duration_ns) break;
     events_.pop();
+    if (busy_width_ != 0) any_busy_ns_ += event.at_ns - now_;
+    if (scheduler_->grants().size() > 1) result_.company_ns += event.at_ns - now_;
     now_ = event.at_ns;
     TESSERA_RETURN_IF_ERROR(handle(event));
   }
@@ -68,7 +71,7 @@ Status Simulator::handle(const Event& event) {
       event.what != What::kFault && event.what != What::kDecide && event.what != What::kAdjust;
   if (of_client && event.generation != clients_[event.index].generation) {
     // The kernel of a tenant that was killed leaves the GPU when it ends.
-    if (event.what == What::kKernelEnd) busy_width_ -= clients_[event.index].program.spec.width_permille;
+    if (event.what == What::kKernelEnd) busy_width_ -= clients_[event.index].fills_permille;
     if (event.what != What::kKernelEnd) return Status();
   } else {
     switch (event.what) {
@@ -99,12 +102,19 @@ Status Simulator::handle(const Event& event) {
 
 // Tells the scheduler, and the checks, of a tenant without work.
 Status Simulator::admit(Client& client) {
-  TESSERA_ASSIGN_OR_RETURN(client.tenant, scheduler_->add(client.program.spec, told()));
+  TenantSpec spec = client.program.spec;
+  if (workload_.measured_widths) spec.width_permille = kWhole;
+  TESSERA_ASSIGN_OR_RETURN(client.tenant, scheduler_->add(spec, told()));
+  co_execution_.add(client.tenant);
   if (client.tenant >= observed_.size()) observed_.resize(client.tenant + 1);
   const Program& program = client.program;
   if (limits_.qos) qos_.add(client.tenant, client.program.spec, told());
-  observed_[client.tenant] = {true, false,
-                              program.kernel_ns * (program.kernels_vary ? Program::kLongestOverMean : 1)};
+  Nanoseconds longest_ns = program.kernel_ns * (program.kernels_vary ? Program::kLongestOverMean : 1);
+  longest_ns = scaled(longest_ns, kWhole + program.hurt_permille, kWhole);
+  if (program.claims_permille != 0) {
+    longest_ns = scaled(longest_ns, program.spec.width_permille, program.claims_permille);
+  }
+  observed_[client.tenant] = {true, false, longest_ns};
   return Status();
 }
 
@@ -131,14 +141,22 @@ void Simulator::begin_burst(size_t index) {
 void Simulator::end_kernel(size_t index) {
   Client& client = clients_[index];
   TenantReport& report = result_.tenants[client.report];
-  const Nanoseconds used = scaled(client.kernel_length_ns, client.program.spec.width_permille, kWhole);
-  busy_width_ -= client.program.spec.width_permille;
+  const Nanoseconds used = scaled(client.kernel_length_ns, client.fills_permille, kWhole);
+  busy_width_ -= client.fills_permille;
   client.running = false;
   result_.busy_ns += used;
   report.served_ns += used;
   ++report.kernels;
   scheduler_->charge(client.tenant, client.kernel_length_ns, 1, told());
-  invariants_.charged(client.tenant, used);
+  invariants_.charged(client.tenant, client.kernel_length_ns);
+  if (workload_.measured_widths) {
+    const Program& program = client.program;
+    const uint64_t said =
+        program.claims_permille != 0 ? program.claims_permille : program.spec.width_permille;
+    const Nanoseconds length_ns = client.kernel_length_ns;
+    co_execution_.measured(client.tenant, {length_ns, 1, length_ns, scaled(length_ns * kSms, said, kWhole)},
+                           told());
+  }
   note(client.kernel_length_ns);
   if (client.queued != kNever) --client.queued;
   client.ready_ns = now_;
@@ -198,6 +216,7 @@ Status Simulator::strike(const Fault& fault) {
         invariants_.forget(client.tenant);
         if (limits_.qos) qos_.add(client.tenant, spec, told());
         scheduler_->set_boost(client.tenant, kWhole);
+        spec.width_permille = scheduler_->tenant(client.tenant).spec.width_permille;
         return scheduler_->update(client.tenant, spec, told());
       }
       return Status();
@@ -244,17 +263,31 @@ void Simulator::adjust() {
   if (qos_.adjust(*scheduler_, told())) invariants_.weights_changed();
 }
 
+// As the daemon does.
+void Simulator::fit_widths() {
+  for (const Client& client : clients_) {
+    if (!client.present) continue;
+    const uint32_t sms = co_execution_.sms(client.tenant, kSms, told());
+    scheduler_->set_width(client.tenant, sms * kWhole / kSms, told());
+  }
+}
+
 void Simulator::decide() {
+  if (workload_.measured_widths) fit_widths();
   const Nanoseconds earlier = back_calls_ > 0 ? std::min<Nanoseconds>(told(), kMillisecond) : 0;
   if (back_calls_ > 0) --back_calls_;
   scheduler_->decide(told() - earlier);
   ++result_.decisions;
+  const bool company = scheduler_->grants().size() > 1;
+  for (const Client& client : clients_) {
+    if (client.present) co_execution_.set_company(client.tenant, company);
+  }
   for (const Grant& grant : scheduler_->grants()) {
     result_.switches += grant.since_ns == told() ? 1 : 0;
     note(uint64_t{grant.tenant} << 32 | static_cast<uint32_t>(grant.until_ns));
   }
   if (limits_.check_invariants && earlier == 0) {
-    if (auto broken = invariants_.check(*scheduler_, observed_, told())) {
+    if (auto broken = invariants_.check(*scheduler_, observed_, told(), any_busy_ns_)) {
       result_.broken = str_format("at %.3f ms, decision %llu: %s", static_cast<double>(now_) * 1e-6,
                                   static_cast<unsigned long long>(result_.decisions), broken->c_str());
     }
@@ -273,9 +306,7 @@ void Simulator::launch_granted() {
     for (size_t i = 0; i < clients_.size(); ++i) {
       Client& client = clients_[i];
       if (!client.present || client.tenant != grant.tenant || client.running || client.queued == 0) continue;
-      if (busy_width_ + client.program.spec.width_permille > kWhole) continue;
-      busy_width_ += client.program.spec.width_permille;
-      client.running = true;
+      if (!launch(i, grant)) continue;
       if (limits_.qos && client.turn_ns != grant.since_ns) {
         client.turn_ns = grant.since_ns;
         qos_.waited(client.tenant, now_ - client.ready_ns, told());
@@ -284,6 +315,26 @@ void Simulator::launch_granted() {
       push(now_ + client.kernel_length_ns, What::kKernelEnd, i);
     }
   }
+}
+
+bool Simulator::launch(size_t index, const Grant& grant) {
+  Client& client = clients_[index];
+  const uint32_t needs = client.program.spec.width_permille;
+  const uint32_t fills = workload_.measured_widths ? std::min(needs, grant.width_permille) : needs;
+  if (busy_width_ + fills > kWhole) return false;
+  if (busy_width_ != 0) {
+    client.kernel_length_ns = scaled(client.kernel_length_ns, kWhole + client.program.hurt_permille, kWhole);
+  }
+  client.kernel_length_ns = scaled(client.kernel_length_ns, needs, fills);
+  busy_width_ += client.fills_permille = fills;
+  client.running = true;
+  return true;
+}
+
+Result<SimulationResult> simulate_company(uint64_t seed, const SimulationLimits& limits, MakeScheduler make) {
+  Random random(seed);
+  Workload workload = draw_company(random);
+  return Simulator(std::move(workload), random.next(), limits, std::move(make)).run();
 }
 
 Result<SimulationResult> simulate_seed(uint64_t seed, const SimulationLimits& limits, MakeScheduler make) {

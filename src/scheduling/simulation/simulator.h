@@ -2,7 +2,8 @@
 // same workload and seed give the same run, to the last bit of trace_hash.
 //
 // The device: a tenant has one kernel in flight at most; it starts under a grant, while the width it needs is
-// free, and runs to its end, as on a GPU without preemption.
+// free, and runs to its end, as on a GPU without preemption. Where widths are measured it is kept to what its
+// grant has, and takes as much longer as that is less than it needs.
 #pragma once
 
 #include <functional>
@@ -12,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "scheduling/co_execution.h"
 #include "scheduling/qos/qos_controller.h"
 #include "scheduling/simulation/invariants.h"
 #include "scheduling/simulation/workload.h"
@@ -35,6 +37,7 @@ struct SimulationResult {
   uint64_t trace_hash = 0;
   Nanoseconds elapsed_ns = 0;
   Nanoseconds busy_ns = 0;            // of the GPU, all widths together
+  Nanoseconds company_ns = 0;         // with grants of several at once
   std::optional<std::string> broken;  // an invariant, with time and tenant
   std::vector<TenantReport> tenants;
 };
@@ -67,6 +70,7 @@ class Simulator {
     Nanoseconds ready_ns = 0;          // since when its next kernel could run
     Nanoseconds turn_ns = kNever;      // when the turn began in which it launched last
     Nanoseconds came_ns = 0;
+    uint32_t fills_permille = 0;  // of the GPU, by the kernel that runs
   };
   enum class What { kStart, kBurst, kKernelEnd, kDecide, kAdjust, kFault };
   struct Event {
@@ -93,7 +97,9 @@ class Simulator {
   Nanoseconds draw_kernel(const Program& program);
   void launch_granted();
   void decide();
+  void fit_widths();
   void adjust();
+  bool launch(size_t index, const Grant& grant);
   void keep_report(const Client& client);
   void note(uint64_t value);
   Nanoseconds told() const { return now_ + skew_; }  // what the scheduler is told the time is
@@ -107,6 +113,7 @@ class Simulator {
   std::unique_ptr<DeviceScheduler> scheduler_;
   Invariants invariants_;
   QosController qos_;
+  CoExecution co_execution_;
   Nanoseconds adjust_at_ = kNever;  // the event in the queue
   std::vector<Client> clients_;
   std::vector<Observed> observed_;  // by TenantId
@@ -117,6 +124,7 @@ class Simulator {
   uint32_t back_calls_ = 0;  // calls that are told an earlier time
   Nanoseconds decide_at_ = kNever;
   uint32_t busy_width_ = 0;
+  Nanoseconds any_busy_ns_ = 0;
   SimulationResult result_;
 };
 
@@ -124,5 +132,8 @@ class Simulator {
 // none is given).
 Result<SimulationResult> simulate_seed(uint64_t seed, const SimulationLimits& limits,
                                        MakeScheduler make = DeviceScheduler::create);
+// Another kind, see draw_company().
+Result<SimulationResult> simulate_company(uint64_t seed, const SimulationLimits& limits,
+                                          MakeScheduler make = DeviceScheduler::create);
 
 }  // namespace tessera::scheduling

@@ -40,6 +40,19 @@ TEST(Simulator, TheSameSeedIsTheSameRun) {
   EXPECT_NE(simulate_seed(1, {})->trace_hash, simulate_seed(2, {})->trace_hash);
 }
 
+// Widths are found out, some tenants say less than the truth, and some are hurt by company: nobody has less
+// than in turns.
+TEST(Simulator, CompanyTakesNothingFromAnybody) {
+  uint64_t beside = 0;
+  for (uint64_t seed = 0; seed < kSeeds; ++seed) {
+    const auto result = simulate_company(seed, limits());
+    ASSERT_TRUE(result.ok()) << result.status().message();
+    ASSERT_FALSE(result->broken) << "seed " << seed << ": " << *result->broken;
+    beside += result->company_ns > result->elapsed_ns / 4;
+  }
+  EXPECT_GT(beside, kSeeds / 10) << "many do run side by side";
+}
+
 // Once a tenant that came while another ran alone was given all the time that it had not been there.
 TEST(Simulator, ANewcomerGetsNoCreditForTheTimeBeforeItCame) {
   for (uint64_t seed : {191u, 683u, 1097u, 1338u, 1352u, 1401u, 1817u, 2326u, 2423u, 2610u}) {
@@ -115,6 +128,12 @@ class NobodyStarves : public Canary {  // so it believes
   Nanoseconds waited_ns(const Slot&, Nanoseconds) const override { return 0; }
 };
 
+class ChargesForWidthAlone : public Canary {  // whoever waits for the rest
+ public:
+  using Canary::Canary;
+  bool pays_whole(const Grant&, bool) const override { return false; }
+};
+
 class SeesNoRoom : public Canary {
  public:
   using Canary::Canary;
@@ -135,6 +154,17 @@ TYPED_TEST(CanaryTest, IsFoundWithinAThousandSeeds) {
       this->RecordProperty("seed", static_cast<int>(seed));
       return;
     }
+  }
+  FAIL() << "no seed below " << kSeeds << " shows it";
+}
+
+TEST(CompanyCanary, IsFoundWithinAThousandSeeds) {
+  for (uint64_t seed = 0; seed < kSeeds; ++seed) {
+    const auto result = simulate_company(seed, {}, make_canary<ChargesForWidthAlone>);
+    ASSERT_TRUE(result.ok()) << result.status().message();
+    if (!result->broken) continue;
+    RecordProperty("seed", static_cast<int>(seed));
+    return;
   }
   FAIL() << "no seed below " << kSeeds << " shows it";
 }

@@ -69,4 +69,25 @@ Workload draw_workload(Random& random) {
   return workload;
 }
 
+Workload draw_company(Random& random) {
+  static constexpr Nanoseconds kLengths[] = {50 * kMicrosecond, 500 * kMicrosecond, 2 * kMillisecond};
+  Workload workload;
+  workload.measured_widths = true;
+  const uint64_t tenants = random.between(2, 6);
+  for (uint64_t i = 0; i < tenants; ++i) {
+    Program program;
+    program.kernels_per_burst = 0;
+    program.kernel_ns = pick(random, kLengths);
+    program.kernels_vary = random.one_in(3);
+    program.spec.width_permille = static_cast<uint32_t>(random.between(1, 8)) * 125;
+    if (random.one_in(2)) program.spec.weight = static_cast<uint32_t>(random.between(50, 200));
+    if (random.one_in(4)) program.claims_permille = 125;
+    if (random.one_in(4)) program.hurt_permille = static_cast<uint32_t>(random.between(50, 500));
+    workload.programs.push_back(std::move(program));
+  }
+  if (random.one_in(2))
+    workload.faults.push_back({random.below(5 * kSecond), static_cast<FaultKind>(random.below(6))});
+  return workload;
+}
+
 }  // namespace tessera::scheduling

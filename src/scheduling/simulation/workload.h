@@ -20,6 +20,10 @@ struct Program {
       false;  // exponentially around kernel_ns, at most kLongestOverMean times it; else all alike
   Nanoseconds pause_ns = 0;  // mean, between bursts
   uint64_t bursts = 0;       // 0: without end
+  // Where widths are measured: what its driver says instead of its width, and how much longer its kernels are
+  // beside others'.
+  uint32_t claims_permille = 0;  // 0: the truth
+  uint32_t hurt_permille = 0;
 
   static constexpr uint64_t kLongestOverMean = 4;
 };
@@ -34,10 +38,14 @@ struct Workload {
   SchedulerConfig config;
   std::vector<Program> programs;
   std::vector<Fault> faults;  // in order of time
+  // The scheduler is not told widths: a CoExecution finds them out, and tenants are kept to them.
+  bool measured_widths = false;
 };
 
 // 1 to 8 tenants of all classes and shapes, and a few faults.
 Workload draw_workload(Random& random);
 Program draw_program(Random& random, bool whole_gpu);
+// 2 to 6 tenants of one class that always have work, of measured widths; some lie about them, some are hurt.
+Workload draw_company(Random& random);
 
 }  // namespace tessera::scheduling

@@ -199,16 +199,19 @@ CUresult instantiate_with_params(CUgraphExec* exec, CUgraph graph, CUDA_GRAPH_IN
 
 // The value of a condition lies in device memory, in `context`'s (null: the current one's). A handle cannot
 // be given back, so there must be room before there is one; what the driver keeps for further handles is
-// charged once.
+// charged once. Only a driver that says what it took is measured: programs make many handles, and by the
+// device's free memory each would be charged for whatever other processes allocate at that moment.
 CUresult create_condition(Tenant& tenant, CUgraphConditionalHandle* handle, CUgraph graph, CUcontext context,
                           unsigned int value, unsigned int flags) {
+  CUdevice ordinal = -1;
   uint32_t device;
-  CUresult result = active_vgpu->current_device(tenant, device);
+  CUresult result = lower().cuCtxGetDevice(&ordinal);
+  if (result == CUDA_SUCCESS) result = active_vgpu->device_of(tenant, ordinal, device);
   if (result != CUDA_SUCCESS) return result;
   const uint64_t room = charged_bytes(sizeof value);
   result = charge(tenant, device, room);
   if (result != CUDA_SUCCESS) return result;
-  Measurement measurement(tenant);
+  Measurement measurement(tenant, ordinal, device);
   result = lower().cuGraphConditionalHandleCreate(handle, graph, context, value, flags);
   tenant.account->credit(device, room);
   return result == CUDA_SUCCESS ? measurement.charge_or_owe(0) : result;

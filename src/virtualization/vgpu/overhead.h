@@ -50,7 +50,7 @@ class Measurement {
  public:
   // On the device of the calling thread's context.
   explicit Measurement(Tenant& tenant);
-  // On a device of the slice; for calls that make the context.
+  // On a device of the slice, and only where the driver says what it took; for calls that make the context.
   Measurement(Tenant& tenant, CUdevice ordinal, uint32_t device);
   Measurement(const Measurement&) = delete;
   Measurement& operator=(const Measurement&) = delete;

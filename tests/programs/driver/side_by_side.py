@@ -26,10 +26,14 @@ def require(condition, what):
         sys.exit(f"FAIL {what}")
 
 
-def devices():
+def slices():
     shown = subprocess.run([TESSERA, "ps", "--json"], capture_output=True, text=True)
     require(shown.returncode == 0, f"ps: {shown.stderr}")
-    return {entry["name"]: entry["devices"][0] for entry in json.loads(shown.stdout)["slices"]}
+    return json.loads(shown.stdout)["slices"]
+
+
+def devices():
+    return {entry["name"]: entry["devices"][0] for entry in slices()}
 
 
 def wait_until(true, what):
@@ -130,6 +134,7 @@ def check_wide(one, other):
     require(times() == before, f"a wide tenant runs beside another: {before} {devices()}")
     one.blocks(1)
     wait_until(together, "narrow again, side by side again")
+    require(all(entry["round_the_gate"] == 0 for entry in slices()), f"nobody has gone round the gate: {slices()}")
 
 
 def check_off():

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <climits>
+#include <iterator>
 
 #include "common/clock.h"
 #include "common/log.h"
@@ -54,6 +55,7 @@ void ComputeEngine::enqueue(std::shared_ptr<KernelOp> kernel) {
 
 void ComputeEngine::drop_dead_contexts() {
   std::vector<std::shared_ptr<KernelOp>> dead;
+  Residents aside;
   {
     std::lock_guard lock(mutex_);
     auto first = std::stable_partition(ready_.begin(), ready_.end(), [](const auto& kernel) {
@@ -62,33 +64,88 @@ void ComputeEngine::drop_dead_contexts() {
     dead.assign(std::make_move_iterator(first), std::make_move_iterator(ready_.end()));
     ready_.erase(first, ready_.end());
     update_best_locked();
+    aside.swap(aside_);
+    any_aside_.store(false, std::memory_order_relaxed);
   }
   for (const auto& kernel : dead) kernel->finish(kernel->cancel());
+  drop_failed(aside);
   {
     std::lock_guard lock(mutex_);
+    std::move(aside.begin(), aside.end(), std::back_inserter(aside_));
+    any_aside_.store(!aside_.empty(), std::memory_order_relaxed);
+    wake_another_locked();
     for (std::condition_variable* stalled : stalled_) stalled->notify_one();
   }
   slots_.interrupt_own();
+}
+
+bool ComputeEngine::take_locked(int than, Resident* resident, exec::Dim3* block) {
+  for (;;) {
+    if (ready_.empty() || (than != kAnything && ready_.front()->priority() >= than)) return false;
+    const bool taken = ready_.front()->take(block);
+    if (taken) resident->kernel = ready_.front();
+    if (ready_.front()->exhausted()) {
+      ready_.pop_front();
+      update_best_locked();
+    }
+    if (taken) break;
+  }
+  wake_another_locked();
+  return true;
+}
+
+void ComputeEngine::wake_another_locked() {
+  if ((!ready_.empty() || !aside_.empty()) && idle_ > 0) work_.notify_one();
 }
 
 bool ComputeEngine::take(int than, Resident* resident) {
   exec::Dim3 block;
   {
     std::lock_guard lock(mutex_);
-    for (;;) {
-      if (ready_.empty() || (than != kAnything && ready_.front()->priority() >= than)) return false;
-      const bool taken = ready_.front()->take(&block);
-      if (taken) resident->kernel = ready_.front();
-      if (ready_.front()->exhausted()) {
-        ready_.pop_front();
-        update_best_locked();
-      }
-      if (taken) break;
-    }
-    if (!ready_.empty() && idle_ > 0) work_.notify_one();
+    if (!take_locked(than, resident, &block)) return false;
   }
   resident->block = exec::BlockRun::create(resident->kernel->launch(), block);
   return true;
+}
+
+bool ComputeEngine::take_any(Resident* resident) {
+  if (any_aside_.load(std::memory_order_relaxed)) {
+    std::lock_guard lock(mutex_);
+    const bool urgent =
+        !ready_.empty() && !aside_.empty() && ready_.front()->priority() < aside_.front().kernel->priority();
+    if (!aside_.empty() && !urgent) {
+      *resident = std::move(aside_.front());
+      aside_.pop_front();
+      any_aside_.store(!aside_.empty(), std::memory_order_relaxed);
+      wake_another_locked();
+      return true;
+    }
+  }
+  return take(kAnything, resident);
+}
+
+// What is new goes first, then what the worker has besides, then what was set aside: each gets its turn.
+void ComputeEngine::rotate(Residents& residents) {
+  Resident next;
+  exec::Dim3 block;
+  bool begins = false;
+  {
+    std::lock_guard lock(mutex_);
+    const size_t most = kMostAside * static_cast<size_t>(sm_count_);
+    begins = aside_.size() < most && take_locked(kAnything, &next, &block);
+    if (!begins && residents.size() == 1 && aside_.empty()) return;
+    aside_.push_back(std::move(residents.front()));
+    residents.pop_front();
+    if (!begins && residents.empty()) {
+      residents.push_front(std::move(aside_.front()));
+      aside_.pop_front();
+    }
+    any_aside_.store(true, std::memory_order_relaxed);
+    wake_another_locked();
+  }
+  if (!begins) return;
+  next.block = exec::BlockRun::create(next.kernel->launch(), block);
+  residents.push_front(std::move(next));
 }
 
 // A worker that waits keeps what it has begun; only a failed context's blocks are dropped meanwhile.
@@ -101,15 +158,16 @@ void ComputeEngine::worker() {
       continue;
     }
     Resident next;
-    if (take(residents.empty() ? kAnything : residents.front().kernel->priority(), &next)) {
-      residents.push_front(std::move(next));
-    }
+    const bool taken =
+        residents.empty() ? take_any(&next) : take(residents.front().kernel->priority(), &next);
+    if (taken) residents.push_front(std::move(next));
     if (!residents.empty()) run_front(residents, &*slot);
   }
 }
 
 bool ComputeEngine::settle_slot(const Residents& residents, std::optional<uint32_t>& slot) {
-  const bool nothing = residents.empty() && best_ready_.load(std::memory_order_relaxed) == kNothingReady;
+  const bool nothing = residents.empty() && best_ready_.load(std::memory_order_relaxed) == kNothingReady &&
+                       !any_aside_.load(std::memory_order_relaxed);
   if (nothing || suspended_.load()) {
     give_up(slot);
     std::unique_lock lock(mutex_);
@@ -132,7 +190,7 @@ bool ComputeEngine::settle_slot(const Residents& residents, std::optional<uint32
 
 void ComputeEngine::wait_for_work(std::unique_lock<std::mutex>& lock) {
   ++idle_;
-  work_.wait(lock, [this] { return !suspended_.load() && !ready_.empty(); });
+  work_.wait(lock, [this] { return !suspended_.load() && (!ready_.empty() || !aside_.empty()); });
   --idle_;
 }
 
@@ -184,7 +242,7 @@ void ComputeEngine::resume() {
   work_count_.demand().pause(false, monotonic_ns());
   slots_.park(false);
   if (!stalled_.empty()) stalled_.front()->notify_one();
-  if (!ready_.empty()) work_.notify_one();
+  wake_another_locked();
 }
 
 void ComputeEngine::run_front(Residents& residents, uint32_t* slot) {
@@ -200,10 +258,7 @@ void ComputeEngine::run_front(Residents& residents, uint32_t* slot) {
 
   if (outcome == exec::Outcome::kPreempted) return;
   if (outcome == exec::Outcome::kSpinning) {
-    Resident next;
-    const bool more = residents.size() < kMaxResident && take(kAnything, &next);
-    std::rotate(residents.begin(), residents.begin() + 1, residents.end());
-    if (more) residents.push_front(std::move(next));
+    rotate(residents);
     return;
   }
   const std::shared_ptr<KernelOp> kernel = front.kernel;

@@ -3,8 +3,9 @@
 //
 // A worker takes blocks from the most urgent ready kernel, oldest first; when that one has no more blocks,
 // from the next: kernels of different streams overlap. A block that spins is set aside for another one, so
-// that whatever it waits for gets its turn. A block that is stopped, because its slot is wanted by another
-// process or its worker for something more urgent, stays with its worker and goes on later.
+// that whatever it waits for gets its turn; what is set aside is for any worker, so that no SM idles while
+// two blocks take turns on another. A block that is stopped, because its slot is wanted by another process or
+// its worker for something more urgent, stays with its worker and goes on later.
 //
 // Workers are woken one by one, each by the one before: woken at once, they are often put on one processor,
 // and stay there for some milliseconds while another idles.
@@ -53,8 +54,8 @@ class ComputeEngine {
   uint64_t active_ns() { return slots_.active_ns(); }
 
  private:
-  // Blocks that a worker has begun, at most; beyond it spinning blocks only take turns among themselves.
-  static constexpr size_t kMaxResident = 128;
+  // Blocks set aside, at most, for each SM; beyond it spinning blocks only take turns among themselves.
+  static constexpr size_t kMostAside = 128;
 
   struct Resident {
     std::shared_ptr<KernelOp> kernel;
@@ -73,6 +74,12 @@ class ComputeEngine {
   void run_front(Residents& residents, uint32_t* slot);
   // The first block of the most urgent ready kernel, if that is more urgent than `than`.
   bool take(int than, Resident* resident);
+  bool take_locked(int than, Resident* resident, exec::Dim3* block);
+  // For a worker that has none: one that was set aside, or as above.
+  bool take_any(Resident* resident);
+  // The first one is set aside for another, where there is one.
+  void rotate(Residents& residents);
+  void wake_another_locked();
   bool ready_more_urgent(int than) const { return best_ready_.load(std::memory_order_relaxed) < than; }
   exec::Outcome run_block(const Resident& resident, uint32_t slot);
   void report_fault(const Resident& resident);
@@ -88,6 +95,8 @@ class ComputeEngine {
   std::condition_variable work_;
   std::deque<std::condition_variable*> stalled_;  // workers that are suspended in the midst of blocks
   std::deque<std::shared_ptr<KernelOp>> ready_;   // most urgent first, then oldest
+  Residents aside_;                               // that spin, oldest first
+  std::atomic<bool> any_aside_{false};
   int workers_ = 0;
   int idle_ = 0;
   int holding_ = 0;                     // workers with a slot

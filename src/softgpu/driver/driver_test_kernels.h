@@ -4,7 +4,7 @@
 namespace tessera::softgpu {
 
 // fill(pointer, value): one thread per element. spin(flag): until *flag is not 0. set(flag). store(pointer):
-// writes there. where(table): marks table[%smid], and spins until table[8] is not 0.
+// writes there. where(table): marks table[%smid] until table[8] is not 0.
 inline constexpr char kTestPtx[] = R"(
 .version 7.0
 .target sm_70
@@ -60,12 +60,12 @@ again:
   .reg .b32 %r<3>;
   .reg .b64 %rd<4>;
   ld.param.u64 %rd1, [p];
+again:
   mov.u32 %r1, %smid;
   mul.wide.u32 %rd2, %r1, 4;
   add.s64 %rd3, %rd1, %rd2;
   mov.u32 %r2, 1;
   st.volatile.u32 [%rd3], %r2;
-again:
   ld.volatile.u32 %r2, [%rd1+32];
   setp.eq.s32 %p1, %r2, 0;
   @%p1 bra again;

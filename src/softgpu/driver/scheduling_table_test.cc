@@ -113,32 +113,27 @@ TEST_F(SchedulingTableTest, ConfinedKernelsKeepToTheirSms) {
   ASSERT_EQ(table.confine(0, &both, 1), CUDA_SUCCESS);
 }
 
-// Each has one block, and neither ends before both have been seen. Where a worker is late both may come to
-// lie on the other's SM, hence more than one round.
+// Each has one block, and neither ends before both have been seen.
 TEST_F(SchedulingTableTest, KernelsOfTwoStreamsRunSideBySide) {
   constexpr size_t kWords = 9;
-  constexpr int kRounds = 100;
   constexpr uint32_t kOne = 1;
   CUdeviceptr marks = allocate(kWords * 4);
   std::array<CUstream, 2> streams{};
   for (CUstream& stream : streams) {
     ASSERT_EQ(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING), CUDA_SUCCESS);
+    ASSERT_EQ(launch("where", stream, {&marks}), CUDA_SUCCESS);
   }
   bool together = false;
-  for (int round = 0; round < kRounds && !together; ++round) {
-    ASSERT_EQ(cuMemsetD32_v2(marks, 0, kWords), CUDA_SUCCESS);
-    for (CUstream stream : streams) ASSERT_EQ(launch("where", stream, {&marks}), CUDA_SUCCESS);
-    for (int look = 0; look < 20 && !together; ++look) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-      std::array<uint32_t, kWords> seen{};
-      ASSERT_EQ(cuMemcpyDtoH_v2(seen.data(), marks, sizeof seen), CUDA_SUCCESS);
-      together = seen[0] != 0 && seen[1] != 0;
-    }
-    for (CUstream stream : streams) EXPECT_EQ(cuStreamQuery(stream), CUDA_ERROR_NOT_READY);
-    ASSERT_EQ(cuMemcpyHtoD_v2(marks + 32, &kOne, 4), CUDA_SUCCESS);
-    ASSERT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
+  for (int look = 0; look < 5000 && !together; ++look) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    std::array<uint32_t, kWords> seen{};
+    ASSERT_EQ(cuMemcpyDtoH_v2(seen.data(), marks, sizeof seen), CUDA_SUCCESS);
+    together = seen[0] != 0 && seen[1] != 0;
   }
   EXPECT_TRUE(together);
+  for (CUstream stream : streams) EXPECT_EQ(cuStreamQuery(stream), CUDA_ERROR_NOT_READY);
+  ASSERT_EQ(cuMemcpyHtoD_v2(marks + 32, &kOne, 4), CUDA_SUCCESS);
+  EXPECT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
 }
 
 // SMs that kernels of so many blocks want, one in each stream, while `sms` are the process's.

@@ -200,10 +200,13 @@ void ComputeBroker::report(SliceId slice, LeaseId lease, uint32_t device, const 
   const uint64_t busy_ns = std::min(more(&ComputeFigures::busy_ns), now_ns - std::min(now_ns, last.at_ns));
   // Processes of a slice may run at the same time: then it is as wide as they are together.
   const uint64_t processes = std::max<size_t>(member->working.size(), 1);
-  gpu.co_execution.measured(member->tenant,
-                            {more(&ComputeFigures::busy_ns), kernels, more(&ComputeFigures::ready_ns),
-                             more(&ComputeFigures::ready_sm_ns) * processes},
-                            now_ns);
+  uint64_t ready_sm_ns = 0;
+  if (__builtin_mul_overflow(more(&ComputeFigures::ready_sm_ns), processes, &ready_sm_ns)) {
+    ready_sm_ns = UINT64_MAX;
+  }
+  gpu.co_execution.measured(
+      member->tenant, {more(&ComputeFigures::busy_ns), kernels, more(&ComputeFigures::ready_ns), ready_sm_ns},
+      now_ns);
   last = {figures, now_ns};
   const uint64_t all = gpu.sms.count();
   member->used_ns += all == 0 ? busy_ns : busy_ns * member->sms.count() / all;

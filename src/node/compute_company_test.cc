@@ -179,6 +179,15 @@ TEST_F(ComputeCompanyTest, ManyNarrowSlicesArePacked) {
   for (SliceId slice = 1; slice <= 12; ++slice) EXPECT_NEAR(part(slice, 3'000 * kMs), 8.0 / 12, 0.1);
 }
 
+TEST_F(ComputeCompanyTest, ProcessesOfASliceAreAsWideAsTheyAreTogether) {
+  start(kA, 1);
+  node_.attach(kA, kA + 100);
+  start(kB, 1);
+  node_.wake(kA, kA + 100);
+  node_.pass(kKnown);
+  EXPECT_EQ(node_.broker.company(kA, 0).width_sms, 3u) << "two, with a quarter to spare";
+}
+
 TEST_F(ComputeCompanyTest, NobodyRunsOnSmsThatOthersHaveNotLeft) {
   start(kA, 1);
   start(kB, 1);

@@ -13,8 +13,7 @@ constexpr uint32_t kSpareDivisor = 4;
 constexpr uint32_t kLengthMeanOver = 4;  // windows, roughly
 
 uint32_t sms_needed(uint64_t ready_ns, uint64_t ready_sm_ns) {
-  const uint64_t most = ready_ns * CoExecution::kMostSms;
-  const uint64_t mean = scaled(std::min(ready_sm_ns, most), kThousandths, ready_ns);
+  const uint64_t mean = scaled(ready_sm_ns, kThousandths, ready_ns);
   if (mean <= kOneSm) return 1;
   const uint64_t with_spare = mean + mean / kSpareDivisor;
   return static_cast<uint32_t>((with_spare + kThousandths - 1) / kThousandths);
@@ -43,7 +42,7 @@ void CoExecution::measured(TenantId id, const Work& work, Nanoseconds now) {
 
 void CoExecution::note_width(State& state, const Work& work) {
   state.ready_ns += work.ready_ns;
-  state.ready_sm_ns += work.ready_sm_ns;
+  state.ready_sm_ns += std::min(work.ready_sm_ns, work.ready_ns * kMostSms);
   if (state.ready_ns < kWindowNs) return;
   const uint32_t needed = sms_needed(state.ready_ns, state.ready_sm_ns);
   state.ready_ns = state.ready_sm_ns = 0;

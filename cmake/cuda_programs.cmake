@@ -125,3 +125,14 @@ function(tessera_program_tests name program)
   endif()
   set_tests_properties(${tests} PROPERTIES LABELS e2e TIMEOUT 120 SKIP_RETURN_CODE 77)
 endfunction()
+
+# tessera_plain_driver_tests(names ...): the programs of tessera_program_tests(), in slices of a driver that has none of
+# the tables by which the software GPU can be measured and held up: launches wait at the gate then, as on NVIDIA's.
+function(tessera_plain_driver_tests)
+  foreach(name ${ARGN})
+    add_test(NAME run.${name}.plain_driver
+             COMMAND "${TESSERA_BIN_DIR}/tessera" run --mem 1GiB -- "${TESSERA_PROGRAM_DIR}/${name}")
+    set_tests_properties(run.${name}.plain_driver PROPERTIES LABELS e2e TIMEOUT 120 SKIP_RETURN_CODE 77
+                         ENVIRONMENT "SOFTGPU_OWN_TABLES=off;TESSERA_SOCKET=${CMAKE_BINARY_DIR}/plain-driver.sock")
+  endforeach()
+endfunction()

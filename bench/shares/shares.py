@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs tenants side by side on one GPU and prints what each was promised and what it got.
 
-usage: shares.py --bin BIN --load PROGRAM [--seconds 5] [--rounds 1] [--only NAME] [--json FILE]
+usage: shares.py --bin BIN --load PROGRAM [--seconds 5] [--rounds 1] [--only NAME] [--plain-driver] [--json FILE]
 
 Each tenant is `tessera run --sm … -- share_load …`, or the like with other options. What it got is the work its kernels
 counted on the device between two moments that are the same for all tenants, as a part of what the same program gets done
@@ -147,13 +147,16 @@ def main():
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--only", action="append", choices=list(CASES))
+    parser.add_argument("--plain-driver", action="store_true",
+                        help="a driver that holds no kernels up: launches wait at the gate, as on NVIDIA's")
     parser.add_argument("--json")
     arguments = parser.parse_args()
     arguments.bin, arguments.load = os.path.abspath(arguments.bin), os.path.abspath(arguments.load)
     results = []
     with tempfile.TemporaryDirectory() as folder:  # a device and a daemon of its own
         arguments.environment = dict(os.environ, SOFTGPU_STATE_DIR=os.path.join(folder, "gpu"),
-                                     TESSERA_SOCKET=os.path.join(folder, "socket"), TESSERA_DRIVER="software")
+                                     TESSERA_SOCKET=os.path.join(folder, "socket"), TESSERA_DRIVER="software",
+                                     SOFTGPU_OWN_TABLES="off" if arguments.plain_driver else "on")
         alone = Alone(arguments)
         for name in arguments.only or CASES:
             results.append(measure(arguments, name, alone))

@@ -162,14 +162,6 @@ bool is_users_mistake(Code code) {
   return code == Code::kInvalidArgument || code == Code::kNotFound || code == Code::kAlreadyExists;
 }
 
-// Only the software GPU can hold kernels up, see cuda/device_scheduling_table.h.
-void warn_not_enforced(const RunOptions& options, const Json& slice) {
-  const bool wanted = std::any_of(options.compute.begin(), options.compute.end(),
-                                  [](const ComputeOptions& compute) { return !compute.empty(); });
-  if (!wanted || node::json_string(slice, "driver_kind") != "nvidia") return;
-  fprintf(stderr, "tessera run: shares and priorities are not enforced on NVIDIA's driver yet\n");
-}
-
 int fail(const Status& status, int code) {
   print_error("run", status);
   return code;
@@ -193,7 +185,6 @@ int run_command(const RunOptions& options) {
   if (!held.ok()) {
     return fail(held.status(), is_users_mistake(held.status().code()) ? kExitUsage : kExitOwnFailure);
   }
-  warn_not_enforced(options, held->slice);
   uint64_t started_ns = monotonic_ns();
   auto result = run_child({*path, options.command},
                           child_environment(options, node::json_string(held->slice, "token"), *guest_folder),

@@ -47,7 +47,9 @@ bool LeaseService::wants_watch() const {
   return false;
 }
 
-// A process of an earlier daemon has no counts here until it has attached again.
+// A process of an earlier daemon has no counts here until it has attached again. Where the driver cannot stop
+// kernels, they run on beyond a turn however honest the process: all time is its turn, and only what it does
+// not report shows.
 RoundWatch::AllFigures LeaseService::watched_figures(uint64_t now_ns) const {
   RoundWatch::AllFigures all;
   for (const auto& [id, lease] : ledger_.leases()) {
@@ -58,7 +60,8 @@ RoundWatch::AllFigures LeaseService::watched_figures(uint64_t now_ns) const {
       RoundWatch::Figures& figures = all[{lease.process, slice.devices[i].gpu}];
       figures.reported_ns += lease_usage(lease, i).busy_ns;
       figures.free_ns += granted.free_ns;
-      figures.turn_ns += granted.turn_ns;
+      const bool stops = ledger_.gpu_facts(slice.devices[i].gpu).space;
+      figures.turn_ns += stops ? granted.turn_ns : now_ns;
     }
   }
   return all;
@@ -69,8 +72,6 @@ void LeaseService::mark_use(uint64_t now_ns) {
 }
 
 void LeaseService::hear_driver(const Inventory& inventory, uint64_t now_ns) {
-  // A driver without the gate's table holds nothing up.
-  if (!inventory.space) return;
   const RoundWatch::AllFigures all = watched_figures(now_ns);
   std::vector<std::pair<WatchedProcess, RoundWatch::Verdict>> verdicts;
   for (const auto& [process, figures] : all) {

@@ -116,6 +116,7 @@ class Ledger {
   void set_packing(partitioning::Packing packing) { packing_ = packing; }
   // As many, or none: nothing is known.
   void set_gpu_facts(std::vector<GpuFacts> facts);
+  const GpuFacts& gpu_facts(uint32_t gpu) const { return gpu_facts_.at(gpu); }
   // GPUs that no new slice or process gets, with the reason, by index.
   void set_closed(std::map<uint32_t, std::string> closed) { closed_ = std::move(closed); }
   Status check_open(uint32_t gpu) const;

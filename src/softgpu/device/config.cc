@@ -66,6 +66,12 @@ Result<Config> parse_config(const SettingSource& setting) {
                          format_size(config.memory_bytes).c_str(), format_size(kMinDeviceMemory).c_str(),
                          format_size(kMaxDeviceMemory).c_str());
   }
+  const std::string own_tables = setting("SOFTGPU_OWN_TABLES");
+  if (!own_tables.empty() && own_tables != "on" && own_tables != "off") {
+    return Status::error(Code::kInvalidArgument, "SOFTGPU_OWN_TABLES is \"%s\": on or off is needed",
+                         own_tables.c_str());
+  }
+  config.own_tables = own_tables != "off";
   config.model = setting("SOFTGPU_MODEL");
   if (find_model(config.model) == nullptr) {
     std::string known;

@@ -7,6 +7,7 @@
 //   SOFTGPU_CPUS       the processors that run kernels, "0-3,6" (those the process may use)
 //   SOFTGPU_MODEL      name of the model, see model.h
 //   SOFTGPU_STATE_DIR  folder of the devices' shared files (/dev/shm/softgpu-UID)
+//   SOFTGPU_OWN_TABLES on|off: whether the driver has what NVIDIA's lacks, as for holding kernels up (on)
 //   SOFTGPU_LOG        error|warn|info|debug
 //
 // The file holds lines "NAME = value" with the same names; the environment wins.
@@ -32,7 +33,8 @@ struct Config {
   uint64_t memory_bytes = 0;    // per device
   int sm_count = 1;             // per device
   std::vector<int> processors;  // that run kernels; empty: those the process may use
-  std::string model;            // empty: the default model
+  bool own_tables = true;
+  std::string model;  // empty: the default model
   std::string state_dir;
 };
 

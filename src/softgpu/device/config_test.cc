@@ -88,6 +88,13 @@ TEST(UsageHistoryTest, CountsWhatTheWindowHolds) {
   EXPECT_EQ(history.busy_ns(now + 1000 * kBucket, 10 * kBucket), 10 * kBucket);
 }
 
+TEST(Config, OwnTables) {
+  EXPECT_TRUE(parse({})->own_tables);
+  EXPECT_TRUE(parse({{"SOFTGPU_OWN_TABLES", "on"}})->own_tables);
+  EXPECT_FALSE(parse({{"SOFTGPU_OWN_TABLES", "off"}})->own_tables);
+  EXPECT_FALSE(parse({{"SOFTGPU_OWN_TABLES", "no"}}).ok());
+}
+
 TEST(Config, ProcessorsThatRunKernels) {
   EXPECT_TRUE(parse({})->processors.empty());
   EXPECT_EQ(parse({{"SOFTGPU_CPUS", "0-2,5"}})->processors, (std::vector<int>{0, 1, 2, 5}));

@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "cuda/device_scheduling_table.h"
 #include "cuda/device_use_table.h"
+#include "softgpu/device/config.h"
 #include "softgpu/device/pci.h"
 #include "softgpu/device/version.h"
 #include "softgpu/driver/compute_engine.h"
@@ -275,11 +276,22 @@ constexpr Offer kOffers[] = {
 #endif
 };
 
+// Tables are asked for before the driver starts, which is where a wrong setting is reported.
+bool has_own_tables() {
+  static const bool has = [] {
+    auto config = load_config();
+    return !config.ok() || config->own_tables;
+  }();
+  return has;
+}
+
 }  // namespace
 
 const void* export_table(const CUuuid& id) {
-  if (same(id, cuda::kDeviceUseTable)) return &kDeviceUse;
-  if (same(id, cuda::kDeviceSchedulingTable)) return &kDeviceScheduling;
+  if (has_own_tables()) {
+    if (same(id, cuda::kDeviceUseTable)) return &kDeviceUse;
+    if (same(id, cuda::kDeviceSchedulingTable)) return &kDeviceScheduling;
+  }
   for (const Offer& offer : kOffers) {
     if (memcmp(offer.id, id.bytes, sizeof offer.id) == 0) return offer.table();
   }

@@ -4,6 +4,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <thread>
+
 #include "common/clock.h"
 #include "common/log.h"
 #include "virtualization/gate/futex.h"
@@ -17,7 +20,6 @@ constexpr uint64_t kMillisecond = 1'000'000;
 // In its turn: how long there must be no work before the turn is given back, as programs launch, wait, and
 // launch again a moment later. The driver tells when there is none pending; work that is pending and not
 // ready is looked for, now and then.
-constexpr uint64_t kLookNs = 2 * kMillisecond;
 constexpr uint64_t kGraceNs = 250 * kMicrosecond;
 // While Free: how often the figures are brought up to date where they change.
 constexpr uint64_t kPublishNs = 250 * kMillisecond;
@@ -26,6 +28,29 @@ constexpr uint64_t kLookForDaemonNs = 250 * kMillisecond;
 // Work that waits for something (an event, a copy, the host) may become ready by itself.
 constexpr uint64_t kLookForReadyNs = kMillisecond;
 constexpr unsigned int kSuspendTimeoutMs = 20;
+
+// What may be in flight of a process whose launches wait here, in expected GPU time. In its turn: whoever is
+// next waits that long. While nobody else wants the device: enough to keep it busy through whatever the
+// program does between launches.
+constexpr uint64_t kTurnWindowNs = kMillisecond;
+constexpr uint64_t kFreeWindowNs = 20 * kMillisecond;
+// Kernels in flight that do not end may wait for the one that is held up.
+constexpr uint64_t kRoomPatienceNs = 50 * kMillisecond;
+constexpr auto kRoomLook = std::chrono::microseconds(20);
+
+// Counts a launch that is on its way in.
+class AtTheDoor {
+ public:
+  explicit AtTheDoor(std::atomic<uint32_t>& count) : count_(count) { count_.fetch_add(1); }
+  ~AtTheDoor() { count_.fetch_sub(1); }
+  AtTheDoor(const AtTheDoor&) = delete;
+  AtTheDoor& operator=(const AtTheDoor&) = delete;
+
+ private:
+  std::atomic<uint32_t>& count_;
+};
+
+bool is_turn(GateState state) { return state == GateState::kFree || state == GateState::kRun; }
 
 long membarrier(int command) { return syscall(SYS_membarrier, command, 0, 0); }
 
@@ -36,6 +61,14 @@ Gate::Gate(LeaseClient& client, uint32_t device, std::unique_ptr<Meter> meter)
       device_(device),
       word_(client.gate(device)),
       meter_(std::move(meter)),
+      announced_(kNone) {}
+
+Gate::Gate(LeaseClient& client, uint32_t device, std::unique_ptr<EventMeter> meter)
+    : client_(client),
+      device_(device),
+      word_(client.gate(device)),
+      meter_(std::move(meter)),
+      events_(static_cast<EventMeter*>(meter_.get())),
       announced_(kNone) {}
 
 Status Gate::start() {
@@ -51,6 +84,41 @@ Status Gate::start() {
 void Gate::drained(void* gate) {
   auto& self = *static_cast<Gate*>(gate);
   if (self.armed_.load(std::memory_order_relaxed) && self.armed_.exchange(false)) wake_all(self.word_);
+}
+
+// A turn that ends between the look at the word and the driver's call is seen by one of the two: here, or by
+// the thread, which waits for what it finds let in.
+EventMeter::Ticket Gate::let_in(CUstream stream, const void* what) {
+  if (events_->is_capturing(stream)) return {};
+  const AtTheDoor waiting(at_the_door_);
+  uint64_t waited_since_ns = 0;
+  uint64_t finished = 0;
+  for (;;) {
+    const uint32_t word = current_word();
+    if (!is_turn(gate_state(word))) {
+      hold(word);
+      continue;
+    }
+    uint64_t window_ns = gate_state(word) == GateState::kFree ? kFreeWindowNs : kTurnWindowNs;
+    if (waited_since_ns != 0 && monotonic_ns() - waited_since_ns >= kRoomPatienceNs) {
+      window_ns = EventMeter::kUnbounded;
+    }
+    const auto ticket = events_->enter(stream, what, window_ns);
+    if (ticket && (ticket->stream == nullptr || is_turn(gate_state(current_word())))) return *ticket;
+    if (ticket) {
+      events_->leave(*ticket, false);
+      continue;
+    }
+    const uint64_t finished_now = events_->finished();
+    if (waited_since_ns == 0 || finished_now != finished) waited_since_ns = monotonic_ns();
+    finished = finished_now;
+    std::this_thread::sleep_for(kRoomLook);
+  }
+}
+
+void Gate::hold(uint32_t word) {
+  if (gate_state(word) == GateState::kAsleep) announce(word);
+  wait_for_change(word_, word, kLookForDaemonNs);
 }
 
 void* Gate::run(void* gate) { static_cast<Gate*>(gate)->follow(); }
@@ -109,15 +177,16 @@ uint64_t Gate::be_running(uint32_t word, bool is_new, bool begins) {
     told_idle_ = false;
   }
   const uint64_t finished_before = published_kernels_;
+  const bool wanted = at_the_door_.load() != 0;  // before the look: who has entered since shows there
   const cuda::DeviceWork work = publish();
-  if (work.ready != 0 || (work.pending != 0 && work.finished != finished_before)) {
+  if (wanted || work.ready != 0 || (work.pending != 0 && work.finished != finished_before)) {
     idle_since_ns_ = 0;
     told_idle_ = false;
     armed_.store(true);
     // Where it drained in between, nobody will wake us.
-    return meter_->work().pending == 0 ? kGraceNs : kLookNs;
+    return wanted || meter_->work().pending == 0 ? kGraceNs : meter_->look_ns();
   }
-  if (told_idle_) return kLookNs;
+  if (told_idle_) return meter_->look_ns();
   const uint64_t now_ns = monotonic_ns();
   if (idle_since_ns_ == 0 || work.finished != finished_before) idle_since_ns_ = now_ns;
   // A turn that begins without work was given to somebody who had finished before.
@@ -125,7 +194,7 @@ uint64_t Gate::be_running(uint32_t word, bool is_new, bool begins) {
   if (!idle) return kGraceNs;
   told_idle_ = true;
   tell(MessageType::kIdle, word);
-  return kLookNs;
+  return meter_->look_ns();
 }
 
 uint64_t Gate::be_stopped(uint32_t word, bool is_new) {
@@ -143,7 +212,7 @@ uint64_t Gate::be_asleep(uint32_t word, bool is_new) {
     membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
   }
   const cuda::DeviceWork work = publish();
-  if (work.ready != 0) announce(word);
+  if (work.ready != 0 || at_the_door_.load() != 0) announce(word);
   return work.pending != 0 ? kLookForReadyNs : kLookForDaemonNs;
 }
 

@@ -3,8 +3,11 @@
 // The daemon writes whose turn it is into the slice's grant page. While nobody else wants the device the gate
 // is Free, and a launch costs one look at that word. Otherwise a thread of the gate follows the word: it
 // holds the process's kernels up or lets them go on, publishes what the driver measured, and tells the daemon
-// when there is no work, and when there is some again. Launches are always taken: what is held up is their
-// running.
+// when there is no work, and when there is some again.
+//
+// Where the driver can hold kernels up, launches are always taken: what is held up is their running. Where it
+// cannot (EventMeter), a launch waits here until it is the slice's turn and little of it is in flight; it
+// waits no longer than kRoomPatienceNs for others of its process to end, as they may wait for it.
 //
 // No wake-up is lost: a launch looks at the word after the driver took it, the thread looks for work after it
 // has seen that the word is Asleep, and a barrier on all threads of the process lies between the two.
@@ -19,6 +22,7 @@
 #include <atomic>
 #include <memory>
 
+#include "virtualization/gate/event_meter.h"
 #include "virtualization/gate/meter.h"
 #include "virtualization/lease/client.h"
 
@@ -29,18 +33,29 @@ class Gate {
   // `device` is the slice's index. Once started, the gate must live as long as the process: its thread never
   // ends.
   Gate(LeaseClient& client, uint32_t device, std::unique_ptr<Meter> meter);
+  Gate(LeaseClient& client, uint32_t device, std::unique_ptr<EventMeter> meter);
   Gate(const Gate&) = delete;
   Gate& operator=(const Gate&) = delete;
   Status start();
 
-  // After the driver took a launch.
-  void launched() {
-    const uint32_t word = word_.load(std::memory_order_relaxed);
-    if (gate_state(word) == GateState::kAsleep) [[unlikely]]
-      announce(word);
+  // Around a launch of `what` (a function or graph) in `stream`, which is one of the handles that mean the
+  // same in every entry.
+  EventMeter::Ticket launching(CUstream stream, const void* what) {
+    return events_ == nullptr ? EventMeter::Ticket{} : let_in(stream, what);
   }
+  void launched(const EventMeter::Ticket& ticket, bool taken) {
+    if (ticket.stream != nullptr) events_->leave(ticket, taken);
+    const uint32_t word = word_.load(std::memory_order_relaxed);
+    if (gate_state(word) == GateState::kAsleep) [[unlikely]] {
+      if (taken) announce(word);
+    }
+  }
+  // Null where the driver itself holds kernels up.
+  EventMeter* events() const { return events_; }
 
  private:
+  EventMeter::Ticket let_in(CUstream stream, const void* what);
+  void hold(uint32_t word);
   static void* run(void* gate);
   static void drained(void* gate);
   [[noreturn]] void follow();
@@ -61,9 +76,11 @@ class Gate {
   const uint32_t device_;
   const std::atomic<uint32_t>& word_;
   const std::unique_ptr<Meter> meter_;
+  EventMeter* const events_ = nullptr;  // the meter, where launches wait here
   // Whether the thread wants to be woken when there is no work left.
   std::atomic<bool> armed_{false};
-  std::atomic<uint64_t> announced_;  // the order whose Wake was sent; kNone at first
+  std::atomic<uint32_t> at_the_door_{0};  // launches that wait here
+  std::atomic<uint64_t> announced_;       // the order whose Wake was sent; kNone at first
 
   // Of the thread alone:
   uint64_t published_kernels_ = 0;

@@ -18,6 +18,8 @@ class Meter {
   virtual void resume() = 0;
   // To these SMs, of which one at least is the device's.
   virtual void confine(const IndexSet& sms) = 0;
+  // How often to look at work() while there is some.
+  virtual uint64_t look_ns() const { return 2'000'000; }
   // See cuda::DeviceSchedulingTable.
   virtual void watch(void (*drained)(void* argument), void* argument) = 0;
 };

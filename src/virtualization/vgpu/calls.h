@@ -16,6 +16,7 @@ void install_code_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower
 void install_context_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_info_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_graph_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
+void install_stream_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_counted_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_fault_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_lookup_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
@@ -24,6 +25,13 @@ void install_lookup_calls(cuda::DriverTable& upper, const cuda::DriverTable& low
 extern Vgpu* active_vgpu;
 
 inline const cuda::DriverTable& lower() { return active_vgpu->lower(); }
+
+// A handle that means the same stream whichever entry it is given to: the null stream is the legacy one, or
+// the thread's own where the program was built for that.
+inline CUstream shared_handle(CUstream stream, bool per_thread) {
+  if (stream != nullptr) return stream;
+  return per_thread ? CU_STREAM_PER_THREAD : CU_STREAM_LEGACY;
+}
 
 // Keeps the first error that ends the use of CUDA in the process, for the daemon to see.
 void note_fault(CUresult result);

@@ -17,12 +17,18 @@ void context_ended(Tenant& tenant, CUcontext context) {
   overhead_context_ended(tenant, context);
 }
 
+// Before the driver ends it, or may: what is lost of a context that goes on is measurements in flight.
+void context_ends(CUcontext context) {
+  active_vgpu->visit_meters([&](EventMeter& meter) { meter.context_ends(context); });
+}
+
 // The charges are taken first: once the driver has destroyed it, its handle may name another context.
 template <auto Entry>
 CUresult destroy(CUcontext context) {
   Tenant* tenant = active_vgpu->tenant();
   if (tenant == nullptr || context == nullptr) return (lower().*Entry)(context);
   auto charges = tenant->charges.take_context(context);
+  context_ends(context);
   CUresult result = (lower().*Entry)(context);
   if (result == CUDA_SUCCESS) {
     credit_all(*tenant, charges);
@@ -38,6 +44,7 @@ CUresult destroy(CUcontext context) {
 // Ends the context with its last user, which only the driver knows.
 CUresult detach(CUcontext context) {
   Tenant* tenant = active_vgpu->tenant();
+  context_ends(context);
   CUresult result = lower().cuCtxDetach(context);
   unsigned int version;
   bool ended = tenant != nullptr && result == CUDA_SUCCESS && lower().cuCtxGetApiVersion != nullptr &&
@@ -108,8 +115,9 @@ CUresult primary_end(CUdevice device) {
   Tenant* tenant = active_vgpu->tenant();
   if (tenant == nullptr) return (lower().*Entry)(device);
   std::lock_guard lock(tenant->primary_mutex);
-  CUresult result = (lower().*Entry)(device);
   auto context = tenant->primary_contexts.find(device);
+  if (context != tenant->primary_contexts.end()) context_ends(context->second);
+  CUresult result = (lower().*Entry)(device);
   if (result == CUDA_SUCCESS && context != tenant->primary_contexts.end() && !is_active(device)) {
     credit_all(*tenant, tenant->charges.take_context(context->second));
     context_ended(*tenant, context->second);

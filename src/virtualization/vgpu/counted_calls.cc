@@ -8,20 +8,35 @@ namespace {
 using cuda::DriverTable;
 using Counter = std::atomic<uint64_t> DeviceCounters::*;
 
-template <auto Entry>
+struct LaunchTarget {
+  const void* what = nullptr;
+  CUstream stream = nullptr;
+};
+
+template <bool PerThread, auto Entry>
 struct Launch;
-template <typename... Args, CUresult (*DriverTable::*Entry)(Args...)>
-struct Launch<Entry> {
+template <bool PerThread, typename... Args, CUresult (*DriverTable::*Entry)(Args...)>
+struct Launch<PerThread, Entry> {
   static CUresult call(Args... args) {
     CUresult result = CUDA_SUCCESS;
     ((result = result == CUDA_SUCCESS ? prepare(args) : result), ...);
     if (result != CUDA_SUCCESS) return result;
+    LaunchTarget target;
+    ((look_for_target(args, target)), ...);
+    const auto launching = active_vgpu->launching(shared_handle(target.stream, PerThread), target.what);
     result = (lower().*Entry)(args...);
-    if (result == CUDA_SUCCESS) active_vgpu->launched();
+    launching.done(result);
     note_fault(result);
     return result;
   }
   static CUresult prepare(CUfunction function) { return charge_function(function); }
+  static void look_for_target(CUfunction function, LaunchTarget& target) { target.what = function; }
+  static void look_for_target(CUstream stream, LaunchTarget& target) { target.stream = stream; }
+  static void look_for_target(const CUlaunchConfig* config, LaunchTarget& target) {
+    if (config != nullptr) target.stream = config->hStream;
+  }
+  template <typename Other>
+  static void look_for_target(const Other&, LaunchTarget&) {}
   template <typename Other>
   static CUresult prepare(const Other&) {
     return CUDA_SUCCESS;
@@ -50,13 +65,16 @@ CUresult launch_on_several(CUDA_LAUNCH_PARAMS* launches, unsigned int count, uns
         in_context_of(launches[i].hStream, [&] { return charge_function(launches[i].function); });
     if (result == CUDA_ERROR_OUT_OF_MEMORY) return result;
   }
-  const CUresult result = lower().cuLaunchCooperativeKernelMultiDevice(launches, count, flags);
-  for (unsigned i = 0; result == CUDA_SUCCESS && i < known; ++i) {
-    (void)in_context_of(launches[i].hStream, [] {
-      active_vgpu->current_counters().launches.fetch_add(1, std::memory_order_relaxed);
+  std::vector<Vgpu::Launching> launchings;
+  for (unsigned i = 0; i < known; ++i) {
+    (void)in_context_of(launches[i].hStream, [&] {
+      launchings.push_back(
+          active_vgpu->launching(shared_handle(launches[i].hStream, false), launches[i].function));
       return CUDA_SUCCESS;
     });
   }
+  const CUresult result = lower().cuLaunchCooperativeKernelMultiDevice(launches, count, flags);
+  for (const auto& launching : launchings) launching.done(result);
   return result;
 }
 
@@ -75,9 +93,9 @@ struct Copy<Count, Entry> {
   }
 };
 
-template <auto... Entries>
+template <bool PerThread, auto... Entries>
 void count_launches(DriverTable& upper, const DriverTable& lower) {
-  (replace<Entries, &Launch<Entries>::call>(upper, lower), ...);
+  (replace<Entries, &Launch<PerThread, Entries>::call>(upper, lower), ...);
 }
 
 template <Counter Count, auto... Entries>
@@ -88,11 +106,11 @@ void count_copies(DriverTable& upper, const DriverTable& lower) {
 }  // namespace
 
 void install_counted_calls(DriverTable& upper, const DriverTable& lower) {
-  count_launches<&DriverTable::cuLaunchKernel, &DriverTable::cuLaunchKernel_ptsz,
-                 &DriverTable::cuLaunchKernelEx, &DriverTable::cuLaunchKernelEx_ptsz,
-                 &DriverTable::cuLaunchCooperativeKernel, &DriverTable::cuLaunchCooperativeKernel_ptsz,
-                 &DriverTable::cuLaunch, &DriverTable::cuLaunchGrid, &DriverTable::cuLaunchGridAsync>(upper,
-                                                                                                      lower);
+  using T = DriverTable;
+  count_launches<false, &T::cuLaunchKernel, &T::cuLaunchKernelEx, &T::cuLaunchCooperativeKernel, &T::cuLaunch,
+                 &T::cuLaunchGrid, &T::cuLaunchGridAsync>(upper, lower);
+  count_launches<true, &T::cuLaunchKernel_ptsz, &T::cuLaunchKernelEx_ptsz,
+                 &T::cuLaunchCooperativeKernel_ptsz>(upper, lower);
   replace<&DriverTable::cuLaunchCooperativeKernelMultiDevice, &launch_on_several>(upper, lower);
   count_copies<&DeviceCounters::bytes_to_device, &DriverTable::cuMemcpyHtoD_v2,
                &DriverTable::cuMemcpyHtoD_v2_ptds, &DriverTable::cuMemcpyHtoDAsync_v2,

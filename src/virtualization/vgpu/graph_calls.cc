@@ -133,10 +133,12 @@ CUresult run_graph(CUgraphExec exec, Call call) {
   return result;
 }
 
-template <auto Entry>
+// It waits for its turn before the lock is taken.
+template <bool PerThread, auto Entry>
 CUresult launch(CUgraphExec exec, CUstream stream) {
-  CUresult result = run_graph(exec, [&] { return (lower().*Entry)(exec, stream); });
-  if (result == CUDA_SUCCESS) active_vgpu->launched();
+  const auto launching = active_vgpu->launching(shared_handle(stream, PerThread), exec);
+  const CUresult result = run_graph(exec, [&] { return (lower().*Entry)(exec, stream); });
+  launching.done(result);
   return result;
 }
 
@@ -234,8 +236,8 @@ CUresult conditional_handle_create(CUgraphConditionalHandle* handle, CUgraph gra
 void install_graph_calls(DriverTable& upper, const DriverTable& lower) {
   using T = DriverTable;
   replace<&T::cuGraphConditionalHandleCreate, &conditional_handle_create>(upper, lower);
-  replace<&T::cuGraphLaunch, &launch<&T::cuGraphLaunch>>(upper, lower);
-  replace<&T::cuGraphLaunch_ptsz, &launch<&T::cuGraphLaunch_ptsz>>(upper, lower);
+  replace<&T::cuGraphLaunch, &launch<false, &T::cuGraphLaunch>>(upper, lower);
+  replace<&T::cuGraphLaunch_ptsz, &launch<true, &T::cuGraphLaunch_ptsz>>(upper, lower);
   if (lower.cuGraphMemAllocNodeGetParams == nullptr)
     return;  // drivers from before CUDA 11.4 have no such nodes
   replace<&T::cuGraphUpload, &upload<&T::cuGraphUpload>>(upper, lower);

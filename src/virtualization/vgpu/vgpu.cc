@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/strings.h"
 #include "virtualization/vgpu/visible_devices.h"
@@ -70,14 +71,20 @@ Status Vgpu::map_devices(Tenant& tenant) const {
   return Status();
 }
 
-// A driver that neither measures nor holds up has no gate: its tenants share as it lets them.
+// A driver that neither holds kernels up nor has events has no gate: its tenants share as it lets them.
 Status Vgpu::start_gates(Tenant& tenant) const {
+  LeaseClient& client = tenant.account->client();
   for (size_t ordinal = 0; ordinal < tenant.device_of_ordinal.size(); ++ordinal) {
-    std::unique_ptr<Meter> meter = make_table_meter(lower_, static_cast<CUdevice>(ordinal));
-    if (meter == nullptr) continue;
     const uint32_t device = tenant.device_of_ordinal[ordinal];
-    tenant.gates[device] = std::make_unique<Gate>(tenant.account->client(), device, std::move(meter));
-    TESSERA_RETURN_IF_ERROR(tenant.gates[device]->start());
+    std::unique_ptr<Gate>& gate = tenant.gates[device];
+    if (auto table = make_table_meter(lower_, static_cast<CUdevice>(ordinal))) {
+      gate = std::make_unique<Gate>(client, device, std::move(table));
+    } else if (auto events = make_event_meter(lower_, &monotonic_ns)) {
+      gate = std::make_unique<Gate>(client, device, std::move(events));
+    } else {
+      continue;
+    }
+    TESSERA_RETURN_IF_ERROR(gate->start());
   }
   return Status();
 }

@@ -73,12 +73,31 @@ class Vgpu {
     const Target& target = *target_.load(std::memory_order_acquire);
     return target.devices[current_index(target)];
   }
-  // After the driver took a launch on the calling thread's device.
-  void launched() const {
+  // Around a launch on the calling thread's device; see Gate::launching.
+  struct Launching {
+    DeviceCounters& counters;
+    Gate* gate;
+    EventMeter::Ticket ticket;
+
+    void done(CUresult result) const {
+      if (result == CUDA_SUCCESS) counters.launches.fetch_add(1, std::memory_order_relaxed);
+      if (gate != nullptr) gate->launched(ticket, result == CUDA_SUCCESS);
+    }
+  };
+  Launching launching(CUstream stream, const void* what) const {
     const Target& target = *target_.load(std::memory_order_acquire);
     const uint32_t index = current_index(target);
-    target.devices[index].launches.fetch_add(1, std::memory_order_relaxed);
-    if (Gate* gate = target.gates[index]) gate->launched();
+    Gate* gate = target.gates[index];
+    return {target.devices[index], gate,
+            gate != nullptr ? gate->launching(stream, what) : EventMeter::Ticket{}};
+  }
+  // Calls `visit` with the meter of each device where launches wait at the gate.
+  template <typename Visit>
+  void visit_meters(Visit visit) const {
+    const Target& target = *target_.load(std::memory_order_acquire);
+    for (Gate* gate : target.gates) {
+      if (gate != nullptr && gate->events() != nullptr) visit(*gate->events());
+    }
   }
 
   // In a forked child, before any other code of it runs.

@@ -117,7 +117,7 @@ void ComputeBroker::attach(SliceId slice, LeaseId lease, uint64_t now_ns, GateOr
        ++place) {
     Gpu& gpu = gpus_.at(place->second.gpu);
     Member& member = gpu.members.at(place->second.tenant);
-    member.leases.try_emplace(lease, Heard{{}, now_ns});
+    member.leases.try_emplace(lease, Heard{{}, now_ns, sm_ns(member, now_ns)});
     const bool quiet = std::none_of(gpu.members.begin(), gpu.members.end(),
                                     [](const auto& other) { return !other.second.working.empty(); });
     if (quiet || member.state == GateState::kFree) start_work(gpu, member, lease, now_ns);
@@ -207,9 +207,10 @@ void ComputeBroker::report(SliceId slice, LeaseId lease, uint32_t device, const 
   gpu.co_execution.measured(
       member->tenant, {more(&ComputeFigures::busy_ns), kernels, more(&ComputeFigures::ready_ns), ready_sm_ns},
       now_ns);
-  last = {figures, now_ns};
-  const uint64_t all = gpu.sms.count();
-  member->used_ns += all == 0 ? busy_ns : busy_ns * member->sms.count() / all;
+  const uint64_t had_sm_ns = sm_ns(*member, now_ns) - last.sm_ns;
+  const uint64_t all_sm_ns = (now_ns - std::min(now_ns, last.at_ns)) * gpu.sms.count();
+  member->used_ns += all_sm_ns == 0 ? busy_ns : scheduling::scaled(busy_ns, had_sm_ns, all_sm_ns);
+  last = {figures, now_ns, sm_ns(*member, now_ns)};
   // Alone, nobody loses what it takes; and of that time only a part may have been reported.
   if (member->state == GateState::kFree) return;
   const uint64_t lasted_ns = now_ns - std::min(now_ns, member->turn_began_ns);
@@ -314,6 +315,8 @@ void ComputeBroker::change_sms(const Gpu& gpu, Member& member, const IndexSet& s
                                GateOrders& orders) {
   if (member.sms == sms) return;
   book_granted(gpu, member, now_ns);
+  member.sm_ns = sm_ns(member, now_ns);
+  member.sm_until_ns = now_ns;
   member.sms = sms;
   if (!is_turn(member.state)) return;
   ++member.turn;

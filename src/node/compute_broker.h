@@ -109,7 +109,7 @@ class ComputeBroker {
 
   vgpu::GateState state(SliceId slice, uint32_t device) const;
   // GPU time that it had, in ns of the whole GPU: the time it was busy, times the part of the SMs it could
-  // use.
+  // use, as that was on the average since the process said so last.
   uint64_t used_ns(SliceId slice, uint32_t device) const { return member(slice, device).used_ns; }
   // What it was granted, in ns of the whole GPU: for how long its gate was Free, and for how long it had its
   // turn, with what its processes took to stop (within their patience); times the part of the SMs as above.
@@ -135,6 +135,7 @@ class ComputeBroker {
   struct Heard {
     ComputeFigures figures;
     uint64_t at_ns;
+    uint64_t sm_ns;  // Member::sm_ns by then
   };
   struct Member {
     SliceId slice;
@@ -156,6 +157,8 @@ class ComputeBroker {
     IndexSet lane;           // of which these are some: what all slices in time share, or its own and lent
     uint32_t wants_sms = 0;  // of those, while it is one of those in time
     Company company;
+    uint64_t sm_ns = 0;  // SM-time that it might use, up to sm_until_ns
+    uint64_t sm_until_ns = 0;
     uint64_t used_ns = 0;
     Granted granted;  // until then:
     uint64_t granted_until_ns = 0;
@@ -185,6 +188,9 @@ class ComputeBroker {
   void end_work(Gpu& gpu, Member& member, LeaseId lease, uint64_t now_ns);
   // To be called before the gate, the SMs or `stopping` change.
   static void book_granted(const Gpu& gpu, Member& member, uint64_t now_ns);
+  static uint64_t sm_ns(const Member& member, uint64_t now_ns) {
+    return member.sm_ns + (now_ns - std::min(now_ns, member.sm_until_ns)) * member.sms.count();
+  }
   static Granted granted_by(const Gpu& gpu, const Member& member, uint64_t now_ns);
   static scheduling::TenantSpec scheduled(const SliceDevice& part, uint32_t sm_count);
   static void set_own(Gpu& gpu, Member& member, const SliceDevice& part, uint64_t now_ns);

@@ -188,6 +188,26 @@ TEST_F(ComputeCompanyTest, ProcessesOfASliceAreAsWideAsTheyAreTogether) {
   EXPECT_EQ(node_.broker.company(kA, 0).width_sms, 3u) << "two, with a quarter to spare";
 }
 
+// However seldom it is heard: here it has had all eight SMs until a moment ago, and has one now.
+TEST_F(ComputeCompanyTest, WhatItUsedIsBySmsItHad) {
+  start(kA, 1);
+  start(kB, 1);
+  node_.pass(kKnown);
+  node_.idle(kB);
+  node_.pass(10 * kMs);
+  ASSERT_EQ(sms(kA).count(), 8u);
+  const uint64_t before = node_.broker.used_ns(kA, 0);
+  ComputeFigures figures{node_.busy[kA], 0, 0, 0};
+  node_.broker.report(kA, kA, 0, figures, node_.now);
+  node_.now += 100 * kMs;
+  node_.wake(kB);
+  ASSERT_EQ(sms(kA).count(), 1u);
+  node_.now += 100 * kMs;
+  figures.busy_ns += 200 * kMs;
+  node_.broker.report(kA, kA, 0, figures, node_.now);
+  EXPECT_EQ(node_.broker.used_ns(kA, 0) - before, 100 * kMs + 100 * kMs / 8);
+}
+
 TEST_F(ComputeCompanyTest, NobodyRunsOnSmsThatOthersHaveNotLeft) {
   start(kA, 1);
   start(kB, 1);

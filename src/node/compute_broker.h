@@ -69,7 +69,8 @@ class ComputeBroker {
   explicit ComputeBroker(scheduling::SchedulerConfig config = default_config())
       : config_(std::move(config)) {}
 
-  // How many SMs each GPU has, 0 where it is not known; for GPUs without slices.
+  // How many SMs each GPU has, 0 where that is not known or the driver keeps nobody to some of them; for GPUs
+  // without slices.
   void set_gpu_sms(std::vector<uint32_t> counts) { sm_counts_ = std::move(counts); }
 
   // Whether slices may run side by side on what they share; before the first slice.

@@ -61,16 +61,17 @@ std::optional<EventMeter::Ticket> EventMeter::enter(CUstream handle, const void*
     stream->passed_ns += ticket.expected_ns;
     stream->passed_at_ns = now;
   }
-  stream->inside.fetch_add(1, std::memory_order_relaxed);
+  ++stream->entered;
   ++in_flight_;
   expected_ns_ += ticket.expected_ns;
   return ticket;
 }
 
-// What was never measured may be of any length: it goes alone.
+// What was never measured may be of any length: in a turn it goes alone.
 bool EventMeter::has_room(uint64_t expected_ns, uint64_t window_ns) const {
   if (window_ns == kUnbounded || in_flight_ == 0) return true;
-  return expected_ns != 0 && expected_ns_ + expected_ns <= window_ns;
+  if (expected_ns == 0 && window_ns <= kUnknownGoesAloneNs) return false;
+  return expected_ns_ + expected_ns <= window_ns;
 }
 
 bool EventMeter::begin_measure(Stream& stream, Ticket& ticket, uint64_t now) {
@@ -95,7 +96,7 @@ void EventMeter::leave(const Ticket& ticket, bool taken) {
   Stream* stream = ticket.stream;
   if (stream == nullptr) return;
   if (taken && ticket.end == nullptr) {
-    stream->inside.fetch_sub(1, std::memory_order_release);
+    stream->left.fetch_add(1, std::memory_order_release);
     return;
   }
   std::lock_guard lock(mutex_);
@@ -109,7 +110,7 @@ void EventMeter::leave(const Ticket& ticket, bool taken) {
     stream->context->give_back(ticket.end);
     finish(taken ? 1 : 0, 1, ticket.expected_ns);
   }
-  stream->inside.fetch_sub(1, std::memory_order_release);
+  stream->left.fetch_add(1, std::memory_order_release);
 }
 
 // Where a mark has taken it along already, it is counted with the others: one launch too many, of a program
@@ -236,7 +237,7 @@ uint32_t EventMeter::count_running() {
     if (begun || mark.passed != 0) ++running;
   }
   for (const auto& stream : streams_) {
-    if (stream->blocked_in != pass_ && (stream->passed != 0 || stream->inside.load() != 0)) ++running;
+    if (stream->blocked_in != pass_ && (stream->passed != 0 || !stream->is_empty())) ++running;
   }
   return running;
 }
@@ -244,8 +245,7 @@ uint32_t EventMeter::count_running() {
 void EventMeter::follow_tails(uint64_t now, uint64_t age_ns) {
   if (captures_ != 0) return;  // to ask a captured stream anything ends its capture
   for (const auto& stream : streams_) {
-    if (stream->passed != 0 && now - stream->passed_at_ns >= age_ns &&
-        stream->inside.load(std::memory_order_acquire) == 0) {
+    if (stream->passed != 0 && now - stream->passed_at_ns >= age_ns && stream->is_empty()) {
       follow_tail(*stream);
     }
   }
@@ -310,7 +310,7 @@ template <typename Which>
 void EventMeter::drop_idle_streams(Which which) {
   last_stream_ = nullptr;
   std::erase_if(streams_, [&](const auto& stream) {
-    return which(*stream) && stream->marks == 0 && stream->passed == 0 && stream->inside.load() == 0;
+    return which(*stream) && stream->marks == 0 && stream->passed == 0 && stream->is_empty();
   });
 }
 
@@ -355,8 +355,8 @@ std::optional<uint64_t> EventMeter::time_of(const Context& context, CUevent even
 }
 
 bool EventMeter::is_capturing(CUstream stream) {
+  if (captures_.load(std::memory_order_relaxed) == 0) return false;  // the program orders its own calls
   std::lock_guard lock(mutex_);
-  if (captures_ == 0) return false;
   CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
   return driver_.cuStreamIsCapturing(stream, &status) == CUDA_SUCCESS &&
          status != CU_STREAM_CAPTURE_STATUS_NONE;

@@ -15,6 +15,7 @@
 // Locks: `mutex_` alone; the driver is called under it, so that a stream cannot end in between.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -29,6 +30,8 @@ namespace tessera::vgpu {
 class EventMeter : public Meter {
  public:
   static constexpr uint64_t kUnbounded = UINT64_MAX;
+  // In a window up to this what was never measured is let in alone.
+  static constexpr uint64_t kUnknownGoesAloneNs = 5'000'000;
   static constexpr size_t kMaxMarks = 256;  // measured launches in flight; more are not measured
   static constexpr size_t kMaxStreams = 4096;
 
@@ -110,7 +113,7 @@ class EventMeter : public Meter {
   std::vector<std::unique_ptr<Context>> contexts_;
   std::deque<Mark> marks_;  // in the order of their launches
   KernelLengths lengths_;
-  uint32_t captures_ = 0;
+  std::atomic<uint32_t> captures_{0};  // changed under the lock
   uint64_t reaped_at_ns_ = 0;
   uint64_t pass_ = 0;       // over the marks
   uint64_t in_flight_ = 0;  // launches let through and not known to have run

@@ -27,15 +27,17 @@ struct EventMeter::Stream {
   uint64_t thread;  // of the per-thread stream
   Context* context;
   bool ended = false;
-  std::atomic<uint32_t> inside{0};  // launches on their way to the driver
-  uint32_t marks = 0;               // in flight
-  uint64_t marked_at_ns = 0;        // when the last measured launch began
-  uint32_t passed = 0;              // launches since, not measured
-  uint64_t passed_ns = 0;           // what they are expected to take
-  uint64_t passed_at_ns = 0;        // the last of them
+  uint32_t entered = 0;           // launches; those that have not left are on their way to the driver
+  std::atomic<uint32_t> left{0};  // may be changed without the lock
+  uint32_t marks = 0;             // in flight
+  uint64_t marked_at_ns = 0;      // when the last measured launch began
+  uint32_t passed = 0;            // launches since, not measured
+  uint64_t passed_ns = 0;         // what they are expected to take
+  uint64_t passed_at_ns = 0;      // the last of them
   std::optional<uint64_t> last_end_ns;
   uint64_t blocked_in = 0;  // the pass in which its first mark was seen
 
+  bool is_empty() const { return entered == left.load(std::memory_order_acquire); }
   bool is_per_thread() const { return handle == CU_STREAM_PER_THREAD; }
   bool is_legacy() const { return handle == CU_STREAM_LEGACY; }
 };

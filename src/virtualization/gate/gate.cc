@@ -88,31 +88,39 @@ void Gate::drained(void* gate) {
 
 // A turn that ends between the look at the word and the driver's call is seen by one of the two: here, or by
 // the thread, which waits for what it finds let in.
+std::optional<EventMeter::Ticket> Gate::try_to_enter(CUstream stream, const void* what, uint64_t window_ns) {
+  auto ticket = events_->enter(stream, what, window_ns);
+  if (!ticket || ticket->stream == nullptr || is_turn(gate_state(current_word()))) return ticket;
+  events_->leave(*ticket, false);
+  return std::nullopt;
+}
+
 EventMeter::Ticket Gate::let_in(CUstream stream, const void* what) {
   if (events_->is_capturing(stream)) return {};
+  if (gate_state(word_.load(std::memory_order_acquire)) == GateState::kFree) {
+    if (const auto ticket = try_to_enter(stream, what, kFreeWindowNs)) return *ticket;
+  }
+  return wait_for_entry(stream, what);
+}
+
+EventMeter::Ticket Gate::wait_for_entry(CUstream stream, const void* what) {
   const AtTheDoor waiting(at_the_door_);
-  uint64_t waited_since_ns = 0;
+  uint64_t full_since_ns = 0;
   uint64_t finished = 0;
   for (;;) {
     const uint32_t word = current_word();
     if (!is_turn(gate_state(word))) {
       hold(word);
-      continue;
-    }
-    uint64_t window_ns = gate_state(word) == GateState::kFree ? kFreeWindowNs : kTurnWindowNs;
-    if (waited_since_ns != 0 && monotonic_ns() - waited_since_ns >= kRoomPatienceNs) {
-      window_ns = EventMeter::kUnbounded;
-    }
-    const auto ticket = events_->enter(stream, what, window_ns);
-    if (ticket && (ticket->stream == nullptr || is_turn(gate_state(current_word())))) return *ticket;
-    if (ticket) {
-      events_->leave(*ticket, false);
+      full_since_ns = 0;
       continue;
     }
     const uint64_t finished_now = events_->finished();
-    if (waited_since_ns == 0 || finished_now != finished) waited_since_ns = monotonic_ns();
+    if (full_since_ns == 0 || finished_now != finished) full_since_ns = monotonic_ns();
     finished = finished_now;
-    std::this_thread::sleep_for(kRoomLook);
+    uint64_t window_ns = gate_state(word) == GateState::kFree ? kFreeWindowNs : kTurnWindowNs;
+    if (monotonic_ns() - full_since_ns >= kRoomPatienceNs) window_ns = EventMeter::kUnbounded;
+    if (const auto ticket = try_to_enter(stream, what, window_ns)) return *ticket;
+    if (is_turn(gate_state(current_word()))) std::this_thread::sleep_for(kRoomLook);
   }
 }
 

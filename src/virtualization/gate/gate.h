@@ -21,6 +21,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 
 #include "virtualization/gate/event_meter.h"
 #include "virtualization/gate/meter.h"
@@ -55,6 +56,8 @@ class Gate {
 
  private:
   EventMeter::Ticket let_in(CUstream stream, const void* what);
+  EventMeter::Ticket wait_for_entry(CUstream stream, const void* what);
+  std::optional<EventMeter::Ticket> try_to_enter(CUstream stream, const void* what, uint64_t window_ns);
   void hold(uint32_t word);
   static void* run(void* gate);
   static void drained(void* gate);

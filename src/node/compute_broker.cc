@@ -24,6 +24,7 @@ Result<ComputeBroker::Gpu*> ComputeBroker::open_gpu(uint32_t index) {
   Gpu& gpu = gpus_[index];
   gpu.scheduler = std::move(scheduler);
   gpu.sms = IndexSet::below(sms);
+  gpu.stops_kernels = !unstoppable_.contains(index);
   return &gpu;
 }
 
@@ -259,7 +260,9 @@ void ComputeBroker::set_state(Gpu& gpu, Member& member, GateState state, uint64_
   member.stopping.clear();
   if (ran && state == GateState::kStop) {
     member.stopping = member.working;
-    member.stop_deadline_ns = now_ns + kStopPatienceNs;
+    member.stop_ordered_ns = now_ns;
+    member.stop_deadline_ns = now_ns + stop_patience_ns(gpu, member);
+    member.charged_at_stop_ns = member.turn_charged_ns;
   }
   member.state = state;
   if (is_turn(state)) {
@@ -332,6 +335,22 @@ bool ComputeBroker::is_stopping(const Gpu& gpu, const IndexSet& sms, uint64_t no
   });
 }
 
+// A kernel that cannot be stopped is waited for: two slices at once would be charged for each other's time.
+uint64_t ComputeBroker::stop_patience_ns(const Gpu& gpu, const Member& member) {
+  if (gpu.stops_kernels) return kStopPatienceNs;
+  const uint64_t kernel_ns = gpu.scheduler->tenant(member.tenant).kernel_ns;
+  return std::min(kStopPatienceNs + 2 * std::min(kernel_ns, kLongestPatienceNs), kLongestPatienceNs);
+}
+
+// Others have waited for it: what it does not report of that time counts as used.
+void ComputeBroker::lose_patience(Gpu& gpu, Member& member, uint64_t now_ns) {
+  book_granted(gpu, member, now_ns);
+  member.stopping.clear();
+  const uint64_t waited_ns = member.stop_deadline_ns - member.stop_ordered_ns;
+  const uint64_t reported_ns = member.turn_charged_ns - member.charged_at_stop_ns;
+  if (waited_ns > reported_ns) gpu.scheduler->charge(member.tenant, waited_ns - reported_ns, 0, now_ns);
+}
+
 // The latest: whoever comes next waits for all.
 std::optional<uint64_t> ComputeBroker::stop_deadline_ns(const Gpu& gpu) {
   std::optional<uint64_t> latest;
@@ -356,9 +375,7 @@ void ComputeBroker::settle(Gpu& gpu, uint64_t now_ns, GateOrders& orders) {
     set_state(gpu, member, state, now_ns, orders);
   }
   for (auto& [tenant, member] : gpu.members) {
-    if (member.stopping.empty() || member.stop_deadline_ns > now_ns) continue;
-    book_granted(gpu, member, now_ns);
-    member.stopping.clear();
+    if (!member.stopping.empty() && member.stop_deadline_ns <= now_ns) lose_patience(gpu, member, now_ns);
   }
   note_company(gpu, now_ns);
 }

@@ -15,7 +15,9 @@
 // nobody can have more than it is taken to need. Where nobody could run beside it a slice has all of them.
 //
 // A turn begins when the processes of the one before say that they have stopped, or have had kStopPatienceNs
-// to do so: two slices on the same SMs would each get half of the GPU's attention, and pay for all of it.
+// (where kernels cannot be stopped, as long as two of the slice's kernels besides, kLongestPatienceNs at
+// most) to do so: two slices on the same SMs would each get half of the GPU's attention, and pay for all of
+// it.
 //
 // What processes report is believed up to the time their turn lasted.
 #pragma once
@@ -35,6 +37,7 @@
 namespace tessera::node {
 
 inline constexpr uint64_t kStopPatienceNs = 5'000'000;
+inline constexpr uint64_t kLongestPatienceNs = 500'000'000;
 // A program that waits for each kernel has no work for an instant again and again.
 inline constexpr uint64_t kLendAfterNs = 2'000'000;
 // How often slices that run side by side are heard, whatever else happens: whether they need more than they
@@ -72,6 +75,8 @@ class ComputeBroker {
   // How many SMs each GPU has, 0 where that is not known or the driver keeps nobody to some of them; for GPUs
   // without slices.
   void set_gpu_sms(std::vector<uint32_t> counts) { sm_counts_ = std::move(counts); }
+  // Those whose driver cannot stop a kernel; none at first.
+  void set_unstoppable(std::set<uint32_t> gpus) { unstoppable_ = std::move(gpus); }
 
   // Whether slices may run side by side on what they share; before the first slice.
   void set_co_execution(bool on) { co_execution_ = on; }
@@ -150,9 +155,11 @@ class ComputeBroker {
     std::map<LeaseId, Heard> leases;
     std::set<LeaseId> working;
     std::set<LeaseId> stopping;  // told to stop, and not heard of yet
+    uint64_t stop_ordered_ns = 0;
     uint64_t stop_deadline_ns = 0;
-    IndexSet own;             // SMs; none: it takes turns on what is nobody's
-    bool may_borrow = false;  // SMs of others
+    uint64_t charged_at_stop_ns = 0;  // of the turn
+    IndexSet own;                     // SMs; none: it takes turns on what is nobody's
+    bool may_borrow = false;          // SMs of others
     uint64_t idle_since_ns = 0;
     IndexSet sms;            // that it may use now; none where the GPU's number is not known
     IndexSet lane;           // of which these are some: what all slices in time share, or its own and lent
@@ -168,6 +175,7 @@ class ComputeBroker {
     std::unique_ptr<scheduling::DeviceScheduler> scheduler;
     scheduling::QosController qos;
     std::map<scheduling::TenantId, Member> members;
+    bool stops_kernels = true;
     IndexSet sms;                              // all of them; none: their number is not known
     uint64_t lend_at_ns = scheduling::kNever;  // when somebody will have had no work for long enough
     scheduling::CoExecution co_execution;
@@ -208,12 +216,15 @@ class ComputeBroker {
   void settle(Gpu& gpu, uint64_t now_ns, GateOrders& orders);
   static bool is_stopping(const Gpu& gpu, const IndexSet& sms, uint64_t now_ns);
   static std::optional<uint64_t> stop_deadline_ns(const Gpu& gpu);
+  static uint64_t stop_patience_ns(const Gpu& gpu, const Member& member);
+  static void lose_patience(Gpu& gpu, Member& member, uint64_t now_ns);
   vgpu::GateState wanted_state(const Gpu& gpu, const Member& member) const;
   static bool is_contended(const Gpu& gpu);
   void set_state(Gpu& gpu, Member& member, vgpu::GateState state, uint64_t now_ns, GateOrders& orders);
 
   scheduling::SchedulerConfig config_;
   std::vector<uint32_t> sm_counts_;
+  std::set<uint32_t> unstoppable_;
   bool co_execution_ = true;
   std::map<uint32_t, Gpu> gpus_;
   std::map<std::pair<SliceId, uint32_t>, Place> places_;

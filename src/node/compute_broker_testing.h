@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <set>
 #include <string>
 
 #include "node/compute_broker.h"
@@ -102,7 +103,8 @@ class Node {
   std::map<SliceId, std::string> sms;  // that they may use
   std::map<SliceId, uint64_t> busy;
   uint64_t now = 1'000 * kMs;
-  bool stops = true;  // processes do as they are told
+  bool stops = true;       // processes do as they are told
+  std::set<SliceId> deaf;  // but these
   // SMs that its kernels, of a millisecond each, could fill; none: its driver does not measure it.
   std::map<SliceId, uint64_t> wants;
   std::map<SliceId, uint64_t> hurt_permille;  // how much longer they take beside others
@@ -122,7 +124,7 @@ class Node {
       sms[order.slice] = order.sms.text();
     }
     for (const GateOrder& order : orders) {
-      if (vgpu::gate_state(order.word) != GateState::kStop || !stops) continue;
+      if (vgpu::gate_state(order.word) != GateState::kStop || !stops || deaf.contains(order.slice)) continue;
       for (const LeaseId lease : {order.slice, order.slice + 100, order.slice + 200}) {
         GateOrders next;
         broker.stopped(order.slice, lease, 0, order.word, now, next);

@@ -206,10 +206,14 @@ uint64_t Gate::be_running(uint32_t word, bool is_new, bool begins) {
 }
 
 uint64_t Gate::be_stopped(uint32_t word, bool is_new) {
-  if (!is_new) return kLookForDaemonNs;
+  if (is_new) told_stopped_ = false;
+  if (told_stopped_) return kLookForDaemonNs;
   const bool stopped = meter_->suspend(kSuspendTimeoutMs);
-  if (!stopped) LOG_DEBUG("gate", "kernels did not stop within %u ms", kSuspendTimeoutMs);
   publish();
+  // What cannot be stopped ends by itself; a new order is looked for in between.
+  if (!stopped && events_ != nullptr) return kMicrosecond;
+  if (!stopped) LOG_DEBUG("gate", "kernels did not stop within %u ms", kSuspendTimeoutMs);
+  told_stopped_ = true;
   tell(MessageType::kStopped, word);
   return kLookForDaemonNs;
 }

@@ -89,6 +89,7 @@ class Gate {
   uint64_t published_kernels_ = 0;
   uint64_t idle_since_ns_ = 0;  // 0: there is work
   bool told_idle_ = false;
+  bool told_stopped_ = false;
   IndexSet sms_;  // that the driver was told; none at first: all
 
   static constexpr uint64_t kNone = UINT64_MAX;

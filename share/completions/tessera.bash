@@ -42,7 +42,7 @@ _tessera() {
       if ((i < COMP_CWORD)); then
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
       elif [[ $current == -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "--gpu --mem --sm --sm-cap --sm-mode --priority --weight --slo --qos --name --slice --summary --json-summary --socket --help" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "--gpu --mem --sm --sm-cap --sm-mode --priority --weight --slo --qos --gate-copies --name --slice --summary --json-summary --socket --help" -- "$current")
       else
         mapfile -t COMPREPLY < <(compgen -c -- "$current")
       fi
@@ -55,14 +55,14 @@ _tessera() {
         return
       fi
       case ${COMP_WORDS[2]} in
-        plan) mapfile -t COMPREPLY < <(compgen -W "--file --explain --gpu --mem --sm --sm-cap --sm-mode --priority --weight --slo --qos --json --socket --help" -- "$current") ;;
-        create) mapfile -t COMPREPLY < <(compgen -W "--file --packing --gpu --mem --sm --sm-cap --sm-mode --priority --weight --slo --qos --json --socket --help" -- "$current") ;;
+        plan) mapfile -t COMPREPLY < <(compgen -W "--file --explain --gpu --mem --sm --sm-cap --sm-mode --priority --weight --slo --qos --gate-copies --json --socket --help" -- "$current") ;;
+        create) mapfile -t COMPREPLY < <(compgen -W "--file --packing --gpu --mem --sm --sm-cap --sm-mode --priority --weight --slo --qos --gate-copies --json --socket --help" -- "$current") ;;
         list) mapfile -t COMPREPLY < <(compgen -W "--json --socket --help" -- "$current") ;;
-        resize) mapfile -t COMPREPLY < <(compgen -W "--mem --sm --sm-cap --no-sm-cap --sm-mode --priority --weight --slo --qos --gpu --json --socket --help" -- "$current") ;;
+        resize) mapfile -t COMPREPLY < <(compgen -W "--mem --sm --sm-cap --no-gate-copies --no-sm-cap --sm-mode --priority --weight --slo --qos --gate-copies --gpu --json --socket --help" -- "$current") ;;
         delete) mapfile -t COMPREPLY < <(compgen -W "--when-unused --json --socket --help" -- "$current") ;;
       esac
       ;;
-    set) mapfile -t COMPREPLY < <(compgen -W "--mem --sm --sm-cap --no-sm-cap --sm-mode --priority --weight --slo --qos --gpu --json --socket --help" -- "$current") ;;
+    set) mapfile -t COMPREPLY < <(compgen -W "--mem --sm --sm-cap --no-gate-copies --no-sm-cap --sm-mode --priority --weight --slo --qos --gate-copies --gpu --json --socket --help" -- "$current") ;;
     version) mapfile -t COMPREPLY < <(compgen -W "--help" -- "$current") ;;
     help)
       if ((COMP_CWORD > 2)) && [[ ${COMP_WORDS[2]} == slice ]]; then commands="plan create list resize delete"; fi

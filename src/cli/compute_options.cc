@@ -48,6 +48,11 @@ void add_compute_options(CLI::App* command, RawCompute& raw, bool changes_a_slic
                    "guaranteed, burstable or best-effort: who yields where not all can have what they were "
                    "promised (default: by what was promised)")
       ->type_name("CLASS");
+  CLI::Option* copies = command->add_flag(
+      "--gate-copies", raw.gate_copies, "copies and sets of memory wait for the slice's turn, as kernels do");
+  if (changes_a_slice) {
+    command->add_flag("--no-gate-copies", raw.no_gate_copies, "they do not, any more")->excludes(copies);
+  }
 }
 
 namespace {
@@ -75,6 +80,8 @@ Result<ComputeOptions> parse_compute_options(const RawCompute& raw) {
   }
   if (raw.cap) options.capped = true;
   if (raw.no_cap) options.capped = false;
+  if (raw.gate_copies) options.gate_copies = true;
+  if (raw.no_gate_copies) options.gate_copies = false;
   if (!raw.mode.empty()) {
     options.mode = partitioning::parse_sm_mode(raw.mode);
     if (!options.mode) {
@@ -115,6 +122,7 @@ node::Json compute_request(const ComputeOptions& options) {
   if (options.priority) request["priority"] = scheduling::priority_name(*options.priority);
   if (options.weight) request["weight"] = *options.weight;
   if (options.slo_p99_ns) request["slo_p99_ns"] = *options.slo_p99_ns;
+  if (options.gate_copies) request["gate_copies"] = *options.gate_copies;
   if (!options.qos.empty()) request["qos"] = options.qos;
   return request;
 }

@@ -22,10 +22,12 @@ struct ComputeOptions {
   std::optional<scheduling::PriorityClass> priority;
   std::optional<uint32_t> weight;
   std::optional<uint64_t> slo_p99_ns;  // 0: no target
-  std::string qos;                     // a class's name or "auto"; empty: not said
+  std::optional<bool> gate_copies;
+  std::string qos;  // a class's name or "auto"; empty: not said
 
   bool empty() const {
-    return !mode && !share_permille && !capped && !priority && !weight && !slo_p99_ns && qos.empty();
+    return !mode && !share_permille && !capped && !priority && !weight && !slo_p99_ns && !gate_copies &&
+           qos.empty();
   }
 };
 
@@ -38,6 +40,8 @@ struct RawCompute {
   std::string priority;
   std::optional<uint32_t> weight;
   std::string slo;
+  bool gate_copies = false;
+  bool no_gate_copies = false;
   std::string qos;
 };
 

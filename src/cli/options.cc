@@ -34,7 +34,7 @@ Status take_hami_settings(RunOptions& run) {
 // A slice that exists has its promises: programs in it cannot make others.
 Status check_join(const CLI::App& command, RunOptions& run) {
   for (const char* option : {"--gpu", "--mem", "--sm", "--sm-cap", "--sm-mode", "--priority", "--weight",
-                             "--slo", "--qos", "--name"}) {
+                             "--slo", "--qos", "--gate-copies", "--name"}) {
     if (command.count(option) > 0) {
       return Status::error(Code::kInvalidArgument,
                            "%s: the slice of --slice has its own; 'tessera slice resize' changes it", option);
@@ -99,6 +99,7 @@ Status apply_profile(const std::string& profile_name, const CLI::App& command, R
   if (!given("--weight")) raw.compute.weight = profile.compute.weight;
   if (!given("--slo")) raw.compute.slo = profile.compute.slo;
   if (!given("--qos")) raw.compute.qos = profile.compute.qos;
+  if (!given("--gate-copies")) raw.compute.gate_copies = profile.compute.gate_copies;
   if (!given("--name") && profile.name) run.name = *profile.name;
   if (!given("--summary") && profile.summary) run.summary = *profile.summary;
   if (!given("--json-summary") && profile.json_summary) run.json_summary = *profile.json_summary;

@@ -16,7 +16,8 @@ namespace {
 
 constexpr size_t kMaxFileBytes = 256 * 1024;
 constexpr const char* kKeys =
-    "gpu, json-summary, mem, name, priority, qos, slo, sm, sm-cap, sm-mode, socket, summary, weight";
+    "gate-copies, gpu, json-summary, mem, name, priority, qos, slo, sm, sm-cap, sm-mode, socket, summary, "
+    "weight";
 
 // Says where in the file it went wrong.
 class Reader {
@@ -94,7 +95,7 @@ class Reader {
     }
     const std::string& text = value.Scalar();
     if (name == "sm" || name == "sm-cap" || name == "sm-mode" || name == "priority" || name == "weight" ||
-        name == "slo" || name == "qos") {
+        name == "slo" || name == "qos" || name == "gate-copies") {
       return read_compute(name, value, profile.compute);
     }
     if (name == "name") {
@@ -127,9 +128,10 @@ class Reader {
       compute.slo = value.Scalar();
     } else if (name == "qos") {
       compute.qos = value.Scalar();
-    } else if (name == "sm-cap") {
-      if (!YAML::convert<bool>::decode(value, compute.cap))
-        return wrong(value, "sm-cap is true or false, not '" + value.Scalar() + "'");
+    } else if (name == "sm-cap" || name == "gate-copies") {
+      bool& flag = name == "sm-cap" ? compute.cap : compute.gate_copies;
+      if (!YAML::convert<bool>::decode(value, flag))
+        return wrong(value, name + " is true or false, not '" + value.Scalar() + "'");
     } else {
       auto weight = parse_uint(value.Scalar());
       if (!weight || *weight > UINT32_MAX)

@@ -48,6 +48,7 @@ Status apply_compute_json(const Json& object, ComputeSpec& spec) {
     if (!mode) return Status(Code::kInvalidArgument, "mode is not one of auto, time and space");
     changed.mode = *mode;
   }
+  if (object.contains("gate_copies")) changed.gate_copies = json_bool(object, "gate_copies");
   const bool capped = object.contains("capped") ? json_bool(object, "capped") : is_capped(spec);
   if (capped && changed.share_permille == 0) {
     return Status(Code::kInvalidArgument, "a ceiling needs a share: give --sm with --sm-cap");
@@ -67,6 +68,7 @@ Json compute_json(const ComputeSpec& spec) {
   object["slo_p99_ns"] = spec.target_wait_ns;
   object["qos"] = spec.qos ? scheduling::qos_name(*spec.qos) : "auto";
   object["mode"] = partitioning::sm_mode_name(spec.mode);
+  object["gate_copies"] = spec.gate_copies;
   return object;
 }
 

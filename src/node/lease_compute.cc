@@ -20,6 +20,7 @@ Status LeaseService::set_compute(SliceId id, std::optional<uint32_t> gpu,
              part.compute.share_permille, part.sms.empty() ? "time" : "space, SMs ", part.sms.text().c_str(),
              scheduling::priority_name(part.compute.priority));
   }
+  publish_terms(id);
   apply(orders);
   save();
   return Status();

@@ -72,7 +72,7 @@ Status LeaseService::handle_leased(Connection& connection, const ClientMessage& 
   } else {
     status = Status(Code::kInvalidData, "control requests need a connection of their own");
   }
-  publish_limits(slice);
+  publish_terms(slice);
   save();
   if (!effects.answers.empty()) failpoint("daemon.grant.saved");
   apply(effects);
@@ -211,7 +211,7 @@ Status LeaseService::reattach(Connection& connection, uint32_t request, const Re
   // Its counts start at 0 for a moment, and then go on where they were.
   for (UsageWindow& window : slices_.at(slice_id).windows) window = UsageWindow();
   next_sample_ns_ = std::max(next_sample_ns_, monotonic_ns() + UsageWindow::kSampleNs);
-  publish_limits(slice_id);
+  publish_terms(slice_id);
   failpoint("daemon.reattach.booked");
   save();
   send_attached(id, connection, request);
@@ -332,7 +332,7 @@ void LeaseService::end_lease(LeaseId id, const char* why) {
   if (broker_.close(id, monotonic_ns(), effects)) {
     forget_slice(slice, name);
   } else {
-    publish_limits(slice);
+    publish_terms(slice);
   }
   failpoint("daemon.end.booked");
   save();

@@ -178,7 +178,7 @@ class LeaseService {
   void note_fault(SliceId slice, std::vector<DeviceUsage>& ended, size_t device, uint64_t fault);
   void update_peaks(SliceId slice);
   // Writes the ledger's limits into the slice's grant page.
-  void publish_limits(SliceId slice);
+  void publish_terms(SliceId slice);
   // The ledger has ended the slice.
   void forget_slice(SliceId slice, const std::string& name);
   void apply(const Effects& effects);

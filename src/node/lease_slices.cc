@@ -28,7 +28,7 @@ Result<SliceId> LeaseService::open_slice(const SliceRequest& request) {
     if (ledger_.find_slice(id) != nullptr) ledger_.drop_holder(id);
     return scheduled;
   }
-  publish_limits(id);
+  publish_terms(id);
   save();
   LOG_INFO("slices", "'%s' opened: %zu GPU(s), GPU %u, %s%s", slice.name.c_str(), slice.devices.size(),
            slice.devices[0].gpu, format_size(slice.devices[0].limit_bytes).c_str(),
@@ -36,18 +36,19 @@ Result<SliceId> LeaseService::open_slice(const SliceRequest& request) {
   return id;
 }
 
-void LeaseService::publish_limits(SliceId id) {
+void LeaseService::publish_terms(SliceId id) {
   const Slice& slice = *ledger_.find_slice(id);
   GrantMapping& grants = slices_.at(id).grants;
   for (size_t i = 0; i < slice.devices.size(); ++i) {
     grants.set_limit(i, slice.devices[i].limit_bytes, slice.devices[i].lowered);
+    grants.set_gate_copies(i, slice.devices[i].compute.gate_copies);
   }
 }
 
 Status LeaseService::set_limit(SliceId id, std::optional<uint32_t> gpu, uint64_t bytes) {
   TESSERA_RETURN_IF_ERROR(ledger_.set_limit(id, gpu, bytes));
   // Before the recalls: what a process frees from now on it gives back by itself.
-  publish_limits(id);
+  publish_terms(id);
   Effects effects;
   broker_.limits_changed(id, monotonic_ns(), effects);
   save();

@@ -32,7 +32,7 @@ void LeaseService::take_over(Journal journal) {
   for (const auto& [id, slice] : ledger_.slices()) {
     awaited += slice.awaited;
     if (!slice.kept && !slice.held && slice.leases.empty()) unused.insert(id);
-    publish_limits(id);
+    publish_terms(id);
   }
   for (SliceId id : unused) drop_holder(id);
   // What could not be taken over goes.

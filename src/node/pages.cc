@@ -93,6 +93,11 @@ void GrantMapping::set_limit(size_t device, uint64_t limit_bytes, bool lowered) 
   page_->devices[device].limit_bytes.store(limit_bytes, std::memory_order_release);
 }
 
+void GrantMapping::set_gate_copies(size_t device, bool on) {
+  assert(device < vgpu::kMaxDevicesPerSlice);
+  page_->devices[device].gate_copies.store(on ? 1 : 0, std::memory_order_release);
+}
+
 void GrantMapping::set_gate(size_t device, uint32_t word, const IndexSet& sms) {
   assert(device < vgpu::kMaxDevicesPerSlice);
   for (size_t i = 0; i < IndexSet::kWords; ++i) {

@@ -19,6 +19,7 @@ std::optional<SmMode> parse_sm_mode(std::string_view name);
 
 struct ComputeSpec : scheduling::TenantSpec {
   SmMode mode = SmMode::kAuto;
+  bool gate_copies = false;  // copies and sets begin in its turn only, as kernels
 };
 
 // As scheduling::check_spec(), and a slice in space needs a share.

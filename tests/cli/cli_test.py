@@ -125,7 +125,7 @@ class BadInput(CliTest):
 
     def test_set(self):
         self.refused(2, "NAME is required", "set", "--mem", "1GiB")
-        self.refused(2, "nothing to change: give --mem, --sm, --sm-mode, --priority, --weight, --slo or --qos", "set", "one")
+        self.refused(2, "nothing to change: give --mem, --sm, --sm-mode, --priority, --weight, --slo, --qos or --gate-copies", "set", "one")
         self.refused(2, "--mem: size", "set", "one", "--mem", "0")
         self.refused(2, "letters, digits", "set", "a b", "--mem", "1GiB")
         self.refused(2, "--gpu", "set", "one", "--mem", "1GiB", "--gpu", "x")
@@ -359,7 +359,7 @@ class HamiVariables(CliTest):
         self.env["GPU_CORE_UTILIZATION_POLICY"] = "force"
         self.assertEqual(self.device_of_run()["compute"],
                          {"share_permille": 300, "capped": True, "priority": "normal", "weight": 100, "slo_p99_ns": 0, "qos": "auto",
-                          "mode": "auto"})
+                          "mode": "auto", "gate_copies": False})
         self.assertEqual(self.device_of_run("--sm", "12.5")["compute"]["share_permille"], 125)
         self.env["CUDA_DEVICE_SM_LIMIT"] = "300"
         self.refused(2, "CUDA_DEVICE_SM_LIMIT: a number from 0 to 100, not '300'", "run", "--", "true")
@@ -403,7 +403,7 @@ class Profiles(CliTest):
         self.write("profiles:\n  small:\n    memory: 64MiB\n")
         code, _, err = self.tessera("run", "@small", "--", "true")
         self.assertEqual(code, 2)
-        self.assertIn(f"{self.config}:3: unknown option 'memory'; known: gpu, json-summary, mem, name, priority, qos, slo, sm, sm-cap, sm-mode, socket, summary, weight", err)
+        self.assertIn(f"{self.config}:3: unknown option 'memory'; known: gate-copies, gpu, json-summary, mem, name, priority, qos, slo, sm, sm-cap, sm-mode, socket, summary, weight", err)
 
     def test_help_tells_of_them(self):
         self.assertIn("@PROFILE", self.tessera("help", "run")[1])

@@ -124,6 +124,15 @@ EventMeter::Ticket Gate::wait_for_entry(CUstream stream, const void* what) {
   }
 }
 
+void Gate::wait_for_turn() {
+  const AtTheDoor waiting(at_the_door_);
+  for (;;) {
+    const uint32_t word = current_word();
+    if (is_turn(gate_state(word))) return;
+    hold(word);
+  }
+}
+
 void Gate::hold(uint32_t word) {
   if (gate_state(word) == GateState::kAsleep) announce(word);
   wait_for_change(word_, word, kLookForDaemonNs);

@@ -51,6 +51,15 @@ class Gate {
       if (taken) announce(word);
     }
   }
+  // Before a copy or a set of memory: where that was asked for, waits for the slice's turn, unless it only
+  // becomes part of a graph. What has begun is not stopped at the turn's end.
+  template <typename IsCapturing>
+  void copying(const IsCapturing& is_capturing) {
+    if (!client_.gate_copies(device_) ||
+        gate_state(word_.load(std::memory_order_relaxed)) == GateState::kFree)
+      return;
+    if (!is_capturing()) wait_for_turn();
+  }
   // Null where the driver itself holds kernels up.
   EventMeter* events() const { return events_; }
 
@@ -58,6 +67,7 @@ class Gate {
   EventMeter::Ticket let_in(CUstream stream, const void* what);
   EventMeter::Ticket wait_for_entry(CUstream stream, const void* what);
   std::optional<EventMeter::Ticket> try_to_enter(CUstream stream, const void* what, uint64_t window_ns);
+  void wait_for_turn();
   void hold(uint32_t word);
   static void* run(void* gate);
   static void drained(void* gate);

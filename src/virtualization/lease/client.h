@@ -57,6 +57,9 @@ class LeaseClient {
 
   // A futex word; what it says holds only while attached().
   const std::atomic<uint32_t>& gate(uint32_t device) const { return grants_->devices[device].gate; }
+  bool gate_copies(uint32_t device) const {
+    return grants_->devices[device].gate_copies.load(std::memory_order_relaxed) != 0;
+  }
   // To be read after the gate's word; where that has changed since, this may be half of each.
   IndexSet sms(uint32_t device) const;
   // Whether there is a daemon that would change the pages.

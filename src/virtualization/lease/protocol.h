@@ -190,8 +190,8 @@ struct DeviceGrant {
   // 1 while more is granted than the limit, because it was lowered: budget at hand is to be given back, not
   // used.
   std::atomic<uint64_t> lowered;
-  std::atomic<uint32_t> gate;  // futex word, see GateState
-  uint32_t reserved;
+  std::atomic<uint32_t> gate;         // futex word, see GateState
+  std::atomic<uint32_t> gate_copies;  // 1: copies and sets pass it, too
   // The SMs that the slice's kernels may use, as IndexSet::Words; none: all. Valid for the gate's word that
   // was written after it.
   std::atomic<uint64_t> sms[IndexSet::kWords];

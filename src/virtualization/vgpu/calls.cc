@@ -67,6 +67,7 @@ void install(cuda::DriverTable& upper, const cuda::DriverTable& lower, Vgpu& vgp
   install_info_calls(upper, lower);
   install_graph_calls(upper, lower);
   install_stream_calls(upper, lower);
+  install_copy_calls(upper, lower);
   install_counted_calls(upper, lower);
   install_fault_calls(upper, lower);
   install_lookup_calls(upper, lower);

@@ -17,6 +17,7 @@ void install_context_calls(cuda::DriverTable& upper, const cuda::DriverTable& lo
 void install_info_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_graph_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_stream_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
+void install_copy_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_counted_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_fault_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_lookup_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);

@@ -1,6 +1,6 @@
 // Launches, and copies whose direction their name tells: one relaxed addition each, after the driver took
 // them.
-#include "virtualization/vgpu/calls.h"
+#include "virtualization/vgpu/gated_copies.h"
 
 namespace tessera::vgpu {
 namespace {
@@ -78,12 +78,13 @@ CUresult launch_on_several(CUDA_LAUNCH_PARAMS* launches, unsigned int count, uns
   return result;
 }
 
-template <Counter Count, auto Entry>
+template <Counter Count, bool PerThread, auto Entry>
 struct Copy;
-template <Counter Count, typename To, typename From, typename Size, typename... Rest,
+template <Counter Count, bool PerThread, typename To, typename From, typename Size, typename... Rest,
           CUresult (*DriverTable::*Entry)(To, From, Size, Rest...)>
-struct Copy<Count, Entry> {
+struct Copy<Count, PerThread, Entry> {
   static CUresult call(To to, From from, Size bytes, Rest... rest) {
+    wait_to_copy<PerThread>(rest...);
     CUresult result = (lower().*Entry)(to, from, bytes, rest...);
     if (result == CUDA_SUCCESS) {
       (active_vgpu->current_counters().*Count).fetch_add(bytes, std::memory_order_relaxed);
@@ -98,9 +99,9 @@ void count_launches(DriverTable& upper, const DriverTable& lower) {
   (replace<Entries, &Launch<PerThread, Entries>::call>(upper, lower), ...);
 }
 
-template <Counter Count, auto... Entries>
+template <Counter Count, bool PerThread, auto... Entries>
 void count_copies(DriverTable& upper, const DriverTable& lower) {
-  (replace<Entries, &Copy<Count, Entries>::call>(upper, lower), ...);
+  (replace<Entries, &Copy<Count, PerThread, Entries>::call>(upper, lower), ...);
 }
 
 }  // namespace
@@ -112,14 +113,13 @@ void install_counted_calls(DriverTable& upper, const DriverTable& lower) {
   count_launches<true, &T::cuLaunchKernel_ptsz, &T::cuLaunchKernelEx_ptsz,
                  &T::cuLaunchCooperativeKernel_ptsz>(upper, lower);
   replace<&DriverTable::cuLaunchCooperativeKernelMultiDevice, &launch_on_several>(upper, lower);
-  count_copies<&DeviceCounters::bytes_to_device, &DriverTable::cuMemcpyHtoD_v2,
-               &DriverTable::cuMemcpyHtoD_v2_ptds, &DriverTable::cuMemcpyHtoDAsync_v2,
-               &DriverTable::cuMemcpyHtoDAsync_v2_ptsz, &DriverTable::cuMemcpyHtoD,
-               &DriverTable::cuMemcpyHtoDAsync>(upper, lower);
-  count_copies<&DeviceCounters::bytes_from_device, &DriverTable::cuMemcpyDtoH_v2,
-               &DriverTable::cuMemcpyDtoH_v2_ptds, &DriverTable::cuMemcpyDtoHAsync_v2,
-               &DriverTable::cuMemcpyDtoHAsync_v2_ptsz, &DriverTable::cuMemcpyDtoH,
-               &DriverTable::cuMemcpyDtoHAsync>(upper, lower);
+  constexpr Counter kTo = &DeviceCounters::bytes_to_device, kFrom = &DeviceCounters::bytes_from_device;
+  count_copies<kTo, false, &T::cuMemcpyHtoD_v2, &T::cuMemcpyHtoDAsync_v2, &T::cuMemcpyHtoD,
+               &T::cuMemcpyHtoDAsync>(upper, lower);
+  count_copies<kTo, true, &T::cuMemcpyHtoD_v2_ptds, &T::cuMemcpyHtoDAsync_v2_ptsz>(upper, lower);
+  count_copies<kFrom, false, &T::cuMemcpyDtoH_v2, &T::cuMemcpyDtoHAsync_v2, &T::cuMemcpyDtoH,
+               &T::cuMemcpyDtoHAsync>(upper, lower);
+  count_copies<kFrom, true, &T::cuMemcpyDtoH_v2_ptds, &T::cuMemcpyDtoHAsync_v2_ptsz>(upper, lower);
 }
 
 }  // namespace tessera::vgpu

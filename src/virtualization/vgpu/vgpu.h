@@ -91,6 +91,12 @@ class Vgpu {
     return {target.devices[index], gate,
             gate != nullptr ? gate->launching(stream, what) : EventMeter::Ticket{}};
   }
+  // Before a copy or a set of memory on the calling thread's device; see Gate::copying.
+  template <typename IsCapturing>
+  void copying(const IsCapturing& is_capturing) const {
+    const Target& target = *target_.load(std::memory_order_acquire);
+    if (Gate* gate = target.gates[current_index(target)]) gate->copying(is_capturing);
+  }
   // Calls `visit` with the meter of each device where launches wait at the gate.
   template <typename Visit>
   void visit_meters(Visit visit) const {

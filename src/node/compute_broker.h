@@ -186,9 +186,6 @@ class ComputeBroker {
     scheduling::TenantId tenant;
   };
 
-  static bool is_turn(vgpu::GateState state) {
-    return state == vgpu::GateState::kRun || state == vgpu::GateState::kFree;
-  }
   void end_all_work(SliceId slice, LeaseId lease, bool forget, uint64_t now_ns, GateOrders& orders);
   Gpu& gpu_of(SliceId slice, uint32_t device, Member** member);
   const Member& member(SliceId slice, uint32_t device) const;

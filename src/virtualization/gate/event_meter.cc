@@ -197,7 +197,7 @@ uint64_t EventMeter::busy_so_far(uint64_t now, bool running) {
 }
 
 // An event that failed has no time: the launches are over all the same.
-void EventMeter::complete(Mark& mark) {
+void EventMeter::complete(const Mark& mark) {
   Stream& stream = *mark.stream;
   Context& context = *stream.context;
   const auto start = mark.start != nullptr ? time_of(context, mark.start) : std::nullopt;
@@ -211,11 +211,22 @@ void EventMeter::complete(Mark& mark) {
     busy_ns_ += context.busy.add(*until - std::min(gap_ns, mark.passed_ns), *until);
   }
   if (end) stream.last_end_ns = end;
-  --stream.marks;
-  context.give_back(mark.start);
-  context.give_back(mark.end);
+  retire(mark);
+}
+
+// Its launches are over, whether their time is known or not.
+void EventMeter::retire(const Mark& mark) {
+  --mark.stream->marks;
+  mark.stream->context->give_back(mark.start);
+  mark.stream->context->give_back(mark.end);
   const uint32_t launches = mark.passed + (mark.start != nullptr ? 1 : 0);
   finish(launches, launches, mark.expected_ns + mark.passed_ns);
+}
+
+void EventMeter::retire_tail(Stream& stream) {
+  finish(stream.passed, stream.passed, stream.passed_ns);
+  stream.passed = 0;
+  stream.passed_ns = 0;
 }
 
 void EventMeter::finish(uint32_t finished, uint32_t launches, uint64_t expected_ns) {
@@ -270,9 +281,7 @@ void EventMeter::follow_tail(Stream& stream) {
   busy_ns_ +=
       std::min(stream.passed_ns,
                stream.passed_at_ns - std::min(stream.passed_at_ns, stream.marked_at_ns) + kMeasureEveryNs);
-  finish(stream.passed, stream.passed, stream.passed_ns);
-  stream.passed = 0;
-  stream.passed_ns = 0;
+  retire_tail(stream);
 }
 
 // --- Streams and contexts
@@ -391,18 +400,12 @@ void EventMeter::context_ends(CUcontext handle) {
   const auto of_context = [&](const Stream& stream) { return stream.context->handle == handle; };
   std::erase_if(marks_, [&](Mark& mark) {
     if (!of_context(*mark.stream)) return false;
-    --mark.stream->marks;
-    mark.stream->context->give_back(mark.start);
-    mark.stream->context->give_back(mark.end);
-    const uint32_t launches = mark.passed + (mark.start != nullptr ? 1 : 0);
-    finish(launches, launches, mark.expected_ns + mark.passed_ns);
+    retire(mark);
     return true;
   });
   for (const auto& stream : streams_) {
     if (!of_context(*stream)) continue;
-    finish(stream->passed, stream->passed, stream->passed_ns);
-    stream->passed = 0;
-    stream->passed_ns = 0;
+    retire_tail(*stream);
     stream->ended = true;
   }
   drop_idle_streams(of_context);

@@ -85,7 +85,9 @@ class EventMeter : public Meter {
   void untake(Stream& stream, const Ticket& ticket);
   void push_mark(Stream& stream, const Ticket& measured);
   void reap(uint64_t now);
-  void complete(Mark& mark);
+  void complete(const Mark& mark);
+  void retire(const Mark& mark);
+  void retire_tail(Stream& stream);
   void finish(uint32_t finished, uint32_t launches, uint64_t expected_ns);
   uint32_t count_running();
   uint64_t busy_so_far(uint64_t now, bool running);

@@ -50,8 +50,6 @@ class AtTheDoor {
   std::atomic<uint32_t>& count_;
 };
 
-bool is_turn(GateState state) { return state == GateState::kFree || state == GateState::kRun; }
-
 long membarrier(int command) { return syscall(SYS_membarrier, command, 0, 0); }
 
 }  // namespace

@@ -153,6 +153,7 @@ enum class GateState : uint32_t {
   kAsleep = 3,  // it is not, and it is taken to have no work: who has some says so with Wake
 };
 constexpr GateState gate_state(uint32_t word) { return static_cast<GateState>(word & 3); }
+constexpr bool is_turn(GateState state) { return state == GateState::kRun || state == GateState::kFree; }
 constexpr uint32_t gate_word(uint32_t turn, GateState state) {
   return turn << 2 | static_cast<uint32_t>(state);
 }

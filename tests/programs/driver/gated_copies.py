@@ -5,19 +5,15 @@ usage: gated_copies.py BIN_DIR LIB_DIR WORKER COPIER    (driver_round_the_gate, 
 
 With a daemon and a software GPU of its own. The daemon's count of waits for turns decides.
 """
-import json
 import os
 import subprocess
 import sys
 import tempfile
 
+from asked import devices, require
+
 BIN, LIB, WORKER, COPIER = sys.argv[1:]
 TESSERA = os.path.join(BIN, "tessera")
-
-
-def require(condition, what):
-    if not condition:
-        sys.exit(f"FAIL {what}")
 
 
 def start(name, *command, options=()):
@@ -25,16 +21,10 @@ def start(name, *command, options=()):
                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def device(name):
-    shown = subprocess.run([TESSERA, "ps", "--json"], capture_output=True, text=True)
-    require(shown.returncode == 0, f"ps: {shown.stderr}")
-    return next(entry["devices"][0] for entry in json.loads(shown.stdout)["slices"] if entry["name"] == name)
-
-
 def waits_of_copier(name, options):
     copier = start(name, COPIER, "stay", options=options)
     require(copier.stdout.readline() == "copied\n", "it copies")
-    shown = device(name)
+    shown = devices(TESSERA)[name]
     require(shown["compute"]["gate_copies"] == bool(options), f"{shown}")
     out, _ = copier.communicate()
     require(copier.returncode == 0 and out.startswith("PASS"), f"{copier.returncode} {out}")

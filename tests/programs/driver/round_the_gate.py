@@ -6,7 +6,6 @@ usage: round_the_gate.py BIN_DIR LIB_DIR PROGRAM [POLICY ...]    (PROGRAM: drive
 With a daemon and a software GPU of its own. A well-behaved tenant works beside, and is never accused.
 """
 import atexit
-import json
 import os
 import shutil
 import signal
@@ -15,33 +14,24 @@ import sys
 import tempfile
 import time
 
+import asked
+from asked import require
+
 BIN, LIB, PROGRAM, *POLICIES = sys.argv[1:]
 TESSERA = os.path.join(BIN, "tessera")
 PATIENCE = 60  # s; how long it took is printed
 
 
-def require(condition, what):
-    if not condition:
-        sys.exit(f"FAIL {what}")
-
-
 def ps():
-    shown = subprocess.run([TESSERA, "ps", "--json"], capture_output=True, text=True)
-    require(shown.returncode == 0, f"ps: {shown.stderr}")
-    return json.loads(shown.stdout)
+    return asked.ps(TESSERA)
 
 
 def slices():
-    return {entry["name"]: entry for entry in ps()["slices"]}
+    return asked.slices(TESSERA)
 
 
 def wait_until(true, what):
-    """Seconds that it took."""
-    begin = time.monotonic()
-    while not true():
-        require(time.monotonic() < begin + PATIENCE, what)
-        time.sleep(0.05)
-    return time.monotonic() - begin
+    return asked.wait_until(true, PATIENCE, lambda: what)
 
 
 class Tenant:

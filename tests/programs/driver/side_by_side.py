@@ -7,7 +7,6 @@ With a daemon and a software GPU of 8 SMs of its own. What decides are the daemo
 the time with a kernel on an SM that the driver measured. A tenant that is hurt by company, as on a busy machine, is alone for a while:
 what is waited for may take some seconds.
 """
-import json
 import os
 import socket
 import subprocess
@@ -15,32 +14,21 @@ import sys
 import tempfile
 import time
 
+import asked
+from asked import require
+
 BIN, PROGRAM = sys.argv[1:3]
 TESSERA = os.path.join(BIN, "tessera")
 PATIENCE = 120  # s
 SMS = 8
 
 
-def require(condition, what):
-    if not condition:
-        sys.exit(f"FAIL {what}")
-
-
-def slices():
-    shown = subprocess.run([TESSERA, "ps", "--json"], capture_output=True, text=True)
-    require(shown.returncode == 0, f"ps: {shown.stderr}")
-    return json.loads(shown.stdout)["slices"]
-
-
 def devices():
-    return {entry["name"]: entry["devices"][0] for entry in slices()}
+    return asked.devices(TESSERA)
 
 
 def wait_until(true, what):
-    deadline = time.monotonic() + PATIENCE
-    while not true():
-        require(time.monotonic() < deadline, f"{what}: {devices()}")
-        time.sleep(0.05)
+    asked.wait_until(true, PATIENCE, lambda: f"{what}: {devices()}")
 
 
 class Tenant:
@@ -143,7 +131,8 @@ def check_wide(one, other):
     require(times() == before, f"a wide tenant runs beside another: {before} {devices()}")
     one.blocks(1)
     wait_until(together, "narrow again, side by side again")
-    require(all(entry["round_the_gate"] == 0 for entry in slices()), f"nobody has gone round the gate: {slices()}")
+    shown = asked.slices(TESSERA)
+    require(all(entry["round_the_gate"] == 0 for entry in shown.values()), f"nobody has gone round the gate: {shown}")
 
 
 def check_on():

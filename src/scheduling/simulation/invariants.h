@@ -46,6 +46,7 @@ class Invariants {
     Nanoseconds busy_used_ns = 0;
     bool waiting = false;  // has work, might run, has no grant
     Nanoseconds waiting_since_ns = 0;
+    Nanoseconds wait_bound_ns = 0;  // the greatest since then
   };
   struct Pair {  // service of both since both have had work and neither was taken out of turn
     bool open = false;

@@ -62,6 +62,15 @@ TEST(Simulator, ANewcomerGetsNoCreditForTheTimeBeforeItCame) {
   }
 }
 
+// Once waits that began under a greater bound were held to the one that weights and company had made of it.
+TEST(Simulator, ABoundThatShrinksDuringAWaitIsNotBroken) {
+  for (uint64_t seed : {3286u, 3792u, 6661u}) {
+    const auto result = simulate_seed(seed, {});
+    ASSERT_TRUE(result.ok());
+    EXPECT_FALSE(result->broken) << "seed " << seed << ": " << *result->broken;
+  }
+}
+
 // --- planted bugs
 
 class Canary : public DeviceScheduler {

@@ -5,7 +5,7 @@ PREFIX     ?= /usr/local
 JOBS       ?= $(shell nproc)
 SHELL      := /bin/bash
 
-.PHONY: all debug release test sanitize soak demo simulate bench format tidy clean install deps gpu-check
+.PHONY: all debug release test sanitize soak demo simulate bench bench-report format tidy clean install deps gpu-check
 all:
 	@scripts/install_dependencies.sh --check
 	cmake -S . -B $(BUILD_DIR) -G Ninja -DCMAKE_BUILD_TYPE=$(BUILD_TYPE) -DTESSERA_OUT=$(CURDIR) -DCMAKE_INSTALL_PREFIX=$(PREFIX)
@@ -43,6 +43,11 @@ simulate: deps
 bench: deps
 	$(MAKE) all
 	scripts/bench.sh $(BUILD_DIR)
+
+# Shares, latency and cost against what is promised, in build/report: make bench-report OPTIONS='--rounds 1'
+bench-report: deps
+	$(MAKE) all
+	scripts/bench_report.sh $(BUILD_DIR) $(OPTIONS)
 
 gpu-check: deps
 	$(MAKE) all

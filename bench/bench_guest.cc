@@ -1,16 +1,17 @@
 // What the guest adds to a call: the same calls through our libcuda.so.1 and through the driver alone, in one
 // run.
 //
-// usage: bench_guest DIRECT.so GUEST.so [--rounds N], in the environment of `tessera run` (bench_guest.sh) or
-// without a slice, to see passing on. The driver is whatever DIRECT.so is; the guest finds its own, so give
-// it the same by TESSERA_DRIVER. The null driver (null_driver.cc) shows the bare cost; the software GPU shows
-// it beside real work.
+// usage: bench_guest DIRECT.so GUEST.so [--rounds N] [--json], in the environment of `tessera run`
+// (bench_guest.sh) or without a slice, to see passing on. The driver is whatever DIRECT.so is; the guest
+// finds its own, so give it the same by TESSERA_DRIVER. The null driver (null_driver.cc) shows the bare cost;
+// the software GPU shows it beside real work.
 #include <dlfcn.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -31,6 +32,11 @@ struct Calls {
   }
 };
 
+struct Options {
+  int rounds = 15;
+  bool json = false;  // an object a line
+};
+
 template <typename Work>
 double ns_per_call(Work work) {
   using Clock = std::chrono::steady_clock;
@@ -43,15 +49,17 @@ double ns_per_call(Work work) {
 // Both in turns, so that what disturbs the machine disturbs both. Medians of the rounds; the added cost is
 // the median of the rounds' differences.
 template <typename Work>
-void compare(const char* name, int rounds, const Work& direct, const Work& guest) {
+void compare(const char* name, const Options& options, const Work& direct, const Work& guest) {
   std::vector<double> direct_ns, guest_ns, added_ns;
-  for (int round = 0; round < rounds; ++round) {
+  for (int round = 0; round < options.rounds; ++round) {
     direct_ns.push_back(ns_per_call(direct));
     guest_ns.push_back(ns_per_call(guest));
     added_ns.push_back(guest_ns.back() - direct_ns.back());
   }
-  printf("%-22s %8.1f ns direct %8.1f ns guest %+7.1f ns added\n", name, tessera::bench::median(direct_ns),
-         tessera::bench::median(guest_ns), tessera::bench::median(added_ns));
+  printf(options.json ? "{\"call\": \"%s\", \"direct_ns\": %.1f, \"guest_ns\": %.1f, \"added_ns\": %.1f}\n"
+                      : "%-22s %8.1f ns direct %8.1f ns guest %+7.1f ns added\n",
+         name, tessera::bench::median(direct_ns), tessera::bench::median(guest_ns),
+         tessera::bench::median(added_ns));
 }
 
 using Launch = CUresult(CUfunction, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
@@ -97,18 +105,28 @@ auto query_stream(const Calls& calls) {
   return [call = calls.find<CUresult(CUstream)>("cuStreamQuery")] { call(nullptr); };
 }
 
-int parse_rounds(int argc, char** argv) {
-  if (argc == 3) return 15;
-  if (argc != 5 || std::string_view(argv[3]) != "--rounds") return 0;
-  return std::clamp(atoi(argv[4]), 0, 1000);
+std::optional<Options> parse(int argc, char** argv) {
+  Options options;
+  if (argc < 3) return std::nullopt;
+  for (int i = 3; i < argc; ++i) {
+    const std::string_view option = argv[i];
+    if (option == "--json") {
+      options.json = true;
+    } else if (option == "--rounds" && i + 1 < argc) {
+      options.rounds = std::clamp(atoi(argv[++i]), 0, 1000);
+    } else {
+      return std::nullopt;
+    }
+  }
+  return options.rounds == 0 ? std::nullopt : std::optional(options);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const int rounds = parse_rounds(argc, argv);
-  if (rounds == 0) {
-    fprintf(stderr, "usage: %s DIRECT.so GUEST.so [--rounds N]\n", argv[0]);
+  const auto options = parse(argc, argv);
+  if (!options) {
+    fprintf(stderr, "usage: %s DIRECT.so GUEST.so [--rounds N] [--json]\n", argv[0]);
     return 2;
   }
   Calls direct(argv[1]);
@@ -124,9 +142,9 @@ int main(int argc, char** argv) {
   }
   // A null function is refused at once by real drivers and taken by the null driver: the cost of the call
   // itself.
-  compare("cuLaunchKernel", rounds, launch(direct), launch(guest));
-  compare("alloc + free of 4 KiB", rounds, alloc_free(direct), alloc_free(guest));
-  compare("cuCtxGetCurrent", rounds, get_current(direct), get_current(guest));
-  compare("cuStreamQuery", rounds, query_stream(direct), query_stream(guest));
+  compare("cuLaunchKernel", *options, launch(direct), launch(guest));
+  compare("alloc + free of 4 KiB", *options, alloc_free(direct), alloc_free(guest));
+  compare("cuCtxGetCurrent", *options, get_current(direct), get_current(guest));
+  compare("cuStreamQuery", *options, query_stream(direct), query_stream(guest));
   return 0;
 }

@@ -2,6 +2,7 @@
 # Installs what the build and the tests need from Debian's or Ubuntu's own packages.
 #   install_dependencies.sh           installs what is missing (as root, or with sudo)
 #   install_dependencies.sh --check   only tells what is missing; exit code 1 if anything is
+#   install_dependencies.sh report    what `make bench-report` needs, too
 set -euo pipefail
 
 packages=(
@@ -12,6 +13,7 @@ packages=(
   libzstd-dev liblz4-dev              # compressed fat binaries
   libgtest-dev libbenchmark-dev       # tests and benchmarks
 )
+[[ ${1:-} == report ]] && packages+=(python3-matplotlib)
 
 missing=()
 for package in "${packages[@]}"; do

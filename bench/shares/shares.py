@@ -5,14 +5,17 @@ usage: shares.py --bin BIN --load PROGRAM [--seconds 5] [--rounds 1] [--only NAM
 
 Each tenant is `tessera run --sm … -- share_load …`, or the like with other options. What it got is the work its kernels
 counted on the device between two moments that are the same for all tenants, as a part of what the same program gets done
-alone: the tenants' own count, not Tessera's. Tenants whose kernels have one block run side by side where there are SMs; what that
+alone, measured right before in the same round: the tenants' own count, not Tessera's. The daemon's part of a processor in that time is
+the kernel's count. Tenants whose kernels have one block run side by side where there are SMs; what that
 yields is printed against the same tenants in turns (`tesserad --co-execution off`), measured right after.
 """
 import argparse
 import contextlib
 import json
 import os
+import socket
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
@@ -22,10 +25,11 @@ START_S = 1.5  # for all tenants to start before the counting begins
 
 
 class Tenant:
-    """`share` is what it is promised, in percent; without one its weight decides, among 100 to start with."""
+    """`share` is what it is promised, in percent; without one its weight decides, among 100 to start with. One that `idles` is not
+    among those that share: the others have its part."""
 
-    def __init__(self, share=None, load=(), options=()):
-        self.share, self.load = share, list(load)
+    def __init__(self, share=None, load=(), options=(), idles=False):
+        self.share, self.load, self.idles = share, tuple(load), idles
         self.options = list(options) + (["--sm", str(share)] if share else [])
         self.weight = int(options[1]) if "--weight" in options else share or 100
 
@@ -44,6 +48,7 @@ CASES = {
     "25/75 short against long": [Tenant(25, ("--steps", "1000", "--depth", "32")), Tenant(75, ("--steps", "2000000"))],
     "25/75 graphs": [Tenant(s, ("--mode", "graph", "--steps", "10000")) for s in (25, 75)],
     "25/75 copies": [Tenant(s, ("--mode", "copies", "--steps", "100000")) for s in (25, 75)],
+    "70 beside an idle 30": [Tenant(70, ASYNC), Tenant(30, ("--mode", "sync", "--steps", "1000", "--think-us", "500000"), idles=True)],
     "64 by weight": [Tenant(None, ASYNC, ("--weight", str(weight))) for weight in (50, 100, 150, 200) * 16],
     "2 narrow": [Tenant(None, NARROW) for _ in range(2)],
     "4 narrow": [Tenant(None, NARROW) for _ in range(4)],
@@ -62,49 +67,63 @@ def start(arguments, tenant, number, begin_ns):
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=arguments.environment)
 
 
+def daemon_cpu_s(socket_path):
+    """Of the daemon that listens there."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+        client.connect(socket_path)
+        pid, _, _ = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return sum(int(fields[i]) for i in (11, 12)) / os.sysconf("SC_CLK_TCK")  # utime and stime, proc(5)
+
+
+def sleep_until(moment_ns):
+    time.sleep(max(moment_ns - time.clock_gettime_ns(time.CLOCK_MONOTONIC), 0) / 1e9)
+
+
 def run(arguments, tenants):
-    """The figures of each tenant, in their order."""
+    """The figures of each tenant, in their order, and the daemon's part of a processor meanwhile."""
     begin_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC) + int((START_S + 0.1 * len(tenants)) * 1e9)
     processes = [start(arguments, tenant, i, begin_ns) for i, tenant in enumerate(tenants)]
+    sleep_until(begin_ns)
+    before_s = daemon_cpu_s(arguments.environment["TESSERA_SOCKET"])
+    sleep_until(begin_ns + int(arguments.seconds * 1e9))
+    daemon_s = daemon_cpu_s(arguments.environment["TESSERA_SOCKET"]) - before_s
     figures = []
     for process in processes:
         out, _ = process.communicate()
         if process.returncode != 0:
             raise SystemExit(f"a tenant failed with {process.returncode}")
         figures.append(json.loads(out))
-    return figures
+    return figures, daemon_s / arguments.seconds
 
 
 def rate(figure):
     return figure["work"] / figure["seconds"]
 
 
-class Alone:
-    """What each kind of load gets done by itself; measured once."""
-
-    def __init__(self, arguments):
-        self.arguments, self.rates = arguments, {}
-
-    def rate(self, load):
-        if tuple(load) not in self.rates:
-            rounds = [rate(run(self.arguments, [Tenant(None, load)])[0]) for _ in range(self.arguments.rounds)]
-            self.rates[tuple(load)] = statistics.median(rounds)
-        return self.rates[tuple(load)]
+def rates_alone(arguments, tenants):
+    """What each kind of load gets done by itself."""
+    loads = {tenant.load for tenant in tenants if not tenant.idles}
+    return {load: rate(run(arguments, [Tenant(None, load)])[0][0]) for load in loads}
 
 
-def measure(arguments, name, alone):
-    """Parts of its rate alone that each tenant had, in percent: of all parts together, and their sum."""
+def measure(arguments, name):
+    """Parts of its rate alone that each tenant had, in percent: of all parts together, and their sum; medians of the rounds."""
     tenants = CASES[name]
+    busy = [tenant for tenant in tenants if not tenant.idles]
     rounds = []
     for _ in range(arguments.rounds):
-        parts = [rate(figure) / alone.rate(tenant.load) for figure, tenant in zip(run(arguments, tenants), tenants)]
-        rounds.append([100 * part / sum(parts) for part in parts] + [100 * sum(parts)])
-    *shares, kept = (statistics.median(values) for values in zip(*rounds))
-    total = sum(tenant.weight for tenant in tenants)
-    promised = [100 * tenant.weight / total for tenant in tenants]
-    return {"case": name, "promised": promised, "achieved": shares,
+        alone = rates_alone(arguments, tenants)
+        figures, daemon = run(arguments, tenants)
+        parts = [rate(figure) / alone[tenant.load] for figure, tenant in zip(figures, tenants) if not tenant.idles]
+        rounds.append([100 * part / sum(parts) for part in parts] + [100 * sum(parts), 100 * daemon])
+    *shares, kept, daemon = (statistics.median(values) for values in zip(*rounds))
+    total = sum(tenant.weight for tenant in busy)
+    promised = [100 * tenant.weight / total for tenant in busy]
+    return {"case": name, "tenants": len(tenants), "promised": promised, "achieved": shares,
             "off": max(abs(got - want) for got, want in zip(shares, promised)), "kept": kept,
-            "jain": jain([got / want for got, want in zip(shares, promised)])}
+            "jain": jain([got / want for got, want in zip(shares, promised)]), "daemon_cpu_percent": daemon}
 
 
 @contextlib.contextmanager
@@ -136,7 +155,7 @@ def text(result):
     if len(result["promised"]) > 8:
         splits = f"Jain's index by weight {result['jain']:.4f}"
     line = (f"{result['case']:28} {splits}   off by {result['off']:.1f} points, "
-            f"{result['kept']:.1f} % of one tenant's throughput kept")
+            f"{result['kept']:.1f} % of one tenant's throughput kept, daemon {result['daemon_cpu_percent']:.1f} % of a CPU")
     return line + (f", in turns {result['kept_in_turns']:.1f} %" if "kept_in_turns" in result else "")
 
 
@@ -157,12 +176,11 @@ def main():
         arguments.environment = dict(os.environ, SOFTGPU_STATE_DIR=os.path.join(folder, "gpu"),
                                      TESSERA_SOCKET=os.path.join(folder, "socket"), TESSERA_DRIVER="software",
                                      SOFTGPU_OWN_TABLES="off" if arguments.plain_driver else "on")
-        alone = Alone(arguments)
         for name in arguments.only or CASES:
-            results.append(measure(arguments, name, alone))
+            results.append(measure(arguments, name))
             if name in SIDE_BY_SIDE:
                 with in_turns(arguments):
-                    results[-1]["kept_in_turns"] = measure(arguments, name, alone)["kept"]
+                    results[-1]["kept_in_turns"] = measure(arguments, name)["kept"]
             print(text(results[-1]), flush=True)
     if arguments.json:
         with open(arguments.json, "w") as file:

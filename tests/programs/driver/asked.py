@@ -1,7 +1,11 @@
 """What the end-to-end checks beside the programs have in common: what they require, and what tesserad says."""
+import contextlib
 import json
+import os
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 
@@ -10,10 +14,14 @@ def require(condition, what):
         sys.exit(f"FAIL {what}")
 
 
+def shown(tessera, what):
+    out = subprocess.run([tessera, what, "--json"], capture_output=True, text=True)
+    require(out.returncode == 0, f"{what}: {out.stderr}")
+    return json.loads(out.stdout)
+
+
 def ps(tessera):
-    shown = subprocess.run([tessera, "ps", "--json"], capture_output=True, text=True)
-    require(shown.returncode == 0, f"ps: {shown.stderr}")
-    return json.loads(shown.stdout)
+    return shown(tessera, "ps")
 
 
 def slices(tessera):
@@ -25,6 +33,11 @@ def devices(tessera):
     return {name: entry["devices"][0] for name, entry in slices(tessera).items()}
 
 
+def used_bytes(tessera):
+    """Of all GPUs."""
+    return sum(gpu["used_bytes"] for gpu in shown(tessera, "gpus")["gpus"])
+
+
 def wait_until(true, patience, what):
     """Seconds that it took; `what` says, when asked, what did not come in `patience` seconds."""
     begin = time.monotonic()
@@ -33,3 +46,44 @@ def wait_until(true, patience, what):
             require(False, what())
         time.sleep(0.05)
     return time.monotonic() - begin
+
+
+@contextlib.contextmanager
+def own_node(**environment):
+    """A folder that a daemon and software GPUs of one's own live in, as `environment` says; all that is started from here uses them."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ.update(TESSERA_SOCKET=os.path.join(folder, "tesserad.sock"), SOFTGPU_STATE_DIR=os.path.join(folder, "softgpu"),
+                          TESSERA_DRIVER="software", **environment)
+        os.environ.pop("TESSERA_SLICE", None)
+        yield folder
+
+
+def listens():
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+        return client.connect_ex(os.environ["TESSERA_SOCKET"]) == 0
+
+
+def start_daemon(bin_dir, *options):
+    """Until it listens: without one `tessera` answers, too, or starts one of its own."""
+    daemon = subprocess.Popen([os.path.join(bin_dir, "tesserad"), "--foreground", *options])
+    deadline = time.monotonic() + 10
+    while not listens():
+        require(daemon.poll() is None and time.monotonic() < deadline, "the daemon starts")
+        time.sleep(0.02)
+    return daemon
+
+
+class Program:
+    """One that does what lines on its standard input say, answers each, and says PASS at their end."""
+
+    def __init__(self, *command):
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline().strip()
+
+    def finish(self):
+        out, _ = self.process.communicate()
+        require(self.process.returncode == 0 and out.startswith("PASS"), f"{self.process.returncode} {out}")

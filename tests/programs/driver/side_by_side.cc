@@ -2,8 +2,8 @@
 // result says whether each ran after the one before, whoever else runs beside this program.
 //
 // With the argument "ask" it does what standard input says until its end: a number of blocks to go on with
-// (0: none), answered by that number once a kernel has run so, or "?", answered with the SMs on which blocks
-// ran since that was asked last: "0,1,5".
+// (0: none), answered by that number once a kernel has run so; "?", answered with the SMs on which blocks
+// ran since that was asked last: "0,1,5"; or "steps", answered with how many kernels have ended.
 #include <atomic>
 #include <iostream>
 #include <string>
@@ -75,6 +75,7 @@ class Chain {
     const size_t at = steps_ % 2;
     const CUevent done = events_[steps_ % kInFlight], before = events_[(steps_ + kInFlight - 1) % kInFlight];
     CU_CHECK(cuEventSynchronize(done));
+    ended_ = steps_ - std::min<uint64_t>(steps_, kInFlight - 1);
     CU_CHECK(cuStreamWaitEvent(streams_[at], before, 0));
     check::launch(step_, {blocks}, {kThreads}, streams_[at], states_.get(), marks_on_device_, kFactors[at],
                   kAddends[at], kTurns);
@@ -101,6 +102,8 @@ class Chain {
     return text;
   }
   uint64_t steps() const { return steps_; }
+  // Any thread.
+  uint64_t ended() const { return ended_; }
 
  private:
   check::Module module_;
@@ -111,6 +114,7 @@ class Chain {
   CUstream streams_[2]{};
   CUevent events_[kInFlight]{};
   uint64_t steps_ = 0;
+  std::atomic<uint64_t> ended_ = 0;
 };
 
 // Goes on with the chain while main() talks.
@@ -161,6 +165,8 @@ void answer(Chain& chain) {
   for (std::string line; std::getline(std::cin, line);) {
     if (line == "?") {
       std::cout << chain.seen() << std::endl;
+    } else if (line == "steps") {
+      std::cout << chain.ended() << std::endl;
     } else {
       worker.go_on_with(static_cast<uint32_t>(std::stoul(line)));
       std::cout << line << std::endl;

@@ -8,10 +8,7 @@ the time with a kernel on an SM that the driver measured. A tenant that is hurt 
 what is waited for may take some seconds.
 """
 import os
-import socket
-import subprocess
 import sys
-import tempfile
 import time
 
 import asked
@@ -31,16 +28,10 @@ def wait_until(true, what):
     asked.wait_until(true, PATIENCE, lambda: f"{what}: {devices()}")
 
 
-class Tenant:
+class Tenant(asked.Program):
     def __init__(self, name, blocks):
-        self.process = subprocess.Popen([TESSERA, "run", "--name", name, "--mem", "64MiB", "--", PROGRAM, "ask"],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        super().__init__(TESSERA, "run", "--name", name, "--mem", "64MiB", "--", PROGRAM, "ask")
         self.blocks(blocks)
-
-    def ask(self, line):
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        return self.process.stdout.readline().strip()
 
     def blocks(self, count):
         require(self.ask(str(count)) == str(count), f"the answer to {count}")
@@ -48,24 +39,9 @@ class Tenant:
     def seen(self):
         return {int(sm) for sm in self.ask("?").split(",") if sm}
 
-    def finish(self):
-        out, _ = self.process.communicate()
-        require(self.process.returncode == 0 and out.startswith("PASS"), f"{self.process.returncode} {out}")
-
-
-def start_daemon(*options):
-    daemon = subprocess.Popen([os.path.join(BIN, "tesserad"), "--foreground", *options])
-    deadline = time.monotonic() + 10
-    while True:
-        require(daemon.poll() is None and time.monotonic() < deadline, "the daemon starts")
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
-            if client.connect_ex(os.environ["TESSERA_SOCKET"]) == 0:
-                return daemon
-        time.sleep(0.02)
-
 
 def with_daemon(check, *options):
-    daemon = start_daemon(*options)
+    daemon = asked.start_daemon(BIN, *options)
     try:
         check()
     finally:
@@ -150,10 +126,7 @@ def check_off():
 
 
 def main():
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ.update(TESSERA_SOCKET=os.path.join(folder, "tesserad.sock"), SOFTGPU_STATE_DIR=os.path.join(folder, "softgpu"),
-                          SOFTGPU_SMS=str(SMS), SOFTGPU_DEVICES="1", SOFTGPU_MEMORY="1GiB")
-        os.environ.pop("TESSERA_SLICE", None)
+    with asked.own_node(SOFTGPU_SMS=str(SMS), SOFTGPU_DEVICES="1", SOFTGPU_MEMORY="1GiB"):
         with_daemon(check_on)
         with_daemon(check_off, "--co-execution", "off")
         # A driver that neither measures nor confines, as NVIDIA's.

@@ -8,11 +8,12 @@ SMs their blocks ran.
 """
 import json
 import os
-import socket
 import subprocess
 import sys
-import tempfile
 import time
+
+import asked
+from asked import require
 
 BIN, PROGRAM = sys.argv[1:3]
 TESSERA = os.path.join(BIN, "tessera")
@@ -25,18 +26,17 @@ def tessera(*words):
 
 def must(*words):
     code, out, err = tessera(*words)
-    require(code, 0, f"{words}: {err}")
+    same(code, 0, f"{words}: {err}")
     return out
 
 
 def must_refuse(text, *words):
     code, _, err = tessera(*words)
-    require((code != 0, text in err), (True, True), f"{words}: {code} {err}")
+    require(code != 0 and text in err, f"{words}: {code} {err}")
 
 
-def require(got, want, what):
-    if got != want:
-        sys.exit(f"FAIL {what}: {got!r}, not {want!r}")
+def same(got, want, what):
+    require(got == want, f"{what}: {got!r}, not {want!r}")
 
 
 def members(text):
@@ -55,75 +55,67 @@ def sms_of(name):
     return members(slices()[name]["devices"][0].get("sms", ""))
 
 
-class Program:
+class Program(asked.Program):
     def __init__(self, slice_name):
-        self.process = subprocess.Popen([TESSERA, "run", "--slice", slice_name, PROGRAM, "ask"], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, text=True)
+        super().__init__(TESSERA, "run", "--slice", slice_name, PROGRAM, "ask")
 
-    def ask(self):
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        return members(self.process.stdout.readline().strip())
+    def sms(self):
+        return members(self.ask(""))
 
     def settles_on(self, sms, what):
         """An order takes a moment to reach the program; from then on its blocks keep to these SMs."""
         deadline = time.monotonic() + 20
-        while not self.ask() <= sms:
+        while not self.sms() <= sms:
             if time.monotonic() > deadline:
                 sys.exit(f"FAIL {what}: blocks run beside SMs {sorted(sms)}")
         for _ in range(10):
-            seen = self.ask()
-            require(seen <= sms, True, f"{what}: {sorted(seen)} beside {sorted(sms)}")
-
-    def finish(self):
-        self.process.stdin.close()
-        require(self.process.stdout.read().split()[:1], ["PASS"], "the program's end")
-        require(self.process.wait(), 0, "the program's exit code")
+            seen = self.sms()
+            require(seen <= sms, f"{what}: {sorted(seen)} beside {sorted(sms)}")
 
 
 def check_plan():
     out = must("slice", "plan", "--mem", "256MiB", "--sm", "25", "--explain")
     for text in ("space, SMs 0-1", "GPU 0: SMs 0-1 of 8, in space; then 768MiB of memory and 75.0 % of its compute are left"):
-        require(text in out, True, out)
-    require(slices(), {}, "slices after a plan")
+        require(text in out, out)
+    same(slices(), {}, "slices after a plan")
 
 
 def check_space():
     must("slice", "create", "a", "--gpu", "0", "--mem", "256MiB", "--sm", "25", "--sm-cap")
     must("slice", "create", "b", "--gpu", "0", "--sm", "50", "--sm-cap")
     must("slice", "create", "c", "--gpu", "0", "--sm", "12.5", "--sm-mode", "time")
-    require((sms_of("a"), sms_of("b"), sms_of("c")), ({0, 1}, {2, 3, 4, 5}, set()), "SMs")
+    same((sms_of("a"), sms_of("b"), sms_of("c")), ({0, 1}, {2, 3, 4, 5}, set()), "SMs")
     must_refuse("are nobody's own yet", "slice", "create", "d", "--gpu", "0", "--sm", "50", "--sm-mode", "space")
     must_refuse("12.5 % is not promised yet", "slice", "create", "d", "--gpu", "0", "--sm", "20")
     programs = {name: Program(name) for name in "abc"}
     programs["a"].settles_on({0, 1}, "a")
     programs["b"].settles_on({2, 3, 4, 5}, "b")
-    require(slices()["a"]["processes"] != [], True, "processes of a")
+    require(slices()["a"]["processes"], "processes of a")
     return programs
 
 
 def check_resize(programs):
     must("slice", "resize", "a", "--sm", "12.5")
-    require(sms_of("a"), {0}, "a after 12.5 %")
+    same(sms_of("a"), {0}, "a after 12.5 %")
     programs["a"].settles_on({0}, "a at 12.5 %")
     must("slice", "resize", "a", "--sm", "25", "--sm-mode", "space")
     grown = sms_of("a")
-    require((len(grown), 0 in grown, grown & sms_of("b")), (2, True, set()), "a at 25 % again")
+    same((len(grown), 0 in grown, grown & sms_of("b")), (2, True, set()), "a at 25 % again")
     programs["a"].settles_on(grown, "a at 25 % again")
     must("slice", "resize", "b", "--sm-mode", "time")
-    require(sms_of("b"), set(), "b in time")  # where it may run depends on what idles
-    programs["b"].ask()
+    same(sms_of("b"), set(), "b in time")  # where it may run depends on what idles
+    programs["b"].sms()
     must("slice", "resize", "a", "--sm", "12.5", "--no-sm-cap")
-    require(slices()["a"]["devices"][0]["compute"]["capped"], False, "a without a ceiling")
+    require(not slices()["a"]["devices"][0]["compute"]["capped"], "a without a ceiling")
 
 
 def check_restart(folder, daemon, programs):
     before = {name: (entry["devices"][0].get("sms"), entry["kept"]) for name, entry in slices().items()}
     daemon.kill()
     daemon.wait()
-    daemon = start_daemon("--order", "earliest-deadline", "--time-slice", "fixed", "--packing", "binpack")
-    require({name: (entry["devices"][0].get("sms"), entry["kept"]) for name, entry in slices().items()}, before, "after a restart")
-    programs["a"].ask()
+    daemon = asked.start_daemon(BIN, "--order", "earliest-deadline", "--time-slice", "fixed", "--packing", "binpack")
+    same({name: (entry["devices"][0].get("sms"), entry["kept"]) for name, entry in slices().items()}, before, "after a restart")
+    programs["a"].sms()
     return daemon
 
 
@@ -134,11 +126,11 @@ def check_delete(programs):
     deadline = time.monotonic() + 5
     while "a" in slices() and time.monotonic() < deadline:
         time.sleep(0.01)
-    require("a" in slices(), False, "a after its last program")
+    require("a" not in slices(), "a after its last program")
     for name in "bc":
         programs[name].finish()
         must("slice", "delete", name)
-    require(slices(), {}, "slices after all")
+    same(slices(), {}, "slices after all")
     must_refuse("no slice is named 'a'", "slice", "delete", "a")
     must_refuse("no slice is named 'a'", "run", "--slice", "a", PROGRAM)
     must_refuse("the slice of --slice has its own", "run", "--slice", "a", "--sm", "5", PROGRAM)
@@ -151,30 +143,16 @@ def check_file(folder):
     must("slice", "plan", "--file", path)
     must("slice", "create", "--file", path)
     made = slices()
-    require(made["large"]["devices"][0]["gpu"] != made["small"]["devices"][0]["gpu"], True, "a GPU for the large one")
+    require(made["large"]["devices"][0]["gpu"] != made["small"]["devices"][0]["gpu"], "a GPU for the large one")
     must_refuse("nothing was made", "slice", "create", "--file", path)
-    require(len(slices()), 3, "slices after a refused file")
+    same(len(slices()), 3, "slices after a refused file")
     for name in made:
         must("slice", "delete", name)
 
 
-def start_daemon(*options):
-    daemon = subprocess.Popen([os.path.join(BIN, "tesserad"), "--foreground", *options])
-    deadline = time.monotonic() + 10
-    while True:  # `tessera` without a daemon answers, too, or starts one of its own
-        require((daemon.poll(), time.monotonic() < deadline), (None, True), "the daemon starts")
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
-            if client.connect_ex(os.environ["TESSERA_SOCKET"]) == 0:
-                return daemon
-        time.sleep(0.02)
-
-
 def main():
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ.update(TESSERA_SOCKET=os.path.join(folder, "tesserad.sock"), SOFTGPU_STATE_DIR=os.path.join(folder, "softgpu"),
-                          SOFTGPU_SMS="8", SOFTGPU_DEVICES="2", SOFTGPU_MEMORY="1GiB")
-        os.environ.pop("TESSERA_SLICE", None)
-        daemon = start_daemon()
+    with asked.own_node(SOFTGPU_SMS="8", SOFTGPU_DEVICES="2", SOFTGPU_MEMORY="1GiB") as folder:
+        daemon = asked.start_daemon(BIN)
         try:
             check_plan()
             programs = check_space()

@@ -21,12 +21,13 @@ FLOORS = {
     "common": [],
     "cuda": ["common"],
     "softgpu": ["cuda", "common"],
+    "memory": ["cuda", "common"],
     "scheduling": ["common"],
     "partitioning": ["scheduling", "common"],
-    "virtualization": ["cuda", "common"],
-    "guest": ["virtualization", "cuda", "common"],
-    "node": ["partitioning", "scheduling", "virtualization", "cuda", "common"],
-    "cli": ["node", "partitioning", "scheduling", "virtualization", "cuda", "common"],
+    "virtualization": ["memory", "cuda", "common"],
+    "guest": ["virtualization", "memory", "cuda", "common"],
+    "node": ["partitioning", "scheduling", "virtualization", "memory", "cuda", "common"],
+    "cli": ["node", "partitioning", "scheduling", "virtualization", "memory", "cuda", "common"],
 }
 # rooms within softgpu, lowest first: each may include itself and those before it
 SOFTGPU_FLOORS = ["memory", "ptx", "exec", "device", "driver", "nvml"]

@@ -12,6 +12,7 @@ packages=(
   libyaml-cpp-dev                     # profiles of run options
   libzstd-dev liblz4-dev              # compressed fat binaries
   libgtest-dev libbenchmark-dev       # tests and benchmarks
+  libmimalloc-dev                     # what bench_pool compares with
 )
 [[ ${1:-} == report ]] && packages+=(python3-matplotlib)
 

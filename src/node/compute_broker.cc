@@ -198,7 +198,7 @@ void ComputeBroker::report(SliceId slice, LeaseId lease, uint32_t device, const 
     return figures.*figure - std::min(figures.*figure, last.figures.*figure);
   };
   const uint64_t kernels = more(&ComputeFigures::kernels);
-  const uint64_t busy_ns = std::min(more(&ComputeFigures::busy_ns), now_ns - std::min(now_ns, last.at_ns));
+  const uint64_t busy_ns = std::min(more(&ComputeFigures::busy_ns), scheduling::elapsed(last.at_ns, now_ns));
   // Processes of a slice may run at the same time: then it is as wide as they are together.
   const uint64_t processes = std::max<size_t>(member->working.size(), 1);
   uint64_t ready_sm_ns = 0;
@@ -208,13 +208,13 @@ void ComputeBroker::report(SliceId slice, LeaseId lease, uint32_t device, const 
   gpu.co_execution.measured(
       member->tenant, {more(&ComputeFigures::busy_ns), kernels, more(&ComputeFigures::ready_ns), ready_sm_ns},
       now_ns);
-  const uint64_t had_sm_ns = sm_ns(*member, now_ns) - last.sm_ns;
-  const uint64_t all_sm_ns = (now_ns - std::min(now_ns, last.at_ns)) * gpu.sms.count();
+  const uint64_t had_sm_ns = scheduling::elapsed(last.sm_ns, sm_ns(*member, now_ns));
+  const uint64_t all_sm_ns = scheduling::elapsed(last.at_ns, now_ns) * gpu.sms.count();
   member->used_ns += all_sm_ns == 0 ? busy_ns : scheduling::scaled(busy_ns, had_sm_ns, all_sm_ns);
-  last = {figures, now_ns, sm_ns(*member, now_ns)};
+  last = {figures, std::max(last.at_ns, now_ns), sm_ns(*member, now_ns)};
   // Alone, nobody loses what it takes; and of that time only a part may have been reported.
   if (member->state == GateState::kFree) return;
-  const uint64_t lasted_ns = now_ns - std::min(now_ns, member->turn_began_ns);
+  const uint64_t lasted_ns = scheduling::elapsed(member->turn_began_ns, now_ns);
   const uint64_t charged_ns = std::min(busy_ns, lasted_ns - std::min(lasted_ns, member->turn_charged_ns));
   if (charged_ns == 0) return;
   member->turn_charged_ns += charged_ns;
@@ -256,7 +256,8 @@ void ComputeBroker::set_state(Gpu& gpu, Member& member, GateState state, uint64_
   book_granted(gpu, member, now_ns);
   const bool ran = is_turn(member.state);
   if (ran && state == GateState::kStop) member.wants_since_ns = now_ns;
-  if (!ran && is_turn(state)) gpu.qos.waited(member.tenant, now_ns - member.wants_since_ns, now_ns);
+  if (!ran && is_turn(state))
+    gpu.qos.waited(member.tenant, scheduling::elapsed(member.wants_since_ns, now_ns), now_ns);
   member.stopping.clear();
   if (ran && state == GateState::kStop) {
     member.stopping = member.working;
@@ -319,7 +320,7 @@ void ComputeBroker::change_sms(const Gpu& gpu, Member& member, const IndexSet& s
   if (member.sms == sms) return;
   book_granted(gpu, member, now_ns);
   member.sm_ns = sm_ns(member, now_ns);
-  member.sm_until_ns = now_ns;
+  member.sm_until_ns = std::max(member.sm_until_ns, now_ns);
   member.sms = sms;
   if (!is_turn(member.state)) return;
   ++member.turn;
@@ -424,7 +425,7 @@ ComputeBroker::Granted ComputeBroker::granted_by(const Gpu& gpu, const Member& m
   if (!is_turn(member.state)) {
     until_ns = member.stopping.empty() ? 0 : std::min(now_ns, member.stop_deadline_ns);
   }
-  uint64_t had_ns = until_ns - std::min(until_ns, member.granted_until_ns);
+  uint64_t had_ns = scheduling::elapsed(member.granted_until_ns, until_ns);
   if (!gpu.sms.empty()) had_ns = had_ns * member.sms.count() / gpu.sms.count();
   (member.state == GateState::kFree ? granted.free_ns : granted.turn_ns) += had_ns;
   return granted;
@@ -432,7 +433,7 @@ ComputeBroker::Granted ComputeBroker::granted_by(const Gpu& gpu, const Member& m
 
 void ComputeBroker::book_granted(const Gpu& gpu, Member& member, uint64_t now_ns) {
   member.granted = granted_by(gpu, member, now_ns);
-  member.granted_until_ns = now_ns;
+  member.granted_until_ns = std::max(member.granted_until_ns, now_ns);
 }
 
 ComputeBroker::Granted ComputeBroker::granted(SliceId slice, uint32_t device, uint64_t now_ns) const {

@@ -195,7 +195,7 @@ class ComputeBroker {
   // To be called before the gate, the SMs or `stopping` change.
   static void book_granted(const Gpu& gpu, Member& member, uint64_t now_ns);
   static uint64_t sm_ns(const Member& member, uint64_t now_ns) {
-    return member.sm_ns + (now_ns - std::min(now_ns, member.sm_until_ns)) * member.sms.count();
+    return member.sm_ns + scheduling::elapsed(member.sm_until_ns, now_ns) * member.sms.count();
   }
   static Granted granted_by(const Gpu& gpu, const Member& member, uint64_t now_ns);
   static scheduling::TenantSpec scheduled(const SliceDevice& part, uint32_t sm_count);

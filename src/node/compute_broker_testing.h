@@ -86,10 +86,13 @@ class Node {
             next);
       }
       now = next;
-      GateOrders orders;
-      broker.decide(now, orders);
-      apply(orders);
+      decide();
     }
+  }
+  void decide() {
+    GateOrders orders;
+    broker.decide(now, orders);
+    apply(orders);
   }
   GateState state(SliceId slice) const { return vgpu::gate_state(words.at(slice)); }
   double share(SliceId slice) const {

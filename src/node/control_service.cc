@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "common/clock.h"
 #include "common/log.h"
 #include "node/compute_json.h"
 #include "node/inventory_json.h"
@@ -63,7 +62,7 @@ Status ControlService::handle(uint64_t connection_id, Connection& connection, ui
 }
 
 void ControlService::ask_driver(InventoryMonitor::Callback done) {
-  const uint64_t now_ns = monotonic_ns();
+  const uint64_t now_ns = leases_.now_ns();
   if (!monitor_.busy()) leases_.mark_use(now_ns);
   monitor_.refresh(now_ns, [this, done = std::move(done)](const Result<Inventory>& answer) {
     set_inventory(answer);
@@ -81,11 +80,11 @@ void ControlService::send_gpus(uint64_t connection_id, uint32_t request) {
 
 void ControlService::create_slice_soon(uint64_t connection_id, uint32_t request, std::string_view text) {
   auto create = [this, connection_id, request, body = std::string(text)] {
-    update_closed(monotonic_ns());
+    update_closed(leases_.now_ns());
     if (Connection* asker = find_(connection_id))
       asker->send_control_reply(request, create_slice(*asker, body));
   };
-  if (monotonic_ns() - asked_ns_ < kCheckNs) return create();
+  if (leases_.now_ns() - asked_ns_ < kCheckNs) return create();
   ask_driver([create](const Result<Inventory>&) { create(); });
 }
 
@@ -116,17 +115,17 @@ std::string ControlService::forgive_gpu(std::string_view text) {
     return refusal(
         Status::error(Code::kNotFound, "no GPU %u: this node has %zu", *index, inventory_.gpus.size()));
   }
-  if (!health_.forgive(inventory_.gpus[*index].uuid, monotonic_ns())) {
+  if (!health_.forgive(inventory_.gpus[*index].uuid, leases_.now_ns())) {
     return refusal(Status::error(Code::kFailedPrecondition, "GPU %u is not quarantined", *index));
   }
   LOG_INFO("health", "GPU %u is forgiven", *index);
-  update_closed(monotonic_ns());
+  update_closed(leases_.now_ns());
   return gpus(Status());
 }
 
 void ControlService::set_inventory(const Result<Inventory>& answer) {
   inventory_status_ = answer.ok() ? Status() : answer.status();
-  asked_ns_ = monotonic_ns();
+  asked_ns_ = leases_.now_ns();
   if (!answer.ok()) {
     LOG_WARN("inventory", "%s", answer.status().message().c_str());
     return;
@@ -178,7 +177,7 @@ std::string ControlService::gpus(const Status& refreshed) const {
   if (!refreshed.ok() && inventory_.gpus.empty()) return refusal(refreshed);
   Json answer = gpus_json(inventory_, [&](uint32_t gpu) { return leases_.ledger().unreserved_bytes(gpu); });
   for (uint32_t i = 0; i < inventory_.gpus.size(); ++i) {
-    auto why = health_.closed(inventory_.gpus[i].uuid, i, monotonic_ns());
+    auto why = health_.closed(inventory_.gpus[i].uuid, i, leases_.now_ns());
     if (!why) continue;
     answer["gpus"][i]["state"] = "quarantined";
     answer["gpus"][i]["problem"] = *why;
@@ -200,7 +199,7 @@ std::string ControlService::slices() {
       const Lease& lease = *leases_.ledger().find_lease(lease_id);
       Json process;
       process["pid"] = lease.process.pid;
-      process["age_seconds"] = seconds_since(lease.created_ns);
+      process["age_seconds"] = seconds_since(lease.created_ns, leases_.now_ns());
       process["round_the_gate"] = leases_.goes_round(lease);
       process["used_bytes"] = Json::array();
       for (size_t i = 0; i < lease.devices.size(); ++i) {

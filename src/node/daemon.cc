@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <cstring>
 
-#include "common/clock.h"
 #include "common/log.h"
 
 namespace tessera::node {
@@ -39,7 +38,7 @@ Daemon::Daemon(EventLoop loop, UniqueFd listener, DaemonOptions options)
                  return found == connections_.end() ? nullptr : &found->second->connection;
                }),
       spare_(open("/dev/null", O_RDONLY | O_CLOEXEC)),
-      busy_ns_(monotonic_ns()) {
+      busy_ns_(loop_.now_ns()) {
   leases_.ledger().set_packing(options_.packing);
   if (options_.refuse_faulty) leases_.refuse_faulty();
   leases_.set_round_policy(options_.round_policy);
@@ -53,7 +52,7 @@ Daemon::~Daemon() {
 
 Status Daemon::start() {
   bool answered = false;
-  monitor_.refresh(monotonic_ns(), [&](const Result<Inventory>& answer) {
+  monitor_.refresh(loop_.now_ns(), [&](const Result<Inventory>& answer) {
     control_.set_inventory(answer);
     answered = true;
   });
@@ -85,14 +84,14 @@ std::optional<uint64_t> Daemon::timeout_until_due(std::optional<uint64_t> timeou
   }
   if (options_.idle_exit_ns != 0) earlier(busy_ns_ + options_.idle_exit_ns);
   if (!due) return timeout_ns;
-  const uint64_t now_ns = monotonic_ns();
+  const uint64_t now_ns = loop_.now_ns();
   const uint64_t until_due = *due - std::min(*due, now_ns);
   return timeout_ns ? std::min(*timeout_ns, until_due) : until_due;
 }
 
 Status Daemon::step(std::optional<uint64_t> timeout_ns) {
   TESSERA_RETURN_IF_ERROR(loop_.run_once(timeout_until_due(timeout_ns)));
-  uint64_t now_ns = monotonic_ns();
+  uint64_t now_ns = loop_.now_ns();
   leases_.tick(now_ns);
   monitor_.tick(now_ns);
   control_.tick(now_ns);
@@ -104,7 +103,7 @@ Status Daemon::step(std::optional<uint64_t> timeout_ns) {
 }
 
 bool Daemon::idle_too_long() const {
-  return options_.idle_exit_ns != 0 && monotonic_ns() >= busy_ns_ + options_.idle_exit_ns;
+  return options_.idle_exit_ns != 0 && loop_.now_ns() >= busy_ns_ + options_.idle_exit_ns;
 }
 
 void Daemon::accept_clients() {
@@ -122,7 +121,7 @@ void Daemon::accept_clients() {
       LOG_WARN("daemon", "a client of user %u is turned away", peer.ok() ? peer->uid : 0);
       continue;
     }
-    uint64_t now_ns = monotonic_ns();
+    uint64_t now_ns = loop_.now_ns();
     auto client = std::make_unique<Client>(Client{Connection(std::move(socket), *peer, now_ns)});
     if (connections_.size() >= kMaxConnections) {
       client->connection.fail(Status(Code::kResourceExhausted, "the daemon has its most connections"));

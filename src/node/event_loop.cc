@@ -11,10 +11,10 @@
 
 namespace tessera::node {
 
-Result<EventLoop> EventLoop::create() {
+Result<EventLoop> EventLoop::create(Clock clock) {
   UniqueFd epoll(epoll_create1(EPOLL_CLOEXEC));
   if (!epoll) return Status::from_errno(errno, "cannot make an epoll descriptor");
-  return EventLoop(std::move(epoll));
+  return EventLoop(std::move(epoll), clock);
 }
 
 Result<EventLoop::Watch> EventLoop::watch(int fd, uint32_t events, Handler handler) {
@@ -66,6 +66,8 @@ int wait_for_events(int epoll, std::span<epoll_event> events, std::optional<uint
 
 Status EventLoop::run_once(std::optional<uint64_t> timeout_ns) {
   std::array<epoll_event, 64> events;
+  const uint64_t now = now_ns();
+  time_.expect(timeout_ns && *timeout_ns < UINT64_MAX - now ? now + *timeout_ns : UINT64_MAX);
   int count = wait_for_events(epoll_.get(), events, timeout_ns);
   if (count < 0 && errno != EINTR) return Status::from_errno(errno, "cannot wait for events");
   for (int i = 0; i < count; ++i) {

@@ -1,4 +1,4 @@
-// epoll with one callback per descriptor. Single-threaded.
+// epoll with one callback per descriptor, and the daemon's time. Single-threaded.
 #pragma once
 
 #include <cstdint>
@@ -6,8 +6,10 @@
 #include <map>
 #include <optional>
 
+#include "common/clock.h"
 #include "common/fd.h"
 #include "common/status.h"
+#include "common/steady_time.h"
 
 namespace tessera::node {
 
@@ -16,7 +18,14 @@ class EventLoop {
   using Handler = std::function<void(uint32_t events)>;
   using Watch = uint64_t;  // 0 is none
 
-  static Result<EventLoop> create();
+  using Clock = uint64_t (*)();
+
+  static Result<EventLoop> create(Clock clock = monotonic_ns);
+
+  // What everything here goes by; nothing else in the daemon reads a clock.
+  uint64_t now_ns() const { return time_.read(clock_()); }
+  // When that was, by this time, that a process of ours has read from the same clock.
+  uint64_t when(uint64_t clock_ns) const { return time_.when(clock_ns); }
 
   // The descriptor stays the caller's and must be unwatched before it is closed.
   Result<Watch> watch(int fd, uint32_t events, Handler handler);
@@ -32,9 +41,11 @@ class EventLoop {
     int fd;
     Handler handler;
   };
-  explicit EventLoop(UniqueFd epoll) : epoll_(std::move(epoll)) {}
+  EventLoop(UniqueFd epoll, Clock clock) : epoll_(std::move(epoll)), clock_(clock) {}
 
   UniqueFd epoll_;
+  Clock clock_;
+  mutable SteadyTime time_;  // whoever asks for the time moves it on
   std::map<Watch, Entry> entries_;
   Watch next_ = 1;
 };

@@ -32,7 +32,8 @@ struct Gpu {
   bool lost = false;  // fallen off the bus, as NVML says
   // Errors of its memory since the driver was loaded or the GPU was reset; where it counts them.
   std::optional<uint64_t> uncorrected_errors = std::nullopt;
-  // By the monotonic clock, when its processes were asked for; 0: it does not tell them.
+  // When its processes were asked for, by the asking process's clock, from an InventoryMonitor by its loop's
+  // time; 0: it does not tell them.
   uint64_t processes_ns = 0;
   std::vector<GpuProcess> processes{};  // that worked, by pid, at most kMaxGpuProcesses
 };

@@ -89,7 +89,12 @@ void InventoryMonitor::on_readable() {
       continue;
     }
     if (count != 0) kill(child_, SIGKILL);
-    finish(parse_inventory_answer(text_));
+    auto answer = parse_inventory_answer(text_);
+    if (answer.ok()) {
+      for (Gpu& gpu : answer->gpus)
+        gpu.processes_ns = gpu.processes_ns == 0 ? 0 : loop_.when(gpu.processes_ns);
+    }
+    finish(answer);
     return;
   }
 }

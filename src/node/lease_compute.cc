@@ -1,7 +1,6 @@
 // LeaseService's dealings with the GPU's time: gates, what processes report, who had how much.
 #include <algorithm>
 
-#include "common/clock.h"
 #include "common/log.h"
 #include "node/lease_service.h"
 
@@ -30,7 +29,7 @@ Status LeaseService::gate_notice(const Lease& lease, const GateMessage& message)
   if (message.device >= lease.devices.size()) {
     return Status::error(Code::kInvalidData, "device index %u is not in the slice", message.device);
   }
-  const uint64_t now_ns = monotonic_ns();
+  const uint64_t now_ns = loop_.now_ns();
   report_work(lease, message.device, now_ns);
   GateOrders orders;
   if (message.type == vgpu::MessageType::kWake) {
@@ -89,7 +88,7 @@ void LeaseService::hear_all(SliceId slice, uint64_t now_ns) {
 }
 
 uint32_t LeaseService::achieved_permille(SliceId slice, size_t device) {
-  const uint64_t now_ns = monotonic_ns();
+  const uint64_t now_ns = loop_.now_ns();
   hear_all(slice, now_ns);
   return slices_.at(slice).windows[device].used_permille(
       now_ns, compute_.used_ns(slice, static_cast<uint32_t>(device)));

@@ -7,7 +7,6 @@
 #include <cassert>
 #include <cstring>
 
-#include "common/clock.h"
 #include "common/failpoint.h"
 #include "common/log.h"
 #include "common/size.h"
@@ -25,7 +24,7 @@ bool has_ended(int pidfd) {
 }  // namespace
 
 LeaseService::LeaseService(EventLoop& loop, const scheduling::SchedulerConfig& scheduling)
-    : loop_(loop), broker_(ledger_), compute_(scheduling), faults_(monotonic_ns()) {}
+    : loop_(loop), broker_(ledger_), compute_(scheduling), faults_(loop_.now_ns()) {}
 
 LeaseService::~LeaseService() {
   for (auto& [id, record] : leases_) loop_.unwatch(record.watch);
@@ -53,7 +52,7 @@ Status LeaseService::handle_leased(Connection& connection, const ClientMessage& 
   }
   SliceId slice = ledger_.find_lease(connection.lease)->slice;
   Effects effects;
-  uint64_t now_ns = monotonic_ns();
+  uint64_t now_ns = loop_.now_ns();
   Status status;
   update_peaks(slice);
   if (auto* reserve = std::get_if<ReserveMessage>(&message.body)) {
@@ -131,7 +130,7 @@ Status LeaseService::begin_lease(LeaseId id, Connection* connection, Arrived arr
     connection->lease = id;
   }
   GateOrders orders;
-  compute_.attach(ledger_.find_lease(id)->slice, id, monotonic_ns(), orders);
+  compute_.attach(ledger_.find_lease(id)->slice, id, loop_.now_ns(), orders);
   apply(orders);
   return Status();
 }
@@ -144,7 +143,7 @@ Status LeaseService::attach(Connection& connection, uint32_t request, const Atta
     TESSERA_RETURN_IF_ERROR(ledger_.check_open(device.gpu));
   }
   TESSERA_ASSIGN_OR_RETURN(LeaseId id,
-                           ledger_.open_lease(message.token, connection.peer().uid, process, monotonic_ns()));
+                           ledger_.open_lease(message.token, connection.peer().uid, process, loop_.now_ns()));
   Status begun = begin_lease(id, &connection, std::move(arrived), read_process_image(process.pid));
   if (!begun.ok()) {
     [[maybe_unused]] bool slice_ended = ledger_.close_lease(id);
@@ -172,7 +171,7 @@ Status LeaseService::reattach(Connection& connection, uint32_t request, const Re
   if (!known) {
     // No daemon has journalled it: what it says it holds is booked as if it asked for it now.
     TESSERA_ASSIGN_OR_RETURN(
-        id, ledger_.open_lease(message.token, connection.peer().uid, process, monotonic_ns()));
+        id, ledger_.open_lease(message.token, connection.peer().uid, process, loop_.now_ns()));
     Status begun = begin_lease(id, nullptr, std::move(arrived), read_process_image(process.pid));
     if (!begun.ok()) {
       (void)ledger_.close_lease(id);
@@ -183,7 +182,7 @@ Status LeaseService::reattach(Connection& connection, uint32_t request, const Re
   TESSERA_ASSIGN_OR_RETURN(CounterMapping counters, CounterMapping::create());
   Effects effects;
   // What it asked for on the connection that it has given up is forgotten.
-  if (leases_.at(id).connection != nullptr) broker_.disconnect(id, monotonic_ns(), effects);
+  if (leases_.at(id).connection != nullptr) broker_.disconnect(id, loop_.now_ns(), effects);
   Status claimed = ledger_.claim(id, message.held_bytes);
   if (!claimed.ok()) {
     save();
@@ -204,13 +203,13 @@ Status LeaseService::reattach(Connection& connection, uint32_t request, const Re
   ledger_.set_life(id, LeaseLife::kAttached);
   connection.lease = id;
   LOG_INFO("leases", "process %d attached to '%s' again", static_cast<int>(process.pid), slice.name.c_str());
-  broker_.reattach(id, monotonic_ns(), effects);
+  broker_.reattach(id, loop_.now_ns(), effects);
   GateOrders orders;
-  compute_.attach(slice_id, id, monotonic_ns(), orders);
+  compute_.attach(slice_id, id, loop_.now_ns(), orders);
   apply(orders);
   // Its counts start at 0 for a moment, and then go on where they were.
   for (UsageWindow& window : slices_.at(slice_id).windows) window = UsageWindow();
-  next_sample_ns_ = std::max(next_sample_ns_, monotonic_ns() + UsageWindow::kSampleNs);
+  next_sample_ns_ = std::max(next_sample_ns_, loop_.now_ns() + UsageWindow::kSampleNs);
   publish_terms(slice_id);
   failpoint("daemon.reattach.booked");
   save();
@@ -289,9 +288,9 @@ void LeaseService::disconnected(Connection& connection) {
            static_cast<int>(lease.process.pid));
   ledger_.set_life(id, LeaseLife::kDetached);
   Effects effects;
-  broker_.disconnect(id, monotonic_ns(), effects);
+  broker_.disconnect(id, loop_.now_ns(), effects);
   GateOrders orders;
-  compute_.lose(lease.slice, id, monotonic_ns(), orders);
+  compute_.lose(lease.slice, id, loop_.now_ns(), orders);
   apply(orders);
   save();
   apply(effects);
@@ -312,10 +311,10 @@ void LeaseService::end_lease(LeaseId id, const char* why) {
     ended[i].busy_ns += last.busy_ns;
     ended[i].kernels += last.kernels;
     note_fault(slice, ended, i, last.fault);
-    report_work(lease, static_cast<uint32_t>(i), monotonic_ns());
+    report_work(lease, static_cast<uint32_t>(i), loop_.now_ns());
   }
   GateOrders orders;
-  compute_.detach(slice, id, monotonic_ns(), orders);
+  compute_.detach(slice, id, loop_.now_ns(), orders);
   apply(orders);
   LOG_INFO("leases", "process %d %s; '%s' has its grants back", static_cast<int>(lease.process.pid), why,
            ledger_.find_slice(slice)->name.c_str());
@@ -329,7 +328,7 @@ void LeaseService::end_lease(LeaseId id, const char* why) {
   leases_.erase(record);
   Effects effects;
   std::string name = ledger_.find_slice(slice)->name;
-  if (broker_.close(id, monotonic_ns(), effects)) {
+  if (broker_.close(id, loop_.now_ns(), effects)) {
     forget_slice(slice, name);
   } else {
     publish_terms(slice);

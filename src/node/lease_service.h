@@ -76,6 +76,7 @@ class LeaseService {
   LeaseService& operator=(const LeaseService&) = delete;
 
   Ledger& ledger() { return ledger_; }
+  uint64_t now_ns() const { return loop_.now_ns(); }
   // GPU UUIDs, by inventory index; set together with the ledger's totals.
   void set_gpu_uuids(std::vector<std::string> uuids) { gpu_uuids_ = std::move(uuids); }
 

@@ -1,5 +1,4 @@
 // LeaseService's slices: how they begin, change and end.
-#include "common/clock.h"
 #include "common/log.h"
 #include "common/size.h"
 #include "node/lease_service.h"
@@ -8,10 +7,10 @@ namespace tessera::node {
 
 Result<SliceId> LeaseService::open_slice(const SliceRequest& request) {
   if (refuses_faulty_) {
-    TESSERA_RETURN_IF_ERROR(faults_.check(request.owner, tenant_name(request), monotonic_ns()));
+    TESSERA_RETURN_IF_ERROR(faults_.check(request.owner, tenant_name(request), loop_.now_ns()));
   }
   TESSERA_ASSIGN_OR_RETURN(GrantMapping grants, GrantMapping::create());
-  TESSERA_ASSIGN_OR_RETURN(SliceId id, ledger_.open_slice(request, monotonic_ns()));
+  TESSERA_ASSIGN_OR_RETURN(SliceId id, ledger_.open_slice(request, loop_.now_ns()));
   const Slice& slice = *ledger_.find_slice(id);
   slices_.emplace(id, SliceRecord{std::move(grants),
                                   std::vector<DeviceUsage>(slice.devices.size()),
@@ -20,7 +19,7 @@ Result<SliceId> LeaseService::open_slice(const SliceRequest& request) {
                                   std::vector<UsageWindow>(slice.devices.size()),
                                   {}});
   GateOrders orders;
-  Status scheduled = compute_.add_slice(slice, monotonic_ns(), orders);
+  Status scheduled = compute_.add_slice(slice, loop_.now_ns(), orders);
   apply(orders);
   if (!scheduled.ok()) {
     slices_.erase(id);
@@ -50,7 +49,7 @@ Status LeaseService::set_limit(SliceId id, std::optional<uint32_t> gpu, uint64_t
   // Before the recalls: what a process frees from now on it gives back by itself.
   publish_terms(id);
   Effects effects;
-  broker_.limits_changed(id, monotonic_ns(), effects);
+  broker_.limits_changed(id, loop_.now_ns(), effects);
   save();
   apply(effects);
   LOG_INFO("slices", "'%s': limit set to %s", ledger_.find_slice(id)->name.c_str(),
@@ -106,7 +105,7 @@ void LeaseService::forget_slice(SliceId slice, const std::string& name) {
   release_holder(record->second);
   slices_.erase(record);
   GateOrders orders;
-  compute_.remove_slice(slice, monotonic_ns(), orders);
+  compute_.remove_slice(slice, loop_.now_ns(), orders);
   apply(orders);
   LOG_INFO("slices", "'%s' ended", name.c_str());
 }

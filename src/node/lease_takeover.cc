@@ -3,7 +3,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "common/clock.h"
 #include "common/failpoint.h"
 #include "common/log.h"
 #include "node/journal_records.h"
@@ -81,7 +80,7 @@ void LeaseService::restore_slices() {
                                                        {}})
                               .first->second;
     GateOrders orders;
-    Status scheduled = compute_.add_slice(*ledger_.find_slice(id), monotonic_ns(), orders);
+    Status scheduled = compute_.add_slice(*ledger_.find_slice(id), loop_.now_ns(), orders);
     if (!scheduled.ok()) {
       LOG_ERROR("journal", "'%s' is dropped: %s", ledger_.find_slice(id)->name.c_str(),
                 scheduled.message().c_str());
@@ -121,7 +120,7 @@ void LeaseService::restore_leases() {
       continue;
     }
     Effects none;  // nobody asks for anything yet
-    broker_.disconnect(id, monotonic_ns(), none);
+    broker_.disconnect(id, loop_.now_ns(), none);
   }
 }
 

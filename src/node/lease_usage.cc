@@ -1,7 +1,6 @@
 // LeaseService's sums: what slices use and have used, and with what their processes failed.
 #include <algorithm>
 
-#include "common/clock.h"
 #include "node/lease_service.h"
 
 namespace tessera::node {
@@ -45,7 +44,7 @@ void LeaseService::note_fault(SliceId id, std::vector<DeviceUsage>& ended, size_
       std::all_of(ended.begin(), ended.end(), [](const DeviceUsage& use) { return use.fault == 0; });
   ended[device].fault = fault;
   const Slice& slice = *ledger_.find_slice(id);
-  if (first) faults_.faulted(slice.owner, slice.tenant, fault, monotonic_ns());
+  if (first) faults_.faulted(slice.owner, slice.tenant, fault, loop_.now_ns());
 }
 
 }  // namespace tessera::node

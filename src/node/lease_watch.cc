@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <cstring>
 
-#include "common/clock.h"
 #include "common/log.h"
 #include "common/strings.h"
 #include "node/lease_service.h"
@@ -128,7 +127,7 @@ SliceDevice LeaseService::effective_part(SliceId id, uint32_t device) const {
 void LeaseService::update_compute(SliceId id, uint32_t device, GateOrders& orders) {
   // The ledger has checked it.
   [[maybe_unused]] const Status updated =
-      compute_.update(id, device, effective_part(id, device), monotonic_ns(), orders);
+      compute_.update(id, device, effective_part(id, device), loop_.now_ns(), orders);
   assert(updated.ok());
 }
 

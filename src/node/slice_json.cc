@@ -1,6 +1,5 @@
 #include "node/slice_json.h"
 
-#include "common/clock.h"
 #include "node/compute_json.h"
 
 namespace tessera::node {
@@ -33,9 +32,10 @@ void add_shares(Json& entry, const LeaseService::Shares& shares) {
   entry["lent_permille"] = shares.lent;
 }
 
-void add_qos(Json& entry, const ComputeBroker& compute, const Slice& slice, uint32_t device) {
+void add_qos(Json& entry, LeaseService& leases, const Slice& slice, uint32_t device) {
   const scheduling::TenantSpec& spec = slice.devices[device].compute;
-  const scheduling::WaitHistogram waits = compute.waits(slice.id, device, monotonic_ns());
+  const ComputeBroker& compute = leases.compute();
+  const scheduling::WaitHistogram waits = compute.waits(slice.id, device, leases.now_ns());
   entry["qos_class"] = scheduling::qos_name(scheduling::qos_class(spec));
   entry["waits"] = waits.count();
   constexpr uint32_t kP99 = 990;
@@ -57,7 +57,7 @@ Json slice_json(const Slice& slice, LeaseService& leases) {
   entry["name"] = slice.name;
   entry["owner"] = slice.owner;
   entry["kept"] = slice.kept;
-  entry["age_seconds"] = seconds_since(slice.created_ns);
+  entry["age_seconds"] = seconds_since(slice.created_ns, leases.now_ns());
   entry["processes_ever"] = usage.processes;
   const LeaseService::RoundFigures round = leases.round_figures(slice.id);
   entry["round_the_gate"] = round.times;
@@ -66,15 +66,15 @@ Json slice_json(const Slice& slice, LeaseService& leases) {
   for (size_t i = 0; i < slice.devices.size(); ++i) {
     Json device = usage_json(slice.devices[i], usage.devices[i]);
     add_shares(device, leases.shares(slice.id, i));
-    add_qos(device, leases.compute(), slice, static_cast<uint32_t>(i));
+    add_qos(device, leases, slice, static_cast<uint32_t>(i));
     add_company(device, leases.compute().company(slice.id, static_cast<uint32_t>(i)));
     entry["devices"].push_back(std::move(device));
   }
   return entry;
 }
 
-double seconds_since(uint64_t then_ns) {
-  return static_cast<double>(monotonic_ns() - then_ns) / kNsPerSecond;
+double seconds_since(uint64_t then_ns, uint64_t now_ns) {
+  return static_cast<double>(scheduling::elapsed(then_ns, now_ns)) / kNsPerSecond;
 }
 
 Result<uint32_t> gpu_index(const Json& gpu) {

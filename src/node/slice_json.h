@@ -8,7 +8,8 @@ namespace tessera::node {
 
 // {"name", "owner", "age_seconds", "processes_ever", "devices": [...]}.
 Json slice_json(const Slice& slice, LeaseService& leases);
-double seconds_since(uint64_t then_ns);
+// An earlier daemon's moment may lie ahead: then none have gone by.
+double seconds_since(uint64_t then_ns, uint64_t now_ns);
 
 Result<uint32_t> gpu_index(const Json& gpu);
 // Of create_slice; the token and the owner are not in it.

@@ -153,7 +153,7 @@ Nanoseconds DeviceScheduler::starvation_bound(TenantId id) const {
 }
 
 Nanoseconds DeviceScheduler::waited_ns(const Slot& slot, Nanoseconds now) const {
-  return now - std::min(now, slot.tenant.waiting_since);
+  return elapsed(slot.tenant.waiting_since, now);
 }
 
 PriorityClass DeviceScheduler::class_of(const Slot& slot) const {
@@ -208,7 +208,7 @@ void DeviceScheduler::end_grant(TenantId id, Nanoseconds now) {
   if (slot.own_width == 0) free_width_ += grant->width_permille;
   grants_.erase(grant);
   slot.granted = false;
-  slot.tenant.granted_ns += now - std::min(now, since);
+  slot.tenant.granted_ns += elapsed(since, now);
   slot.tenant.last_served = slot.tenant.waiting_since = now;
 }
 
@@ -316,7 +316,7 @@ void DeviceScheduler::make_room_in_time(Nanoseconds now) {
 
 // Into its sum; what follows is another wait.
 void DeviceScheduler::end_wait(Slot& slot, Nanoseconds now) {
-  slot.tenant.waited_ns += now - std::min(now, slot.tenant.waiting_since);
+  slot.tenant.waited_ns += elapsed(slot.tenant.waiting_since, now);
   slot.tenant.waiting_since = now;
 }
 
@@ -324,7 +324,7 @@ DeviceScheduler::Times DeviceScheduler::times(TenantId id, Nanoseconds now) cons
   const Slot& slot = slots_[id];
   Times times{slot.tenant.granted_ns, slot.tenant.waited_ns, 0};
   for (const Grant& grant : grants_) {
-    if (grant.tenant == id) times.granted_ns += now - std::min(now, grant.since_ns);
+    if (grant.tenant == id) times.granted_ns += elapsed(grant.since_ns, now);
   }
   if (!slot.tenant.runnable || slot.granted || slot.throttled) return times;
   times.waits_for_ns = waited_ns(slot, now);

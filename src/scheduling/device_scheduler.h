@@ -200,7 +200,7 @@ class DeviceScheduler {
   std::vector<Grant> grants_;
   uint32_t free_width_ = kWhole;    // of what is shared
   uint32_t shared_width_ = kWhole;  // of the GPU
-  Nanoseconds now_ = 0;             // the latest that was told: a clock that goes back stands still here
+  Nanoseconds now_ = 0;             // the latest that was told, see elapsed()
   Nanoseconds decided_at_ = 0;
   Nanoseconds noted_at_ = 0;
 };

@@ -50,7 +50,7 @@ bool DeviceScheduler::pays_whole(const Grant& grant, bool others_wait) const {
 
 // Grants and who waits have been the same since the last time.
 void DeviceScheduler::note_grants(Nanoseconds now) {
-  const Nanoseconds lasted = now - std::min(now, noted_at_);
+  const Nanoseconds lasted = elapsed(noted_at_, now);
   noted_at_ = now;
   if (lasted == 0 || grants_.empty()) return;
   const bool others_wait = anyone_waits();

@@ -18,15 +18,13 @@ class ShareBucket {
   ShareBucket(uint32_t permille, Nanoseconds burst_ns, Nanoseconds now)
       : permille_(permille), burst_ns_(static_cast<int64_t>(burst_ns)), level_ns_(burst_ns_), at_(now) {}
 
-  // A clock that goes back adds nothing.
   void advance(Nanoseconds now) {
-    if (now <= at_) return;
-    const uint64_t elapsed = now - at_;
+    const Nanoseconds lasted = elapsed(at_, now);
     // Whole tokens only: the rest of the time counts with the next call.
-    const auto gained = static_cast<int64_t>(scaled(std::min(elapsed, kLongest), permille_, kWhole));
+    const auto gained = static_cast<int64_t>(scaled(std::min(lasted, kLongest), permille_, kWhole));
     if (gained == 0 && permille_ != 0) return;
     level_ns_ = std::min(burst_ns_, level_ns_ + gained);
-    at_ = now;
+    at_ = std::max(at_, now);
   }
   void spend(Nanoseconds used_ns) { level_ns_ -= static_cast<int64_t>(std::min(used_ns, kLongest)); }
 

@@ -1,5 +1,5 @@
-// Time of the scheduling core: nanoseconds on whatever monotonic clock the caller has. Nothing in this room
-// reads a clock.
+// Time of the scheduling core: nanoseconds of a time that is steady (common/steady_time.h), whatever the
+// clock does that it comes from. Nothing in this room reads a clock.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +12,9 @@ inline constexpr Nanoseconds kMicrosecond = 1'000;
 inline constexpr Nanoseconds kMillisecond = 1'000'000;
 inline constexpr Nanoseconds kSecond = 1'000'000'000;
 inline constexpr Nanoseconds kNever = UINT64_MAX;
+
+// Callers tell moments in order, but two that were read one after the other may come the other way round.
+constexpr Nanoseconds elapsed(Nanoseconds since, Nanoseconds now) { return now > since ? now - since : 0; }
 
 // A part of a whole, in thousandths: of a GPU's time, of its SMs.
 inline constexpr uint32_t kWhole = 1000;

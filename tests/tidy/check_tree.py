@@ -6,6 +6,7 @@ Exit code 1 and one line per finding; nothing where all is well. Rules:
   long files   a source file has at most MAX_LINES lines
   long lines   a source line has at most MAX_COLUMNS columns
   left-overs   no marker of unfinished work in sources or documents
+  clocks       policies read no clock, and the daemon reads one in its event loop alone (CLOCKLESS)
   orphans      every source file is named or globbed by a CMakeLists.txt, or included by another file
 """
 import pathlib
@@ -31,6 +32,10 @@ FLOORS = {
 }
 # rooms within softgpu, lowest first: each may include itself and those before it
 SOFTGPU_FLOORS = ["memory", "ptx", "exec", "device", "driver", "nvml"]
+# rooms that are told the time, and their files that read a clock all the same: where it enters, what runs in a
+# process of its own, and programs that measure themselves
+CLOCKLESS = {"scheduling": ["program/"], "partitioning": ["program/"], "node": ["event_loop.h", "inventory.cc"]}
+CLOCK = re.compile(r"\b(monotonic_ns|wall_ns|clock_gettime|steady_clock|system_clock)\b")
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')
 LEFTOVER = re.compile(r"\b(TO" + "DO|FIX" + r"ME|XX" + r"X)\b")
 SOURCES = {".cc", ".h", ".cu"}
@@ -61,6 +66,13 @@ def check_include(path, number, target):
             yield f"{path}:{number}: floors: softgpu/{path.parts[2]}/ may not include {target}"
 
 
+def check_clock(path, number, line):
+    inside = "/".join(path.parts[2:])
+    reads = room_of(path) in CLOCKLESS and not path.stem.endswith("_test") and CLOCK.search(line)
+    if reads and not inside.startswith(tuple(CLOCKLESS[room_of(path)])):
+        yield f"{path}:{number}: clocks: {line.strip()}"
+
+
 def check_source(path, text):
     lines = text.split("\n")
     if len(lines) > MAX_LINES + 1:
@@ -69,6 +81,7 @@ def check_source(path, text):
         limit = MAX_COLUMNS_WITH_PTX if path.stem.endswith("_test") or path.parts[0] == "bench" else MAX_COLUMNS
         if len(line) > limit:
             yield f"{path}:{number}: long line: {len(line)} columns, at most {limit}"
+        yield from check_clock(path, number, line)
         include = INCLUDE.match(line)
         if include:
             yield from check_include(path, number, include[1])

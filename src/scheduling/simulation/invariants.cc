@@ -47,11 +47,8 @@ void Invariants::weights_changed() {
   std::fill(pairs_.begin(), pairs_.end(), Pair{});
 }
 
-// A jump may fill every bucket once, and makes every wait look as long.
-void Invariants::clock_jumped() {
-  ++jumps_;
-  for (Watch& watch : watches_) watch.waiting = watch.backlogged = false;
-}
+// What a jump may cost is little, however far it went; see SteadyTime.
+void Invariants::clock_jumped() { ++jumps_; }
 
 void Invariants::charged(TenantId id, Nanoseconds used_ns) {
   resize(id + 1);
@@ -72,10 +69,11 @@ Nanoseconds Invariants::longest_kernel(const std::vector<Observed>& observed) co
 }
 
 std::optional<std::string> Invariants::check(const DeviceScheduler& scheduler,
-                                             const std::vector<Observed>& observed, Nanoseconds now,
+                                             const std::vector<Observed>& observed, const Moment& moment,
                                              Nanoseconds busy_ns) {
+  const Nanoseconds now = moment.now;
   resize(observed.size());
-  if (Broken broken = check_grants(scheduler, observed, now)) return broken;
+  if (Broken broken = check_grants(scheduler, observed, moment.told)) return broken;
   if (Broken broken = check_work(scheduler, observed)) return broken;
   for (TenantId id = 0; id < observed.size(); ++id) {
     if (!observed[id].present) continue;
@@ -90,7 +88,7 @@ std::optional<std::string> Invariants::check(const DeviceScheduler& scheduler,
 
 // Grants are to tenants with work, once each, together no wider than the GPU, and none is past its end.
 Invariants::Broken Invariants::check_grants(const DeviceScheduler& scheduler,
-                                            const std::vector<Observed>& observed, Nanoseconds now) const {
+                                            const std::vector<Observed>& observed, Nanoseconds told) const {
   uint32_t width = 0;
   for (const Grant& grant : scheduler.grants()) {
     width += grant.width_permille;
@@ -98,7 +96,7 @@ Invariants::Broken Invariants::check_grants(const DeviceScheduler& scheduler,
                                     [&](const Grant& other) { return other.tenant == grant.tenant; });
     if (same != 1) return name_of(grant.tenant) + " has two grants";
     if (!observed[grant.tenant].has_work) return name_of(grant.tenant) + " has a grant and no work";
-    if (grant.until_ns <= now) return name_of(grant.tenant) + "'s grant is past its end";
+    if (grant.until_ns <= told) return name_of(grant.tenant) + "'s grant is past its end";
   }
   if (width > kWhole) return str_format("grants of %u/1000 of the GPU", width);
   return std::nullopt;
@@ -142,13 +140,15 @@ Invariants::Broken Invariants::check_wait(const DeviceScheduler& scheduler,
   if (!watch.waiting) {
     watch.waiting = true;
     watch.waiting_since_ns = now;
+    watch.waiting_jumps = jumps_;
     watch.wait_bound_ns = 0;
   }
   const uint64_t others = observed.size();
   const Nanoseconds bound =
       scheduler.starvation_bound(id) + (others + 1) * (config_.limits.longest_ns + longest_kernel(observed));
   watch.wait_bound_ns = std::max(watch.wait_bound_ns, bound);
-  if (now <= watch.waiting_since_ns + watch.wait_bound_ns) return std::nullopt;
+  if (now <= watch.waiting_since_ns + watch.wait_bound_ns + lost_by_jumps(watch.waiting_jumps))
+    return std::nullopt;
   return str_format("%s has waited for %.1f ms, at most %.1f were promised", name_of(id).c_str(),
                     static_cast<double>(now - watch.waiting_since_ns) * 1e-6,
                     static_cast<double>(watch.wait_bound_ns) * 1e-6);
@@ -161,13 +161,15 @@ Invariants::Broken Invariants::check_ceiling(const DeviceScheduler& scheduler,
   if (watch.fresh) {
     watch.fresh = false;
     watch.since_ns = now;
+    watch.jumps = jumps_;
     watch.used_ns = 0;
   }
   const TenantSpec& spec = scheduler.tenant(id).spec;
   if (spec.cap_permille == kWhole) return std::nullopt;
-  const Nanoseconds allowed = scaled(now - watch.since_ns, spec.cap_permille, kWhole) +
-                              (1 + jumps_) * scaled(config_.burst_ns, spec.cap_permille, kWhole) +
-                              config_.limits.shortest_ns + 2 * observed[id].longest_kernel_ns;
+  const Nanoseconds allowed =
+      scaled(now - watch.since_ns, spec.cap_permille, kWhole) +
+      (1 + jumps_ - watch.jumps) * scaled(config_.burst_ns, spec.cap_permille, kWhole) +
+      config_.limits.shortest_ns + 2 * observed[id].longest_kernel_ns;
   if (watch.used_ns <= allowed) return std::nullopt;
   return str_format("%s used %.1f ms, its ceiling allows %.1f", name_of(id).c_str(),
                     static_cast<double>(watch.used_ns) * 1e-6, static_cast<double>(allowed) * 1e-6);
@@ -186,21 +188,23 @@ Invariants::Broken Invariants::check_share(const DeviceScheduler& scheduler,
   if (!watch.backlogged) {
     watch.backlogged = true;
     watch.busy_since_ns = now;
+    watch.busy_jumps = jumps_;
     watch.busy_used_ns = 0;
   }
   if (spec.share_permille == 0 || !whole_gpu_) return std::nullopt;
-  const Nanoseconds elapsed = now - watch.busy_since_ns;
+  const Nanoseconds lasted = now - watch.busy_since_ns;
   const auto tenants = static_cast<uint64_t>(observed.size());
   const double slack = static_cast<double>(
-      2 * config_.burst_ns + (tenants + 2) * (config_.limits.longest_ns + longest_kernel(observed)));
+      (2 + jumps_ - watch.busy_jumps) * config_.burst_ns + lost_by_jumps(watch.busy_jumps) +
+      (tenants + 2) * (config_.limits.longest_ns + longest_kernel(observed)));
   // What kernels that outlast their slices take from the others' is the device's, not the scheduler's: see
   // Simulator.
   const double promised =
-      static_cast<double>(scaled(elapsed, spec.share_permille, kWhole)) * (1 - kShareTolerance);
+      static_cast<double>(scaled(lasted, spec.share_permille, kWhole)) * (1 - kShareTolerance);
   if (longest_kernel(observed) > config_.limits.shortest_ns) return std::nullopt;
   if (static_cast<double>(watch.busy_used_ns) >= promised - slack) return std::nullopt;
   return str_format("%s had %.1f ms of %.1f, its share is %u/1000", name_of(id).c_str(),
-                    static_cast<double>(watch.busy_used_ns) * 1e-6, static_cast<double>(elapsed) * 1e-6,
+                    static_cast<double>(watch.busy_used_ns) * 1e-6, static_cast<double>(lasted) * 1e-6,
                     spec.share_permille);
 }
 

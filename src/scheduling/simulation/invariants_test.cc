@@ -36,7 +36,7 @@ TEST(Invariants, AWaitIsHeldToTheGreatestBoundThatThereWasInIt) {
     scheduler.charge(holder, 10 * kMillisecond, 10, now);
     scheduler.decide(now);
     invariants.charged(holder, 10 * kMillisecond);
-    if (invariants.check(scheduler, observed, now, now)) broken_at = now;
+    if (invariants.check(scheduler, observed, {now, now}, now)) broken_at = now;
   }
   const Nanoseconds slack = 3 * (scheduler.config().limits.longest_ns + kMillisecond);
   EXPECT_GT(broken_at, longest_bound + slack);

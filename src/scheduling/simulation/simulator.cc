@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <iterator>
 
 #include "common/strings.h"
 
@@ -10,6 +11,11 @@ namespace {
 
 constexpr Nanoseconds kEndlessStepNs = kSecond;  // an idle GPU looks up this often
 constexpr uint32_t kSms = 8;                     // where widths are measured
+
+Nanoseconds draw_jump(Random& random) {
+  static constexpr Nanoseconds kUnits[] = {kMillisecond, 100 * kMillisecond, 10 * kSecond, 3600 * kSecond};
+  return random.between(1, 10) * kUnits[random.below(std::size(kUnits))];
+}
 
 }  // namespace
 
@@ -223,10 +229,11 @@ Status Simulator::strike(const Fault& fault) {
     case FaultKind::kRestartScheduler:
       return restart_scheduler();
     case FaultKind::kClockBack:
-      back_calls_ = 3;
+      clock_skew_ -= std::min(draw_jump(random_), clock());
+      invariants_.clock_jumped();
       return Status();
     case FaultKind::kClockForward:
-      skew_ += random_.between(1, 10'000) * kMillisecond;
+      clock_skew_ += draw_jump(random_);
       invariants_.clock_jumped();
       return Status();
   }
@@ -274,9 +281,7 @@ void Simulator::fit_widths() {
 
 void Simulator::decide() {
   if (workload_.measured_widths) fit_widths();
-  const Nanoseconds earlier = back_calls_ > 0 ? std::min<Nanoseconds>(told(), kMillisecond) : 0;
-  if (back_calls_ > 0) --back_calls_;
-  scheduler_->decide(told() - earlier);
+  scheduler_->decide(told());
   ++result_.decisions;
   const bool company = scheduler_->grants().size() > 1;
   for (const Client& client : clients_) {
@@ -286,19 +291,27 @@ void Simulator::decide() {
     result_.switches += grant.since_ns == told() ? 1 : 0;
     note(uint64_t{grant.tenant} << 32 | static_cast<uint32_t>(grant.until_ns));
   }
-  if (limits_.check_invariants && earlier == 0) {
-    if (auto broken = invariants_.check(*scheduler_, observed_, told(), any_busy_ns_)) {
+  if (limits_.check_invariants) {
+    if (auto broken = invariants_.check(*scheduler_, observed_, {now_, told()}, any_busy_ns_)) {
       result_.broken = str_format("at %.3f ms, decision %llu: %s", static_cast<double>(now_) * 1e-6,
                                   static_cast<unsigned long long>(result_.decisions), broken->c_str());
     }
   }
-  if (const Nanoseconds due = qos_.next_adjustment_ns(); due != kNever && due != adjust_at_) {
-    adjust_at_ = due;
-    push(std::max(due - std::min(due, skew_), now_ + 1), What::kAdjust, 0);
+  const Nanoseconds adjustment = qos_.next_adjustment_ns();
+  if (adjustment != kNever && adjustment != adjust_at_) {
+    adjust_at_ = adjustment;
+    push(when_due(adjustment), What::kAdjust, 0);
   }
   const Nanoseconds next = scheduler_->next_decision_ns();
-  decide_at_ = next == kNever ? now_ + kEndlessStepNs : std::max(next - std::min(next, skew_), now_ + 1);
+  decide_at_ = next == kNever ? now_ + kEndlessStepNs : when_due(next);
   push(decide_at_, What::kDecide, 0);
+  time_.expect(std::min(next, adjustment));
+}
+
+// Who waits waits for as long as it is until then: a clock that jumps meanwhile makes it neither longer nor
+// shorter.
+Nanoseconds Simulator::when_due(Nanoseconds due) {
+  return now_ + std::max<Nanoseconds>(elapsed(told(), due), 1);
 }
 
 void Simulator::launch_granted() {

@@ -1,6 +1,9 @@
 // One GPU and its tenants on a virtual clock, scheduled by the very DeviceScheduler that the daemon runs. The
 // same workload and seed give the same run, to the last bit of trace_hash.
 //
+// The scheduler's time is what SteadyTime makes of a clock that faults set back and forth; what it promised
+// is held against the time that really went by.
+//
 // The device: a tenant has one kernel in flight at most; it starts under a grant, while the width it needs is
 // free, and runs to its end, as on a GPU without preemption. Where widths are measured it is kept to what its
 // grant has, and takes as much longer as that is less than it needs.
@@ -13,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "common/steady_time.h"
 #include "scheduling/co_execution.h"
 #include "scheduling/qos/qos_controller.h"
 #include "scheduling/simulation/invariants.h"
@@ -47,7 +51,8 @@ struct SimulationLimits {
   Nanoseconds duration_ns = kNever;
   bool check_invariants = true;
   bool keep_waits = false;
-  bool qos = true;  // with a QosController
+  bool qos = true;          // with a QosController
+  bool steady_time = true;  // else the scheduler is told what the clock says: a planted bug
 };
 
 class Simulator {
@@ -102,7 +107,10 @@ class Simulator {
   bool launch(size_t index, const Grant& grant);
   void keep_report(const Client& client);
   void note(uint64_t value);
-  Nanoseconds told() const { return now_ + skew_; }  // what the scheduler is told the time is
+  // The moment of which the scheduler says `due`.
+  Nanoseconds when_due(Nanoseconds due);
+  Nanoseconds clock() const { return clock_started_ + now_ + clock_skew_; }
+  Nanoseconds told() { return limits_.steady_time ? time_.read(clock()) : clock(); }
   Observed& observe(size_t index);
 
   Workload workload_;
@@ -120,8 +128,9 @@ class Simulator {
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
   uint64_t next_number_ = 0;
   Nanoseconds now_ = 0;
-  Nanoseconds skew_ = 0;
-  uint32_t back_calls_ = 0;  // calls that are told an earlier time
+  // Wraps around where it is behind. A clock that has run for a day can be set back for a day.
+  Nanoseconds clock_started_ = 86'400 * kSecond, clock_skew_ = 0;
+  SteadyTime time_;
   Nanoseconds decide_at_ = kNever;
   uint32_t busy_width_ = 0;
   Nanoseconds any_busy_ns_ = 0;

@@ -167,6 +167,20 @@ TYPED_TEST(CanaryTest, IsFoundWithinAThousandSeeds) {
   FAIL() << "no seed below " << kSeeds << " shows it";
 }
 
+// What the clock says, as it says it: who waits when it is set back waits until it has caught up.
+TEST(ClockCanary, IsFoundWithinAThousandSeeds) {
+  SimulationLimits raw_clock;
+  raw_clock.steady_time = false;
+  for (uint64_t seed = 0; seed < kSeeds; ++seed) {
+    const auto result = simulate_seed(seed, raw_clock);
+    ASSERT_TRUE(result.ok()) << result.status().message();
+    if (!result->broken) continue;
+    RecordProperty("seed", static_cast<int>(seed));
+    return;
+  }
+  FAIL() << "no seed below " << kSeeds << " shows it";
+}
+
 TEST(CompanyCanary, IsFoundWithinAThousandSeeds) {
   for (uint64_t seed = 0; seed < kSeeds; ++seed) {
     const auto result = simulate_company(seed, {}, make_canary<ChargesForWidthAlone>);

@@ -11,6 +11,7 @@ packages=(
   libcli11-dev nlohmann-json3-dev     # command line, JSON
   libyaml-cpp-dev                     # profiles of run options
   libzstd-dev liblz4-dev              # compressed fat binaries
+  libsnappy-dev libxxhash-dev libssl-dev  # pages on their way: compressed, checked, encrypted
   libgtest-dev libbenchmark-dev       # tests and benchmarks
   libmimalloc-dev                     # what bench_pool compares with
 )

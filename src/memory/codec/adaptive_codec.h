@@ -1,0 +1,41 @@
+// A page codec that finds the encodings by itself; see encoding_choice.h. One thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "memory/codec/encoding_choice.h"
+#include "memory/codec/page_codec.h"
+
+namespace tessera::memory {
+
+class AdaptiveCodec {
+ public:
+  using Clock = uint64_t (*)();  // nanoseconds that rise
+
+  AdaptiveCodec(double bandwidth, Clock clock, Protection protection = Protection::kHeader,
+                PageCipher* cipher = nullptr)
+      : codec_(protection, cipher), choice_(bandwidth), clock_(clock) {}
+
+  // As PageCodec does.
+  Result<std::span<const uint8_t>> encode(std::span<const uint8_t> page);
+  Status decode(std::span<const uint8_t> stored, std::span<uint8_t> page) {
+    return codec_.decode(stored, page);
+  }
+
+ private:
+  // A trial takes no more of a page: it is the first pages of their looks that pay for it.
+  static constexpr size_t kTrialBytes = 64 << 10;
+
+  Result<std::span<const uint8_t>> encode_timed(uint8_t encoding, std::span<const uint8_t> page,
+                                                EncodingChoice::Outcome& outcome);
+  Result<std::span<const uint8_t>> try_out(PageLooks looks, uint8_t encoding, std::span<const uint8_t> page);
+
+  PageCodec codec_;
+  EncodingChoice choice_;
+  const Clock clock_;
+  std::vector<uint8_t> tried_;  // where a trial is decoded to
+};
+
+}  // namespace tessera::memory

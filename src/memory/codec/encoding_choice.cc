@@ -1,0 +1,96 @@
+#include "memory/codec/encoding_choice.h"
+
+#include <algorithm>
+#include <bit>
+#include <cassert>
+#include <cstring>
+
+namespace tessera::memory {
+namespace {
+
+// Of 128 bytes as random as can be about 101 differ; where every other one is, about 65; of a text's
+// about 25.
+uint8_t variety(const std::array<uint64_t, 4>& seen) {
+  int different = 0;
+  for (const uint64_t word : seen) different += std::popcount(word);
+  return different > 85 ? 3 : different > 45 ? 2 : different > 13 ? 1 : 0;
+}
+
+// What disturbs a measurement only makes it longer: down at once, up by little.
+void approach(float& estimate, double value, bool first) {
+  if (first || value < estimate) {
+    estimate = static_cast<float>(value);
+  } else {
+    estimate += static_cast<float>((std::min(value, 2.0 * estimate + 1e-3) - estimate) / 16);
+  }
+}
+
+}  // namespace
+
+PageLooks page_looks(std::span<const uint8_t> page) {
+  constexpr size_t kSamples = 8, kSampleBytes = 32;
+  std::array<std::array<uint64_t, 4>, 2> seen{};
+  const size_t samples = std::min(kSamples, page.size() / kSampleBytes);
+  // Not at equal distances alone: rows of a matrix are equally far apart, too.
+  for (size_t sample = 0; sample < samples; ++sample) {
+    const size_t slots = page.size() / kSampleBytes / samples;
+    const size_t slot = sample * slots + sample * 7 % slots;
+    const uint8_t* const at = page.data() + slot * kSampleBytes;
+    for (size_t i = 0; i < kSampleBytes; ++i) seen[i % 2][at[i] / 64] |= uint64_t{1} << at[i] % 64;
+  }
+  return static_cast<PageLooks>(variety(seen[0]) | variety(seen[1]) << 2);
+}
+
+EncodingChoice::EncodingChoice(double bandwidth) : nanoseconds_(1e9 / bandwidth), classes_(kPageLooks) {
+  assert(bandwidth > 0);
+}
+
+uint8_t EncodingChoice::best(PageLooks looks) const {
+  const auto& encodings = classes_[looks].encodings;
+  uint8_t best = 0;
+  for (uint8_t encoding = 1; encoding < kEncodings; ++encoding) {
+    const Known& known = encodings[encoding];
+    if (known.trials > 0 && cost(known) < cost(encodings[best])) best = encoding;
+  }
+  return best;
+}
+
+std::optional<uint8_t> EncodingChoice::trial(PageLooks looks) {
+  Class& known = classes_[looks];
+  const auto hopeless = [&](uint8_t encoding) {
+    return cost(known.encodings[encoding]) > kHopeless * cost(known.encodings[best(looks)]);
+  };
+  // All of them in turn, so that what is slow for a moment is not slow for one encoding alone.
+  for (uint32_t trials = 0; trials < kFirstTrials; ++trials) {
+    for (uint8_t encoding = 0; encoding < kEncodings; ++encoding) {
+      if (known.encodings[encoding].trials <= trials && (trials < 2 || !hopeless(encoding))) return encoding;
+    }
+  }
+  if (++known.pages % kPagesBetweenTrials != 0) return std::nullopt;
+  for (size_t tried = 0; tried < kEncodings; ++tried) {
+    const uint8_t next = known.next_trial;
+    known.next_trial = static_cast<uint8_t>((next + 1) % kEncodings);
+    if (!hopeless(next)) return next;
+  }
+  return std::nullopt;
+}
+
+void EncodingChoice::report(PageLooks looks, uint8_t encoding, const Outcome& outcome) {
+  Known& known = classes_[looks].encodings[encoding];
+  const auto bytes = static_cast<double>(outcome.page_bytes);
+  approach(known.encode, static_cast<double>(outcome.encode_nanoseconds) / bytes, known.trials == 0);
+  // Not disturbed by anything: a mean.
+  const double stored = static_cast<double>(outcome.stored_bytes) / bytes;
+  known.stored += static_cast<float>((stored - known.stored) / (known.trials == 0 ? 1 : 8));
+}
+
+void EncodingChoice::report_trial(PageLooks looks, uint8_t encoding, const Outcome& outcome) {
+  report(looks, encoding, outcome);
+  Known& known = classes_[looks].encodings[encoding];
+  approach(known.decode,
+           static_cast<double>(outcome.decode_nanoseconds) / static_cast<double>(outcome.page_bytes),
+           known.trials == 0);
+  ++known.trials;
+}
+
+}  // namespace tessera::memory

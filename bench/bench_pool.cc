@@ -19,6 +19,7 @@
 #include "bench/median.h"
 #include "memory/driver_memory.h"
 #include "memory/pool/pool.h"
+#include "memory/simulated_device.h"
 #include "virtualization/driver_loader.h"
 
 namespace {
@@ -27,34 +28,6 @@ using namespace tessera;
 using Clock = std::chrono::steady_clock;
 
 constexpr uint64_t kKiB = 1024, kMiB = kKiB * 1024, kGiB = kMiB * 1024;
-
-// Grants and maps at no cost: what is measured is the pool's own.
-class CostlessDevice : public memory::DeviceMemory {
- public:
-  explicit CostlessDevice(uint64_t granules) : left_(granules) {}
-  uint64_t granularity() const override { return kLeastGranularity; }
-  Result<uint64_t> reserve(uint64_t bytes) override {
-    next_address_ += bytes;
-    return next_address_ - bytes;
-  }
-  Status unreserve(uint64_t, uint64_t) override { return {}; }
-  Result<Handle> create() override {
-    if (left_ == 0) return Status(Code::kResourceExhausted, "full");
-    --left_;
-    return next_handle_++;
-  }
-  Status release(Handle) override {
-    ++left_;
-    return {};
-  }
-  Status map(uint64_t, std::span<const Handle>) override { return {}; }
-  Status unmap(uint64_t, uint64_t) override { return {}; }
-
- private:
-  uint64_t left_;
-  uint64_t next_address_ = uint64_t{1} << 40;
-  Handle next_handle_ = 1;
-};
 
 struct Allocator {
   std::function<uint64_t(uint64_t)> allocate;
@@ -156,7 +129,7 @@ class Bench {
 
   void run(const Case& one) {
     const Figures pool = median_of(rounds_, [&] {
-      CostlessDevice device(4096 * kGiB / memory::DeviceMemory::kLeastGranularity);
+      memory::SimulatedDevice device(4096 * kGiB / memory::DeviceMemory::kLeastGranularity);
       memory::Pool own(device);
       return measure(on_pool(own), one.live, one.most_bytes, turns_);
     });
@@ -231,7 +204,7 @@ class Bench {
 // Sizes log-uniform from 512 bytes to 64 MiB, at 90 % of a device: what fails, and what it costs.
 void fragmentation(uint32_t requests) {
   constexpr uint64_t kCapacity = 16 * kGiB;
-  CostlessDevice device(kCapacity / memory::DeviceMemory::kLeastGranularity);
+  memory::SimulatedDevice device(kCapacity / memory::DeviceMemory::kLeastGranularity);
   memory::Pool pool(device);
   std::mt19937_64 random(1);
   std::uniform_real_distribution<> bits(9, 26);

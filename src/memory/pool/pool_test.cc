@@ -81,6 +81,17 @@ TEST(Pool, StitchesFreeGranulesForABlockThatFitsNowhere) {
   EXPECT_EQ(PoolCheck::defect(pool), "");
 }
 
+// Fewer than the slack, for which new granules are made as long as there are any.
+TEST(Pool, StitchesEvenTheLastFewGranulesOfAFullDevice) {
+  FakeDevice device(1000);
+  Pool pool(device);
+  std::vector<uint64_t> blocks(1000);
+  for (uint64_t& block : blocks) block = must(pool.allocate(kGranule));
+  for (size_t i = 0; i < 40; i += 2) ASSERT_TRUE(pool.free(blocks[i]).ok());
+  must(pool.allocate(20 * kGranule));
+  EXPECT_EQ(device.created(), 1000u);
+}
+
 TEST(Pool, ARefusedRequestLeavesEverythingAsItWas) {
   FakeDevice device(10);
   Pool pool(device);
@@ -102,6 +113,15 @@ TEST(Pool, CachedSmallBlocksDoNotKeepALargeOneFromFitting) {
   for (const uint64_t block : blocks) ASSERT_TRUE(pool.free(block).ok());
   must(pool.allocate(4 * kGranule));
   EXPECT_EQ(PoolCheck::defect(pool), "");
+}
+
+TEST(Pool, CachedSmallBlocksDoNotKeepOneOfAnotherSizeFromFitting) {
+  FakeDevice device(1);
+  Pool pool(device);
+  for (uint32_t number = 0; number < kGranule / Slab::kBytes; ++number) {
+    ASSERT_TRUE(pool.free(must(pool.allocate(class_bytes(number)))).ok());
+  }
+  must(pool.allocate(kLargestSmall));  // every slab of the only granule has a size, and no live block
 }
 
 TEST(Pool, SlabsEmptyOutWhereMostBlocksAreFreed) {

@@ -14,39 +14,46 @@ Nanoseconds doubled(Nanoseconds first, uint32_t times, Nanoseconds most) {
 }  // namespace
 
 void FaultHistory::fault(FaultKind kind, Nanoseconds now, Random& random) {
-  if (is_forgotten(now) && !lost_) forgive();
-  latest_ = kind;
-  latest_ns_ = std::max(latest_ns_, now);
+  if (is_forgotten(now)) forgive();
+  state_.latest_ns = std::max(state_.latest_ns, now);
   switch (kind) {
     case FaultKind::kTransient:
-      transient_ += transient_ < UINT32_MAX / 2 ? 1 : 0;
+      state_.transient += state_.transient < UINT32_MAX / 2 ? 1 : 0;
       break;
     case FaultKind::kTenant:
-      own_ += own_ < UINT32_MAX / 2 ? 1 : 0;
+      state_.own += state_.own < UINT32_MAX / 2 ? 1 : 0;
       break;
     case FaultKind::kDevice:
-      closed_ = true;
+      state_.closed = true;
       return;
     case FaultKind::kDeviceLost:
-      lost_ = true;
+      state_.lost = true;
       return;
   }
-  closed_ |= own_ >= terms_.quarantine_after;
+  state_.closed |= state_.own >= terms_.quarantine_after;
   if (faults() <= terms_.free) return;
   const Nanoseconds wait =
       doubled(terms_.first_backoff_ns, faults() - terms_.free - 1, terms_.longest_backoff_ns);
-  not_before_ns_ = latest_ns_ + wait / 2 + random.below(wait - wait / 2 + 1);
+  state_.not_before_ns = state_.latest_ns + wait / 2 + random.below(wait - wait / 2 + 1);
 }
 
 FaultHistory::Standing FaultHistory::standing(Nanoseconds now) const {
-  if (lost_) return {kNever, false, true};
+  if (state_.lost) return {kNever, false, true};
   if (is_forgotten(now)) return {};
   Standing standing;
-  standing.isolated = own_ >= terms_.isolate_after;
-  standing.quarantined = closed_;
-  const Nanoseconds until = closed_ ? latest_ns_ + terms_.quiet_ns : not_before_ns_;
+  standing.isolated = state_.own >= terms_.isolate_after;
+  standing.quarantined = state_.closed;
+  const Nanoseconds until = state_.closed ? state_.latest_ns + terms_.quiet_ns : state_.not_before_ns;
   standing.not_before_ns = until > now ? until : 0;
   return standing;
+}
+
+void FaultHistory::restore(const State& state, Nanoseconds now) {
+  state_ = state;
+  state_.own = std::min(state.own, UINT32_MAX / 2);
+  state_.transient = std::min(state.transient, UINT32_MAX / 2);
+  state_.latest_ns = std::min(state.latest_ns, now);
+  state_.not_before_ns = std::min(state.not_before_ns, state_.latest_ns + terms_.longest_backoff_ns);
 }
 
 }  // namespace tessera::scheduling

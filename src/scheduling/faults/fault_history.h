@@ -35,8 +35,8 @@ class FaultHistory {
   // `random` spreads those that failed together: a wait is drawn from the upper half of what is due.
   void fault(FaultKind kind, Nanoseconds now, Random& random);
   // It worked: transient faults are over with that, others need time.
-  void worked() { transient_ = 0; }
-  void forgive() { *this = FaultHistory(terms_); }
+  void worked() { state_.transient = 0; }
+  void forgive() { state_ = State(); }
 
   struct Standing {
     Nanoseconds not_before_ns = 0;  // when it may try again; 0: now, kNever: not until it is forgiven
@@ -44,20 +44,27 @@ class FaultHistory {
     bool quarantined = false;
   };
   Standing standing(Nanoseconds now) const;
-  uint32_t faults() const { return own_ + transient_; }
-  FaultKind latest() const { return latest_; }
-
- private:
+  uint32_t faults() const { return state_.own + state_.transient; }
+  // Nothing of it counts any more.
   bool is_forgotten(Nanoseconds now) const {
-    return now >= latest_ns_ && now - latest_ns_ >= terms_.quiet_ns;
+    return !state_.lost && elapsed(state_.latest_ns, now) >= terms_.quiet_ns;
   }
 
+  // All that it knows: for a journal.
+  struct State {
+    uint32_t own = 0, transient = 0;
+    bool closed = false, lost = false;
+    Nanoseconds latest_ns = 0;
+    Nanoseconds not_before_ns = 0;
+    bool operator==(const State&) const = default;
+  };
+  const State& state() const { return state_; }
+  // As it was, on another clock perhaps: what lies ahead of `now` counts as now.
+  void restore(const State& state, Nanoseconds now);
+
+ private:
   FaultTerms terms_;
-  uint32_t own_ = 0, transient_ = 0;
-  bool closed_ = false, lost_ = false;
-  FaultKind latest_ = FaultKind::kTransient;
-  Nanoseconds latest_ns_ = 0;
-  Nanoseconds not_before_ns_ = 0;
+  State state_;
 };
 
 }  // namespace tessera::scheduling

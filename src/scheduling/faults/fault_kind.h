@@ -11,10 +11,8 @@ enum class FaultKind : uint8_t {
   kDevice,      // the hardware or its firmware failed: whatever runs there next may be wrong
   kDeviceLost,  // the GPU does not answer any more
 };
-const char* fault_kind_name(FaultKind kind);  // "transient", "tenant", "device", "lost"
 
-// By NVIDIA's numbers (its XID catalogue; which of them are the application's is what its Kubernetes device
-// plugin skips, which are fatal is what DCGM watches). One that is not known is transient.
+// See xid.h.
 FaultKind kind_of_xid(uint32_t xid);
 
 // By a CUresult of cuda.h, of a call that was in order. CUDA_SUCCESS is no fault: kTransient.

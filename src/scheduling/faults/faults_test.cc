@@ -4,22 +4,45 @@
 #include <vector>
 
 #include "scheduling/faults/fault_history.h"
+#include "scheduling/faults/xid.h"
 
 namespace tessera::scheduling {
 namespace {
 
 TEST(FaultKind, TheProgramsOwnFaultsAreNotTheDevices) {
-  for (uint32_t xid : {13u, 31u, 43u, 45u, 68u, 94u, 109u})
+  for (uint32_t xid : {8u, 13u, 31u, 43u, 45u, 68u, 109u})
     EXPECT_EQ(kind_of_xid(xid), FaultKind::kTenant) << xid;
-  for (uint32_t xid : {48u, 74u, 95u, 119u, 120u, 140u})
+  for (uint32_t xid : {48u, 62u, 64u, 74u, 95u, 119u, 120u, 140u})
     EXPECT_EQ(kind_of_xid(xid), FaultKind::kDevice) << xid;
   EXPECT_EQ(kind_of_xid(79), FaultKind::kDeviceLost);
-  EXPECT_EQ(kind_of_xid(63), FaultKind::kTransient);
+  for (uint32_t xid : {63u, 92u, 94u}) EXPECT_EQ(kind_of_xid(xid), FaultKind::kTransient) << xid;
   EXPECT_EQ(kind_of_xid(9999), FaultKind::kTransient);
   EXPECT_EQ(kind_of_cuda_error(700), FaultKind::kTenant);
   EXPECT_EQ(kind_of_cuda_error(214), FaultKind::kDevice);
   EXPECT_EQ(kind_of_cuda_error(46), FaultKind::kDeviceLost);
   EXPECT_EQ(kind_of_cuda_error(2), FaultKind::kTransient);
+}
+
+TEST(Xid, SaysWhatHappenedAndWhatHelps) {
+  ASSERT_NE(find_xid(95), nullptr);
+  EXPECT_STREQ(find_xid(95)->what, "uncontained memory error");
+  EXPECT_STREQ(advice_text(find_xid(95)->advice), "reset the GPU");
+  EXPECT_EQ(find_xid(1), nullptr);
+  EXPECT_EQ(find_xid(9999), nullptr);
+}
+
+TEST(FaultHistory, GoesOnAsItWasAfterARestore) {
+  Random random(1);
+  FaultHistory before(kTenantTerms), after(kTenantTerms);
+  for (int i = 0; i < 5; ++i) before.fault(FaultKind::kTenant, 10 * kSecond, random);
+  after.restore(before.state(), 11 * kSecond);
+  EXPECT_EQ(after.state(), before.state());
+  EXPECT_TRUE(after.standing(11 * kSecond).isolated);
+  // By a clock that was ahead: it heals no later than if that had happened now.
+  FaultHistory ahead(kTenantTerms);
+  ahead.restore(before.state(), 2 * kSecond);
+  EXPECT_LE(ahead.standing(2 * kSecond).not_before_ns, 2 * kSecond + kTenantTerms.longest_backoff_ns);
+  EXPECT_TRUE(ahead.is_forgotten(2 * kSecond + kTenantTerms.quiet_ns));
 }
 
 TEST(FaultHistory, ADeviceFaultClosesUntilItHasBeenQuiet) {

@@ -13,7 +13,8 @@ _tessera() {
   fi
   case $previous in
     --socket | --json-summary | --file) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
-    --gpu | --forgive | --mem | --name | --sm | --weight) return ;;
+    --forgive) [[ $command == ps ]] && mapfile -t COMPREPLY < <(compgen -W "$(tessera ps 2>&1 >/dev/null | sed -n "s/^'\([^']*\)' has failed on the GPU.*/\1/p")" -- "$current"); return ;;
+    --gpu | --mem | --name | --sm | --weight) return ;;
     --slice) mapfile -t COMPREPLY < <(compgen -W "$(tessera slice list 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$current"); return ;;
     --sm-mode) mapfile -t COMPREPLY < <(compgen -W "auto time space" -- "$current"); return ;;
     --packing) mapfile -t COMPREPLY < <(compgen -W "spread binpack" -- "$current"); return ;;
@@ -48,7 +49,8 @@ _tessera() {
       fi
       ;;
     gpus) mapfile -t COMPREPLY < <(compgen -W "--json --forgive --socket --help" -- "$current") ;;
-    ps | doctor) mapfile -t COMPREPLY < <(compgen -W "--json --socket --help" -- "$current") ;;
+    ps) mapfile -t COMPREPLY < <(compgen -W "--json --forgive --socket --help" -- "$current") ;;
+    doctor) mapfile -t COMPREPLY < <(compgen -W "--json --socket --help" -- "$current") ;;
     slice)
       if ((COMP_CWORD == 2)); then
         mapfile -t COMPREPLY < <(compgen -W "plan create list resize delete --help" -- "$current")

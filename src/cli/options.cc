@@ -163,6 +163,8 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
   PsOptions ps;
   CLI::App* ps_command = app.add_subcommand("ps", "list slices and their processes");
   add_common(ps_command, ps.socket, &ps.json);
+  ps_command->add_option("--forgive", ps.forgive, "forget that this program has failed on the GPU")
+      ->type_name("NAME");
   SetParser set;
   set.add(&app, "set", "change a slice's limits while its programs run");
   SliceParser slice;

@@ -27,6 +27,7 @@ struct RunOptions : SliceOptions {
 struct PsOptions {
   std::string socket;
   bool json = false;
+  std::string forgive;  // a program that keeps failing; empty: none
 };
 struct GpusOptions {
   std::string socket;

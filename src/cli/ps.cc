@@ -5,6 +5,7 @@
 #include "cli/table.h"
 #include "common/size.h"
 #include "common/strings.h"
+#include "cuda/result_names.h"
 #include "node/client.h"
 
 namespace tessera::cli {
@@ -64,6 +65,27 @@ void tell_round(const Json& slice) {
   }
 }
 
+void tell_failing(const Json& tenant) {
+  const auto faults = static_cast<unsigned long long>(node::json_uint(tenant, "faults").value_or(0));
+  const auto error = static_cast<int>(node::json_uint(tenant, "latest_error").value_or(0));
+  const char* error_name = cuda::result_name(static_cast<CUresult>(error));
+  const std::string name = node::json_string(tenant, "name");
+  fprintf(
+      stderr, "'%s' has failed on the GPU %llu time(s) in a row, last with %s%s\n", name.c_str(), faults,
+      error_name == nullptr ? "an error" : error_name,
+      node::json_bool(tenant, "isolated") ? "; it runs beside nobody until it is quiet, or forgiven" : "");
+}
+
+Result<Json> forgive(const PsOptions& options) {
+  TESSERA_ASSIGN_OR_RETURN(auto client, node::ControlClient::connect(options.socket));
+  Json request;
+  request["op"] = "forgive_tenant";
+  request["name"] = options.forgive;
+  TESSERA_ASSIGN_OR_RETURN(Json answer, client.ask(request));
+  answer.erase("ok");
+  return answer;
+}
+
 }  // namespace
 
 Result<Json> ask_slices(const std::string& socket) {
@@ -72,6 +94,7 @@ Result<Json> ask_slices(const std::string& socket) {
     Json none;
     none["slices"] = Json::array();
     none["outside"] = Json::array();
+    none["failing"] = Json::array();
     return none;
   }
   if (!client.ok()) return client.status();
@@ -83,7 +106,7 @@ Result<Json> ask_slices(const std::string& socket) {
 }
 
 int ps_command(const PsOptions& options) {
-  auto answer = ask_slices(options.socket);
+  auto answer = options.forgive.empty() ? ask_slices(options.socket) : forgive(options);
   if (!answer.ok()) {
     print_error("ps", answer.status());
     return kExitFailure;
@@ -108,6 +131,7 @@ int ps_command(const PsOptions& options) {
   for (const Json& process : node::json_array(*answer, "outside")) add_outside(table, process);
   table.print();
   for (const Json& slice : node::json_array(*answer, "slices")) tell_round(slice);
+  for (const Json& tenant : node::json_array(*answer, "failing")) tell_failing(tenant);
   return 0;
 }
 

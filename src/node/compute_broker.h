@@ -100,6 +100,9 @@ class ComputeBroker {
   void stopped(SliceId slice, LeaseId lease, uint32_t device, uint32_t word, uint64_t now_ns,
                GateOrders& orders);
 
+  // It runs beside no other slice in time from now on, or may again.
+  void set_isolated(SliceId slice, bool isolated, uint64_t now_ns, GateOrders& orders);
+
   // What a process has measured by now; to be told before its notices, and of whoever runs before decide().
   void report(SliceId slice, LeaseId lease, uint32_t device, const ComputeFigures& figures, uint64_t now_ns);
   // Whose reports decide() wants: the processes whose turn it is.
@@ -164,6 +167,7 @@ class ComputeBroker {
     IndexSet sms;            // that it may use now; none where the GPU's number is not known
     IndexSet lane;           // of which these are some: what all slices in time share, or its own and lent
     uint32_t wants_sms = 0;  // of those, while it is one of those in time
+    bool isolated = false;
     Company company;
     uint64_t sm_ns = 0;  // SM-time that it might use, up to sm_until_ns
     uint64_t sm_until_ns = 0;

@@ -64,6 +64,11 @@ class Node {
     words.erase(slice);
     apply(orders);
   }
+  void isolate(SliceId slice, bool isolated) {
+    GateOrders orders;
+    broker.set_isolated(slice, isolated, now, orders);
+    apply(orders);
+  }
   void change(SliceId slice, const SliceDevice& part) {
     GateOrders orders;
     ASSERT_TRUE(broker.update(slice, 0, part, now, orders).ok());

@@ -10,7 +10,8 @@ void ComputeBroker::fit_widths(Gpu& gpu, uint64_t now_ns) const {
   for (auto& [tenant, member] : gpu.members) {
     if (!member.own.empty()) continue;
     const uint32_t all = member.lane.count();
-    member.wants_sms = co_execution_ ? gpu.co_execution.sms(tenant, all, now_ns) : all;
+    const bool company = co_execution_ && !member.isolated;
+    member.wants_sms = company ? gpu.co_execution.sms(tenant, all, now_ns) : all;
     const uint32_t permille =
         member.wants_sms < all ? (member.wants_sms * scheduling::kWhole + all - 1) / all : scheduling::kWhole;
     gpu.scheduler->set_width(tenant, permille, now_ns);
@@ -67,6 +68,17 @@ void ComputeBroker::note_company(Gpu& gpu, uint64_t now_ns) {
     gpu.look_at_ns = scheduling::kNever;
   } else if (gpu.look_at_ns == scheduling::kNever || gpu.look_at_ns <= now_ns) {
     gpu.look_at_ns = now_ns + kCompanyLookNs;
+  }
+}
+
+void ComputeBroker::set_isolated(SliceId slice, bool isolated, uint64_t now_ns, GateOrders& orders) {
+  for (auto place = places_.lower_bound({slice, 0}); place != places_.end() && place->first.first == slice;
+       ++place) {
+    Gpu& gpu = gpus_.at(place->second.gpu);
+    Member& member = gpu.members.at(place->second.tenant);
+    if (member.isolated == isolated) continue;
+    member.isolated = isolated;
+    settle(gpu, now_ns, orders);
   }
 }
 

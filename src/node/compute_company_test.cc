@@ -84,6 +84,26 @@ TEST_F(ComputeCompanyTest, ItCanBeTurnedOff) {
   EXPECT_EQ(node_.broker.company(kA, 0).width_sms, 0u);
 }
 
+TEST_F(ComputeCompanyTest, WhoIsIsolatedHasItsTurnsAlone) {
+  start(kA, 1);
+  start(kB, 1);
+  start(kC, 1);
+  node_.pass(kKnown);
+  ASSERT_TRUE(together(kA, kB));
+  node_.isolate(kA, true);
+  const uint64_t before = times(kA);
+  for (int i = 0; i < 1'000; ++i) {
+    node_.pass(kMs);
+    ASSERT_FALSE(together(kA, kB) || together(kA, kC));
+  }
+  EXPECT_EQ(times(kA), before);
+  EXPECT_GT(times(kB), 1u) << "the others still do";
+  EXPECT_GT(part(kA, 2'000 * kMs), 0.33) << "it has at least what turns give it";
+  node_.isolate(kA, false);
+  node_.pass(kKnown);
+  EXPECT_TRUE(together(kA, kB));
+}
+
 TEST_F(ComputeCompanyTest, WithoutTheirNumberThereAreNoSmsToPart) {
   node_.broker.set_gpu_sms({});
   start(kA, 1);

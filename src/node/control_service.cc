@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "node/compute_json.h"
 #include "node/inventory_json.h"
+#include "node/journal_records.h"
 #include "node/slice_json.h"
 #include "node/version.h"
 
@@ -55,6 +56,8 @@ Status ControlService::handle(uint64_t connection_id, Connection& connection, ui
     send_gpus(connection_id, request);
   } else if (op == "forgive_gpu") {
     connection.send_control_reply(request, forgive_gpu(text));
+  } else if (op == "forgive_tenant") {
+    connection.send_control_reply(request, forgive_tenant(text));
   } else {
     return Status::error(Code::kUnsupported, "this daemon (%s) knows no request of that name", kVersion);
   }
@@ -119,6 +122,7 @@ std::string ControlService::forgive_gpu(std::string_view text) {
     return refusal(Status::error(Code::kFailedPrecondition, "GPU %u is not quarantined", *index));
   }
   LOG_INFO("health", "GPU %u is forgiven", *index);
+  save_health();
   update_closed(leases_.now_ns());
   return gpus(Status());
 }
@@ -131,6 +135,7 @@ void ControlService::set_inventory(const Result<Inventory>& answer) {
     return;
   }
   health_.observe(*answer, asked_ns_);
+  save_health();
   if (leases_.ledger().slices().empty()) {
     inventory_ = *answer;
     std::vector<uint64_t> totals;
@@ -210,6 +215,7 @@ std::string ControlService::slices() {
     answer["slices"].push_back(std::move(entry));
   }
   answer["outside"] = outside();
+  answer["failing"] = failing_tenants();
   return json_text(answer);
 }
 
@@ -223,6 +229,53 @@ Json ControlService::outside() const {
     }
   }
   return all;
+}
+
+Json ControlService::failing_tenants() const {
+  constexpr double kNsPerSecond = 1e9;
+  const uint64_t now_ns = leases_.now_ns();
+  Json all = Json::array();
+  for (const auto& [tenant, record] : leases_.faults().records()) {
+    if (record.history.is_forgotten(now_ns)) continue;
+    const auto standing = record.history.standing(now_ns);
+    Json entry;
+    entry["name"] = tenant.second;
+    entry["owner"] = tenant.first;
+    entry["faults"] = record.history.faults();
+    entry["latest_error"] = record.latest_error;
+    entry["isolated"] = standing.isolated;
+    entry["quarantined"] = standing.quarantined;
+    entry["waits_seconds"] =
+        static_cast<double>(scheduling::elapsed(now_ns, standing.not_before_ns)) / kNsPerSecond;
+    all.push_back(std::move(entry));
+  }
+  return all;
+}
+
+std::string ControlService::forgive_tenant(std::string_view text) {
+  const std::string name = json_string(*parse_json_object(text), "name");
+  if (!leases_.forgive_tenant(name)) {
+    return refusal(
+        Status::error(Code::kNotFound, "no program '%s' has failed on the GPU lately", name.c_str()));
+  }
+  LOG_INFO("health", "'%s' is forgiven", name.c_str());
+  return slices();
+}
+
+void ControlService::restore_health(const Journal& journal) {
+  for (const auto& [key, value] : journal.values()) {
+    if (!is_gpu_key(key)) continue;
+    if (auto read = read_gpu_record(value)) health_.restore(read->first, read->second, leases_.now_ns());
+  }
+}
+
+void ControlService::save_health() {
+  const auto records = health_.records(leases_.now_ns());
+  for (const Gpu& gpu : inventory_.gpus) {
+    auto found = records.find(gpu.uuid);
+    leases_.remember(gpu_key(gpu.uuid),
+                     found == records.end() ? Json() : gpu_record(gpu.uuid, found->second));
+  }
 }
 
 // The slice and the GPU that a change names, if `connection` may make it.

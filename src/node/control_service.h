@@ -5,7 +5,9 @@
 //   {"op":"forgive_gpu", "gpu": index}
 //                            new programs get a quarantined GPU again, see device_health.h
 //   {"op":"slices"}          slices with their devices and processes; processes that work on a GPU outside of
-//   any
+//   any; tenants that keep failing
+//   {"op":"forgive_tenant", "name"}
+//                            what failed is forgotten, see tenant_faults.h
 //   {"op":"create_slice", "program", "name"?, "gpus"?: [index], "memory_bytes"?: [of each GPU, or one for
 //   all], "compute"?: [of each GPU, or one for all]}
 //                            makes a slice that this connection holds; the answer carries its token
@@ -53,6 +55,9 @@ class ControlService {
   void tick(uint64_t now_ns);
   std::optional<uint64_t> next_deadline_ns() const;
   bool any_gpu_closed(uint64_t now_ns) const { return health_.any_closed(now_ns); }
+  // Which GPUs an earlier daemon had closed, before the driver is asked; and into the journal of this one.
+  void restore_health(const Journal& journal);
+  void save_health();
   // Why the GPUs are not known; empty where they are.
   const std::string& problem() const { return inventory_status_.message(); }
 
@@ -64,6 +69,8 @@ class ControlService {
   std::string gpus(const Status& refreshed) const;
   std::string slices();
   Json outside() const;
+  Json failing_tenants() const;
+  std::string forgive_tenant(std::string_view text);
   void ask_driver(InventoryMonitor::Callback done);
   void send_gpus(uint64_t connection_id, uint32_t request);
   std::string forgive_gpu(std::string_view text);

@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "common/log.h"
+#include "node/journal_records.h"
 
 namespace tessera::node {
 namespace {
@@ -51,20 +52,27 @@ Daemon::~Daemon() {
 }
 
 Status Daemon::start() {
+  std::optional<Journal> journal;
+  if (!options_.journal.empty()) {
+    TESSERA_ASSIGN_OR_RETURN(journal, Journal::open(options_.journal));
+    control_.restore_health(*journal);
+  }
   bool answered = false;
   monitor_.refresh(loop_.now_ns(), [&](const Result<Inventory>& answer) {
     control_.set_inventory(answer);
     answered = true;
   });
   while (!answered) TESSERA_RETURN_IF_ERROR(step(std::nullopt));
-  if (!options_.journal.empty()) {
-    TESSERA_ASSIGN_OR_RETURN(Journal journal, Journal::open(options_.journal));
-    if (!journal.values().empty() && leases_.ledger().gpu_totals().empty()) {
+  if (journal) {
+    const bool slices = std::any_of(journal->values().begin(), journal->values().end(),
+                                    [](const auto& entry) { return is_slice_key(entry.first); });
+    if (slices && leases_.ledger().gpu_totals().empty()) {
       return Status(
           Code::kFailedPrecondition,
           "slices of an earlier daemon live on, and their GPUs cannot be asked: " + control_.problem());
     }
-    leases_.take_over(std::move(journal));
+    leases_.take_over(std::move(*journal));
+    control_.save_health();
   }
   TESSERA_ASSIGN_OR_RETURN(listener_watch_,
                            loop_.watch(listener_.get(), EPOLLIN, [this](uint32_t) { accept_clients(); }));

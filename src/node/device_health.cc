@@ -61,6 +61,23 @@ bool DeviceHealth::forgive(const std::string& uuid, uint64_t now_ns) {
   return true;
 }
 
+std::map<std::string, DeviceHealth::Record> DeviceHealth::records(uint64_t now_ns) const {
+  std::map<std::string, Record> records;
+  for (const auto& [uuid, device] : devices_) {
+    if (is_closed(device, now_ns))
+      records[uuid] = {device.history.state(), device.uncorrected.value_or(0), device.errors};
+  }
+  return records;
+}
+
+void DeviceHealth::restore(const std::string& uuid, const Record& record, uint64_t now_ns) {
+  if (devices_.size() >= kMaxGpus) return;
+  Device& device = devices_[uuid];
+  device.history.restore(record.state, now_ns);
+  device.uncorrected = record.uncorrected;
+  device.errors = record.errors;
+}
+
 bool DeviceHealth::any_closed(uint64_t now_ns) const {
   for (const auto& [uuid, device] : devices_) {
     if (is_closed(device, now_ns)) return true;

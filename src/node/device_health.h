@@ -2,8 +2,9 @@
 // memory had an uncorrectable error is closed to new programs until it has been quiet for a while, was reset,
 // or somebody says that it is well.
 //
-// The errors that a GPU has counted before it was first seen say nothing of today. Nothing of this outlives
-// the daemon, which therefore does not end for idleness while a GPU is closed.
+// The errors that a GPU has counted before it was first seen say nothing of today. What is closed is kept in
+// the journal, so that a daemon that is started anew keeps it closed; and none ends for idleness meanwhile,
+// as only a daemon can tell who asks.
 #pragma once
 
 #include <map>
@@ -24,6 +25,15 @@ class DeviceHealth {
   // False where it is not closed.
   bool forgive(const std::string& uuid, uint64_t now_ns);
   bool any_closed(uint64_t now_ns) const;
+
+  // For the journal: of GPUs that are closed.
+  struct Record {
+    scheduling::FaultHistory::State state;
+    uint64_t uncorrected = 0, errors = 0;
+  };
+  std::map<std::string, Record> records(uint64_t now_ns) const;
+  // Before it was observed.
+  void restore(const std::string& uuid, const Record& record, uint64_t now_ns);
 
  private:
   struct Device {

@@ -48,6 +48,25 @@ TEST(DeviceHealth, AResetOrAWordOpensItAgain) {
   EXPECT_FALSE(health.any_closed(5 * kSecond));
 }
 
+TEST(DeviceHealth, AnotherDaemonKeepsItClosed) {
+  DeviceHealth before;
+  before.observe(one(7), kSecond);
+  EXPECT_TRUE(before.records(kSecond).empty());
+  before.observe(one(9), 2 * kSecond);
+  const auto records = before.records(3 * kSecond);
+  ASSERT_EQ(records.size(), 1u);
+  DeviceHealth after, was_reset, worse;
+  for (DeviceHealth* health : {&after, &was_reset, &worse})
+    health->restore("GPU-1", records.at("GPU-1"), 4 * kSecond);
+  after.observe(one(9), 5 * kSecond);
+  EXPECT_EQ(after.closed("GPU-1", 0, 5 * kSecond), before.closed("GPU-1", 0, 5 * kSecond));
+  EXPECT_TRUE(after.closed("GPU-1", 0, 5 * kSecond).has_value());
+  was_reset.observe(one(0), 5 * kSecond);
+  EXPECT_FALSE(was_reset.any_closed(5 * kSecond)) << "while there was no daemon";
+  worse.observe(one(10), 5 * kSecond);
+  EXPECT_NE(worse.closed("GPU-1", 0, 5 * kSecond)->find("3 uncorrectable"), std::string::npos);
+}
+
 // One that is lost is the inventory's to tell; when it is back it was reset.
 TEST(DeviceHealth, ALostGpuIsNotQuarantined) {
   DeviceHealth health;

@@ -10,6 +10,8 @@ namespace {
 
 constexpr std::string_view kSlicePrefix = "slice ";
 constexpr std::string_view kLeasePrefix = "lease ";
+constexpr std::string_view kTenantPrefix = "tenant ";
+constexpr std::string_view kGpuPrefix = "gpu ";
 
 Json process_record(const ProcessIdentity& process) {
   Json record;
@@ -46,17 +48,50 @@ std::optional<SliceDevice> read_device(const Json& entry, const std::vector<std:
   return device;
 }
 
+Json state_record(const scheduling::FaultHistory::State& state) {
+  Json record;
+  record["own"] = state.own;
+  record["transient"] = state.transient;
+  record["closed"] = state.closed;
+  record["latest_ns"] = state.latest_ns;
+  record["not_before_ns"] = state.not_before_ns;
+  return record;
+}
+
+// A lost GPU is seen anew, or it is not lost any more.
+std::optional<scheduling::FaultHistory::State> read_state(const Json& record) {
+  auto found = record.find("faults");
+  if (found == record.end() || !found->is_object()) return std::nullopt;
+  auto own = json_uint(*found, "own"), transient = json_uint(*found, "transient");
+  auto latest_ns = json_uint(*found, "latest_ns"), not_before_ns = json_uint(*found, "not_before_ns");
+  if (!own || !transient || !latest_ns || !not_before_ns) return std::nullopt;
+  if (*own > UINT32_MAX || *transient > UINT32_MAX) return std::nullopt;
+  return scheduling::FaultHistory::State{.own = static_cast<uint32_t>(*own),
+                                         .transient = static_cast<uint32_t>(*transient),
+                                         .closed = json_bool(*found, "closed"),
+                                         .lost = false,
+                                         .latest_ns = *latest_ns,
+                                         .not_before_ns = *not_before_ns};
+}
+
 }  // namespace
 
 std::string slice_key(SliceId id) { return std::string(kSlicePrefix) + std::to_string(id); }
 std::string lease_key(LeaseId id) { return std::string(kLeasePrefix) + std::to_string(id); }
 bool is_slice_key(std::string_view key) { return key.starts_with(kSlicePrefix); }
 bool is_lease_key(std::string_view key) { return key.starts_with(kLeasePrefix); }
+std::string tenant_key(const TenantFaults::Key& tenant) {
+  return std::string(kTenantPrefix) + std::to_string(tenant.first) + " " + tenant.second;
+}
+std::string gpu_key(const std::string& uuid) { return std::string(kGpuPrefix) + uuid; }
+bool is_tenant_key(std::string_view key) { return key.starts_with(kTenantPrefix); }
+bool is_gpu_key(std::string_view key) { return key.starts_with(kGpuPrefix); }
 
 Json slice_record(const Slice& slice, const std::vector<std::string>& gpu_uuids) {
   Json record;
   record["id"] = slice.id;
   record["name"] = slice.name;
+  record["tenant"] = slice.tenant;
   record["token"] = token_text(slice.token);
   record["owner"] = slice.owner;
   record["created_ns"] = slice.created_ns;
@@ -85,6 +120,7 @@ std::optional<Slice> read_slice_record(const Json& record, const std::vector<std
   Slice slice;
   slice.id = *id;
   slice.name = json_string(record, "name");
+  slice.tenant = json_string(record, "tenant");
   slice.token = *token;
   slice.owner = static_cast<uid_t>(*owner);
   slice.created_ns = *created_ns;
@@ -147,6 +183,43 @@ std::optional<LeaseRecordText> read_lease_record(const Json& record) {
   // never have heard of this lease: then it attaches anew.
   lease.life = json_bool(record, "detached") || !holds ? LeaseLife::kDetached : LeaseLife::kAwaited;
   return result;
+}
+
+Json tenant_record(const TenantFaults::Key& tenant, const TenantFaults::Record& faults) {
+  Json record;
+  record["user"] = tenant.first;
+  record["name"] = tenant.second;
+  record["latest_error"] = faults.latest_error;
+  record["faults"] = state_record(faults.history.state());
+  return record;
+}
+
+std::optional<TenantRecordText> read_tenant_record(const Json& record) {
+  if (!record.is_object()) return std::nullopt;
+  auto user = json_uint(record, "user");
+  auto error = json_uint(record, "latest_error");
+  auto state = read_state(record);
+  std::string name = json_string(record, "name");
+  if (!user || *user > UINT32_MAX || !error || !state || name.empty()) return std::nullopt;
+  return TenantRecordText{{static_cast<uid_t>(*user), std::move(name)}, *state, *error};
+}
+
+Json gpu_record(const std::string& uuid, const DeviceHealth::Record& health) {
+  Json record;
+  record["uuid"] = uuid;
+  record["uncorrected"] = health.uncorrected;
+  record["errors"] = health.errors;
+  record["faults"] = state_record(health.state);
+  return record;
+}
+
+std::optional<std::pair<std::string, DeviceHealth::Record>> read_gpu_record(const Json& record) {
+  if (!record.is_object()) return std::nullopt;
+  auto uncorrected = json_uint(record, "uncorrected"), errors = json_uint(record, "errors");
+  auto state = read_state(record);
+  std::string uuid = json_string(record, "uuid");
+  if (!uncorrected || !errors || !state || uuid.empty()) return std::nullopt;
+  return std::pair(std::move(uuid), DeviceHealth::Record{*state, *uncorrected, *errors});
 }
 
 }  // namespace tessera::node

@@ -182,12 +182,38 @@ TEST(JournalRecords, RoundTrip) {
   EXPECT_EQ(read_lease_record(lease_record(lease, {}))->lease.life, LeaseLife::kDetached);
 }
 
+TEST(JournalRecords, FaultsRoundTrip) {
+  TenantFaults faults(1);
+  for (int i = 0; i < 5; ++i) faults.faulted(1000, "train it", 700, 8);
+  const auto& [tenant, record] = *faults.records().begin();
+  EXPECT_TRUE(is_tenant_key(tenant_key(tenant)));
+  auto read = read_tenant_record(tenant_record(tenant, record));
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->tenant, tenant);
+  EXPECT_EQ(read->state, record.history.state());
+  EXPECT_EQ(read->latest_error, 700U);
+
+  DeviceHealth::Record health;
+  health.state.closed = true;
+  health.state.latest_ns = 7;
+  health.uncorrected = 5;
+  health.errors = 2;
+  EXPECT_TRUE(is_gpu_key(gpu_key("GPU-a")));
+  auto gpu = read_gpu_record(gpu_record("GPU-a", health));
+  ASSERT_TRUE(gpu);
+  EXPECT_EQ(gpu->first, "GPU-a");
+  EXPECT_EQ(gpu->second.state, health.state);
+  EXPECT_EQ(gpu->second.uncorrected, 5U);
+  EXPECT_EQ(gpu->second.errors, 2U);
+}
+
 // Any field gone or of another type: nothing, or something the ledger can refuse; never a crash.
 TEST(JournalRecords, HostileOnesAreRefused) {
   const Json values[] = {nullptr, -1, 1.5, UINT64_MAX, "x", true, Json::array({1, "y"}), Json::object()};
   Lease lease;
   lease.devices = {{1, 2}};
-  for (const Json& sound : {slice_record(some_slice(), kUuids), lease_record(lease, {})}) {
+  for (const Json& sound : {slice_record(some_slice(), kUuids), lease_record(lease, {}),
+                            tenant_record({1, "a"}, {}), gpu_record("GPU-a", {})}) {
     for (const auto& [key, value] : sound.items()) {
       for (const Json& other : values) {
         Json altered = sound;
@@ -196,12 +222,19 @@ TEST(JournalRecords, HostileOnesAreRefused) {
         ledger.set_gpu_totals({8 * kGiB, 8 * kGiB});
         if (auto slice = read_slice_record(altered, kUuids)) (void)ledger.restore_slice(*slice);
         if (auto read = read_lease_record(altered)) (void)ledger.restore_lease(read->lease);
+        TenantFaults faults(1);
+        if (auto read = read_tenant_record(altered))
+          faults.restore(read->tenant, read->state, read->latest_error, 1);
+        DeviceHealth health;
+        if (auto read = read_gpu_record(altered)) health.restore(read->first, read->second, 1);
       }
     }
   }
   for (const Json& value : values) {
     EXPECT_FALSE(read_slice_record(value, kUuids));
     EXPECT_FALSE(read_lease_record(value));
+    EXPECT_FALSE(read_tenant_record(value));
+    EXPECT_FALSE(read_gpu_record(value));
   }
 }
 

@@ -72,6 +72,8 @@ void LeaseService::take_turns(uint64_t now_ns) {
 void LeaseService::sample_use(uint64_t now_ns) {
   if (now_ns < next_sample_ns_ || ledger_.leases().empty()) return;
   next_sample_ns_ = now_ns + UsageWindow::kSampleNs;
+  faults_.forget_quiet(now_ns);
+  isolate_tenants(now_ns);
   for (auto& [id, record] : slices_) {
     hear_all(id, now_ns);
     for (uint32_t i = 0; i < record.windows.size(); ++i)

@@ -139,9 +139,10 @@ Status LeaseService::attach(Connection& connection, uint32_t request, const Atta
   TESSERA_ASSIGN_OR_RETURN(Arrived arrived, identify(connection));
   ProcessIdentity process = arrived.process;
   TESSERA_ASSIGN_OR_RETURN(SliceId slice_id, ledger_.slice_of(message.token, connection.peer().uid));
-  for (const SliceDevice& device : ledger_.find_slice(slice_id)->devices) {
-    TESSERA_RETURN_IF_ERROR(ledger_.check_open(device.gpu));
-  }
+  const Slice& wanted = *ledger_.find_slice(slice_id);
+  // Others were judged when they were made: a program that runs may go on.
+  if (wanted.kept) TESSERA_RETURN_IF_ERROR(check_tenant(wanted.owner, wanted.tenant));
+  for (const SliceDevice& device : wanted.devices) TESSERA_RETURN_IF_ERROR(ledger_.check_open(device.gpu));
   TESSERA_ASSIGN_OR_RETURN(LeaseId id,
                            ledger_.open_lease(message.token, connection.peer().uid, process, loop_.now_ns()));
   Status begun = begin_lease(id, &connection, std::move(arrived), read_process_image(process.pid));
@@ -310,7 +311,7 @@ void LeaseService::end_lease(LeaseId id, const char* why) {
     ended[i].launches += last.launches;
     ended[i].busy_ns += last.busy_ns;
     ended[i].kernels += last.kernels;
-    note_fault(slice, ended, i, last.fault);
+    note_fault(slice, i, last.fault);
     report_work(lease, static_cast<uint32_t>(i), loop_.now_ns());
   }
   GateOrders orders;
@@ -331,6 +332,8 @@ void LeaseService::end_lease(LeaseId id, const char* why) {
   if (broker_.close(id, loop_.now_ns(), effects)) {
     forget_slice(slice, name);
   } else {
+    const Slice& left = *ledger_.find_slice(slice);
+    if (left.kept && left.leases.empty()) slices_.at(slice).failed = false;
     publish_terms(slice);
   }
   failpoint("daemon.end.booked");

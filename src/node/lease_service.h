@@ -83,6 +83,8 @@ class LeaseService {
   // What an earlier daemon left, then the journal of this one. Needs the ledger's totals and the UUIDs. An
   // entry that cannot be is dropped with a warning.
   void take_over(Journal journal);
+  // Something of others that is to outlive the daemon, under a key of their own; null: no longer.
+  void remember(const std::string& key, const Json& value);
   // The journal goes where nothing is in it.
   void close_journal();
 
@@ -118,6 +120,10 @@ class LeaseService {
   };
   RoundFigures round_figures(SliceId slice) const;
   bool holds_lease(pid_t pid) const;
+  const TenantFaults& faults() const { return faults_; }
+  bool isolated(const Slice& slice) const { return faults_.isolated(slice.owner, slice.tenant, now_ns()); }
+  // False where no tenant of that name has failed lately.
+  bool forgive_tenant(const std::string& name);
   const ComputeBroker& compute() const { return compute_; }
   void drop_holder(SliceId slice);
   // Ends the leases of processes that are gone already but whose event has not been handled yet.
@@ -149,6 +155,7 @@ class LeaseService {
     std::vector<UsageWindow> windows;  // of each device
     UniqueFd holder;                   // pidfd of a holder that has not come back yet
     EventLoop::Watch holder_watch = 0;
+    bool failed = false;             // one of its processes; where it stays, since it had none last
     uint64_t round_the_gate = 0;     // times that a process was noticed
     uint64_t confined_until_ns = 0;  // 0: it is not
   };
@@ -163,6 +170,7 @@ class LeaseService {
   // A lease of that process, of which no other is left.
   Status begin_lease(LeaseId id, Connection* connection, Arrived arrived, const ProcessImage& image);
   void send_attached(LeaseId id, Connection& connection, uint32_t request);
+  void restore_tenants();
   void restore_slices();
   void restore_leases();
   void release_holder(SliceRecord& record);
@@ -176,7 +184,10 @@ class LeaseService {
   void list_processes(Connection& connection, uint32_t request, SliceId slice);
   void end_lease(LeaseId lease, const char* why);
   void end_replaced_images();
-  void note_fault(SliceId slice, std::vector<DeviceUsage>& ended, size_t device, uint64_t fault);
+  void note_fault(SliceId slice, size_t device, uint64_t fault);
+  // Where slices of tenants that keep failing run, and where they do no longer.
+  void isolate_tenants(uint64_t now_ns);
+  Status check_tenant(uid_t user, const std::string& name) const;
   void update_peaks(SliceId slice);
   // Writes the ledger's limits into the slice's grant page.
   void publish_terms(SliceId slice);

@@ -6,9 +6,7 @@
 namespace tessera::node {
 
 Result<SliceId> LeaseService::open_slice(const SliceRequest& request) {
-  if (refuses_faulty_) {
-    TESSERA_RETURN_IF_ERROR(faults_.check(request.owner, tenant_name(request), loop_.now_ns()));
-  }
+  TESSERA_RETURN_IF_ERROR(check_tenant(request.owner, tenant_name(request)));
   TESSERA_ASSIGN_OR_RETURN(GrantMapping grants, GrantMapping::create());
   TESSERA_ASSIGN_OR_RETURN(SliceId id, ledger_.open_slice(request, loop_.now_ns()));
   const Slice& slice = *ledger_.find_slice(id);
@@ -27,6 +25,7 @@ Result<SliceId> LeaseService::open_slice(const SliceRequest& request) {
     if (ledger_.find_slice(id) != nullptr) ledger_.drop_holder(id);
     return scheduled;
   }
+  isolate_tenants(loop_.now_ns());
   publish_terms(id);
   save();
   LOG_INFO("slices", "'%s' opened: %zu GPU(s), GPU %u, %s%s", slice.name.c_str(), slice.devices.size(),

@@ -23,8 +23,10 @@ UniqueFd open_journalled(const ProcessIdentity& process) {
 
 void LeaseService::take_over(Journal journal) {
   journal_.emplace(std::move(journal));
+  restore_tenants();
   restore_slices();
   restore_leases();
+  isolate_tenants(loop_.now_ns());
   failpoint("daemon.takeover.restored");
   std::set<SliceId> unused;
   size_t awaited = 0;
@@ -40,12 +42,22 @@ void LeaseService::take_over(Journal journal) {
     auto id = json_uint(value, "id").value_or(0);
     bool kept = is_slice_key(key) ? key == slice_key(id) && ledger_.find_slice(id) != nullptr
                                   : key == lease_key(id) && ledger_.find_lease(id) != nullptr;
-    if (!kept) journal_->remove(key);
+    if (!kept && !is_gpu_key(key)) journal_->remove(key);  // tenants are put anew
   }
   save();
   if (ledger_.slices().empty()) return;
   LOG_WARN("journal", "%zu slices taken over from the daemon before; %zu processes are to attach again",
            slices_.size(), awaited);
+}
+
+void LeaseService::restore_tenants() {
+  const uint64_t now_ns = loop_.now_ns();
+  for (const auto& [key, value] : journal_->values()) {
+    if (!is_tenant_key(key)) continue;
+    if (auto read = read_tenant_record(value))
+      faults_.restore(read->tenant, read->state, read->latest_error, now_ns);
+  }
+  faults_.forget_quiet(now_ns);
 }
 
 void LeaseService::restore_slices() {
@@ -142,7 +154,16 @@ Result<SliceId> LeaseService::hold_again(const Token& token, const Peer& peer) {
 
 void LeaseService::save() {
   Ledger::Touched touched = ledger_.take_touched();
+  const std::set<TenantFaults::Key> failed = faults_.take_touched();
   if (!journal_) return;
+  for (const TenantFaults::Key& tenant : failed) {
+    auto found = faults_.records().find(tenant);
+    if (found != faults_.records().end()) {
+      journal_->put(tenant_key(tenant), tenant_record(tenant, found->second));
+    } else {
+      journal_->remove(tenant_key(tenant));
+    }
+  }
   for (SliceId id : touched.slices) {
     if (const Slice* slice = ledger_.find_slice(id)) {
       journal_->put(slice_key(id), slice_record(*slice, gpu_uuids_));
@@ -165,7 +186,20 @@ void LeaseService::save() {
   }
 }
 
+void LeaseService::remember(const std::string& key, const Json& value) {
+  if (!journal_) return;
+  auto known = journal_->values().find(key);
+  if (value.is_null() ? known == journal_->values().end()
+                      : known != journal_->values().end() && known->second == value) {
+    return;
+  }
+  value.is_null() ? journal_->remove(key) : journal_->put(key, value);
+  save();
+}
+
 void LeaseService::close_journal() {
+  faults_.forget_quiet(loop_.now_ns());
+  save();
   if (journal_) journal_->close();
 }
 

@@ -37,14 +37,35 @@ SliceUsage LeaseService::usage(SliceId id) {
   return total;
 }
 
-// One a slice: processes that fail together count as one.
-void LeaseService::note_fault(SliceId id, std::vector<DeviceUsage>& ended, size_t device, uint64_t fault) {
+// Processes that fail together count as one: one a slice, in one that stays one until it was without any.
+void LeaseService::note_fault(SliceId id, size_t device, uint64_t fault) {
   if (fault == 0) return;
-  const bool first =
-      std::all_of(ended.begin(), ended.end(), [](const DeviceUsage& use) { return use.fault == 0; });
-  ended[device].fault = fault;
+  SliceRecord& record = slices_.at(id);
+  record.ended[device].fault = fault;
+  if (std::exchange(record.failed, true)) return;
   const Slice& slice = *ledger_.find_slice(id);
-  if (first) faults_.faulted(slice.owner, slice.tenant, fault, loop_.now_ns());
+  const uint64_t now_ns = loop_.now_ns();
+  faults_.faulted(slice.owner, slice.tenant, fault, now_ns);
+  isolate_tenants(now_ns);
+}
+
+void LeaseService::isolate_tenants(uint64_t now_ns) {
+  GateOrders orders;
+  for (const auto& [id, slice] : ledger_.slices()) {
+    compute_.set_isolated(id, faults_.isolated(slice.owner, slice.tenant, now_ns), now_ns, orders);
+  }
+  apply(orders);
+}
+
+Status LeaseService::check_tenant(uid_t user, const std::string& name) const {
+  return refuses_faulty_ ? faults_.check(user, name, loop_.now_ns()) : Status();
+}
+
+bool LeaseService::forgive_tenant(const std::string& name) {
+  if (!faults_.forgive(name)) return false;
+  isolate_tenants(loop_.now_ns());
+  save();
+  return true;
 }
 
 }  // namespace tessera::node

@@ -52,7 +52,7 @@ struct SliceDevice {
 struct Slice {
   SliceId id = 0;
   std::string name;
-  std::string tenant;  // the name that was asked for, or the program; empty after a restart of the daemon
+  std::string tenant;  // the name that was asked for, or the program
   Token token{};
   uid_t owner = 0;
   uint64_t created_ns = 0;

@@ -62,6 +62,7 @@ Json slice_json(const Slice& slice, LeaseService& leases) {
   const LeaseService::RoundFigures round = leases.round_figures(slice.id);
   entry["round_the_gate"] = round.times;
   entry["confined"] = round.confined;
+  entry["isolated"] = leases.isolated(slice);
   entry["devices"] = Json::array();
   for (size_t i = 0; i < slice.devices.size(); ++i) {
     Json device = usage_json(slice.devices[i], usage.devices[i]);

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""A GPU whose memory has an uncorrectable error gets no new programs until somebody says that it is well, or it is reset.
+"""A GPU whose memory has an uncorrectable error gets no new programs until somebody says that it is well, or it is
+reset; a restart of the daemon does not open it.
 
 usage: quarantine.py BIN_DIR PROGRAM
 
@@ -28,6 +29,11 @@ def gpu(index):
     shown = tessera("gpus", "--json")
     require(shown.returncode == 0, f"gpus --json ended with {shown.returncode}: {shown.stderr}")
     return json.loads(shown.stdout)["gpus"][index]
+
+
+def daemon_pid():
+    with open(os.environ["TESSERA_SOCKET"] + ".pid", encoding="utf-8") as file:
+        return int(file.read())
 
 
 def command(folder, index, text):
@@ -59,6 +65,10 @@ def main():
         require("1 uncorrectable memory error (XID 48)" in gpu(0)["problem"], f"{gpu(0)}")
         shown = tessera("gpus")
         require("GPU 0 is quarantined: " in shown.stderr and " quarantined " in shown.stdout, f"{shown}")
+        # Another daemon, after this one was killed.
+        os.kill(daemon_pid(), 9)
+        require(tessera("run", "--gpu", "1", "--", "true").returncode == 0, "starts a daemon")
+        require(gpu(0)["state"] == "quarantined" and "1 uncorrectable" in gpu(0)["problem"], f"after a restart: {gpu(0)}")
         refused = tessera("run", "--gpu", "0", "--", "true")
         require(refused.returncode == 125 and "GPU 0 is quarantined: 1 uncorrectable" in refused.stderr
                 and "tessera gpus --forgive 0" in refused.stderr, f"{refused}")
@@ -79,8 +89,7 @@ def main():
         command(state, 0, "clear")
         require(gpu(0)["state"] == "ok", f"after a reset: {gpu(0)}")
         require(tessera("run", "--gpu", "0", "--", PROGRAM).returncode == 0, "and it is given to programs")
-        with open(os.environ["TESSERA_SOCKET"] + ".pid", encoding="utf-8") as file:
-            os.kill(int(file.read()), 15)
+        os.kill(daemon_pid(), 15)
     print("PASS")
 
 

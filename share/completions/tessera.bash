@@ -5,14 +5,14 @@ _tessera_profiles() {
 }
 _tessera() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]}
-  local commands="run ps set slice gpus doctor version help"
+  local commands="run ps set slice gpus doctor trace version help"
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
     mapfile -t COMPREPLY < <(compgen -W "$commands --help --version" -- "$current")
     return
   fi
   case $previous in
-    --socket | --json-summary | --file) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+    --socket | --json-summary | --file | --output) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     --forgive) [[ $command == ps ]] && mapfile -t COMPREPLY < <(compgen -W "$(tessera ps 2>&1 >/dev/null | sed -n "s/^'\([^']*\)' has failed on the GPU.*/\1/p")" -- "$current"); return ;;
     --gpu | --mem | --name | --sm | --weight) return ;;
     --slice) mapfile -t COMPREPLY < <(compgen -W "$(tessera slice list 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$current"); return ;;
@@ -63,6 +63,17 @@ _tessera() {
         resize) mapfile -t COMPREPLY < <(compgen -W "--mem --sm --sm-cap --no-gate-copies --no-sm-cap --sm-mode --priority --weight --slo --qos --gate-copies --gpu --json --socket --help" -- "$current") ;;
         delete) mapfile -t COMPREPLY < <(compgen -W "--when-unused --json --socket --help" -- "$current") ;;
       esac
+      ;;
+    trace)
+      if ((COMP_CWORD == 2)); then
+        mapfile -t COMPREPLY < <(compgen -W "record replay --help" -- "$current")
+      elif [[ $current != -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+      elif [[ ${COMP_WORDS[2]} == record ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "--output --socket --help" -- "$current")
+      else
+        mapfile -t COMPREPLY < <(compgen -W "--mem --json --help" -- "$current")
+      fi
       ;;
     set) mapfile -t COMPREPLY < <(compgen -W "--mem --sm --sm-cap --no-gate-copies --no-sm-cap --sm-mode --priority --weight --slo --qos --gate-copies --gpu --json --socket --help" -- "$current") ;;
     version) mapfile -t COMPREPLY < <(compgen -W "--help" -- "$current") ;;

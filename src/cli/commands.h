@@ -15,6 +15,7 @@ int slice_list_command(const SliceListOptions& options);
 int slice_delete_command(const SliceDeleteOptions& options);
 int gpus_command(const GpusOptions& options);
 int doctor_command(const DoctorOptions& options);
+int trace_replay_command(const TraceReplayOptions& options);
 
 // {"slices": [...]}, as tesserad has them. Without it there is none: that is an answer, not an error.
 Result<node::Json> ask_slices(const std::string& socket);

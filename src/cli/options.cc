@@ -56,12 +56,14 @@ Status check_run(const CLI::App& command, const RawSlice& raw, bool has_name, Ru
   return Status();
 }
 
-// "run ... -- program ..." and "run ... program ...": what follows the program is the program's, whatever it
-// looks like.
+// "run ... -- program ..." and "run ... program ...", and the same of "trace record": what follows the
+// program is the program's, whatever it looks like.
 std::vector<std::string> take_command(std::vector<std::string>& arguments) {
   auto dashes = std::find(arguments.begin(), arguments.end(), "--");
   std::vector<std::string> command;
-  if (!arguments.empty() && arguments[0] == "run" && dashes != arguments.end()) {
+  const bool run = !arguments.empty() && arguments[0] == "run";
+  const bool record = arguments.size() > 1 && arguments[0] == "trace" && arguments[1] == "record";
+  if ((run || record) && dashes != arguments.end()) {
     command.assign(dashes + 1, arguments.end());
     arguments.erase(dashes, arguments.end());
   }
@@ -137,6 +139,16 @@ Status join_command(std::vector<std::string> before, std::vector<std::string> af
   return Status();
 }
 
+// A run with no options of a slice.
+Status take_record(const TraceParser& trace, std::vector<std::string> command, RunOptions& run) {
+  run.socket = trace.record().socket;
+  run.trace = trace.record().output;
+  TESSERA_RETURN_IF_ERROR(join_command(trace.remaining(), std::move(command), run));
+  TESSERA_RETURN_IF_ERROR(parse_slice_options(RawSlice(), run));
+  TESSERA_RETURN_IF_ERROR(take_hami_settings(run));
+  return run.command.empty() ? Status(Code::kInvalidArgument, "no program is named") : Status();
+}
+
 }  // namespace
 
 std::variant<Options, int> parse_options(int argc, char** argv) {
@@ -178,6 +190,8 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
   CLI::App* doctor_command =
       app.add_subcommand("doctor", "check what 'tessera run' needs and say what is missing");
   add_common(doctor_command, doctor.socket, &doctor.json);
+  TraceParser trace;
+  trace.add(app);
   app.footer("tessera help COMMAND says more about one of them.");
   CLI::App* version_command = app.add_subcommand("version", "print the version");
 
@@ -200,6 +214,16 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
     if (status.ok()) status = check_run(*run_command, raw, name->count() > 0, run);
     if (!status.ok()) return usage_error(chosen_command(app), status.message());
     return Options(run);
+  }
+  if (trace.record_chosen()) {
+    Status status = take_record(trace, std::move(command), run);
+    return status.ok() ? std::variant<Options, int>(Options(run))
+                       : usage_error(chosen_command(app), status.message());
+  }
+  if (trace.replay_chosen()) {
+    auto options = trace.replay();
+    return options.ok() ? std::variant<Options, int>(Options(*options))
+                        : usage_error(chosen_command(app), options.status().message());
   }
   if (*ps_command) return Options(ps);
   if (set.chosen()) {

@@ -9,6 +9,7 @@
 
 #include "cli/hami_environment.h"
 #include "cli/slice_command_options.h"
+#include "cli/trace_command_options.h"
 
 namespace tessera::cli {
 
@@ -21,6 +22,7 @@ struct RunOptions : SliceOptions {
   std::string name;
   bool summary = false;
   std::string json_summary;  // file, empty: none
+  std::string trace;         // file for its allocations, empty: none
   HamiSettings hami;         // what HAMi's variables say beyond the memory limit
   std::vector<std::string> command;
 };
@@ -42,7 +44,7 @@ struct VersionOptions {};
 
 using Options =
     std::variant<RunOptions, PsOptions, SetOptions, SlicePlanOptions, SliceCreateOptions, SliceListOptions,
-                 SliceDeleteOptions, GpusOptions, DoctorOptions, VersionOptions>;
+                 SliceDeleteOptions, GpusOptions, DoctorOptions, TraceReplayOptions, VersionOptions>;
 
 // Options, or the exit code where help was printed or the input is wrong; the message is printed already, one
 // line.

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 
 #include "cli/child.h"
 #include "cli/commands.h"
@@ -27,6 +28,13 @@ constexpr int kExitOwnFailure = 125;  // of tessera itself, told apart from the 
 std::string file_name(const std::string& path) {
   size_t slash = path.rfind('/');
   return slash == std::string::npos ? path : path.substr(slash + 1);
+}
+
+// The program may go to another folder before it allocates.
+std::string absolute(const std::string& path) {
+  std::error_code error;
+  const std::filesystem::path whole = std::filesystem::absolute(path, error);
+  return error ? path : whole.string();
 }
 
 struct HeldSlice {
@@ -71,6 +79,7 @@ std::vector<std::pair<std::string, std::string>> child_environment(const RunOpti
       {"TESSERA_SLICE", token},
       {"TESSERA_SOCKET", socket},
       {"LD_LIBRARY_PATH", libraries.empty() ? guest_folder : guest_folder + ":" + libraries}};
+  if (!options.trace.empty()) environment.emplace_back("TESSERA_TRACE", absolute(options.trace));
   if (!options.hami.log_level.empty() && env_or("TESSERA_LOG", "").empty()) {
     environment.emplace_back("TESSERA_LOG", options.hami.log_level);
   }

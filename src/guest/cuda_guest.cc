@@ -1,9 +1,11 @@
 // Our libcuda.so.1: finds the driver, and puts the vGPU before it where the program runs in a slice.
 #include "common/log.h"
+#include "common/strings.h"
 #include "guest/once.h"
 #include "guest/upper.h"
 #include "virtualization/driver_loader.h"
 #include "virtualization/driver_locator.h"
+#include "virtualization/vgpu/allocation_recorder.h"
 #include "virtualization/vgpu/vgpu.h"
 
 TESSERA_MARK_AS_GUEST();
@@ -41,6 +43,9 @@ const DriverTable* load() {
   auto* upper_functions = new DriverTable;
   vgpu::install(*upper_functions, *lower,
                 *new vgpu::Vgpu(*lower, exported<DriverTable>(), std::move(access)));
+  if (const std::string log = env_or("TESSERA_TRACE", ""); !log.empty()) {
+    vgpu::record_allocations(*upper_functions, log);
+  }
   return upper_functions;
 }
 

@@ -17,7 +17,7 @@ import unittest
 BIN, SOURCES = sys.argv[1:3]
 COMPLETIONS = os.path.join(SOURCES, "share", "completions")
 MANUALS = {"tessera": "tessera.1", "tesserad": "tesserad.8", "gpu_scheduler": "gpu_scheduler.1", "hybrid_slicing": "hybrid_slicing.1"}
-WITHOUT_FIGURES = {"tessera run", "tessera version", "tesserad"}  # run: --json-summary
+WITHOUT_FIGURES = {"tessera run", "tessera trace record", "tessera version", "tesserad"}  # run: --json-summary
 
 
 def call(*words, **more):
@@ -131,7 +131,10 @@ class WrongCommandLines(unittest.TestCase):
         self.refused("a slice needs a NAME", "tessera", "slice", "create")
         self.refused("WORKLOAD is required", "gpu_scheduler", "run")
         self.refused("no program is named", "tessera", "run")
-        for words in (("tessera",), ("tessera", "slice"), ("gpu_scheduler",)):
+        self.refused("--output is required", "tessera", "trace", "record")
+        self.refused("no program is named", "tessera", "trace", "record", "--output", "log")
+        self.refused("FILE is required", "tessera", "trace", "replay")
+        for words in (("tessera",), ("tessera", "slice"), ("tessera", "trace"), ("gpu_scheduler",)):
             self.refused("subcommand is required", *words)
 
     def test_values_out_of_range(self):

@@ -53,7 +53,7 @@ _tessera() {
     doctor) mapfile -t COMPREPLY < <(compgen -W "--json --socket --help" -- "$current") ;;
     slice)
       if ((COMP_CWORD == 2)); then
-        mapfile -t COMPREPLY < <(compgen -W "plan create list resize delete --help" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "plan create list resize balance delete --help" -- "$current")
         return
       fi
       case ${COMP_WORDS[2]} in
@@ -61,6 +61,7 @@ _tessera() {
         create) mapfile -t COMPREPLY < <(compgen -W "--file --packing --gpu --mem --sm --sm-cap --sm-mode --priority --weight --slo --qos --gate-copies --json --socket --help" -- "$current") ;;
         list) mapfile -t COMPREPLY < <(compgen -W "--json --socket --help" -- "$current") ;;
         resize) mapfile -t COMPREPLY < <(compgen -W "--mem --sm --sm-cap --no-gate-copies --no-sm-cap --sm-mode --priority --weight --slo --qos --gate-copies --gpu --json --socket --help" -- "$current") ;;
+        balance) mapfile -t COMPREPLY < <(compgen -W "--apply --json --socket --help" -- "$current") ;;
         delete) mapfile -t COMPREPLY < <(compgen -W "--when-unused --json --socket --help" -- "$current") ;;
       esac
       ;;
@@ -78,7 +79,7 @@ _tessera() {
     set) mapfile -t COMPREPLY < <(compgen -W "--mem --sm --sm-cap --no-gate-copies --no-sm-cap --sm-mode --priority --weight --slo --qos --gate-copies --gpu --json --socket --help" -- "$current") ;;
     version) mapfile -t COMPREPLY < <(compgen -W "--help" -- "$current") ;;
     help)
-      if ((COMP_CWORD > 2)) && [[ ${COMP_WORDS[2]} == slice ]]; then commands="plan create list resize delete"; fi
+      if ((COMP_CWORD > 2)) && [[ ${COMP_WORDS[2]} == slice ]]; then commands="plan create list resize balance delete"; fi
       mapfile -t COMPREPLY < <(compgen -W "${commands/ help/}" -- "$current")
       ;;
   esac

@@ -13,6 +13,7 @@ int slice_plan_command(const SlicePlanOptions& options);
 int slice_create_command(const SliceCreateOptions& options);
 int slice_list_command(const SliceListOptions& options);
 int slice_delete_command(const SliceDeleteOptions& options);
+int slice_balance_command(const SliceBalanceOptions& options);
 int gpus_command(const GpusOptions& options);
 int doctor_command(const DoctorOptions& options);
 int trace_replay_command(const TraceReplayOptions& options);

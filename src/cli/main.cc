@@ -21,6 +21,7 @@ struct Dispatch {
   int operator()(const SliceCreateOptions& options) const { return slice_create_command(options); }
   int operator()(const SliceListOptions& options) const { return slice_list_command(options); }
   int operator()(const SliceDeleteOptions& options) const { return slice_delete_command(options); }
+  int operator()(const SliceBalanceOptions& options) const { return slice_balance_command(options); }
   int operator()(const GpusOptions& options) const { return gpus_command(options); }
   int operator()(const DoctorOptions& options) const { return doctor_command(options); }
   int operator()(const TraceReplayOptions& options) const { return trace_replay_command(options); }

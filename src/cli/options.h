@@ -42,9 +42,9 @@ struct DoctorOptions {
 };
 struct VersionOptions {};
 
-using Options =
-    std::variant<RunOptions, PsOptions, SetOptions, SlicePlanOptions, SliceCreateOptions, SliceListOptions,
-                 SliceDeleteOptions, GpusOptions, DoctorOptions, TraceReplayOptions, VersionOptions>;
+using Options = std::variant<RunOptions, PsOptions, SetOptions, SlicePlanOptions, SliceCreateOptions,
+                             SliceListOptions, SliceDeleteOptions, SliceBalanceOptions, GpusOptions,
+                             DoctorOptions, TraceReplayOptions, VersionOptions>;
 
 // Options, or the exit code where help was printed or the input is wrong; the message is printed already, one
 // line.

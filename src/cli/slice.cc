@@ -163,6 +163,32 @@ void print_slices(const Json& slices) {
   table.print();
 }
 
+void print_balance(const Json& balance) {
+  using enum Table::Align;
+  const Json moves = node::json_array(balance, "moves");
+  Table table({{"SLICE", kLeft},
+               {"FROM", kRight},
+               {"TO", kRight},
+               {"MODE", kLeft},
+               {"GAIN s", kRight},
+               {"COST s", kRight}});
+  for (const Json& move : moves) {
+    table.add({node::json_string(move, "name"), std::to_string(node::json_uint(move, "from").value_or(0)),
+               std::to_string(node::json_uint(move, "to").value_or(0)), place_text(move),
+               str_format("%.1f", move["gain_seconds"].get<double>()),
+               str_format("%.1f", move["cost_seconds"].get<double>())});
+  }
+  if (!moves.empty()) table.print();
+  for (const Json& move : moves) {
+    printf("%s: %s\n", node::json_string(move, "name").c_str(), node::json_string(move, "reason").c_str());
+  }
+  for (const Json& part : node::json_array(balance, "stays")) {
+    printf("%s stays on GPU %llu: %s\n", node::json_string(part, "name").c_str(),
+           static_cast<unsigned long long>(node::json_uint(part, "gpu").value_or(0)),
+           node::json_string(part, "reason").c_str());
+  }
+}
+
 int fail(const char* command, const Status& status) {
   print_error(command, status);
   return kExitFailure;
@@ -211,6 +237,23 @@ int slice_list_command(const SliceListOptions& options) {
     puts(node::json_text(*answer, 2).c_str());
   } else {
     print_slices(node::json_array(*answer, "slices"));
+  }
+  return 0;
+}
+
+int slice_balance_command(const SliceBalanceOptions& options) {
+  auto client = ControlClient::connect(options.socket);
+  if (!client.ok()) return fail("slice balance", client.status());
+  Json request;
+  request["op"] = "balance_slices";
+  request["apply"] = options.apply;
+  auto answer = client->ask(request);
+  if (!answer.ok()) return fail("slice balance", answer.status());
+  answer->erase("ok");
+  if (options.json) {
+    puts(node::json_text(*answer, 2).c_str());
+  } else {
+    print_balance(*answer);
   }
   return 0;
 }

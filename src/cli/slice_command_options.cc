@@ -49,7 +49,7 @@ Result<SetOptions> SetParser::parse() const {
 // --- slice
 
 void SliceParser::add(CLI::App& app) {
-  command_ = app.add_subcommand("slice", "plan, create, list, resize and delete slices that stay");
+  command_ = app.add_subcommand("slice", "plan, create, list, resize, balance and delete slices that stay");
   command_->require_subcommand(1);
   command_->footer("Programs run in a slice that stays with 'tessera run --slice NAME'.");
 
@@ -78,6 +78,11 @@ void SliceParser::add(CLI::App& app) {
   add_common(list_command_, list_.socket, &list_.json);
 
   resize_.add(command_, "resize", "change what a slice has while its programs run (as 'tessera set')");
+
+  balance_command_ =
+      command_->add_subcommand("balance", "say which slices would fare better on another GPU, and why");
+  add_common(balance_command_, balance_.socket, &balance_.json);
+  balance_command_->add_flag("--apply", balance_.apply, "and take them there: all of them, or none");
 
   delete_command_ = command_->add_subcommand("delete", "end a slice that stays");
   add_common(delete_command_, delete_.socket, &delete_.json);
@@ -130,6 +135,7 @@ Result<SliceCommand> SliceParser::parse() const {
   if (*plan_command_) return parse_plan();
   if (*create_command_) return parse_create();
   if (*list_command_) return SliceCommand(list_);
+  if (*balance_command_) return SliceCommand(balance_);
   if (*delete_command_) return SliceCommand(delete_);
   assert(resize_.chosen());
   TESSERA_ASSIGN_OR_RETURN(SetOptions set, resize_.parse());

@@ -41,8 +41,13 @@ struct SliceDeleteOptions {
   std::string name;
   bool when_unused = false;
 };
-using SliceCommand =
-    std::variant<SlicePlanOptions, SliceCreateOptions, SliceListOptions, SetOptions, SliceDeleteOptions>;
+struct SliceBalanceOptions {
+  std::string socket;
+  bool json = false;
+  bool apply = false;
+};
+using SliceCommand = std::variant<SlicePlanOptions, SliceCreateOptions, SliceListOptions, SetOptions,
+                                  SliceDeleteOptions, SliceBalanceOptions>;
 
 // The option --socket, with the user's own as its default, and --json where it is wanted.
 void add_common(CLI::App* command, std::string& socket, bool* json);
@@ -76,12 +81,14 @@ class SliceParser {
   CLI::App* create_command_ = nullptr;
   CLI::App* list_command_ = nullptr;
   CLI::App* delete_command_ = nullptr;
+  CLI::App* balance_command_ = nullptr;
   SlicePlanOptions plan_;
   RawSlice plan_slice_;
   SliceCreateOptions create_;
   RawSlice create_slice_;
   SliceListOptions list_;
   SliceDeleteOptions delete_;
+  SliceBalanceOptions balance_;
   SetParser resize_;
 };
 

@@ -46,6 +46,9 @@ Status ControlService::handle(uint64_t connection_id, Connection& connection, ui
     connection.send_control_reply(request, set_compute(connection, text));
   } else if (op == "plan_slices") {
     connection.send_control_reply(request, plan_slices(text));
+  } else if (op == "balance_slices") {
+    update_closed(leases_.now_ns());
+    connection.send_control_reply(request, balance_slices(text));
   } else if (op == "join_slice") {
     connection.send_control_reply(request, join_slice(connection, text));
   } else if (op == "delete_slice") {

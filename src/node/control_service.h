@@ -15,6 +15,9 @@
 //                            changes a slice's limit on that GPU or on all of it, for its owner or root
 //   {"op":"set_compute", "name", "compute": {...}, "gpu"?: index}
 //                            changes its part of the GPU's time, see compute_json.h; for the same users
+//   {"op":"balance_slices", "apply"?: true}
+//                            which slices would fare better on another GPU, see partitioning/rebalance.h; and
+//                            takes them there
 //   {"op":"hold_slice", "token"}
 //                            the maker of a slice holds it again, on this connection: after a restart of the
 //                            daemon
@@ -91,6 +94,7 @@ class ControlService {
   Result<SliceId> make_slice(const Connection& connection, SliceRequest request);
   std::string opened(SliceId slice);
   std::string plan_slices(std::string_view text) const;
+  std::string balance_slices(std::string_view text);
   std::string join_slice(const Connection& connection, std::string_view text);
   std::string delete_slice(const Connection& connection, std::string_view text);
 

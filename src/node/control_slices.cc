@@ -112,6 +112,43 @@ std::string ControlService::plan_slices(std::string_view text) const {
   return json_text(answer);
 }
 
+std::string ControlService::balance_slices(std::string_view text) {
+  if (leases_.ledger().gpu_totals().empty() && !inventory_status_.ok()) return refusal(inventory_status_);
+  const LeaseService::Balance balance = leases_.plan_balance();
+  const partitioning::Rebalance& plan = balance.plan;
+  const bool apply = json_bool(*parse_json_object(text), "apply");
+  if (apply) {
+    const Status applied = leases_.apply_balance(balance);
+    if (!applied.ok()) return refusal(applied);
+  }
+  const auto name = [&](SliceId id) { return leases_.ledger().find_slice(id)->name; };
+  Json answer;
+  answer["ok"] = true;
+  answer["applied"] = apply;
+  answer["moves"] = Json::array();
+  for (const auto& move : plan.moves) {
+    const LeaseService::Balance::Part& part = balance.parts[move.part];
+    Json entry = {{"name", name(part.slice)}, {"from", part.gpu}, {"to", move.to}};
+    entry["mode"] = move.sms.empty() ? "time" : "space";
+    if (!move.sms.empty()) entry["sms"] = move.sms.text();
+    entry["gain_seconds"] = move.gain_seconds;
+    entry["cost_seconds"] = move.cost_seconds;
+    entry["reason"] = move.reason;
+    answer["moves"].push_back(std::move(entry));
+  }
+  answer["stays"] = Json::array();
+  for (const auto& part : balance.parts) {
+    if (part.stays.empty()) continue;
+    answer["stays"].push_back({{"name", name(part.slice)}, {"gpu", part.gpu}, {"reason", part.stays}});
+  }
+  answer["gpus"] = Json::array();
+  for (size_t gpu = 0; gpu < plan.load_before.size(); ++gpu) {
+    answer["gpus"].push_back(
+        {{"gpu", gpu}, {"wanted_before", plan.load_before[gpu]}, {"wanted_after", plan.load_after[gpu]}});
+  }
+  return json_text(answer);
+}
+
 std::string ControlService::join_slice(const Connection& connection, std::string_view text) {
   auto target = target_of(connection, *parse_json_object(text));
   return target.ok() ? opened(target->slice) : refusal(target.status());

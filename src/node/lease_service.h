@@ -39,6 +39,7 @@
 #include "node/round_watch.h"
 #include "node/tenant_faults.h"
 #include "node/usage_window.h"
+#include "partitioning/rebalance.h"
 
 namespace tessera::node {
 
@@ -99,6 +100,18 @@ class LeaseService {
   Status set_limit(SliceId slice, std::optional<uint32_t> gpu, uint64_t bytes);
   // As Ledger::set_compute; turns follow it at once.
   Status set_compute(SliceId slice, std::optional<uint32_t> gpu, const Ledger::ComputeChange& change);
+  // Which slices that nobody uses should move to other GPUs, and taking them there: all or none.
+  struct Balance {
+    struct Part {
+      SliceId slice;
+      uint32_t gpu;
+      std::string stays;  // why; empty: it moves
+    };
+    std::vector<Part> parts;
+    partitioning::Rebalance plan;
+  };
+  Balance plan_balance() const;
+  Status apply_balance(const Balance& balance);
   // What a slice is entitled to of a GPU, had lately, and lent to others or (below 0) borrowed from them, in
   // thousandths of the GPU's time.
   struct Shares {

@@ -146,6 +146,15 @@ class Ledger {
   using ComputeChange = std::function<Status(partitioning::ComputeSpec& spec)>;
   Status set_compute(SliceId slice, std::optional<uint32_t> gpu, const ComputeChange& change);
 
+  // Slices of one GPU that have no processes, to others; all or nothing: refused where what is promised of a
+  // GPU would be more than it has.
+  struct Move {
+    SliceId slice;
+    uint32_t gpu;
+    IndexSet sms;  // its own there
+  };
+  Status move_slices(std::span<const Move> moves);
+
   // The slice of that name, if `user` may change it.
   Result<SliceId> slice_named(std::string_view name, uid_t user) const;
   // The slice of that token, if `user` may use it.

@@ -59,6 +59,30 @@ Status Ledger::set_compute(SliceId id, std::optional<uint32_t> gpu, const Comput
   return Status();
 }
 
+Status Ledger::move_slices(std::span<const Move> moves) {
+  std::vector<std::pair<SliceDevice*, SliceDevice>> before;
+  Status status;
+  for (const Move& move : moves) {
+    Slice& slice = slices_.at(move.slice);
+    if (!slice.leases.empty() || slice.devices.size() != 1 || move.gpu >= gpu_totals_.size()) {
+      status = Status(Code::kFailedPrecondition, "slice '" + slice.name + "' cannot be moved");
+      break;
+    }
+    SliceDevice& device = slice.devices[0];
+    before.emplace_back(&device, device);
+    device.gpu = move.gpu;
+    device.sms = move.sms;
+    if (!device.reserved) device.limit_bytes = gpu_totals_[move.gpu];
+  }
+  if (status.ok()) status = check();
+  if (!status.ok()) {
+    for (auto entry = before.rbegin(); entry != before.rend(); ++entry) *entry->first = entry->second;
+    return status;
+  }
+  for (const Move& move : moves) touched_.slices.insert(move.slice);
+  return Status();
+}
+
 Status Ledger::check_sms_of_gpus() const {
   for (uint32_t gpu = 0; gpu < gpu_totals_.size(); ++gpu) {
     const partitioning::GpuState state = gpu_state(gpu);

@@ -49,6 +49,24 @@ TEST_F(LedgerTest, WithoutMemoryASliceReservesNothing) {
   EXPECT_EQ(ledger_.unreserved_bytes(0), 8 * kGiB);
 }
 
+TEST_F(LedgerTest, SlicesMoveAllOrNone) {
+  const SliceId first = *ledger_.open_slice(request_of(1, 3 * kGiB), 0);
+  const SliceId second = *ledger_.open_slice(request_of(2, 2 * kGiB), 0);
+  const SliceId free = *ledger_.open_slice(request_of(3, std::nullopt), 0);
+  const std::vector<Ledger::Move> too_much = {{first, 1, {}}, {free, 1, {}}, {second, 1, {}}};
+  EXPECT_FALSE(ledger_.move_slices(too_much).ok());
+  for (SliceId id : {first, second, free}) EXPECT_EQ(ledger_.find_slice(id)->devices[0].gpu, 0u);
+  EXPECT_TRUE(ledger_.check().ok());
+  ledger_.take_touched();
+  EXPECT_TRUE(ledger_.move_slices(std::vector<Ledger::Move>{{first, 1, {}}, {free, 1, {}}}).ok());
+  EXPECT_EQ(ledger_.unreserved_bytes(1), kGiB);
+  EXPECT_EQ(ledger_.unreserved_bytes(0), 6 * kGiB);
+  EXPECT_EQ(ledger_.find_slice(free)->devices[0].limit_bytes, 4 * kGiB) << "what the other GPU has";
+  EXPECT_EQ(ledger_.take_touched().slices, std::set<SliceId>({first, free}));
+  attach(2);
+  EXPECT_FALSE(ledger_.move_slices(std::vector<Ledger::Move>{{second, 1, {}}}).ok()) << "it has a process";
+}
+
 TEST_F(LedgerTest, PicksTheGpuWithTheMostUnreserved) {
   ASSERT_TRUE(ledger_.open_slice(request_of(1, 5 * kGiB), 0).ok());
   SliceId id = *ledger_.open_slice(request_of(2, kGiB, {}), 0);

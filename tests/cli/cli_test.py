@@ -409,6 +409,74 @@ class Profiles(CliTest):
         self.assertIn("@PROFILE", self.tessera("help", "run")[1])
 
 
+class Balance(CliTest):
+    """Slices on two GPUs of 8 and 4 GiB."""
+
+    def setUp(self):
+        super().setUp()
+        self.daemon = self.start("tesserad", "--foreground")
+        self.wait_for(lambda: os.path.exists(self.socket))
+
+    def tearDown(self):
+        self.daemon.terminate()
+        self.daemon.communicate()
+        super().tearDown()
+
+    def create(self, *words):
+        self.assertEqual(self.tessera("slice", "create", *words)[0], 0)
+
+    def balance(self, *words):
+        code, out, err = self.tessera("slice", "balance", "--json", *words)
+        self.assertEqual((code, err), (0, ""))
+        return json.loads(out)
+
+    def gpus(self):
+        return {s["name"]: s["devices"][0]["gpu"] for s in self.slices()}
+
+    def test_moves_are_shown_with_reasons_and_made_where_that_is_said(self):
+        for name in ("a", "b", "c"):
+            self.create(name, "--gpu", "0", "--mem", "1GiB")
+        plan = self.balance()
+        self.assertFalse(plan["applied"])
+        self.assertEqual([(m["from"], m["to"]) for m in plan["moves"]], [(0, 1)])
+        self.assertGreater(plan["moves"][0]["gain_seconds"], plan["moves"][0]["cost_seconds"])
+        self.assertIn("33.3 % of GPU 0, 100.0 % of GPU 1", plan["moves"][0]["reason"])
+        self.assertEqual({s["reason"] for s in plan["stays"]}, {"no other GPU would give it more"})
+        self.assertEqual([g["wanted_before"] for g in plan["gpus"]], [3, 0])
+        self.assertEqual(set(self.gpus().values()), {0}, "nothing has moved")
+        code, out, _ = self.tessera("slice", "balance")
+        self.assertEqual(code, 0)
+        self.assertIn("33.3 % of GPU 0", out)
+
+        self.assertTrue(self.balance("--apply")["applied"])
+        self.assertEqual(sorted(self.gpus().values()), [0, 0, 1])
+        self.assertEqual(self.balance("--apply")["moves"], [], "and nothing is left to gain")
+        moved = next(name for name, gpu in self.gpus().items() if gpu == 1)
+        self.daemon.kill()
+        self.daemon.communicate()
+        self.daemon = self.start("tesserad", "--foreground")
+        self.wait_for(lambda: len(self.slices()) == 3)
+        self.assertEqual(self.gpus()[moved], 1, "another daemon knows of it")
+        self.refused(1, "GPU 1 has 3GiB not reserved by other slices", "slice", "create", "d", "--gpu", "1", "--mem", "4GiB")
+
+    def test_what_runs_or_does_not_fit_stays(self):
+        self.create("a", "--gpu", "0", "--mem", "4GiB")
+        self.create("large", "--gpu", "1", "--mem", "4GiB")
+        running = self.start("tessera", "run", "--gpu", "0", "--name", "running", "--", "sleep", "60")
+        self.wait_for(lambda: len(self.slices()) == 3)
+        plan = self.balance("--apply")
+        self.assertEqual(plan["moves"], [])
+        reasons = {s["name"]: s["reason"] for s in plan["stays"]}
+        self.assertEqual(reasons["running"], "it ends with its program")
+        self.assertEqual(reasons["a"], "no other GPU would give it more")
+        running.terminate()
+        running.communicate()
+
+    def test_without_a_daemon_there_is_nothing_to_balance(self):
+        self.env["TESSERA_SOCKET"] = os.path.join(self.folder, "nobody")
+        self.refused(1, "slice balance", "slice", "balance")
+
+
 class Looking(CliTest):
     def test_without_daemon(self):
         self.assertEqual(self.slices(), [])

@@ -213,7 +213,7 @@ void wrapper_beside_bare(const DataClass& data, Compression compression, size_t 
   auto cipher = PageCipher::create();
   require(cipher.ok(), "a cipher");
   PageCodec checked(Protection::kChecksum), sealed(Protection::kSealed, cipher->get());
-  Bytes back(page_bytes);
+  Bytes back(page_bytes), room(PageCodec::bound(page_bytes));
   Contest contest;
   contest.add([&](const Bytes& page) {
     const uint64_t begin = now();
@@ -224,8 +224,8 @@ void wrapper_beside_bare(const DataClass& data, Compression compression, size_t 
   for (PageCodec* codec : {&plain, &checked, &sealed}) {
     contest.add([&, codec](const Bytes& page) {
       const uint64_t begin = now();
-      const auto stored = codec->encode({compression, 1}, page);
-      require(stored.ok() && codec->decode(*stored, back).ok(), "the codec");
+      const Result<size_t> stored = codec->encode({compression, 1}, page, room);
+      require(stored.ok() && codec->decode(std::span(room).first(*stored), back).ok(), "the codec");
       return static_cast<double>(now() - begin);
     });
   }
@@ -251,16 +251,16 @@ struct Best {
 Best best_fixed(const std::vector<Bytes>& pages, double bandwidth) {
   PageCodec codec;
   Best best;
-  Bytes back(pages[0].size());
+  Bytes back(pages[0].size()), room(PageCodec::bound(pages[0].size()));
   for (const PageEncoding encoding : kPageEncodings) {
     std::vector<double> times;
     size_t stored_bytes = 0;
     for (const Bytes& page : pages) {
       const uint64_t begin = now();
-      const auto stored = codec.encode(encoding, page);
-      require(stored.ok() && codec.decode(*stored, back).ok(), "the codec");
-      times.push_back(moved(static_cast<double>(now() - begin), stored->size(), bandwidth));
-      stored_bytes += stored->size();
+      const Result<size_t> stored = codec.encode(encoding, page, room);
+      require(stored.ok() && codec.decode(std::span(room).first(*stored), back).ok(), "the codec");
+      times.push_back(moved(static_cast<double>(now() - begin), *stored, bandwidth));
+      stored_bytes += *stored;
     }
     const double nanoseconds = bench::median(times);
     if (best.nanoseconds != 0 && nanoseconds >= best.nanoseconds) continue;
@@ -275,18 +275,18 @@ void adaptive_beside_best(const DataClass& data, size_t page_bytes, size_t turns
   const Best best = best_fixed(pages, bandwidth);
   AdaptiveCodec adaptive(bandwidth, now);
   PageCodec fixed;
-  Bytes back(page_bytes);
+  Bytes back(page_bytes), room(PageCodec::bound(page_bytes));
   Contest contest;
   const auto enter = [&](auto& codec, auto encode) {
     contest.add([&, encode](const Bytes& page) {
       const uint64_t begin = now();
-      const Result<std::span<const uint8_t>> stored = encode(page);
-      require(stored.ok() && codec.decode(*stored, back).ok(), "a codec");
-      return moved(static_cast<double>(now() - begin), stored->size(), bandwidth);
+      const Result<size_t> stored = encode(page);
+      require(stored.ok() && codec.decode(std::span(room).first(*stored), back).ok(), "a codec");
+      return moved(static_cast<double>(now() - begin), *stored, bandwidth);
     });
   };
-  enter(fixed, [&](const Bytes& page) { return fixed.encode(best.encoding, page); });
-  enter(adaptive, [&](const Bytes& page) { return adaptive.encode(page); });
+  enter(fixed, [&](const Bytes& page) { return fixed.encode(best.encoding, page, room); });
+  enter(adaptive, [&](const Bytes& page) { return adaptive.encode(page, room); });
   contest.run(pages, turns);
   std::printf(
       "%-13s %5zu KiB at %5.0f MB/s  best: %-6s planes %u, stored %5.1f %%  adaptive: %5.1f %% of it "

@@ -18,8 +18,8 @@ class AdaptiveCodec {
                 PageCipher* cipher = nullptr)
       : codec_(protection, cipher), choice_(bandwidth), clock_(clock) {}
 
-  // As PageCodec does.
-  Result<std::span<const uint8_t>> encode(std::span<const uint8_t> page);
+  // As PageCodec does, with its bound's room.
+  Result<size_t> encode(std::span<const uint8_t> page, std::span<uint8_t> to);
   Status decode(std::span<const uint8_t> stored, std::span<uint8_t> page) {
     return codec_.decode(stored, page);
   }
@@ -27,14 +27,17 @@ class AdaptiveCodec {
  private:
   // A trial takes no more of a page: it is the first pages of their looks that pay for it.
   static constexpr size_t kTrialBytes = 64 << 10;
+  static constexpr uint32_t kPagesTimed = 8;  // one of so many
 
-  Result<std::span<const uint8_t>> encode_timed(uint8_t encoding, std::span<const uint8_t> page,
-                                                EncodingChoice::Outcome& outcome);
-  Result<std::span<const uint8_t>> try_out(PageLooks looks, uint8_t encoding, std::span<const uint8_t> page);
+  Result<size_t> encode_timed(uint8_t encoding, std::span<const uint8_t> page, std::span<uint8_t> to,
+                              EncodingChoice::Outcome& outcome);
+  Result<size_t> try_out(PageLooks looks, uint8_t encoding, std::span<const uint8_t> page,
+                         std::span<uint8_t> to);
 
   PageCodec codec_;
   EncodingChoice choice_;
   const Clock clock_;
+  uint32_t encoded_ = 0;
   std::vector<uint8_t> tried_;  // where a trial is decoded to
 };
 

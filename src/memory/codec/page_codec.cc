@@ -77,8 +77,9 @@ bool PageCodec::decompress_planes(PageEncoding encoding, std::span<const uint8_t
 }
 
 // Puts the payload where the header says, and says in the header what it is.
-void PageCodec::compress(PageEncoding encoding, std::span<const uint8_t> page, PageHeader& header) {
-  const std::span<uint8_t> room = std::span(stored_).subspan(header.payload_at());
+void PageCodec::compress(PageEncoding encoding, std::span<const uint8_t> page, PageHeader& header,
+                         std::span<uint8_t> to) {
+  const std::span<uint8_t> room = to.subspan(header.payload_at());
   if (encoding.compression != Compression::kNone) {
     const size_t bytes = encoding.plane_width > 1 ? compress_planes(encoding, page, room)
                                                   : compressor_.compress(encoding.compression, page, room);
@@ -93,43 +94,47 @@ void PageCodec::compress(PageEncoding encoding, std::span<const uint8_t> page, P
   header.payload_bytes = static_cast<uint32_t>(page.size());
 }
 
-Result<PageHeader> PageCodec::start(size_t page_bytes) {
+size_t PageCodec::bound(size_t page_bytes) {
+  // The last plane wants its own bound's room behind others that were stored as they are.
+  constexpr size_t kBeyondBound = 1024;
+  return PageHeader::kBytes + PageHeader::kSealBytes + Compressor::bound(page_bytes) + kBeyondBound;
+}
+
+Result<PageHeader> PageCodec::start(size_t page_bytes, std::span<const uint8_t> to) const {
   if (page_bytes == 0 || page_bytes > PageHeader::kMostPageBytes) {
     return Status::error(Code::kInvalidArgument, "a page of %zu bytes: 1 to %u are possible", page_bytes,
                          PageHeader::kMostPageBytes);
   }
-  // The last plane wants its own bound's room behind others that were stored as they are.
-  constexpr size_t kBeyondBound = 1024;
-  at_least(stored_,
-           PageHeader::kBytes + PageHeader::kSealBytes + Compressor::bound(page_bytes) + kBeyondBound);
+  assert(to.size() >= bound(page_bytes));
   PageHeader header;
   header.protection = protection_;
   header.page_bytes = static_cast<uint32_t>(page_bytes);
   return header;
 }
 
-Result<std::span<const uint8_t>> PageCodec::finish(PageHeader& header) {
-  const std::span<uint8_t> payload = std::span(stored_).subspan(header.payload_at(), header.payload_bytes);
+Result<size_t> PageCodec::finish(PageHeader& header, std::span<uint8_t> to) {
+  const std::span<uint8_t> payload = to.subspan(header.payload_at(), header.payload_bytes);
   if (protection_ == Protection::kChecksum) header.payload_checksum = checksum(payload);
-  header.write(stored_.data());
+  header.write(to.data());
   if (protection_ == Protection::kSealed) {
-    const std::span<const uint8_t> written = std::span(stored_).first(PageHeader::kBytes);
-    TESSERA_RETURN_IF_ERROR(cipher_->seal(written, payload, stored_.data() + PageHeader::kBytes));
+    TESSERA_RETURN_IF_ERROR(
+        cipher_->seal(to.first(PageHeader::kBytes), payload, to.data() + PageHeader::kBytes));
   }
-  return std::span<const uint8_t>(stored_).first(header.payload_at() + header.payload_bytes);
+  return header.payload_at() + header.payload_bytes;
 }
 
-Result<std::span<const uint8_t>> PageCodec::encode(PageEncoding encoding, std::span<const uint8_t> page) {
-  if (all_zeros(page)) return encode_zeros(page.size());
-  TESSERA_ASSIGN_OR_RETURN(PageHeader header, start(page.size()));
-  compress(encoding, page, header);
-  return finish(header);
+Result<size_t> PageCodec::encode(PageEncoding encoding, std::span<const uint8_t> page,
+                                 std::span<uint8_t> to) {
+  if (all_zeros(page)) return encode_zeros(page.size(), to);
+  TESSERA_ASSIGN_OR_RETURN(PageHeader header, start(page.size(), to));
+  compress(encoding, page, header, to);
+  return finish(header, to);
 }
 
-Result<std::span<const uint8_t>> PageCodec::encode_zeros(size_t page_bytes) {
-  TESSERA_ASSIGN_OR_RETURN(PageHeader header, start(page_bytes));
+Result<size_t> PageCodec::encode_zeros(size_t page_bytes, std::span<uint8_t> to) {
+  TESSERA_ASSIGN_OR_RETURN(PageHeader header, start(page_bytes, to));
   header.compression = Compression::kZeros;
-  return finish(header);
+  return finish(header, to);
 }
 
 Status PageCodec::unprotect(const PageHeader& header, std::span<const uint8_t> stored,

@@ -26,21 +26,25 @@ class PageCodec {
   // `cipher`: of kSealed pages; it outlives the codec.
   explicit PageCodec(Protection protection = Protection::kHeader, PageCipher* cipher = nullptr);
 
-  // A page of 1 to kMostPageBytes. What does not become smaller is stored as it is, a page of zeros as
-  // nothing. The answer lies in the codec until its next call.
-  Result<std::span<const uint8_t>> encode(PageEncoding encoding, std::span<const uint8_t> page);
+  // Room that encode() wants for a page of so many bytes: more than it uses, as the libraries are fastest
+  // when they need not look for an end.
+  static size_t bound(size_t page_bytes);
 
+  // A page of 1 to kMostPageBytes; how many bytes of `to` are what is stored of it. What does not become
+  // smaller is stored as it is, with one copy; a page of zeros as nothing.
+  Result<size_t> encode(PageEncoding encoding, std::span<const uint8_t> page, std::span<uint8_t> to);
   // The same of a page that is known to be nothing but zeros.
-  Result<std::span<const uint8_t>> encode_zeros(size_t page_bytes);
+  Result<size_t> encode_zeros(size_t page_bytes, std::span<uint8_t> to);
 
   // Fills `page`, which must be as long as the stored one was. kInvalidData for any bytes that are not a page
   // of this codec's protection: what says it needs none is not believed.
   Status decode(std::span<const uint8_t> stored, std::span<uint8_t> page);
 
  private:
-  Result<PageHeader> start(size_t page_bytes);
-  Result<std::span<const uint8_t>> finish(PageHeader& header);
-  void compress(PageEncoding encoding, std::span<const uint8_t> page, PageHeader& header);
+  Result<PageHeader> start(size_t page_bytes, std::span<const uint8_t> to) const;
+  Result<size_t> finish(PageHeader& header, std::span<uint8_t> to);
+  void compress(PageEncoding encoding, std::span<const uint8_t> page, PageHeader& header,
+                std::span<uint8_t> to);
   size_t compress_planes(PageEncoding encoding, std::span<const uint8_t> page, std::span<uint8_t> room);
   bool decompress_planes(PageEncoding encoding, std::span<const uint8_t> payload, std::span<uint8_t> page);
   Status unprotect(const PageHeader& header, std::span<const uint8_t> stored,
@@ -49,7 +53,7 @@ class PageCodec {
   const Protection protection_;
   PageCipher* const cipher_;
   Compressor compressor_;
-  std::vector<uint8_t> stored_, planes_, opened_;
+  std::vector<uint8_t> planes_, opened_;
 };
 
 }  // namespace tessera::memory

@@ -36,9 +36,12 @@ Bytes floats(size_t count) {
   return bytes;
 }
 
-Bytes copy_of(const Result<std::span<const uint8_t>>& stored) {
-  EXPECT_TRUE(stored.ok()) << stored.status().message();
-  return stored.ok() ? Bytes(stored->begin(), stored->end()) : Bytes();
+Bytes stored_of(PageCodec& codec, PageEncoding encoding, std::span<const uint8_t> page) {
+  Bytes stored(PageCodec::bound(page.size()));
+  const Result<size_t> bytes = codec.encode(encoding, page, stored);
+  EXPECT_TRUE(bytes.ok()) << bytes.status().message();
+  stored.resize(bytes.ok() ? *bytes : 0);
+  return stored;
 }
 
 TEST(BytePlanes, JoinWhatWasSplit) {
@@ -65,7 +68,7 @@ TEST(PageCodec, EveryEncodingAndProtectionBringsEveryPageBack) {
     for (const PageEncoding encoding : kPageEncodings) {
       for (const size_t size : {size_t{1}, size_t{4096}, size_t{65537}, size_t{2} << 20}) {
         for (const Bytes& page : {Bytes(size), random_bytes(size, 1), floats(size), Bytes(size, 'x')}) {
-          const Bytes stored = copy_of(codec.encode(encoding, page));
+          const Bytes stored = stored_of(codec, encoding, page);
           Bytes back(size, 0xcc);
           const Status decoded = codec.decode(stored, back);
           ASSERT_TRUE(decoded.ok()) << decoded.message();
@@ -83,15 +86,15 @@ TEST(PageCodec, RandomPagesGrowByLessThanAThousandth) {
   const Bytes page = random_bytes(kPage, 1);
   PageCodec codec(Protection::kSealed, cipher->get());
   for (const PageEncoding encoding : kPageEncodings) {
-    EXPECT_LE(copy_of(codec.encode(encoding, page)).size(), kPage + kPage / 1000);
+    EXPECT_LE(stored_of(codec, encoding, page).size(), kPage + kPage / 1000);
   }
 }
 
 TEST(PageCodec, PlanesMakeFloatsSmaller) {
   PageCodec codec;
   const Bytes page = floats(64 << 10);
-  const size_t plain = copy_of(codec.encode({Compression::kZstd, 1}, page)).size();
-  const size_t planes = copy_of(codec.encode({Compression::kZstd, 4}, page)).size();
+  const size_t plain = stored_of(codec, {Compression::kZstd, 1}, page).size();
+  const size_t planes = stored_of(codec, {Compression::kZstd, 4}, page).size();
   EXPECT_LT(planes, plain * 95 / 100);
 }
 
@@ -100,7 +103,7 @@ TEST(PageCodec, AnyDamageToAProtectedPageIsSeen) {
   ASSERT_TRUE(cipher.ok());
   for (const Protection protection : {Protection::kChecksum, Protection::kSealed}) {
     PageCodec codec(protection, protection == Protection::kSealed ? cipher->get() : nullptr);
-    const Bytes stored = copy_of(codec.encode({Compression::kLz4, 2}, floats(4096)));
+    const Bytes stored = stored_of(codec, {Compression::kLz4, 2}, floats(4096));
     Bytes page(4096);
     for (size_t at = 0; at < stored.size(); ++at) {
       Bytes damaged = stored;
@@ -119,8 +122,8 @@ TEST(PageCodec, ASealedPageCannotBePassedOffAsAnUnsealedOne) {
   PageCodec sealed(Protection::kSealed, cipher->get()), open(Protection::kHeader);
   const Bytes page(4096, 1);
   Bytes back(4096);
-  EXPECT_EQ(sealed.decode(copy_of(open.encode({}, page)), back).code(), Code::kInvalidData);
-  EXPECT_EQ(open.decode(copy_of(sealed.encode({}, page)), back).code(), Code::kInvalidData);
+  EXPECT_EQ(sealed.decode(stored_of(open, {}, page), back).code(), Code::kInvalidData);
+  EXPECT_EQ(open.decode(stored_of(sealed, {}, page), back).code(), Code::kInvalidData);
 }
 
 TEST(PageCodec, SealedPagesShowNothingAndNeverUseANonceTwice) {
@@ -130,7 +133,7 @@ TEST(PageCodec, SealedPagesShowNothingAndNeverUseANonceTwice) {
   const Bytes page = random_bytes(4096, 1);
   std::set<Bytes> nonces;
   for (int i = 0; i < 1000; ++i) {
-    const Bytes stored = copy_of(codec.encode({}, page));
+    const Bytes stored = stored_of(codec, {}, page);
     nonces.emplace(stored.begin() + PageHeader::kBytes,
                    stored.begin() + PageHeader::kBytes + PageHeader::kNonceBytes);
     ASSERT_EQ(std::search(stored.begin(), stored.end(), page.begin(), page.begin() + 16), stored.end());
@@ -142,13 +145,13 @@ TEST(PageCipher, TheKeyIsNeitherAnotherCiphersNorAChilds) {
   auto cipher = PageCipher::create(), other = PageCipher::create();
   ASSERT_TRUE(cipher.ok() && other.ok());
   PageCodec codec(Protection::kSealed, cipher->get()), strange(Protection::kSealed, other->get());
-  const Bytes page(4096, 1), stored = copy_of(codec.encode({}, page));
-  Bytes back(4096);
+  const Bytes page(4096, 1), stored = stored_of(codec, {}, page);
+  Bytes back(4096), room(PageCodec::bound(page.size()));
   EXPECT_EQ(strange.decode(stored, back).code(), Code::kInvalidData);
   const pid_t child = fork();
   if (child == 0) {
     const bool refused = codec.decode(stored, back).code() == Code::kFailedPrecondition &&
-                         codec.encode({}, page).status().code() == Code::kFailedPrecondition;
+                         codec.encode({}, page, room).status().code() == Code::kFailedPrecondition;
     _exit(refused ? 0 : 1);
   }
   int status = 0;
@@ -158,8 +161,10 @@ TEST(PageCipher, TheKeyIsNeitherAnotherCiphersNorAChilds) {
 
 TEST(PageCodec, RefusesPagesThatAreTooLongOrEmpty) {
   PageCodec codec;
-  EXPECT_EQ(codec.encode({}, {}).status().code(), Code::kInvalidArgument);
-  EXPECT_EQ(codec.encode({}, Bytes(PageHeader::kMostPageBytes + 1)).status().code(), Code::kInvalidArgument);
+  Bytes room(PageCodec::bound(1));
+  EXPECT_EQ(codec.encode({}, {}, room).status().code(), Code::kInvalidArgument);
+  EXPECT_EQ(codec.encode({}, Bytes(PageHeader::kMostPageBytes + 1), room).status().code(),
+            Code::kInvalidArgument);
 }
 
 // Costs by a table instead of a clock: which encoding is best is known, and how far from it the choice was.
@@ -259,16 +264,17 @@ TEST(AdaptiveCodec, SettlesOnWhatMakesPagesSmallWhereTheWayIsSlow) {
   AdaptiveCodec codec(1e6, [] { return now += 1000; });
   const Bytes page = floats(64 << 10);
   size_t last = 0;
-  Bytes back(page.size());
+  Bytes back(page.size()), room(PageCodec::bound(page.size()));
   for (int i = 0; i < 60; ++i) {
-    const Bytes stored = copy_of(codec.encode(page));
-    last = stored.size();
-    ASSERT_TRUE(codec.decode(stored, back).ok());
+    const Result<size_t> stored = codec.encode(page, room);
+    ASSERT_TRUE(stored.ok());
+    last = *stored;
+    ASSERT_TRUE(codec.decode(std::span(room).first(last), back).ok());
     ASSERT_EQ(back, page);
   }
   PageCodec plain;
   for (const PageEncoding encoding : kPageEncodings) {
-    EXPECT_LE(last, copy_of(plain.encode(encoding, page)).size());
+    EXPECT_LE(last, stored_of(plain, encoding, page).size());
   }
 }
 

@@ -25,7 +25,10 @@ class EventLoop {
   // What everything here goes by; nothing else in the daemon reads a clock.
   uint64_t now_ns() const { return time_.read(clock_()); }
   // When that was, by this time, that a process of ours has read from the same clock.
-  uint64_t when(uint64_t clock_ns) const { return time_.when(clock_ns); }
+  uint64_t when(uint64_t clock_ns) const {
+    now_ns();  // or what was read since the last time would be as old as that
+    return time_.when(clock_ns);
+  }
 
   // The descriptor stays the caller's and must be unwatched before it is closed.
   Result<Watch> watch(int fd, uint32_t events, Handler handler);

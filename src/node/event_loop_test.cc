@@ -32,6 +32,13 @@ TEST_F(EventLoopTime, GoesOnWhereTheClockWasSetBackWhileItWaited) {
   EXPECT_EQ(loop_.when(kHour), before) << "what a child read by the same clock";
 }
 
+TEST_F(EventLoopTime, WhatAChildReadWhileItWaitedIsNotMadeOlder) {
+  loop_.now_ns();
+  ASSERT_TRUE(loop_.run_once(0).ok());
+  clock_says += 5;
+  EXPECT_EQ(loop_.when(clock_says - 2), 10 * kHour + 3);
+}
+
 TEST_F(EventLoopTime, ALeapIsNoLongerThanItsWaitMayHaveBeen) {
   const uint64_t before = loop_.now_ns();
   ASSERT_TRUE(loop_.run_once(0).ok());

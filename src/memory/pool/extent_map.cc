@@ -4,11 +4,16 @@
 #include <cassert>
 
 namespace tessera::memory {
+namespace {
+
+uint32_t shift(uint64_t power_of_two) { return static_cast<uint32_t>(std::countr_zero(power_of_two)); }
+
+}  // namespace
 
 ExtentMap::ExtentMap(uint64_t granularity)
     : granularity_(granularity),
-      free_(extents_, static_cast<uint32_t>(std::countr_zero(kUnit))),
-      bare_(extents_, static_cast<uint32_t>(std::countr_zero(granularity))) {
+      free_{SizeBins(extents_, shift(kUnit)), SizeBins(extents_, shift(kUnit))},
+      bare_{SizeBins(extents_, shift(granularity)), SizeBins(extents_, shift(granularity))} {
   assert(std::has_single_bit(granularity) && granularity >= DeviceMemory::kLeastGranularity);
 }
 
@@ -16,9 +21,10 @@ ExtentMap::~ExtentMap() {
   for (auto& region : regions_) delete region.load(std::memory_order_relaxed);
 }
 
-bool ExtentMap::add_region(uint64_t begin, uint64_t size) {
+bool ExtentMap::add_region(uint64_t begin, uint64_t size, Zone zone) {
   const uint32_t number = regions();
   if (number == kMaxRegions) return false;
+  zones_[number] = zone;
   auto* index = new AddressIndex(extents_, begin, size, granularity_);
   regions_[number].store(index, std::memory_order_release);
   region_count_.store(number + 1, std::memory_order_release);
@@ -112,12 +118,10 @@ void ExtentMap::settle(ExtentId piece, ExtentKind kind) {
 }
 
 void ExtentMap::attach(ExtentId id) {
-  if (extents_[id].kind == ExtentKind::kBare) {
-    bare_.insert(id);
-    return;
-  }
+  bins_of(extents_[id]).insert(id);
+  if (extents_[id].kind == ExtentKind::kBare) return;
   assert(extents_[id].kind == ExtentKind::kFree);
-  free_.insert(id);
+  free_bytes_ += extents_[id].size;
   if (const uint64_t whole = whole_granules(id).count; whole > 0) {
     empty_granules_ += whole;
     link_empty(id);
@@ -125,12 +129,10 @@ void ExtentMap::attach(ExtentId id) {
 }
 
 void ExtentMap::detach(ExtentId id) {
-  if (extents_[id].kind == ExtentKind::kBare) {
-    bare_.erase(id);
-    return;
-  }
+  bins_of(extents_[id]).erase(id);
+  if (extents_[id].kind == ExtentKind::kBare) return;
   assert(extents_[id].kind == ExtentKind::kFree);
-  free_.erase(id);
+  free_bytes_ -= extents_[id].size;
   if (const uint64_t whole = whole_granules(id).count; whole > 0) {
     empty_granules_ -= whole;
     unlink_empty(id);

@@ -15,6 +15,11 @@
 
 namespace tessera::memory {
 
+// Blocks smaller than a granule lie apart from larger ones, which would leave granules behind that a few
+// small blocks hold.
+enum class Zone : uint8_t { kMedium, kLarge };
+inline constexpr size_t kZones = 2;
+
 class ExtentMap {
  public:
   static constexpr uint64_t kUnit =
@@ -30,8 +35,8 @@ class ExtentMap {
   uint64_t granule_begin(uint64_t address) const { return address & ~(granularity_ - 1); }
   uint64_t granule_end(uint64_t address) const { return granule_begin(address + granularity_ - 1); }
 
-  // One bare extent more. False where there are kMaxRegions.
-  bool add_region(uint64_t begin, uint64_t size);
+  // One bare extent more, for blocks of that zone. False where there are kMaxRegions.
+  bool add_region(uint64_t begin, uint64_t size, Zone zone);
   uint32_t regions() const { return region_count_.load(std::memory_order_acquire); }
   const AddressIndex& region(uint32_t number) const {
     return *regions_[number].load(std::memory_order_acquire);
@@ -58,12 +63,12 @@ class ExtentMap {
   void settle(ExtentId piece, ExtentKind kind);
 
   // A kFree extent of at least `size` bytes, as small as can be found quickly.
-  ExtentId best_free(uint64_t size) const { return free_.best_fit(size); }
+  ExtentId best_free(Zone zone, uint64_t size) const { return in(free_, zone).best_fit(size); }
   // Visits kBare extents, those of about `size` bytes first and a bounded number in all, until it answers
   // true.
   template <typename Visit>
-  void visit_bare(uint64_t size, Visit visit) const {
-    bare_.visit_from(size, kMostBare, visit);
+  void visit_bare(Zone zone, uint64_t size, Visit visit) const {
+    in(bare_, zone).visit_from(size, kMostBare, visit);
   }
 
   // The granules that lie wholly in an extent: the first begins at `begin`.
@@ -77,6 +82,8 @@ class ExtentMap {
   }
   // Of all kFree extents.
   uint64_t empty_granules() const { return empty_granules_; }
+  // Bytes of kFree extents that lie in granules which blocks are in, too.
+  uint64_t fragment_bytes() const { return free_bytes_ - empty_granules_ * granularity_; }
   // Free extents that hold whole granules, the one freed longest ago first.
   ExtentId oldest_empty() const { return oldest_empty_; }
   ExtentId newest_empty() const { return newest_empty_; }
@@ -97,10 +104,19 @@ class ExtentMap {
 
   const uint64_t granularity_;
   ExtentTable extents_;
-  SizeBins free_, bare_;
+  using Bins = std::array<SizeBins, kZones>;
+  static const SizeBins& in(const Bins& bins, Zone zone) { return bins[static_cast<size_t>(zone)]; }
+  SizeBins& bins_of(const Extent& extent) {
+    Bins& bins = extent.kind == ExtentKind::kBare ? bare_ : free_;
+    return bins[static_cast<size_t>(zones_[extent.region])];
+  }
+
+  Bins free_, bare_;
+  std::array<Zone, kMaxRegions> zones_{};
   std::array<std::atomic<AddressIndex*>, kMaxRegions> regions_{};
   std::atomic<uint32_t> region_count_{0};
   uint64_t empty_granules_ = 0;
+  uint64_t free_bytes_ = 0;
   ExtentId oldest_empty_ = kNoExtent, newest_empty_ = kNoExtent;
 };
 

@@ -11,17 +11,30 @@ Heap::Heap(DeviceMemory& device, const HeapOptions& options)
 Result<ExtentId> Heap::allocate(uint64_t bytes) {
   assert(bytes >= kSmallest);
   const uint64_t size = (bytes + ExtentMap::kUnit - 1) / ExtentMap::kUnit * ExtentMap::kUnit;
-  if (const ExtentId fit = map_.best_free(size); fit != kNoExtent) {
-    // At the end that leaves more granules whole.
-    const uint64_t low = map_[fit].begin, high = map_[fit].end();
-    const bool upper =
-        map_.whole_granules(low, high - size).count > map_.whole_granules(low + size, high).count;
-    const uint64_t begin = upper ? high - size : low;
-    return take(begin, begin + size, ExtentKind::kBlock);
-  }
+  // Beside blocks of the other zone only where room of that kind has become much, or there is no other.
+  const bool anywhere = map_.fragment_bytes() > slack() * map_.granularity();
+  if (const ExtentId fit = find_free(size, anywhere); fit != kNoExtent) return place(fit, size);
   TESSERA_ASSIGN_OR_RETURN(const Window window, find_window(size));
-  TESSERA_RETURN_IF_ERROR(back(window));
-  return take(window.begin, window.end, ExtentKind::kBlock);
+  Status backed = back(window);
+  if (backed.ok()) return take(window.begin, window.end, ExtentKind::kBlock);
+  const ExtentId fit = find_free(size, true);
+  if (fit == kNoExtent) return backed;
+  return place(fit, size);
+}
+
+ExtentId Heap::find_free(uint64_t size, bool anywhere) const {
+  const Zone own = zone_of(size), other = own == Zone::kMedium ? Zone::kLarge : Zone::kMedium;
+  const ExtentId fit = map_.best_free(own, size);
+  return fit != kNoExtent || !anywhere ? fit : map_.best_free(other, size);
+}
+
+// At the end of it that leaves more granules whole.
+ExtentId Heap::place(ExtentId fit, uint64_t size) {
+  const uint64_t low = map_[fit].begin, high = map_[fit].end();
+  const bool upper =
+      map_.whole_granules(low, high - size).count > map_.whole_granules(low + size, high).count;
+  const uint64_t begin = upper ? high - size : low;
+  return take(begin, begin + size, ExtentKind::kBlock);
 }
 
 Result<ExtentId> Heap::allocate_granule() {
@@ -54,10 +67,10 @@ uint64_t Heap::slack() const { return (mapped_ - map_.empty_granules()) * option
 uint64_t Heap::limit() const { return std::max(options_.keep_bytes / map_.granularity(), slack()); }
 
 Result<Heap::Window> Heap::find_window(uint64_t size) {
-  Window window = best_window(size);
+  Window window = best_window(zone_of(size), size);
   if (window.found) return window;
-  TESSERA_RETURN_IF_ERROR(add_region(size));
-  window = best_window(size);
+  TESSERA_RETURN_IF_ERROR(add_region(zone_of(size), size));
+  window = best_window(zone_of(size), size);
   assert(window.found);
   return window;
 }
@@ -66,7 +79,7 @@ Result<Heap::Window> Heap::find_granule() {
   const uint64_t granule = map_.granularity();
   const auto smallest = [&] {
     ExtentId best = kNoExtent;
-    map_.visit_bare(granule, [&](ExtentId id) {
+    map_.visit_bare(Zone::kMedium, granule, [&](ExtentId id) {
       if (best == kNoExtent || map_[id].size < map_[best].size) best = id;
       return map_[best].size == granule;
     });
@@ -74,18 +87,18 @@ Result<Heap::Window> Heap::find_granule() {
   };
   ExtentId bare = smallest();
   if (bare == kNoExtent) {
-    TESSERA_RETURN_IF_ERROR(add_region(granule));
+    TESSERA_RETURN_IF_ERROR(add_region(Zone::kMedium, granule));
     bare = smallest();
   }
   return Window{map_[bare].begin, map_[bare].begin + granule, 1, true};
 }
 
 // The place that lacks the fewest granules among those looked at.
-Heap::Window Heap::best_window(uint64_t size) const {
+Heap::Window Heap::best_window(Zone zone, uint64_t size) const {
   const uint64_t few =
       size / map_.granularity();  // so few only where the rest finds room in a granule in use
   Window best;
-  map_.visit_bare(map_.granule_begin(size), [&](ExtentId bare) {
+  map_.visit_bare(zone, map_.granule_begin(size), [&](ExtentId bare) {
     const Window window = cheaper_window(bare, size);
     if (window.found && (!best.found || window.lacking < best.lacking)) best = window;
     return best.found && best.lacking <= few;
@@ -112,7 +125,7 @@ Heap::Window Heap::cheaper_window(ExtentId bare, uint64_t size) const {
   return {low, low + size, lacking(below), true};
 }
 
-Status Heap::add_region(uint64_t size) {
+Status Heap::add_region(Zone zone, uint64_t size) {
   const uint64_t least = map_.granule_end(size);
   uint64_t bytes = std::max(least, map_.granule_end(options_.region_bytes));
   if (map_.regions() == ExtentMap::kMaxRegions) {
@@ -125,7 +138,7 @@ Status Heap::add_region(uint64_t size) {
     begin = device_.reserve(bytes);
   }
   if (!begin.ok()) return begin.status().with_context("reserving addresses");
-  map_.add_region(*begin, bytes);
+  map_.add_region(*begin, bytes, zone);
   return {};
 }
 

@@ -60,12 +60,17 @@ class Heap {
     bool found = false;
   };
 
+  Zone zone_of(uint64_t size) const { return size < map_.granularity() ? Zone::kMedium : Zone::kLarge; }
+  // A free extent that holds the block, in the zone of its size or, where that is `anywhere`, in the other
+  // one.
+  ExtentId find_free(uint64_t size, bool anywhere) const;
+  ExtentId place(ExtentId fit, uint64_t size);
   Result<Window> find_window(uint64_t size);
   // Where a granule is to be put that is used as a whole.
   Result<Window> find_granule();
-  Window best_window(uint64_t size) const;
+  Window best_window(Zone zone, uint64_t size) const;
   Window cheaper_window(ExtentId bare, uint64_t size) const;
-  Status add_region(uint64_t size);
+  Status add_region(Zone zone, uint64_t size);
   // Puts granules behind all of a window, which is one free extent then, or part of one. After an error there
   // may be more free granules than before, and all is well otherwise.
   Status back(const Window& window);

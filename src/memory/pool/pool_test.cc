@@ -63,6 +63,22 @@ TEST(Pool, LargeBlocksShareTheGranulesAtTheirEnds) {
   EXPECT_EQ(device.created(), (100 * kBytes + kGranule - 1) / kGranule);
 }
 
+TEST(Pool, SmallerBlocksDoNotHoldTheGranulesThatLargerOnesLeave) {
+  FakeDevice device(1024);
+  Pool pool(device);
+  std::vector<uint64_t> large;
+  uint64_t kept = 0;
+  for (uint64_t i = 0; i < 50; ++i) {
+    large.push_back(must(pool.allocate(3 * kGranule + i * 11 * kKiB)));
+    must(pool.allocate(50 * kKiB + i * kKiB));
+    kept += 50 * kKiB + i * kKiB;
+  }
+  for (const uint64_t block : large) ASSERT_TRUE(pool.free(block).ok());
+  ASSERT_TRUE(pool.trim(0).ok());
+  // Those aside that lay in what others left over, which is used when it has become much.
+  EXPECT_LE(device.created(), kept / kGranule + 4);
+}
+
 TEST(Pool, StitchesFreeGranulesForABlockThatFitsNowhere) {
   FakeDevice device(100);
   Pool pool(device);

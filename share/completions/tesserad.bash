@@ -1,11 +1,11 @@
 # Completion of tesserad(8) for bash.
 _tesserad() {
   local current=${COMP_WORDS[COMP_CWORD]} words="--socket --foreground --idle-exit --order --time-slice --co-execution \
-    --packing --refuse-faulty --round-the-gate --log-level --version --help"
+    --overcommit --packing --refuse-faulty --round-the-gate --log-level --version --help"
   COMPREPLY=()
   case ${COMP_WORDS[COMP_CWORD - 1]} in
     --socket) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
-    --idle-exit) return ;;
+    --idle-exit | --overcommit) return ;;
     --order) words="weighted-fair feedback earliest-deadline" ;;
     --time-slice) words="adaptive fixed" ;;
     --co-execution) words="auto off" ;;

@@ -13,6 +13,8 @@ namespace {
 
 using node::Json;
 
+constexpr int kResidentColumn = 4;  // beside USED, where there is one
+
 std::string pids_of(const Json& slice) {
   constexpr size_t kMost = 6;
   std::string text;
@@ -33,25 +35,51 @@ std::string percent(const Json& device, const char* permille) {
   return str_format("%.1f%%", found->get<double>() / 10);
 }
 
-void add_slice(Table& table, const Json& slice) {
+// What of what is used is on the GPU, where more may be promised than that has.
+std::string resident(const Json& device) {
+  const auto bytes = node::json_uint(device, "resident_bytes");
+  return bytes ? format_size(*bytes) : "-";
+}
+
+bool any_overcommitted(const Json& answer) {
+  for (const Json& slice : node::json_array(answer, "slices")) {
+    for (const Json& device : node::json_array(slice, "devices")) {
+      if (device.contains("resident_bytes")) return true;
+    }
+  }
+  return false;
+}
+
+void add_slice(Table& table, const Json& slice, bool with_resident) {
   bool first = true;
   for (const Json& device : node::json_array(slice, "devices")) {
     auto number = [&](const char* key) { return node::json_uint(device, key).value_or(0); };
     double age = slice.contains("age_seconds") ? slice["age_seconds"].get<double>() : 0;
-    table.add({first ? node::json_string(slice, "name") : "", std::to_string(number("gpu")),
-               node::json_bool(device, "reserved") ? format_size(number("limit_bytes")) : "-",
-               format_size(number("used_bytes")), format_size(number("peak_bytes")),
-               std::to_string(number("refusals")), percent(device, "entitled_permille"),
-               percent(device, "achieved_permille"), percent(device, "lent_permille"),
-               first ? pids_of(slice) : "", first ? format_age(age) : ""});
+    std::vector<std::string> row = {
+        first ? node::json_string(slice, "name") : "",
+        std::to_string(number("gpu")),
+        node::json_bool(device, "reserved") ? format_size(number("limit_bytes")) : "-",
+        format_size(number("used_bytes")),
+        format_size(number("peak_bytes")),
+        std::to_string(number("refusals")),
+        percent(device, "entitled_permille"),
+        percent(device, "achieved_permille"),
+        percent(device, "lent_permille"),
+        first ? pids_of(slice) : "",
+        first ? format_age(age) : ""};
+    if (with_resident) row.insert(row.begin() + kResidentColumn, resident(device));
+    table.add(std::move(row));
     first = false;
   }
 }
 
-void add_outside(Table& table, const Json& process) {
+void add_outside(Table& table, const Json& process, bool with_resident) {
   auto number = [&](const char* key) { return std::to_string(node::json_uint(process, key).value_or(0)); };
-  table.add({"(outside)", number("gpu"), "-", "-", "-", "-", "-", number("utilization_percent") + ".0%", "-",
-             number("pid"), "-"});
+  std::vector<std::string> row = {"(outside)", number("gpu"), "-", "-",
+                                  "-",         "-",           "-", number("utilization_percent") + ".0%",
+                                  "-",         number("pid"), "-"};
+  if (with_resident) row.insert(row.begin() + kResidentColumn, "-");
+  table.add(std::move(row));
 }
 
 // On standard error: the table is for programs, too.
@@ -116,19 +144,15 @@ int ps_command(const PsOptions& options) {
     return 0;
   }
   using enum Table::Align;
-  Table table({{"NAME", kLeft},
-               {"GPU", kRight},
-               {"LIMIT", kRight},
-               {"USED", kRight},
-               {"PEAK", kRight},
-               {"REFUSALS", kRight},
-               {"ENTITLED", kRight},
-               {"ACHIEVED", kRight},
-               {"LENT", kRight},
-               {"PIDS", kLeft},
-               {"AGE", kRight}});
-  for (const Json& slice : node::json_array(*answer, "slices")) add_slice(table, slice);
-  for (const Json& process : node::json_array(*answer, "outside")) add_outside(table, process);
+  std::vector<Table::Column> columns = {{"NAME", kLeft},      {"GPU", kRight},      {"LIMIT", kRight},
+                                        {"USED", kRight},     {"PEAK", kRight},     {"REFUSALS", kRight},
+                                        {"ENTITLED", kRight}, {"ACHIEVED", kRight}, {"LENT", kRight},
+                                        {"PIDS", kLeft},      {"AGE", kRight}};
+  const bool with_resident = any_overcommitted(*answer);
+  if (with_resident) columns.insert(columns.begin() + kResidentColumn, {"RESIDENT", kRight});
+  Table table(std::move(columns));
+  for (const Json& slice : node::json_array(*answer, "slices")) add_slice(table, slice, with_resident);
+  for (const Json& process : node::json_array(*answer, "outside")) add_outside(table, process, with_resident);
   table.print();
   for (const Json& slice : node::json_array(*answer, "slices")) tell_round(slice);
   for (const Json& tenant : node::json_array(*answer, "failing")) tell_failing(tenant);

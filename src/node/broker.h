@@ -33,12 +33,14 @@ struct RecallOrder {
   uint32_t number;  // travels as the request number
   uint32_t device;
   uint64_t bytes;
+  vgpu::BudgetKind kind = vgpu::BudgetKind::kLimit;
 };
 struct ReserveAnswer {
   LeaseId lease;
   uint32_t request;
   uint32_t device;
   uint64_t granted_bytes;  // 0: refused
+  vgpu::BudgetKind kind = vgpu::BudgetKind::kLimit;
 };
 struct Effects {
   std::vector<RecallOrder> recalls;

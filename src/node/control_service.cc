@@ -15,9 +15,12 @@
 namespace tessera::node {
 namespace {
 
-std::vector<GpuFacts> gpu_facts(const Inventory& inventory) {
+// Where memory is moved out of a GPU nothing may run meanwhile: launches wait at the gate there, on whatever
+// driver, and kernels are neither held up nor kept to some SMs.
+std::vector<GpuFacts> gpu_facts(const Inventory& inventory, bool overcommitted) {
   std::vector<GpuFacts> facts;
-  for (const Gpu& gpu : inventory.gpus) facts.push_back({gpu.sm_count, inventory.space});
+  const bool space = inventory.space && !overcommitted;
+  for (const Gpu& gpu : inventory.gpus) facts.push_back({gpu.sm_count, space});
   return facts;
 }
 
@@ -147,8 +150,10 @@ void ControlService::set_inventory(const Result<Inventory>& answer) {
       totals.push_back(gpu.total_bytes);
       uuids.push_back(gpu.uuid);
     }
+    if (overcommit_permille_ > 1000) leases_.set_residency(totals);
     leases_.ledger().set_gpu_totals(std::move(totals));
-    leases_.set_gpu_facts(gpu_facts(inventory_));
+    leases_.ledger().set_overcommit(overcommit_permille_);
+    leases_.set_gpu_facts(gpu_facts(inventory_, overcommit_permille_ > 1000));
     leases_.set_gpu_uuids(std::move(uuids));
     update_closed(asked_ns_);
     return;

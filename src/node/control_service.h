@@ -48,6 +48,9 @@ class ControlService {
   ControlService(LeaseService& leases, InventoryMonitor& monitor, FindConnection find)
       : leases_(leases), monitor_(monitor), find_(std::move(find)) {}
 
+  // See Ledger::set_overcommit; before the first answer of the driver.
+  void set_overcommit(uint32_t permille) { overcommit_permille_ = permille; }
+
   // An error means that the client broke the protocol; a refused request is an answer like any other.
   Status handle(uint64_t connection_id, Connection& connection, uint32_t request, std::string_view text);
 
@@ -103,6 +106,7 @@ class ControlService {
   FindConnection find_;
   Inventory inventory_;
   DeviceHealth health_;
+  uint32_t overcommit_permille_ = 1000;
   uint64_t asked_ns_ = 0;
   Status inventory_status_ = Status(Code::kUnavailable, "the GPU driver has not been asked yet");
 };

@@ -44,6 +44,7 @@ Daemon::Daemon(EventLoop loop, UniqueFd listener, DaemonOptions options)
   if (options_.refuse_faulty) leases_.refuse_faulty();
   leases_.set_round_policy(options_.round_policy);
   leases_.set_co_execution(options_.co_execution);
+  control_.set_overcommit(options_.overcommit_permille);
 }
 
 Daemon::~Daemon() {

@@ -21,7 +21,8 @@ struct DaemonOptions {
   partitioning::Packing packing = partitioning::Packing::kSpread;  // of slices that name neither it nor a GPU
   std::string journal;                                             // file; empty: none, and a restart forgets
   RoundPolicy round_policy = RoundPolicy::kWarn;
-  bool co_execution = true;  // see ComputeBroker
+  bool co_execution = true;             // see ComputeBroker
+  uint32_t overcommit_permille = 1000;  // see Ledger::set_overcommit
 };
 
 class Daemon {

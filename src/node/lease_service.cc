@@ -52,17 +52,16 @@ Status LeaseService::handle_leased(Connection& connection, const ClientMessage& 
   }
   SliceId slice = ledger_.find_lease(connection.lease)->slice;
   Effects effects;
-  uint64_t now_ns = loop_.now_ns();
   Status status;
   update_peaks(slice);
   if (auto* reserve = std::get_if<ReserveMessage>(&message.body)) {
-    status = broker_.reserve(connection.lease, message.request, *reserve, now_ns, effects);
+    status = this->reserve(connection.lease, message.request, *reserve, effects);
     failpoint("daemon.reserve.booked");
   } else if (auto* release = std::get_if<ReleaseMessage>(&message.body)) {
-    status = broker_.release(connection.lease, *release, now_ns, effects);
+    status = this->release(connection.lease, *release, effects);
     failpoint("daemon.release.booked");
   } else if (auto* recalled = std::get_if<RecalledMessage>(&message.body)) {
-    status = broker_.recalled(connection.lease, message.request, *recalled, now_ns, effects);
+    status = this->recalled(connection.lease, message.request, *recalled, effects);
     failpoint("daemon.recalled.booked");
   } else if (auto* asked = std::get_if<QueryMessage>(&message.body)) {
     status = query(connection, message.request, slice, *asked);
@@ -129,6 +128,7 @@ Status LeaseService::begin_lease(LeaseId id, Connection* connection, Arrived arr
   } else {
     connection->lease = id;
   }
+  open_residency(id);
   GateOrders orders;
   compute_.attach(ledger_.find_lease(id)->slice, id, loop_.now_ns(), orders);
   apply(orders);
@@ -153,11 +153,17 @@ Status LeaseService::attach(Connection& connection, uint32_t request, const Atta
   }
   const Slice& slice = *ledger_.find_slice(ledger_.find_lease(id)->slice);
   LOG_INFO("leases", "process %d attached to '%s'", static_cast<int>(process.pid), slice.name.c_str());
+  Effects effects;
+  if (residency_.in_use()) {
+    const std::vector<uint64_t> nothing(slice.devices.size());
+    TESSERA_RETURN_IF_ERROR(residency_.attach(id, nothing, loop_.now_ns(), effects));
+  }
   failpoint("daemon.attach.booked");
   save();
   failpoint("daemon.attach.saved");
   send_attached(id, connection, request);
   failpoint("daemon.attach.sent");
+  apply(effects);
   return Status();
 }
 
@@ -183,8 +189,14 @@ Status LeaseService::reattach(Connection& connection, uint32_t request, const Re
   TESSERA_ASSIGN_OR_RETURN(CounterMapping counters, CounterMapping::create());
   Effects effects;
   // What it asked for on the connection that it has given up is forgotten.
-  if (leases_.at(id).connection != nullptr) broker_.disconnect(id, loop_.now_ns(), effects);
+  if (leases_.at(id).connection != nullptr) {
+    broker_.disconnect(id, loop_.now_ns(), effects);
+    residency_.disconnect(id, loop_.now_ns(), effects);
+  }
   Status claimed = ledger_.claim(id, message.held_bytes);
+  if (claimed.ok() && residency_.in_use()) {
+    claimed = residency_.attach(id, message.resident_bytes, loop_.now_ns(), effects);
+  }
   if (!claimed.ok()) {
     save();
     apply(effects);
@@ -238,6 +250,7 @@ vgpu::AttachedReply LeaseService::describe(const Slice& slice, LeaseId lease) co
     gpu_uuids_.at(slice.devices[i].gpu).copy(device.uuid, sizeof device.uuid - 1);
     device.limit_bytes = slice.devices[i].limit_bytes;
     device.chunk_bytes = chunk_bytes(device.limit_bytes);
+    device.capacity_bytes = residency_.in_use() ? residency_.capacity(slice.devices[i].gpu) : 0;
   }
   return reply;
 }
@@ -290,6 +303,7 @@ void LeaseService::disconnected(Connection& connection) {
   ledger_.set_life(id, LeaseLife::kDetached);
   Effects effects;
   broker_.disconnect(id, loop_.now_ns(), effects);
+  residency_.disconnect(id, loop_.now_ns(), effects);
   GateOrders orders;
   compute_.lose(lease.slice, id, loop_.now_ns(), orders);
   apply(orders);
@@ -311,6 +325,8 @@ void LeaseService::end_lease(LeaseId id, const char* why) {
     ended[i].launches += last.launches;
     ended[i].busy_ns += last.busy_ns;
     ended[i].kernels += last.kernels;
+    ended[i].evicted_bytes += last.evicted_bytes;
+    ended[i].restored_bytes += last.restored_bytes;
     note_fault(slice, i, last.fault);
     report_work(lease, static_cast<uint32_t>(i), loop_.now_ns());
   }
@@ -329,6 +345,7 @@ void LeaseService::end_lease(LeaseId id, const char* why) {
   leases_.erase(record);
   Effects effects;
   std::string name = ledger_.find_slice(slice)->name;
+  residency_.close(id, loop_.now_ns(), effects);
   if (broker_.close(id, loop_.now_ns(), effects)) {
     forget_slice(slice, name);
   } else {
@@ -355,13 +372,15 @@ void LeaseService::apply(const Effects& effects) {
     Connection* connection = leases_.at(order.lease).connection;
     assert(connection != nullptr);
     connection->send(encode_struct(vgpu::MessageType::kRecall, order.number,
-                                   vgpu::RecallNotice{order.device, 0, order.bytes}));
+                                   vgpu::RecallNotice{order.device, order.kind, order.bytes}));
   }
   for (const ReserveAnswer& answer : effects.answers) {
     const Slice& slice = *ledger_.find_slice(ledger_.find_lease(answer.lease)->slice);
     vgpu::ReservedReply reply{};
     reply.granted_bytes = answer.granted_bytes;
-    reply.limit_bytes = slice.devices[answer.device].limit_bytes;
+    const SliceDevice& device = slice.devices[answer.device];
+    const bool resident = answer.kind == vgpu::BudgetKind::kResident;
+    reply.limit_bytes = resident ? residency_.capacity(device.gpu) : device.limit_bytes;
     reply.awaited = static_cast<uint32_t>(slice.awaited);
     reply.slice_used_bytes = usage(slice.id).devices[answer.device].used_bytes;
     leases_.at(answer.lease)
@@ -383,6 +402,7 @@ void LeaseService::end_replaced_images() {
 void LeaseService::tick(uint64_t now_ns) {
   Effects effects;
   broker_.expire(now_ns, effects);
+  residency_.expire(now_ns, effects);
   save();
   apply(effects);
   take_turns(now_ns);
@@ -395,6 +415,8 @@ void LeaseService::tick(uint64_t now_ns) {
 
 std::optional<uint64_t> LeaseService::next_deadline_ns() const {
   std::optional<uint64_t> next = broker_.next_deadline_ns();
+  const std::optional<uint64_t> residency = residency_.next_deadline_ns();
+  if (residency && (!next || *residency < *next)) next = residency;
   if (detached_ > 0 && (!next || next_image_check_ns_ < *next)) next = next_image_check_ns_;
   if (!ledger_.leases().empty() && (!next || next_sample_ns_ < *next)) next = next_sample_ns_;
   const std::optional<uint64_t> turn = compute_.next_deadline_ns();

@@ -35,6 +35,7 @@
 #include "node/journal.h"
 #include "node/pages.h"
 #include "node/process_image.h"
+#include "node/residency_broker.h"
 #include "node/round_policy.h"
 #include "node/round_watch.h"
 #include "node/tenant_faults.h"
@@ -57,7 +58,10 @@ struct DeviceUsage {
   uint64_t launches = 0;
   uint64_t busy_ns = 0;
   uint64_t kernels = 0;
-  uint64_t fault = 0;  // a CUresult with which one of the processes failed; 0: none did
+  uint64_t fault = 0;           // a CUresult with which one of the processes failed; 0: none did
+  uint64_t resident_bytes = 0;  // on the device, where limits are more than it has
+  uint64_t evicted_bytes = 0;   // moved off it, ever
+  uint64_t restored_bytes = 0;  // and back
 };
 
 struct SliceUsage {
@@ -72,6 +76,9 @@ class LeaseService {
   void refuse_faulty() { refuses_faulty_ = true; }
   void set_round_policy(RoundPolicy policy) { round_policy_ = policy; }
   void set_co_execution(bool on) { compute_.set_co_execution(on); }
+  // Limits may be more than a GPU has: what is on it is granted apart. Together with the ledger's totals.
+  void set_residency(std::vector<uint64_t> capacities) { residency_.set_capacities(std::move(capacities)); }
+  const ResidencyBroker& residency() const { return residency_; }
   ~LeaseService();
   LeaseService(const LeaseService&) = delete;
   LeaseService& operator=(const LeaseService&) = delete;
@@ -192,6 +199,11 @@ class LeaseService {
   Status observe(Connection& connection, uint32_t request, const ObserveMessage& message);
   vgpu::AttachedReply describe(const Slice& slice, LeaseId lease) const;
   Status handle_leased(Connection& connection, const ClientMessage& message);
+  // What is asked of the budget that is of the kind of the message.
+  Status reserve(LeaseId lease, uint32_t request, const ReserveMessage& message, Effects& effects);
+  Status release(LeaseId lease, const ReleaseMessage& message, Effects& effects);
+  Status recalled(LeaseId lease, uint32_t number, const RecalledMessage& message, Effects& effects);
+  void open_residency(LeaseId lease);
   Status handle_observing(Connection& connection, const ClientMessage& message);
   Status query(Connection& connection, uint32_t request, SliceId slice, const QueryMessage& message);
   void list_processes(Connection& connection, uint32_t request, SliceId slice);
@@ -228,6 +240,7 @@ class LeaseService {
   Ledger ledger_;
   Broker broker_;
   ComputeBroker compute_;
+  ResidencyBroker residency_;
   TenantFaults faults_;
   bool refuses_faulty_ = false;
   RoundWatch round_watch_;

@@ -26,6 +26,9 @@ SliceUsage LeaseService::usage(SliceId id) {
       device.launches += values.launches;
       device.busy_ns += values.busy_ns;
       device.kernels += values.kernels;
+      device.resident_bytes += residency_.resident_bytes(lease, static_cast<uint32_t>(i));
+      device.evicted_bytes += values.evicted_bytes;
+      device.restored_bytes += values.restored_bytes;
       if (values.fault != 0) device.fault = values.fault;
     }
   }

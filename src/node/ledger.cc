@@ -73,6 +73,11 @@ void Ledger::set_gpu_totals(std::vector<uint64_t> totals) {
   gpu_facts_.assign(gpu_totals_.size(), GpuFacts());
 }
 
+uint64_t Ledger::promisable_bytes(uint32_t gpu) const {
+  return static_cast<uint64_t>(static_cast<unsigned __int128>(gpu_totals_.at(gpu)) * overcommit_permille_ /
+                               1000);
+}
+
 uint64_t Ledger::unreserved_bytes(uint32_t gpu) const { return gpu_state(gpu).unreserved_bytes(); }
 
 Status Ledger::check_open(uint32_t gpu) const {
@@ -149,10 +154,16 @@ Result<std::vector<uint32_t>> Ledger::choose_gpus(const SliceRequest& request) c
 
 Status Ledger::check_room(uint32_t gpu, uint64_t left, uint64_t wanted) const {
   if (wanted == 0) return Status(Code::kInvalidArgument, "a slice needs more than 0 bytes of memory");
+  if (wanted > gpu_totals_[gpu] && gpu_totals_[gpu] < promisable_bytes(gpu)) {
+    return Status::error(Code::kResourceExhausted,
+                         "GPU %u has %s, and one slice can have no more of it, whatever all together may; %s "
+                         "were asked for",
+                         gpu, format_size(gpu_totals_[gpu]).c_str(), format_size(wanted).c_str());
+  }
   if (wanted <= left) return Status();
   return Status::error(
       Code::kResourceExhausted, "GPU %u has %s not reserved by other slices (of %s); %s were asked for", gpu,
-      format_size(left).c_str(), format_size(gpu_totals_[gpu]).c_str(), format_size(wanted).c_str());
+      format_size(left).c_str(), format_size(promisable_bytes(gpu)).c_str(), format_size(wanted).c_str());
 }
 
 Result<SliceDevice> Ledger::plan_device(const SliceRequest& request, size_t index, uint32_t gpu) const {
@@ -466,7 +477,7 @@ Status Ledger::check() const {
   }
   if (leases_seen != leases_.size()) return Status(Code::kInternal, "a lease without a slice");
   for (size_t gpu = 0; gpu < reserved.size(); ++gpu) {
-    if (reserved[gpu] > gpu_totals_[gpu]) return Status(Code::kInternal, "a GPU is reserved twice");
+    if (reserved[gpu] > promisable_bytes(gpu)) return Status(Code::kInternal, "a GPU is reserved twice");
   }
   return check_sms_of_gpus();
 }

@@ -4,8 +4,8 @@
 // Invariants, true between any two calls (checked by check()):
 //   - for each slice and device, the sum of the leases' grants is the slice's `granted`, and at most `limit`
 //     unless the limit was lowered below it: then nothing is granted until enough is back;
-//   - for each GPU, the sum of the limits of slices that reserved memory is at most the GPU's total, and the
-//     sum of the shares that were promised at most the whole;
+//   - for each GPU, the sum of the limits of slices that reserved memory is at most what may be promised of
+//     it, and the sum of the shares that were promised at most the whole;
 //   - no SM is the own one of two slices, and those that are nobody's hold what is promised to slices that
 //     take turns;
 //   - nothing is granted on a slice while it awaits a process that held a lease when an earlier daemon ended;
@@ -113,6 +113,11 @@ class Ledger {
   // Only while there is no slice: the totals are what admission rests on.
   void set_gpu_totals(std::vector<uint64_t> totals);
   const std::vector<uint64_t>& gpu_totals() const { return gpu_totals_; }
+  // How much of a GPU's memory slices may be promised together, in thousandths of what it has: more than 1000
+  // where processes' memory is moved out of it and back (residency_broker.h). One slice is never promised
+  // more than there is. Set with the totals.
+  void set_overcommit(uint32_t permille) { overcommit_permille_ = permille; }
+  uint64_t promisable_bytes(uint32_t gpu) const;
   void set_packing(partitioning::Packing packing) { packing_ = packing; }
   // As many, or none: nothing is known.
   void set_gpu_facts(std::vector<GpuFacts> facts);
@@ -203,6 +208,7 @@ class Ledger {
 
   Touched touched_;
   std::vector<uint64_t> gpu_totals_;
+  uint32_t overcommit_permille_ = 1000;
   std::map<uint32_t, std::string> closed_;
   std::vector<GpuFacts> gpu_facts_;
   partitioning::Packing packing_ = partitioning::Packing::kSpread;

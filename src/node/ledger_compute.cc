@@ -12,7 +12,7 @@ void Ledger::set_gpu_facts(std::vector<GpuFacts> facts) {
 
 partitioning::GpuState Ledger::gpu_state(uint32_t gpu, SliceId except) const {
   partitioning::GpuState state;
-  state.memory_bytes = gpu_totals_.at(gpu);
+  state.memory_bytes = promisable_bytes(gpu);
   state.sm_count = gpu_facts_.at(gpu).sm_count;
   state.space = gpu_facts_.at(gpu).space;
   auto closed = closed_.find(gpu);

@@ -46,6 +46,8 @@ constexpr const char* kHelp =
     "  --time-slice POLICY  how long a turn lasts: adaptive (default) or fixed\n"
     "  --co-execution auto|off\n"
     "                       whether slices whose kernels fit together run side by side (default: auto)\n"
+    "  --overcommit FACTOR  slices may be promised so many times the memory of a GPU, 1 (default) to 16:\n"
+    "                       what does not fit waits in the host's memory, and tenants take turns\n"
     "  --packing POLICY     where slices go that name no GPU: spread (default) or binpack\n"
     "  --refuse-faulty      programs that keep failing on the GPU have to wait for their next slice\n"
     "  --round-the-gate warn|hard|stop\n"
@@ -65,6 +67,7 @@ struct Options {
   partitioning::Packing packing = partitioning::Packing::kSpread;
   RoundPolicy round_policy = RoundPolicy::kWarn;
   bool co_execution = true;
+  uint32_t overcommit_permille = 1000;
 };
 
 int usage_error(const char* format, const char* text) {
@@ -84,6 +87,14 @@ bool set_log_level(std::string_view name) {
   return false;
 }
 
+std::optional<uint32_t> parse_overcommit(const char* text) {
+  constexpr double kMost = 16;
+  char* end = nullptr;
+  const double factor = strtod(text, &end);
+  if (end == text || *end != '\0' || !(factor >= 1 && factor <= kMost)) return std::nullopt;
+  return static_cast<uint32_t>(factor * 1000 + 0.5);
+}
+
 // The exit code where there is nothing left to do.
 std::optional<int> parse_options(int argc, char** argv, Options& options) {
   enum {
@@ -93,6 +104,7 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
     kOrder,
     kTimeSlice,
     kCoExecution,
+    kOvercommit,
     kPacking,
     kRefuseFaulty,
     kRoundTheGate,
@@ -107,6 +119,7 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
                                     {"order", required_argument, nullptr, kOrder},
                                     {"time-slice", required_argument, nullptr, kTimeSlice},
                                     {"co-execution", required_argument, nullptr, kCoExecution},
+                                    {"overcommit", required_argument, nullptr, kOvercommit},
                                     {"packing", required_argument, nullptr, kPacking},
                                     {"refuse-faulty", no_argument, nullptr, kRefuseFaulty},
                                     {"round-the-gate", required_argument, nullptr, kRoundTheGate},
@@ -156,6 +169,12 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
         }
         options.co_execution = strcmp(optarg, "auto") == 0;
         break;
+      case kOvercommit: {
+        const auto permille = parse_overcommit(optarg);
+        if (!permille) return usage_error("--overcommit is a factor from 1 to 16, as 1.5, not '%s'", optarg);
+        options.overcommit_permille = *permille;
+        break;
+      }
       case kPacking: {
         const auto packing = partitioning::parse_packing(optarg);
         if (!packing) return usage_error("--packing is spread or binpack, not '%s'", optarg);
@@ -276,6 +295,7 @@ Status run(const Options& options, UniqueFd ready) {
   daemon_options.scheduling = options.scheduling;
   daemon_options.packing = options.packing;
   daemon_options.co_execution = options.co_execution;
+  daemon_options.overcommit_permille = options.overcommit_permille;
   daemon_options.round_policy = options.round_policy;
   TESSERA_ASSIGN_OR_RETURN(UniqueFd listener, listen_on(options.socket));
   TESSERA_ASSIGN_OR_RETURN(auto daemon, Daemon::create(std::move(listener), std::move(daemon_options)));

@@ -28,7 +28,10 @@ Result<ClientMessage> decode_reattach(uint32_t request, ByteSpan payload) {
   if (body.device_count > vgpu::kMaxDevicesPerSlice) {
     return Status::error(Code::kInvalidData, "Reattach names %u devices", body.device_count);
   }
-  ReattachMessage message{{}, body.lease, {body.held_bytes, body.held_bytes + body.device_count}};
+  ReattachMessage message{{},
+                          body.lease,
+                          {body.held_bytes, body.held_bytes + body.device_count},
+                          {body.resident_bytes, body.resident_bytes + body.device_count}};
   std::memcpy(message.token.data(), body.token, sizeof body.token);
   return ClientMessage{request, std::move(message)};
 }
@@ -38,15 +41,22 @@ Status check_device(uint32_t device) {
   return Status::error(Code::kInvalidData, "device index %u is out of range", device);
 }
 
+Status check_kind(vgpu::BudgetKind kind) {
+  if (kind == vgpu::BudgetKind::kLimit || kind == vgpu::BudgetKind::kResident) return Status();
+  return Status::error(Code::kInvalidData, "there is no budget of kind %u", static_cast<unsigned>(kind));
+}
+
 Result<ClientMessage> decode_reserve(uint32_t request, ByteSpan payload) {
   TESSERA_ASSIGN_OR_RETURN(auto body, payload_as<vgpu::ReserveRequest>(payload, "Reserve"));
   TESSERA_RETURN_IF_ERROR(check_device(body.device));
+  TESSERA_RETURN_IF_ERROR(check_kind(body.kind));
   if (body.bytes_wanted < body.bytes_needed) {
     return Status::error(Code::kInvalidData, "Reserve wants %llu bytes but needs %llu",
                          static_cast<unsigned long long>(body.bytes_wanted),
                          static_cast<unsigned long long>(body.bytes_needed));
   }
-  return ClientMessage{request, ReserveMessage{body.device, body.bytes_needed, body.bytes_wanted}};
+  return ClientMessage{request, ReserveMessage{body.device, body.bytes_needed, body.bytes_wanted, body.kind,
+                                               body.brings_back != 0}};
 }
 
 Result<ClientMessage> decode_body(const vgpu::MessageHeader& header, ByteSpan payload) {
@@ -66,12 +76,15 @@ Result<ClientMessage> decode_body(const vgpu::MessageHeader& header, ByteSpan pa
     case MessageType::kRelease: {
       TESSERA_ASSIGN_OR_RETURN(auto body, payload_as<vgpu::ReleaseNotice>(payload, "Release"));
       TESSERA_RETURN_IF_ERROR(check_device(body.device));
-      return ClientMessage{header.request, ReleaseMessage{body.device, body.bytes}};
+      TESSERA_RETURN_IF_ERROR(check_kind(body.kind));
+      return ClientMessage{header.request, ReleaseMessage{body.device, body.bytes, body.kind}};
     }
     case MessageType::kRecalled: {
       TESSERA_ASSIGN_OR_RETURN(auto body, payload_as<vgpu::RecalledReply>(payload, "Recalled"));
       TESSERA_RETURN_IF_ERROR(check_device(body.device));
-      return ClientMessage{header.request, RecalledMessage{body.device, body.bytes}};
+      TESSERA_RETURN_IF_ERROR(check_kind(body.kind));
+      return ClientMessage{
+          header.request, RecalledMessage{body.device, body.bytes, body.kind, body.busy != 0, body.out != 0}};
     }
     case MessageType::kQuery: {
       TESSERA_ASSIGN_OR_RETURN(auto body, payload_as<vgpu::QueryRequest>(payload, "Query"));

@@ -24,6 +24,7 @@ struct ReattachMessage {
   Token token;
   uint64_t lease;
   std::vector<uint64_t> held_bytes;
+  std::vector<uint64_t> resident_bytes;
 };
 struct ObserveMessage {
   Token token;
@@ -32,14 +33,20 @@ struct ReserveMessage {
   uint32_t device;
   uint64_t bytes_needed;
   uint64_t bytes_wanted;
+  vgpu::BudgetKind kind = vgpu::BudgetKind::kLimit;
+  bool brings_back = false;
 };
 struct ReleaseMessage {
   uint32_t device;
   uint64_t bytes;
+  vgpu::BudgetKind kind = vgpu::BudgetKind::kLimit;
 };
 struct RecalledMessage {
   uint32_t device;
   uint64_t bytes;
+  vgpu::BudgetKind kind = vgpu::BudgetKind::kLimit;
+  bool busy = false;
+  bool out = false;
 };
 struct QueryMessage {
   uint32_t device;

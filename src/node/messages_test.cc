@@ -10,7 +10,8 @@ namespace {
 ByteSpan bytes_of(const std::string& text) { return std::as_bytes(std::span<const char>(text)); }
 
 TEST(Messages, ReserveTravels) {
-  std::string packet = encode_struct(vgpu::MessageType::kReserve, 7, vgpu::ReserveRequest{2, 0, 10, 20});
+  std::string packet = encode_struct(vgpu::MessageType::kReserve, 7,
+                                     vgpu::ReserveRequest{2, vgpu::BudgetKind::kLimit, 10, 20, 0});
   auto message = decode_client_message(bytes_of(packet));
   ASSERT_TRUE(message.ok());
   EXPECT_EQ(message->request, 7U);
@@ -23,9 +24,11 @@ TEST(Messages, ReserveTravels) {
 TEST(Messages, BrokenRulesAreNamed) {
   auto why = [](std::string packet) { return decode_client_message(bytes_of(packet)).status().message(); };
   EXPECT_EQ(why("abc"), "packet of 3 bytes is too short");
-  EXPECT_EQ(why(encode_struct(vgpu::MessageType::kReserve, 1, vgpu::ReserveRequest{16, 0, 1, 1})),
+  EXPECT_EQ(why(encode_struct(vgpu::MessageType::kReserve, 1,
+                              vgpu::ReserveRequest{16, vgpu::BudgetKind::kLimit, 1, 1, 0})),
             "device index 16 is out of range");
-  EXPECT_EQ(why(encode_struct(vgpu::MessageType::kReserve, 1, vgpu::ReserveRequest{0, 0, 2, 1})),
+  EXPECT_EQ(why(encode_struct(vgpu::MessageType::kReserve, 1,
+                              vgpu::ReserveRequest{0, vgpu::BudgetKind::kLimit, 2, 1, 0})),
             "Reserve wants 1 bytes but needs 2");
   EXPECT_EQ(why(encode_struct(vgpu::MessageType::kAttach, 1, uint32_t{5})),
             "Attach carries 4 bytes instead of 32");
@@ -43,7 +46,8 @@ TEST(Messages, BrokenRulesAreNamed) {
 
 TEST(Messages, TruncatedAndFlippedPacketsAreSafe) {
   std::mt19937 dice(1);
-  std::string whole = encode_struct(vgpu::MessageType::kReserve, 7, vgpu::ReserveRequest{2, 0, 10, 20});
+  std::string whole = encode_struct(vgpu::MessageType::kReserve, 7,
+                                    vgpu::ReserveRequest{2, vgpu::BudgetKind::kLimit, 10, 20, 0});
   for (int i = 0; i < 20'000; ++i) {
     std::string packet = whole.substr(0, dice() % (whole.size() + 1));
     for (int flips = static_cast<int>(dice() % 4); flips > 0 && !packet.empty(); --flips) {

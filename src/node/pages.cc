@@ -66,6 +66,8 @@ CounterValues CounterMapping::read(size_t device, uint64_t granted_bytes, uint64
   values.fault = load(counters.fault, INT32_MAX);
   values.ready_ns = load(counters.ready_ns, kLargestCount);
   values.ready_sm_ns = load(counters.ready_sm_ns, values.ready_ns * IndexSet::kMax);
+  values.evicted_bytes = load(counters.evicted_bytes, kLargestCount);
+  values.restored_bytes = load(counters.restored_bytes, kLargestCount);
   return values;
 }
 

@@ -20,6 +20,8 @@ struct CounterValues {
   uint64_t fault = 0;  // a CUresult
   uint64_t ready_ns = 0;
   uint64_t ready_sm_ns = 0;
+  uint64_t evicted_bytes = 0;
+  uint64_t restored_bytes = 0;
 };
 
 // The daemon's view of a process's counter page: it only reads.

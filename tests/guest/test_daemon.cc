@@ -83,7 +83,7 @@ size_t TestDaemon::connection_count() {
 uint64_t TestDaemon::recall(uint64_t bytes) {
   std::unique_lock lock(mutex_);
   recall_answer_.reset();
-  vgpu::RecallNotice notice{0, 0, bytes};
+  vgpu::RecallNotice notice{0, vgpu::BudgetKind::kLimit, bytes};
   reply(last_attached_, MessageType::kRecall, 77, &notice, sizeof notice);
   recalled_.wait(lock, [&] { return recall_answer_.has_value(); });
   return *recall_answer_;

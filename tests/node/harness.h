@@ -92,13 +92,16 @@ class TestClient {
   }
   void list_processes() { send(encode_message(vgpu::MessageType::kListProcesses, ++request_, "")); }
   void reserve(uint64_t needed, uint64_t wanted) {
-    send(encode_struct(vgpu::MessageType::kReserve, ++request_, vgpu::ReserveRequest{0, 0, needed, wanted}));
+    send(encode_struct(vgpu::MessageType::kReserve, ++request_,
+                       vgpu::ReserveRequest{0, vgpu::BudgetKind::kLimit, needed, wanted, 0}));
   }
   void release(uint64_t bytes) {
-    send(encode_struct(vgpu::MessageType::kRelease, 0, vgpu::ReleaseNotice{0, 0, bytes}));
+    send(encode_struct(vgpu::MessageType::kRelease, 0,
+                       vgpu::ReleaseNotice{0, vgpu::BudgetKind::kLimit, bytes}));
   }
   void recalled(uint32_t number, uint64_t bytes) {
-    send(encode_struct(vgpu::MessageType::kRecalled, number, vgpu::RecalledReply{0, 0, bytes}));
+    send(encode_struct(vgpu::MessageType::kRecalled, number,
+                       vgpu::RecalledReply{0, vgpu::BudgetKind::kLimit, bytes, 0, 0}));
   }
 
   // The next packet with its descriptors; nothing yet, or at the end, gives an empty one.

@@ -40,7 +40,8 @@ TEST_F(HostileTest, EveryBrokenRuleIsNamed) {
   vgpu::AttachRequest again{};
   std::copy(token_.begin(), token_.end(), again.token);
   auto reserve = [](uint32_t device) {
-    return encode_struct(MessageType::kReserve, 1, vgpu::ReserveRequest{device, 0, 1, 1});
+    return encode_struct(MessageType::kReserve, 1,
+                         vgpu::ReserveRequest{device, vgpu::BudgetKind::kLimit, 1, 1, 0});
   };
   const Case cases[] = {
       {"x", false, "too short"},
@@ -51,9 +52,17 @@ TEST_F(HostileTest, EveryBrokenRuleIsNamed) {
       {reserve(0), false, "must be Attach"},
       {reserve(1), true, "not in the slice"},
       {reserve(16), true, "out of range"},
-      {encode_struct(MessageType::kRelease, 0, vgpu::ReleaseNotice{0, 0, 1}), true, "1 bytes given back"},
-      {encode_struct(MessageType::kRelease, 0, vgpu::ReleaseNotice{1, 0, 0}), true, "not in the slice"},
-      {encode_struct(MessageType::kRecalled, 9, vgpu::RecalledReply{0, 0, 0}), true, "answers no recall"},
+      {encode_struct(MessageType::kReserve, 1, vgpu::ReserveRequest{0, vgpu::BudgetKind::kResident, 1, 1, 0}),
+       true, "limits are all there is"},
+      {encode_struct(MessageType::kReserve, 1,
+                     vgpu::ReserveRequest{0, static_cast<vgpu::BudgetKind>(7), 1, 1, 0}),
+       true, "no budget of kind 7"},
+      {encode_struct(MessageType::kRelease, 0, vgpu::ReleaseNotice{0, vgpu::BudgetKind::kLimit, 1}), true,
+       "1 bytes given back"},
+      {encode_struct(MessageType::kRelease, 0, vgpu::ReleaseNotice{1, vgpu::BudgetKind::kLimit, 0}), true,
+       "not in the slice"},
+      {encode_struct(MessageType::kRecalled, 9, vgpu::RecalledReply{0, vgpu::BudgetKind::kLimit, 0, 0, 0}),
+       true, "answers no recall"},
       {encode_struct(MessageType::kQuery, 9, vgpu::QueryRequest{7, 0}), true, "not in the slice"},
       {encode_message(MessageType::kControl, 1, "{}"), true, "connection of their own"},
       {encode_message(MessageType::kControl, 1, "no json"), false, "must be a JSON object"},

@@ -144,9 +144,12 @@ TEST_F(ObserverTest, WhatNeedsALeaseIsABrokenRule) {
     const char* error;
   };
   const Case cases[] = {
-      {encode_struct(MessageType::kReserve, 1, vgpu::ReserveRequest{0, 0, 1, 1}), "only looks"},
-      {encode_struct(MessageType::kRelease, 0, vgpu::ReleaseNotice{0, 0, 0}), "only looks"},
-      {encode_struct(MessageType::kRecalled, 1, vgpu::RecalledReply{0, 0, 0}), "only looks"},
+      {encode_struct(MessageType::kReserve, 1, vgpu::ReserveRequest{0, vgpu::BudgetKind::kLimit, 1, 1, 0}),
+       "only looks"},
+      {encode_struct(MessageType::kRelease, 0, vgpu::ReleaseNotice{0, vgpu::BudgetKind::kLimit, 0}),
+       "only looks"},
+      {encode_struct(MessageType::kRecalled, 1, vgpu::RecalledReply{0, vgpu::BudgetKind::kLimit, 0, 0, 0}),
+       "only looks"},
       {encode_struct(MessageType::kAttach, 1, token), "has its part already"},
       {encode_struct(MessageType::kObserve, 1, token), "has its part already"},
       {encode_struct(MessageType::kQuery, 1, vgpu::QueryRequest{1, 0}), "not in the slice"},

@@ -13,8 +13,12 @@ Result<std::unique_ptr<Account>> Account::open(const std::string& socket_path, c
   std::unique_ptr<Account> account(new Account(std::move(client)));
   Account* self = account.get();
   LeaseClient::Handlers handlers;
-  handlers.recall = [self](uint32_t device, uint64_t bytes) { return self->recall(device, bytes).bytes; };
-  handlers.held = [self](uint32_t device, uint64_t epoch) { return self->held(device, epoch); };
+  handlers.recall = [self](uint32_t device, BudgetKind kind, uint64_t bytes, uint32_t number) {
+    return self->serve_recall(device, kind, bytes, number);
+  };
+  handlers.held = [self](uint32_t device, BudgetKind kind, uint64_t epoch) {
+    return self->held(device, kind, epoch);
+  };
   handlers.reattached = [self] { self->publish_all(); };
   TESSERA_RETURN_IF_ERROR(self->client_->start(std::move(handlers)));
   return account;
@@ -26,9 +30,13 @@ Account::Account(std::unique_ptr<LeaseClient> client) : client_(std::move(client
   }
 }
 
-// Called with the device's mutex held, so the figures never run backwards.
-void Account::publish(uint32_t device, const Budget& budget) {
+// Called with the part's mutex held, so the figures never run backwards.
+void Account::publish(uint32_t device, BudgetKind kind, const Budget& budget) {
   DeviceCounters& counters = client_->counters(device);
+  if (kind == BudgetKind::kResident) {
+    counters.resident_bytes.store(budget.used(), std::memory_order_relaxed);
+    return;
+  }
   counters.used_bytes.store(budget.used(), std::memory_order_relaxed);
   if (budget.used() > counters.peak_bytes.load(std::memory_order_relaxed)) {
     counters.peak_bytes.store(budget.used(), std::memory_order_relaxed);
@@ -36,96 +44,155 @@ void Account::publish(uint32_t device, const Budget& budget) {
 }
 
 Status Account::charge(uint32_t device, uint64_t bytes) {
-  Device& on = *devices_[device];
-  give_back_if_lowered(device);
+  TESSERA_RETURN_IF_ERROR(charge(device, BudgetKind::kLimit, bytes));
+  if (!is_overcommitted(device)) return Status();
+  Status resident = charge(device, BudgetKind::kResident, bytes);
+  if (!resident.ok()) credit(device, BudgetKind::kLimit, bytes);
+  return resident;
+}
+
+void Account::credit(uint32_t device, uint64_t bytes) {
+  if (is_overcommitted(device)) credit(device, BudgetKind::kResident, bytes);
+  credit(device, BudgetKind::kLimit, bytes);
+}
+
+Status Account::charge(uint32_t device, BudgetKind kind, uint64_t bytes, bool brings_back) {
+  Part& on = part(device, kind);
+  if (kind == BudgetKind::kLimit) give_back_if_lowered(device);
   {
     std::lock_guard lock(on.mutex);
     if (on.budget.charge(bytes)) {
-      publish(device, on.budget);
+      publish(device, kind, on.budget);
       return Status();
     }
   }
-  Status charged = charge_slowly(device, bytes);
+  Status charged = charge_slowly(device, kind, bytes, brings_back);
   if (!charged.ok()) counters(device).refusals.fetch_add(1, std::memory_order_relaxed);
   return charged;
 }
 
-bool Account::settle(Device& on, const Budget::Claim& claim, const LeaseClient::Grant& grant,
-                     uint32_t device) {
+bool Account::settle(uint32_t device, BudgetKind kind, const Budget::Claim& claim,
+                     const LeaseClient::Grant& grant) {
+  Part& on = part(device, kind);
   std::lock_guard lock(on.mutex);
   if (grant.epoch != on.epoch) {
     on.budget.abandon(claim);
     return false;
   }
   on.budget.settle(claim, grant.reply.granted_bytes);
-  publish(device, on.budget);
+  publish(device, kind, on.budget);
   return true;
 }
 
-Status Account::charge_slowly(uint32_t device, uint64_t bytes) {
-  Device& on = *devices_[device];
+Status Account::charge_slowly(uint32_t device, BudgetKind kind, uint64_t bytes, bool brings_back) {
+  Part& on = part(device, kind);
   std::lock_guard asking(on.asking);
   for (;;) {
     Budget::Claim claim{};
     {
       std::lock_guard lock(on.mutex);
       if (on.budget.charge(bytes)) {
-        publish(device, on.budget);
+        publish(device, kind, on.budget);
         return Status();
       }
       claim = on.budget.claim(bytes);
     }
-    auto grant = client_->reserve(device, claim.needed, claim.wanted);
+    auto grant = client_->reserve(device, kind, claim.needed, claim.wanted, brings_back);
     if (grant.ok() && grant->reply.granted_bytes > 0) {
       failpoint("client.reserve.answered");
-      if (settle(on, claim, *grant, device)) return Status();
+      if (settle(device, kind, claim, *grant)) return Status();
       continue;
     }
     {
       std::lock_guard lock(on.mutex);
       on.budget.abandon(claim);
     }
-    std::string refused = format_size(bytes) + " of device memory refused: ";
-    if (!grant.ok()) return Status(Code::kUnavailable, refused + grant.status().message());
-    refused += std::string("slice ") + slice_name();
-    if (grant->reply.awaited > 0) {
-      return Status(Code::kUnavailable, refused + " waits, since tesserad was restarted, for " +
-                                            std::to_string(grant->reply.awaited) +
-                                            " of its processes to attach again or to end");
-    }
-    return Status(Code::kResourceExhausted, refused + " uses " + format_size(grant->reply.slice_used_bytes) +
-                                                " of " + format_size(grant->reply.limit_bytes));
+    if (grant.ok()) return refusal(device, kind, bytes, grant->reply);
+    return Status(Code::kUnavailable,
+                  format_size(bytes) + " of device memory refused: " + grant.status().message());
   }
 }
 
-void Account::credit(uint32_t device, uint64_t bytes) {
-  Device& on = *devices_[device];
+Status Account::refusal(uint32_t device, BudgetKind kind, uint64_t bytes, const ReservedReply& reply) const {
+  const std::string refused = format_size(bytes) + " of device memory refused: ";
+  if (kind == BudgetKind::kResident) {
+    return Status(Code::kResourceExhausted,
+                  refused + "the device has " + format_size(client_->slice().devices[device].capacity_bytes) +
+                      ", and it would not fit beside what this process and others cannot move out of it");
+  }
+  const std::string slice = std::string("slice ") + slice_name();
+  if (reply.awaited > 0) {
+    return Status(Code::kUnavailable, refused + slice + " waits, since tesserad was restarted, for " +
+                                          std::to_string(reply.awaited) +
+                                          " of its processes to attach again or to end");
+  }
+  return Status(Code::kResourceExhausted, refused + slice + " uses " + format_size(reply.slice_used_bytes) +
+                                              " of " + format_size(reply.limit_bytes));
+}
+
+void Account::credit(uint32_t device, BudgetKind kind, uint64_t bytes) {
+  Part& on = part(device, kind);
   uint64_t surplus;
   uint64_t epoch;
   {
     std::lock_guard lock(on.mutex);
     surplus = on.budget.credit(bytes);
     epoch = on.epoch;
-    publish(device, on.budget);
+    publish(device, kind, on.budget);
   }
-  if (surplus > 0) client_->release(device, surplus, epoch);
-  give_back_if_lowered(device);
+  if (surplus > 0) client_->release(device, kind, surplus, epoch);
+  if (kind == BudgetKind::kLimit) give_back_if_lowered(device);
 }
 
 void Account::give_back_if_lowered(uint32_t device) {
   if (!client_->lowered(device)) return;
-  Recalled idle = recall(device, std::numeric_limits<uint64_t>::max());
-  if (idle.bytes > 0) client_->release(device, idle.bytes, idle.epoch);
+  Recalled idle = recall(device, BudgetKind::kLimit, std::numeric_limits<uint64_t>::max());
+  if (idle.bytes > 0) client_->release(device, BudgetKind::kLimit, idle.bytes, idle.epoch);
 }
 
-Account::Recalled Account::recall(uint32_t device, uint64_t bytes) {
-  Device& on = *devices_[device];
+Account::Recalled Account::recall(uint32_t device, BudgetKind kind, uint64_t bytes) {
+  Part& on = part(device, kind);
   std::lock_guard lock(on.mutex);
   return {on.budget.recall(bytes), on.epoch};
 }
 
-uint64_t Account::held(uint32_t device, uint64_t epoch) {
-  Device& on = *devices_[device];
+void Account::set_evictor(uint32_t device, Evictor evictor) {
+  std::lock_guard lock(devices_[device]->evictor_mutex);
+  devices_[device]->evictor = std::move(evictor);
+}
+
+std::optional<uint64_t> Account::serve_recall(uint32_t device, BudgetKind kind, uint64_t bytes,
+                                              uint32_t number) {
+  const Recalled idle = recall(device, kind, bytes);
+  if (kind == BudgetKind::kLimit || idle.bytes == bytes) return idle.bytes;
+  std::lock_guard lock(devices_[device]->evictor_mutex);
+  if (devices_[device]->evictor == nullptr) return idle.bytes;
+  devices_[device]->evictor({device, bytes - idle.bytes, idle.bytes, number, idle.epoch});
+  return std::nullopt;
+}
+
+// If the daemon has restarted since, what was evicted counted as held, and goes back as if by itself.
+void Account::evicted(const EvictionOrder& order, uint64_t bytes, bool busy, bool out) {
+  Part& on = part(order.device, BudgetKind::kResident);
+  uint64_t epoch;
+  {
+    std::lock_guard lock(on.mutex);
+    on.budget.give_up(bytes);
+    bytes += on.budget.recall(std::numeric_limits<uint64_t>::max());
+    epoch = on.epoch;
+    publish(order.device, BudgetKind::kResident, on.budget);
+  }
+  if (epoch != order.epoch) {
+    if (bytes > 0) client_->release(order.device, BudgetKind::kResident, bytes, epoch);
+    return;
+  }
+  client_->recalled(
+      {order.device, BudgetKind::kResident, order.at_hand + bytes, busy ? 1u : 0u, out ? 1u : 0u},
+      order.number, order.epoch);
+}
+
+uint64_t Account::held(uint32_t device, BudgetKind kind, uint64_t epoch) {
+  Part& on = part(device, kind);
   std::lock_guard lock(on.mutex);
   on.epoch = epoch;
   return on.budget.granted();
@@ -133,21 +200,28 @@ uint64_t Account::held(uint32_t device, uint64_t epoch) {
 
 void Account::publish_all() {
   for (uint32_t device = 0; device < devices_.size(); ++device) {
-    std::lock_guard lock(devices_[device]->mutex);
-    publish(device, devices_[device]->budget);
+    for (BudgetKind kind : {BudgetKind::kLimit, BudgetKind::kResident}) {
+      std::lock_guard lock(part(device, kind).mutex);
+      publish(device, kind, part(device, kind).budget);
+    }
   }
 }
 
 uint64_t Account::own_used_bytes(uint32_t device) {
-  std::lock_guard lock(devices_[device]->mutex);
-  return devices_[device]->budget.used();
+  Part& on = part(device, BudgetKind::kLimit);
+  std::lock_guard lock(on.mutex);
+  return on.budget.used();
+}
+
+uint64_t Account::at_hand_bytes(uint32_t device, BudgetKind kind) {
+  Part& on = part(device, kind);
+  std::lock_guard lock(on.mutex);
+  return on.budget.available();
 }
 
 uint64_t Account::slice_used_bytes(uint32_t device) {
   auto usage = client_->query(device);
-  if (usage.ok()) return usage->used_bytes;
-  std::lock_guard lock(devices_[device]->mutex);
-  return devices_[device]->budget.used();
+  return usage.ok() ? usage->used_bytes : own_used_bytes(device);
 }
 
 }  // namespace tessera::vgpu

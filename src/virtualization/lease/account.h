@@ -1,10 +1,14 @@
 // What this process charges to its slice, from any thread. A charge that the budget covers takes one short
 // lock and no system call; one that does not asks the daemon.
 //
-// Lock order: Device::asking, then Device::mutex, then the client's. The lease thread takes only
-// Device::mutex.
+// Where limits are more than the device has (is_overcommitted), what lies on the device is charged to a
+// second budget, of the device itself: there a charge may wait until others have made room, and this process
+// is asked to make room for others (set_evictor).
+//
+// Lock order: Part::asking, then Part::mutex, then the client's. The lease thread takes only Part::mutex.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
 
@@ -25,40 +29,75 @@ class Account {
   uint64_t slice_used_bytes(uint32_t device);
   DeviceCounters& counters(uint32_t device) { return client_->counters(device); }
 
-  // All or nothing. kResourceExhausted: the slice is full; kUnavailable: the daemon cannot be asked. The
-  // message has the figures; the refusal is counted.
+  // All or nothing, of memory that stays where it is: of the limit, and of the device. kResourceExhausted:
+  // the slice, or the device, is full; kUnavailable: the daemon cannot be asked. The message has the figures;
+  // the refusal is counted.
   Status charge(uint32_t device, uint64_t bytes);
   void credit(uint32_t device, uint64_t bytes);
-  uint64_t own_used_bytes(uint32_t device);  // charged by this process
+  // The same of one budget.
+  // `brings_back`: with it all that this process has is on the device again.
+  Status charge(uint32_t device, BudgetKind kind, uint64_t bytes, bool brings_back = false);
+  void credit(uint32_t device, BudgetKind kind, uint64_t bytes);
+  uint64_t own_used_bytes(uint32_t device);                  // charged by this process to its slice
+  uint64_t at_hand_bytes(uint32_t device, BudgetKind kind);  // granted, and not charged
+
+  bool is_overcommitted(uint32_t device) const {
+    return client_->slice().devices[device].capacity_bytes != 0;
+  }
+  // Called by the lease thread, and must not block: somebody needs `bytes` of the device beyond what was at
+  // hand here. `evicted` is to be called with the same order once as much as can be has left the device.
+  struct EvictionOrder {
+    uint32_t device = 0;
+    uint64_t bytes = 0;
+    uint64_t at_hand = 0;  // of the budget, given back already
+    uint32_t number = 0;
+    uint64_t epoch = 0;
+  };
+  using Evictor = std::function<void(const EvictionOrder& order)>;
+  void set_evictor(uint32_t device, Evictor evictor);
+  // `bytes` of what is charged, which are taken back with that; what is at hand is given besides. Less than
+  // was asked for is all there is, or, `busy`, what could be done now. `out`: some is off the device now.
+  void evicted(const EvictionOrder& order, uint64_t bytes, bool busy, bool out);
 
   LeaseClient& client() { return *client_; }
 
   void abandon_in_child() { client_->abandon_in_child(); }
 
  private:
-  struct Device {
-    explicit Device(uint64_t chunk_bytes) : budget(chunk_bytes) {}
+  // One budget on one device.
+  struct Part {
+    explicit Part(uint64_t chunk_bytes) : budget(chunk_bytes) {}
 
     std::mutex asking;  // one request at a time: those behind it may find what they need in its chunk
     std::mutex mutex;   // all below
     Budget budget;
     uint64_t epoch = 0;  // of the connection that knows of all of `budget`; see LeaseClient
   };
+  struct Device {
+    explicit Device(uint64_t chunk_bytes) : parts{Part(chunk_bytes), Part(chunk_bytes)} {}
+
+    Part parts[kBudgetKinds];
+    std::mutex evictor_mutex;
+    Evictor evictor;
+  };
 
   explicit Account(std::unique_ptr<LeaseClient> client);
-  Status charge_slowly(uint32_t device, uint64_t bytes);
+  Part& part(uint32_t device, BudgetKind kind) { return devices_[device]->parts[static_cast<size_t>(kind)]; }
+  Status charge_slowly(uint32_t device, BudgetKind kind, uint64_t bytes, bool brings_back);
+  Status refusal(uint32_t device, BudgetKind kind, uint64_t bytes, const ReservedReply& reply) const;
   // False where the grant is to be asked for again: the daemon has restarted, and knows nothing of it.
-  bool settle(Device& on, const Budget::Claim& claim, const LeaseClient::Grant& grant, uint32_t device);
+  bool settle(uint32_t device, BudgetKind kind, const Budget::Claim& claim, const LeaseClient::Grant& grant);
   struct Recalled {
     uint64_t bytes;
     uint64_t epoch;
   };
-  Recalled recall(uint32_t device, uint64_t bytes);
-  uint64_t held(uint32_t device, uint64_t epoch);
+  Recalled recall(uint32_t device, BudgetKind kind, uint64_t bytes);
+  std::optional<uint64_t> serve_recall(uint32_t device, BudgetKind kind, uint64_t bytes, uint32_t number);
+  uint64_t held(uint32_t device, BudgetKind kind, uint64_t epoch);
   void publish_all();
   // While the slice is over a lowered limit, what is at hand goes back at once: no new charge may use it.
   void give_back_if_lowered(uint32_t device);
-  void publish(uint32_t device, const Budget& budget);
+  void publish(uint32_t device, BudgetKind kind, const Budget& budget);
 
   std::vector<std::unique_ptr<Device>> devices_;
   std::unique_ptr<LeaseClient> client_;  // last, so that its thread ends before what it calls into

@@ -54,4 +54,10 @@ uint64_t Budget::recall(uint64_t bytes) {
   return given;
 }
 
+void Budget::give_up(uint64_t bytes) {
+  assert(bytes <= used_);
+  used_ -= bytes;
+  granted_ -= bytes;
+}
+
 }  // namespace tessera::vgpu

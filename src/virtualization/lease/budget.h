@@ -39,6 +39,8 @@ class Budget {
 
   // Another process of the slice needs budget: what of `bytes` is at hand is given back.
   uint64_t recall(uint64_t bytes);
+  // Takes a charge back and gives it back whole.
+  void give_up(uint64_t bytes);
 
  private:
   uint64_t chunk_bytes_;

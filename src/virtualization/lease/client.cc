@@ -100,6 +100,9 @@ Status LeaseClient::replace_pages(const std::vector<UniqueFd>& descriptors) {
     copy(to.fault, from.fault);
     copy(to.ready_ns, from.ready_ns);
     copy(to.ready_sm_ns, from.ready_sm_ns);
+    copy(to.resident_bytes, from.resident_bytes);
+    copy(to.evicted_bytes, from.evicted_bytes);
+    copy(to.restored_bytes, from.restored_bytes);
   }
   munmap(counters, kPageBytes);
   TESSERA_RETURN_IF_ERROR(map_page(descriptors[0], PROT_READ | PROT_WRITE, "counter", counters_).status());
@@ -182,9 +185,12 @@ Status LeaseClient::try_to_attach() {
   {
     std::lock_guard lock(mutex_);
     epoch = ++epoch_;
-    owed_.fill(0);  // in what the handler says now
+    owed_ = {};  // in what the handler says now
   }
-  for (uint32_t i = 0; i < request.device_count; ++i) request.held_bytes[i] = handlers_.held(i, epoch);
+  for (uint32_t i = 0; i < request.device_count; ++i) {
+    request.held_bytes[i] = handlers_.held(i, BudgetKind::kLimit, epoch);
+    request.resident_bytes[i] = handlers_.held(i, BudgetKind::kResident, epoch);
+  }
   failpoint("client.reattach.told");
   TESSERA_RETURN_IF_ERROR(connection.send_struct(MessageType::kReattach, 1, request));
   failpoint("client.reattach.sent");
@@ -201,10 +207,12 @@ Status LeaseClient::try_to_attach() {
   reattachments_.fetch_add(1, std::memory_order_release);
   lost_ = Status();
   turned_away_ = false;
-  for (uint32_t i = 0; i < slice_.device_count; ++i) {
-    uint64_t bytes = std::exchange(owed_[i], 0);
-    // A failure to send shows on the next receive.
-    if (bytes > 0) (void)connection_.send_struct(MessageType::kRelease, 0, ReleaseNotice{i, 0, bytes});
+  for (BudgetKind kind : {BudgetKind::kLimit, BudgetKind::kResident}) {
+    for (uint32_t i = 0; i < slice_.device_count; ++i) {
+      uint64_t bytes = std::exchange(owed_[static_cast<size_t>(kind)][i], 0);
+      // A failure to send shows on the next receive.
+      if (bytes > 0) (void)connection_.send_struct(MessageType::kRelease, 0, ReleaseNotice{i, kind, bytes});
+    }
   }
   changed_.notify_all();
   return Status();
@@ -223,12 +231,12 @@ void LeaseClient::dispatch(Packet packet) {
   }
   auto late = late_reserves_.find(request);
   if (late == late_reserves_.end()) return;
-  uint32_t device = late->second;
+  const BudgetId of = late->second;
   uint64_t epoch = epoch_;
   late_reserves_.erase(late);
   lock.unlock();
   auto reply = packet.as<ReservedReply>(MessageType::kReserved);
-  if (reply.ok() && reply->granted_bytes > 0) release(device, reply->granted_bytes, epoch);
+  if (reply.ok() && reply->granted_bytes > 0) release(of.device, of.kind, reply->granted_bytes, epoch);
 }
 
 void LeaseClient::serve_recall(const Packet& packet) {
@@ -237,14 +245,27 @@ void LeaseClient::serve_recall(const Packet& packet) {
     LOG_WARN("lease", "a recall that makes no sense was passed over");
     return;
   }
-  RecalledReply reply{};
-  reply.device = recall->device;
-  reply.bytes = handlers_.recall(recall->device, recall->bytes);
+  const auto given = handlers_.recall(recall->device, recall->kind, recall->bytes, packet.header.request);
+  if (!given) return;
+  RecalledReply reply{recall->device, recall->kind, *given, 0, 0};
   failpoint("client.recall.taken");
   std::lock_guard lock(mutex_);
   // A failure to send shows on the next receive.
   (void)connection_.send_struct(MessageType::kRecalled, packet.header.request, reply);
   failpoint("client.recall.sent");
+}
+
+void LeaseClient::recalled(const RecalledReply& reply, uint32_t number, uint64_t epoch) {
+  std::lock_guard lock(mutex_);
+  // The held bytes that were told since are without what this gives back.
+  if (epoch != epoch_ || !lost_.ok()) return;
+  (void)connection_.send_struct(MessageType::kRecalled, number,
+                                reply);  // a failure shows on the next receive
+}
+
+uint64_t LeaseClient::epoch() {
+  std::lock_guard lock(mutex_);
+  return epoch_;
 }
 
 bool LeaseClient::lose(const Status& reason) {
@@ -264,7 +285,7 @@ bool LeaseClient::lose(const Status& reason) {
 
 template <typename T>
 Result<std::pair<Packet, uint64_t>> LeaseClient::ask(MessageType type, const T& payload,
-                                                     std::optional<uint32_t> reserves_on) {
+                                                     std::optional<BudgetId> reserves_on) {
   Waiter waiter;
   std::unique_lock lock(mutex_);
   TESSERA_RETURN_IF_ERROR(lost_);
@@ -279,8 +300,13 @@ Result<std::pair<Packet, uint64_t>> LeaseClient::ask(MessageType type, const T& 
   TESSERA_RETURN_IF_ERROR(sent);
   if (reserves_on) failpoint("client.reserve.sent");
   waiters_[request] = &waiter;
-  bool woken = waiter.answered.wait_for(lock, std::chrono::milliseconds(kAnswerTimeoutMs),
-                                        [&] { return waiter.packet || !waiters_.contains(request); });
+  const auto is_over = [&] { return waiter.packet || !waiters_.contains(request); };
+  bool woken = true;
+  if (reserves_on && reserves_on->kind == BudgetKind::kResident) {
+    waiter.answered.wait(lock, is_over);
+  } else {
+    woken = waiter.answered.wait_for(lock, std::chrono::milliseconds(kAnswerTimeoutMs), is_over);
+  }
   if (waiter.packet) return std::pair(std::move(*waiter.packet), epoch);
   if (woken) return Status(Code::kUnavailable, "tesserad has ended");
   waiters_.erase(request);
@@ -294,14 +320,18 @@ bool LeaseClient::wait_connected(std::chrono::steady_clock::time_point deadline)
   return lost_.ok();
 }
 
-Result<LeaseClient::Grant> LeaseClient::reserve(uint32_t device, uint64_t needed, uint64_t wanted) {
-  ReserveRequest request{device, 0, needed, wanted};
-  auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(kAwayPatienceMs);
-  auto answer = ask(MessageType::kReserve, request, device);
-  while (!answer.ok() && answer.status().code() != Code::kDeadlineExceeded &&
-         std::chrono::steady_clock::now() < deadline) {
-    if (!wait_connected(deadline)) break;
-    answer = ask(MessageType::kReserve, request, device);
+Result<LeaseClient::Grant> LeaseClient::reserve(uint32_t device, BudgetKind kind, uint64_t needed,
+                                                uint64_t wanted, bool brings_back) {
+  ReserveRequest request{device, kind, needed, wanted, brings_back ? 1u : 0u};
+  const BudgetId of{device, kind};
+  const auto patience = std::chrono::milliseconds(kAwayPatienceMs);
+  auto deadline = std::chrono::steady_clock::now() + patience;
+  auto answer = ask(MessageType::kReserve, request, of);
+  while (!answer.ok() && answer.status().code() != Code::kDeadlineExceeded) {
+    // The daemon was there as long as it waited for others.
+    if (kind == BudgetKind::kResident) deadline = std::chrono::steady_clock::now() + patience;
+    if (std::chrono::steady_clock::now() >= deadline || !wait_connected(deadline)) break;
+    answer = ask(MessageType::kReserve, request, of);
     // The thread may not have seen yet that this connection is at its end.
     if (!answer.ok()) usleep(1'000);
   }
@@ -322,14 +352,14 @@ Result<LeaseClient::Grant> LeaseClient::reserve(uint32_t device, uint64_t needed
   return Grant{reply, answer->second};
 }
 
-void LeaseClient::release(uint32_t device, uint64_t bytes, uint64_t epoch) {
+void LeaseClient::release(uint32_t device, BudgetKind kind, uint64_t bytes, uint64_t epoch) {
   std::lock_guard lock(mutex_);
   if (epoch != epoch_) return;  // the held bytes that were told since are without them
   if (!lost_.ok()) {
-    owed_[device] += bytes;
+    owed_[static_cast<size_t>(kind)][device] += bytes;
     return;
   }
-  ReleaseNotice notice{device, 0, bytes};
+  ReleaseNotice notice{device, kind, bytes};
   failpoint("client.release.begun");
   Status sent = connection_.send_struct(MessageType::kRelease, 0, notice);
   failpoint("client.release.sent");

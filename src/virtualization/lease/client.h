@@ -35,8 +35,10 @@ inline constexpr int kAwayPatienceMs = 5'000;
 
 class LeaseClient {
  public:
-  // Gives back what it can of `bytes` at once; returns how much.
-  using RecallHandler = std::function<uint64_t(uint32_t device, uint64_t bytes)>;
+  // Gives back what it can of `bytes` at once; returns how much. What it returns nothing for is answered
+  // later by recalled(), under the same number.
+  using RecallHandler = std::function<std::optional<uint64_t>(uint32_t device, BudgetKind kind,
+                                                              uint64_t bytes, uint32_t number)>;
 
   // Attaches and maps the pages; no thread yet. While there is no daemon it waits for one, kAwayPatienceMs at
   // most: it may be being restarted.
@@ -69,7 +71,7 @@ class LeaseClient {
 
   // What is held of the device, for a connection of that epoch: what is granted and given back from then on
   // belongs to it.
-  using HeldHandler = std::function<uint64_t(uint32_t device, uint64_t epoch)>;
+  using HeldHandler = std::function<uint64_t(uint32_t device, BudgetKind kind, uint64_t epoch)>;
   // The pages are new: figures are to be written into them again.
   using ReattachedHandler = std::function<void()>;
   struct Handlers {
@@ -85,9 +87,14 @@ class LeaseClient {
   // Starts the thread; requests can be made from then on. All signals are blocked in it.
   Status start(Handlers handlers);
 
-  // While there is no daemon it waits for one, kAwayPatienceMs at most.
-  Result<Grant> reserve(uint32_t device, uint64_t needed, uint64_t wanted);
-  void release(uint32_t device, uint64_t bytes, uint64_t epoch);
+  // While there is no daemon it waits for one, kAwayPatienceMs at most. What is to be resident may have to
+  // wait for others however long it takes them.
+  Result<Grant> reserve(uint32_t device, BudgetKind kind, uint64_t needed, uint64_t wanted, bool brings_back);
+  void release(uint32_t device, BudgetKind kind, uint64_t bytes, uint64_t epoch);
+  // The answer to a recall that a handler left open, on whatever connection there is; nothing where it was
+  // asked on an earlier one.
+  void recalled(const RecalledReply& reply, uint32_t number, uint64_t epoch);
+  uint64_t epoch();
   Result<UsageReply> query(uint32_t device);
   // Wake, Idle or Stopped.
   Status notify(MessageType type, const GateNotice& notice);
@@ -124,9 +131,13 @@ class LeaseClient {
   void serve_recall(const Packet& packet);
   // False where the end of the connection is final.
   bool lose(const Status& reason);
+  struct BudgetId {
+    uint32_t device;
+    BudgetKind kind;
+  };
   template <typename T>
   Result<std::pair<Packet, uint64_t>> ask(MessageType type, const T& payload,
-                                          std::optional<uint32_t> reserves_on);
+                                          std::optional<BudgetId> reserves_on);
 
   Connection connection_;  // replaced by the thread only, under `mutex_`
   std::string socket_path_;
@@ -143,13 +154,13 @@ class LeaseClient {
   std::mutex mutex_;  // all below, and sending
   uint32_t next_request_ = 1;
   std::map<uint32_t, Waiter*> waiters_;
-  std::map<uint32_t, uint32_t> late_reserves_;  // request → device: a grant that nobody waits for goes back
+  std::map<uint32_t, BudgetId> late_reserves_;  // by request: a grant that nobody waits for goes back
   Status lost_;                                 // why there is no connection; ok while there is
   bool ended_ = false;                          // there will not be one again
   bool turned_away_ = false;                    // the daemon is there, and has refused to attach us again
   uint64_t epoch_ = 0;                          // of the connection, or of the one being made
-  std::array<uint64_t, kMaxDevicesPerSlice>
-      owed_{};                       // given back since the held bytes were told, not sent yet
+  // Given back since the held bytes were told, and not sent yet; by kind.
+  std::array<std::array<uint64_t, kMaxDevicesPerSlice>, kBudgetKinds> owed_{};
   std::condition_variable changed_;  // connected, turned away or ended
 };
 

@@ -12,6 +12,9 @@
 //     Release(device, bytes)   ──▶                 budget given back; no answer
 //                              ◀──      Recall(device, bytes)     another process of the slice needs budget
 //     Recalled(device, bytes)  ──▶                 what was given back of it, at once; may be 0
+//
+//     Reserve, Release, Recall and Recalled are of one of two budgets, see BudgetKind.
+//
 //     Query(device)            ──▶
 //                              ◀──      Usage(limit, used, granted)
 //     Wake(device, word)       ──▶                 has work at a gate that is Asleep; no answer
@@ -41,7 +44,7 @@
 namespace tessera::vgpu {
 
 inline constexpr uint32_t kLeaseMagic = 0x41525354;  // "TSRA"
-inline constexpr uint16_t kLeaseVersion = 7;
+inline constexpr uint16_t kLeaseVersion = 8;
 inline constexpr size_t kMaxMessageBytes = 64 * 1024;
 inline constexpr size_t kTokenBytes = 32;  // random, as hexadecimal text in TESSERA_SLICE: 64 digits
 inline constexpr size_t kMaxDevicesPerSlice = 16;
@@ -90,12 +93,23 @@ struct ReattachRequest {
   uint32_t device_count;
   uint32_t reserved;
   uint64_t held_bytes[kMaxDevicesPerSlice];
+  uint64_t resident_bytes[kMaxDevicesPerSlice];  // of the other budget
 };
+
+// What a process may have of a device, in two respects.
+enum class BudgetKind : uint32_t {
+  kLimit = 0,     // of its slice's limit
+  kResident = 1,  // of the device's memory itself, where limits together are more than that: it may take long
+                  // until it is granted, and is recalled when others need it
+};
+inline constexpr size_t kBudgetKinds = 2;
 
 struct AttachedDevice {
   char uuid[kUuidBytes];
   uint64_t limit_bytes;  // the slice's limit on this device
   uint64_t chunk_bytes;  // how much budget to ask for ahead, at most
+  // Not 0: slices' limits are more than this, which is what there is; see BudgetKind::kResident.
+  uint64_t capacity_bytes;
 };
 struct AttachedReply {
   uint64_t lease;  // the daemon's number of it; says nothing of what it holds. 0 for an observer
@@ -107,13 +121,14 @@ struct AttachedReply {
 
 struct ReserveRequest {
   uint32_t device;  // index into AttachedReply::devices
-  uint32_t reserved;
+  BudgetKind kind;
   uint64_t bytes_needed;  // all or nothing: less than this is a refusal
   uint64_t bytes_wanted;  // >= bytes_needed; what exceeds it is budget ahead
+  uint64_t brings_back;   // 1: with it all of the process's memory is on the device again
 };
 struct ReservedReply {
-  uint64_t granted_bytes;  // 0 = refused, else >= bytes_needed
-  uint64_t limit_bytes;
+  uint64_t granted_bytes;     // 0 = refused, else >= bytes_needed
+  uint64_t limit_bytes;       // the slice's, or what the device has
   uint64_t slice_used_bytes;  // all processes of the slice
   uint32_t awaited;           // processes that have not attached again after a restart of the daemon
   uint32_t reserved;
@@ -121,11 +136,17 @@ struct ReservedReply {
 
 struct ReleaseNotice {
   uint32_t device;
-  uint32_t reserved;
+  BudgetKind kind;
   uint64_t bytes;
 };
 using RecallNotice = ReleaseNotice;
-using RecalledReply = ReleaseNotice;  // the header carries the recall's request number
+struct RecalledReply {  // the header carries the recall's request number
+  uint32_t device;
+  BudgetKind kind;
+  uint64_t bytes;
+  uint32_t busy;  // 1: it could not give all that was asked for now; 0: less is all there is to give
+  uint32_t out;   // 1: some of its memory is off the device now, so that nothing of it runs there
+};
 
 struct QueryRequest {
   uint32_t device;
@@ -179,6 +200,11 @@ struct DeviceCounters {
   // How wide its work is, see cuda::DeviceWork; both 0 where the driver does not measure it.
   std::atomic<uint64_t> ready_ns;
   std::atomic<uint64_t> ready_sm_ns;
+  // Where limits are more than the device has: what of `used_bytes` is on it (with what is rounded up), and
+  // what has been moved off it and back since the process attached.
+  std::atomic<uint64_t> resident_bytes;
+  std::atomic<uint64_t> evicted_bytes;
+  std::atomic<uint64_t> restored_bytes;
 };
 struct CounterPage {
   DeviceCounters devices[kMaxDevicesPerSlice];

@@ -17,7 +17,10 @@ uint64_t charged_bytes(uint64_t bytes) {
   return (bytes + kUnit - 1) / kUnit * kUnit;
 }
 
-CUresult charge(Tenant& tenant, uint32_t device, uint64_t bytes) {
+namespace {
+
+template <typename Charging>
+CUresult charge_after_debts(Tenant& tenant, uint32_t device, Charging charging) {
   if (tenant.overheads.has_debts() && !tenant.overheads.settle(device, [&](uint64_t owed) {
         return tenant.account->charge(device, owed).ok();
       })) {
@@ -25,14 +28,25 @@ CUresult charge(Tenant& tenant, uint32_t device, uint64_t bytes) {
              static_cast<unsigned long long>(tenant.overheads.debt_bytes(device)));
     return CUDA_ERROR_OUT_OF_MEMORY;
   }
-  Status charged = tenant.account->charge(device, bytes);
+  const Status charged = charging();
   if (charged.ok()) return CUDA_SUCCESS;
   LOG_INFO("vgpu", "%s", charged.message().c_str());
   return CUDA_ERROR_OUT_OF_MEMORY;
 }
 
-void record(Tenant& tenant, ChargeKey key, uint32_t device, uint64_t bytes) {
-  Charge charge{bytes, device, nullptr};
+}  // namespace
+
+CUresult charge(Tenant& tenant, uint32_t device, uint64_t bytes) {
+  return charge_after_debts(tenant, device, [&] { return tenant.account->charge(device, bytes); });
+}
+
+CUresult charge_limit(Tenant& tenant, uint32_t device, uint64_t bytes) {
+  return charge_after_debts(tenant, device,
+                            [&] { return tenant.account->charge(device, BudgetKind::kLimit, bytes); });
+}
+
+void record(Tenant& tenant, ChargeKey key, uint32_t device, uint64_t bytes, bool is_movable) {
+  Charge charge{bytes, device, nullptr, 1, is_movable};
   // Without a current context the allocation is the device's own and no context's end frees it.
   if (lower().cuCtxGetCurrent == nullptr || lower().cuCtxGetCurrent(&charge.context) != CUDA_SUCCESS) {
     charge.context = nullptr;
@@ -42,7 +56,11 @@ void record(Tenant& tenant, ChargeKey key, uint32_t device, uint64_t bytes) {
 }
 
 void credit(Tenant& tenant, const Charge& charge) {
-  tenant.account->credit(charge.device, charge.bytes);
+  if (charge.is_movable) {
+    tenant.account->credit(charge.device, BudgetKind::kLimit, charge.bytes);
+  } else {
+    tenant.account->credit(charge.device, charge.bytes);
+  }
   tenant.account->counters(charge.device).frees.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -71,6 +89,8 @@ void install(cuda::DriverTable& upper, const cuda::DriverTable& lower, Vgpu& vgp
   install_counted_calls(upper, lower);
   install_fault_calls(upper, lower);
   install_lookup_calls(upper, lower);
+  install_address_calls(upper, lower);
+  install_touching_calls(upper);
   pthread_atfork(nullptr, nullptr, [] { active_vgpu->abandon_in_child(); });
 }
 

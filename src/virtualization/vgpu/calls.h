@@ -21,6 +21,9 @@ void install_copy_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower
 void install_counted_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_fault_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_lookup_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
+void install_address_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
+// After all others: it puts something around what is there.
+void install_touching_calls(cuda::DriverTable& upper);
 
 // The process's vGPU, for functions whose signature has no room for it. Set by install().
 extern Vgpu* active_vgpu;
@@ -50,12 +53,16 @@ uint64_t charged_bytes(uint64_t bytes);
 
 // Charges and logs a refusal; CUDA_ERROR_OUT_OF_MEMORY where it is refused for whatever reason.
 CUresult charge(Tenant& tenant, uint32_t device, uint64_t bytes);
+// The same of memory that can leave the device: only the slice's limit.
+CUresult charge_limit(Tenant& tenant, uint32_t device, uint64_t bytes);
+// Ends memory of Residency whose charge was taken from the registry.
+CUresult free_movable(Tenant& tenant, ChargeKey key, const Charge& charge);
 
 // Before `function` is launched or added to a graph: loads it, and charges what that takes.
 CUresult charge_function(CUfunction function);
 
 // Records a live allocation that is charged already.
-void record(Tenant& tenant, ChargeKey key, uint32_t device, uint64_t bytes);
+void record(Tenant& tenant, ChargeKey key, uint32_t device, uint64_t bytes, bool is_movable = false);
 void credit(Tenant& tenant, const Charge& charge);
 
 // Runs an allocation under a charge. `allocate(key)` calls the driver and says where the memory is.
@@ -90,7 +97,8 @@ template <typename Free>
 CUresult free_charged(ChargeKey key, Free free) {
   Tenant* tenant = active_vgpu->tenant();
   std::optional<Charge> charge = tenant != nullptr ? tenant->charges.take(key) : std::nullopt;
-  CUresult result = free();
+  CUresult result = charge && charge->is_movable ? free_movable(*tenant, key, *charge) : free();
+  if (charge && charge->is_movable && result == CUDA_SUCCESS) return result;
   if (!charge) return result;
   if (result == CUDA_SUCCESS) {
     credit(*tenant, *charge);

@@ -18,6 +18,7 @@ struct Charge {
   uint32_t device = 0;          // index in the slice
   CUcontext context = nullptr;  // freed with it
   uint64_t times = 1;           // that it has to be given back: memory opened by handles
+  bool is_movable = false;      // it is of the device's Residency, not the driver's
 };
 
 // Addresses and handles come from spaces of their own and may be equal.

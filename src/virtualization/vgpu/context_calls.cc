@@ -8,7 +8,18 @@ namespace {
 using cuda::DriverTable;
 
 void credit_all(Tenant& tenant, const std::vector<std::pair<ChargeKey, Charge>>& charges) {
-  for (const auto& [key, charge] : charges) credit(tenant, charge);
+  for (const auto& [key, charge] : charges) {
+    if (charge.is_movable) {
+      (void)free_movable(tenant, key, charge);  // the driver knows nothing of it
+    } else {
+      credit(tenant, charge);
+    }
+  }
+}
+
+// Its work is waited for, and it serves for copies, where memory is moved off the device.
+void context_began(Tenant& tenant, uint32_t index, CUcontext context) {
+  if (tenant.residencies[index] != nullptr) tenant.residencies[index]->context_began(context);
 }
 
 // What the driver took for it beside allocations.
@@ -19,6 +30,11 @@ void context_ended(Tenant& tenant, CUcontext context) {
 
 // Before the driver ends it, or may: what is lost of a context that goes on is measurements in flight.
 void context_ends(CUcontext context) {
+  if (Tenant* tenant = active_vgpu->tenant()) {
+    for (auto& residency : tenant->residencies) {
+      if (residency != nullptr) residency->context_ended(context);
+    }
+  }
   active_vgpu->visit_meters([&](EventMeter& meter) { meter.context_ends(context); });
 }
 
@@ -66,6 +82,7 @@ CUresult primary_retain(CUcontext* context, CUdevice device) {
   result = lower().cuDevicePrimaryCtxRetain(context, device);
   if (result != CUDA_SUCCESS) return result;
   tenant->primary_contexts[device] = *context;
+  context_began(*tenant, index, *context);
   result = measurement.charge(0, *context);
   if (result != CUDA_SUCCESS) lower().cuDevicePrimaryCtxRelease_v2(device);
   return result;
@@ -88,7 +105,11 @@ struct Create<Entry> {
     CUresult result = (lower().*Entry)(context, args...);
     if (result != CUDA_SUCCESS) return result;
     result = measurement.charge(0, *context);
-    if (result != CUDA_SUCCESS) lower().cuCtxDestroy_v2(*context);
+    if (result != CUDA_SUCCESS) {
+      lower().cuCtxDestroy_v2(*context);
+    } else {
+      context_began(*tenant, index, *context);
+    }
     return result;
   }
   static CUdevice device_argument(CUdevice device, CUdevice) { return device; }

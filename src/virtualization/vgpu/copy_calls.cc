@@ -11,6 +11,8 @@ struct Gated;
 template <bool PerThread, typename... Args, CUresult (*T::*Entry)(Args...)>
 struct Gated<PerThread, Entry> {
   static CUresult call(Args... args) {
+    const Vgpu::Touching touching(*active_vgpu);
+    if (touching.refused != CUDA_SUCCESS) return touching.refused;
     wait_to_copy<PerThread>(args...);
     const CUresult result = (lower().*Entry)(args...);
     note_fault(result);

@@ -23,6 +23,8 @@ struct Launch<PerThread, Entry> {
     if (result != CUDA_SUCCESS) return result;
     LaunchTarget target;
     ((look_for_target(args, target)), ...);
+    const Vgpu::Touching touching(*active_vgpu);
+    if (touching.refused != CUDA_SUCCESS) return touching.refused;
     const auto launching = active_vgpu->launching(shared_handle(target.stream, PerThread), target.what);
     result = (lower().*Entry)(args...);
     launching.done(result);
@@ -65,6 +67,8 @@ CUresult launch_on_several(CUDA_LAUNCH_PARAMS* launches, unsigned int count, uns
         in_context_of(launches[i].hStream, [&] { return charge_function(launches[i].function); });
     if (result == CUDA_ERROR_OUT_OF_MEMORY) return result;
   }
+  const Vgpu::Touching touching(*active_vgpu);
+  if (touching.refused != CUDA_SUCCESS) return touching.refused;
   std::vector<Vgpu::Launching> launchings;
   for (unsigned i = 0; i < known; ++i) {
     (void)in_context_of(launches[i].hStream, [&] {
@@ -84,6 +88,8 @@ template <Counter Count, bool PerThread, typename To, typename From, typename Si
           CUresult (*DriverTable::*Entry)(To, From, Size, Rest...)>
 struct Copy<Count, PerThread, Entry> {
   static CUresult call(To to, From from, Size bytes, Rest... rest) {
+    const Vgpu::Touching touching(*active_vgpu);
+    if (touching.refused != CUDA_SUCCESS) return touching.refused;
     wait_to_copy<PerThread>(rest...);
     CUresult result = (lower().*Entry)(to, from, bytes, rest...);
     if (result == CUDA_SUCCESS) {

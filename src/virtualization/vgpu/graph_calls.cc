@@ -136,6 +136,8 @@ CUresult run_graph(CUgraphExec exec, Call call) {
 // It waits for its turn before the lock is taken.
 template <bool PerThread, auto Entry>
 CUresult launch(CUgraphExec exec, CUstream stream) {
+  const Vgpu::Touching touching(*active_vgpu);
+  if (touching.refused != CUDA_SUCCESS) return touching.refused;
   const auto launching = active_vgpu->launching(shared_handle(stream, PerThread), exec);
   const CUresult result = run_graph(exec, [&] { return (lower().*Entry)(exec, stream); });
   launching.done(result);

@@ -26,8 +26,9 @@ CUresult memory_info(Size* free, Size* total) {
   uint64_t limit = tenant->account->limit_bytes(device);
   uint64_t used = tenant->account->slice_used_bytes(device) + tenant->overheads.debt_bytes(device);
   uint64_t left = limit - std::min(limit, used);
-  // Where the card itself has less than the slice leaves, it is the card that counts.
-  *free = saturate<Size>(std::min<uint64_t>(left, *free));
+  // Where the card itself has less than the slice leaves, it is the card that counts; unless others make
+  // room.
+  *free = saturate<Size>(tenant->account->is_overcommitted(device) ? left : std::min<uint64_t>(left, *free));
   *total = saturate<Size>(std::min<uint64_t>(limit, *total));
   return CUDA_SUCCESS;
 }

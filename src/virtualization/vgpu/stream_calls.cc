@@ -13,15 +13,25 @@ CUresult destroy(CUstream stream) {
   return (lower().*Entry)(stream);
 }
 
+void capture_begins() {
+  if (Tenant* tenant = active_vgpu->tenant()) tenant->captures.fetch_add(1);
+  active_vgpu->visit_meters([](EventMeter& meter) { meter.capture_begins(); });
+}
+
+void capture_ended() {
+  if (Tenant* tenant = active_vgpu->tenant()) tenant->captures.fetch_sub(1);
+  active_vgpu->visit_meters([](EventMeter& meter) { meter.capture_ended(); });
+}
+
 // Begun before the driver is asked: from then on no event is put anywhere, nor a stream asked.
 template <auto Entry>
 struct Begin;
 template <typename... Args, CUresult (*DriverTable::*Entry)(Args...)>
 struct Begin<Entry> {
   static CUresult call(Args... args) {
-    active_vgpu->visit_meters([](EventMeter& meter) { meter.capture_begins(); });
+    capture_begins();
     const CUresult result = (lower().*Entry)(args...);
-    if (result != CUDA_SUCCESS) active_vgpu->visit_meters([](EventMeter& meter) { meter.capture_ended(); });
+    if (result != CUDA_SUCCESS) capture_ended();
     return result;
   }
 };
@@ -32,7 +42,7 @@ template <auto Entry>
 CUresult end(CUstream stream, CUgraph* graph) {
   const CUresult result = (lower().*Entry)(stream, graph);
   const bool ended = result == CUDA_SUCCESS || result == CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
-  if (ended) active_vgpu->visit_meters([](EventMeter& meter) { meter.capture_ended(); });
+  if (ended) capture_ended();
   return result;
 }
 

@@ -77,7 +77,11 @@ Status Vgpu::start_gates(Tenant& tenant) const {
   for (size_t ordinal = 0; ordinal < tenant.device_of_ordinal.size(); ++ordinal) {
     const uint32_t device = tenant.device_of_ordinal[ordinal];
     std::unique_ptr<Gate>& gate = tenant.gates[device];
-    if (auto table = make_table_meter(lower_, static_cast<CUdevice>(ordinal))) {
+    // What moves memory off the device needs it idle: nothing is held up in the midst of running there.
+    auto table = tenant.account->is_overcommitted(device)
+                     ? nullptr
+                     : make_table_meter(lower_, static_cast<CUdevice>(ordinal));
+    if (table != nullptr) {
       gate = std::make_unique<Gate>(client, device, std::move(table));
     } else if (auto events = make_event_meter(lower_, &monotonic_ns)) {
       gate = std::make_unique<Gate>(client, device, std::move(events));
@@ -89,9 +93,39 @@ Status Vgpu::start_gates(Tenant& tenant) const {
   return Status();
 }
 
+Status Vgpu::start_residencies(Tenant& tenant) const {
+  for (size_t ordinal = 0; ordinal < tenant.device_of_ordinal.size(); ++ordinal) {
+    const uint32_t device = tenant.device_of_ordinal[ordinal];
+    if (!tenant.account->is_overcommitted(device)) continue;
+    TESSERA_ASSIGN_OR_RETURN(
+        tenant.residencies[device],
+        Residency::start(lower_, static_cast<CUdevice>(ordinal), *tenant.account, device, tenant.captures));
+  }
+  return Status();
+}
+
+CUresult Vgpu::Touching::enter() {
+  for (; entered_ < target_.residency_count; ++entered_) {
+    const Status entered = target_.residencies[entered_]->enter();
+    if (entered.ok()) continue;
+    LOG_ERROR("vgpu", "%s", entered.message().c_str());
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  }
+  return CUDA_SUCCESS;
+}
+
+void Vgpu::Touching::leave() {
+  while (entered_ > 0) target_.residencies[--entered_]->leave();
+}
+
 void Vgpu::publish_target(Tenant& tenant) {
   auto* target = new Target{&tenant.account->counters(0), tenant.account->device_count()};
-  for (uint32_t i = 0; i < kMaxDevicesPerSlice; ++i) target->gates[i] = tenant.gates[i].get();
+  for (uint32_t i = 0; i < kMaxDevicesPerSlice; ++i) {
+    target->gates[i] = tenant.gates[i].get();
+    if (tenant.residencies[i] != nullptr) {
+      target->residencies[target->residency_count++] = tenant.residencies[i].get();
+    }
+  }
   target_.store(target, std::memory_order_release);
 }
 
@@ -117,9 +151,10 @@ CUresult Vgpu::init(unsigned int flags) {
   }
   LOG_INFO("vgpu", "slice %s: %u device(s), %zu visible", tenant->account->slice_name(),
            tenant->account->device_count(), tenant->device_of_ordinal.size());
-  Status gates = start_gates(*tenant);
-  if (!gates.ok()) {
-    LOG_ERROR("vgpu", "no GPU for this program: %s", gates.message().c_str());
+  Status started = start_residencies(*tenant);
+  if (started.ok()) started = start_gates(*tenant);
+  if (!started.ok()) {
+    LOG_ERROR("vgpu", "no GPU for this program: %s", started.message().c_str());
     (void)tenant.release();  // threads of its gates may be there
     return CUDA_ERROR_SYSTEM_NOT_READY;
   }

@@ -14,6 +14,7 @@
 #include "cuda/driver_table.h"
 #include "virtualization/gate/gate.h"
 #include "virtualization/lease/account.h"
+#include "virtualization/residency/residency.h"
 #include "virtualization/vgpu/charge_registry.h"
 #include "virtualization/vgpu/graph_ledger.h"
 #include "virtualization/vgpu/loaded_code.h"
@@ -29,6 +30,7 @@ struct Tenant {
   std::vector<uint32_t> device_of_ordinal;  // CUdevice → index in the slice
   ChargeRegistry charges;
   std::unique_ptr<Gate> gates[kMaxDevicesPerSlice];  // null where the program does not see the device
+  std::unique_ptr<Residency> residencies[kMaxDevicesPerSlice];  // null, too, where all that is promised fits
 
   std::mutex overhead_mutex;  // one measurement at a time
   OverheadLedger overheads;
@@ -36,6 +38,9 @@ struct Tenant {
 
   std::mutex physical_mutex;  // held across the driver's calls, see physical_ledger.h
   PhysicalLedger physical;
+
+  // Streams that are being captured, as far as it shows: work of a context must not be waited for meanwhile.
+  std::atomic<uint32_t> captures{0};
 
   std::mutex import_mutex;  // held across the driver's calls: an address may be opened and closed at once
 
@@ -51,6 +56,14 @@ struct Tenant {
 };
 
 class Vgpu {
+  struct Target {
+    DeviceCounters* devices;
+    uint32_t device_count;
+    Gate* gates[kMaxDevicesPerSlice] = {};
+    uint32_t residency_count = 0;
+    Residency* residencies[kMaxDevicesPerSlice] = {};  // the first residency_count
+  };
+
  public:
   // `exported` has, for every function, the address the program may have: what cuGetProcAddress answers.
   Vgpu(const cuda::DriverTable& lower, const cuda::DriverTable& exported, SliceAccess access);
@@ -73,7 +86,31 @@ class Vgpu {
     const Target& target = *target_.load(std::memory_order_acquire);
     return target.devices[current_index(target)];
   }
-  // Around a launch on the calling thread's device; see Gate::launching.
+  // Held around a call that touches memory of devices: all that the process has of it is there meanwhile. Any
+  // device's, as kernels reach their peers' memory. Where `refused` says why not, nothing may be called.
+  class [[nodiscard]] Touching {
+   public:
+    explicit Touching(const Vgpu& vgpu) : target_(*vgpu.target_.load(std::memory_order_acquire)) {
+      if (target_.residency_count != 0) [[unlikely]]
+        refused = enter();
+    }
+    ~Touching() {
+      if (entered_ != 0) [[unlikely]]
+        leave();
+    }
+    Touching(const Touching&) = delete;
+    Touching& operator=(const Touching&) = delete;
+
+    CUresult refused = CUDA_SUCCESS;
+
+   private:
+    CUresult enter();
+    void leave();
+
+    const Target& target_;
+    uint32_t entered_ = 0;
+  };
+  // Around a launch on the calling thread's device, inside a Touching; see Gate::launching.
   struct Launching {
     DeviceCounters& counters;
     Gate* gate;
@@ -114,15 +151,11 @@ class Vgpu {
     std::mutex initialising;
     std::atomic<Tenant*> tenant{nullptr};
   };
-  struct Target {
-    DeviceCounters* devices;
-    uint32_t device_count;
-    Gate* gates[kMaxDevicesPerSlice] = {};
-  };
 
   Status attach(std::unique_ptr<Tenant>& tenant);
   Status map_devices(Tenant& tenant) const;
   Status start_gates(Tenant& tenant) const;
+  Status start_residencies(Tenant& tenant) const;
   void publish_target(Tenant& tenant);
   uint32_t current_index(const Target& target) const {
     return target.device_count == 1 ? 0 : index_of_current();

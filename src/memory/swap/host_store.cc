@@ -1,0 +1,74 @@
+#include "memory/swap/host_store.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "common/fd.h"
+
+namespace tessera::memory {
+
+uint64_t HostStore::available_host_bytes() {
+  constexpr size_t kMost = 16 * 1024;
+  auto text = read_file("/proc/meminfo", kMost);
+  if (!text.ok()) return 0;
+  constexpr std::string_view kKey = "MemAvailable:";
+  const size_t at = text->find(kKey);
+  if (at == std::string::npos) return 0;
+  return strtoull(text->c_str() + at + kKey.size(), nullptr, 10) * 1024;
+}
+
+HostStore::HostStore(uint64_t slot_bytes, Available available)
+    : slot_bytes_(slot_bytes), available_(available) {}
+
+HostStore::~HostStore() {
+  for (std::byte* segment : segments_) munmap(segment, kSegmentSlots * slot_bytes_);
+}
+
+Status HostStore::add_segment() {
+  const uint64_t bytes = kSegmentSlots * slot_bytes_;
+  void* memory =
+      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED)
+    return Status::from_errno(errno, "no addresses for memory that is moved off a device");
+  madvise(memory, bytes, MADV_DONTFORK);
+  madvise(memory, bytes, MADV_DONTDUMP);
+  const auto first = static_cast<uint32_t>(segments_.size()) * kSegmentSlots;
+  segments_.push_back(static_cast<std::byte*>(memory));
+  for (uint32_t i = kSegmentSlots; i-- > 0;) free_.push_back(first + i);
+  return Status();
+}
+
+Result<uint32_t> HostStore::take() {
+  if (until_look_ == 0) {
+    const uint64_t available = available_();
+    if (available != 0 && available < kLeaveBytes + kLookEvery * slot_bytes_) {
+      return Status::error(Code::kResourceExhausted,
+                           "the host has %llu MiB of memory left: none for what is on a device",
+                           static_cast<unsigned long long>(available >> 20));
+    }
+    until_look_ = kLookEvery;
+  }
+  if (free_.empty()) TESSERA_RETURN_IF_ERROR(add_segment());
+  --until_look_;
+  ++used_slots_;
+  const uint32_t slot = free_.back();
+  free_.pop_back();
+  return slot;
+}
+
+void HostStore::give_back(uint32_t slot) {
+  madvise(at(slot), slot_bytes_, MADV_DONTNEED);
+  free_.push_back(slot);
+  --used_slots_;
+}
+
+std::byte* HostStore::at(uint32_t slot) const {
+  return segments_[slot / kSegmentSlots] + slot % kSegmentSlots * slot_bytes_;
+}
+
+}  // namespace tessera::memory

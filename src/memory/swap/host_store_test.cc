@@ -1,0 +1,48 @@
+#include "memory/swap/host_store.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+namespace tessera::memory {
+namespace {
+
+constexpr uint64_t kSlot = 64 * 1024;
+
+TEST(HostStore, SlotsAreApartAndKeepWhatIsWritten) {
+  HostStore store(kSlot);
+  std::vector<uint32_t> slots;
+  for (int i = 0; i < 200; ++i) {
+    auto slot = store.take();
+    ASSERT_TRUE(slot.ok());
+    memset(store.at(*slot), i, kSlot);
+    slots.push_back(*slot);
+  }
+  EXPECT_EQ(store.used_bytes(), 200 * kSlot);
+  for (size_t i = 0; i < slots.size(); ++i) {
+    const std::byte* bytes = store.at(slots[i]);
+    for (uint64_t at : {uint64_t{0}, kSlot / 2, kSlot - 1}) EXPECT_EQ(bytes[at], static_cast<std::byte>(i));
+  }
+}
+
+TEST(HostStore, WhatIsGivenBackIsForgottenAndUsedAgain) {
+  HostStore store(kSlot);
+  const uint32_t slot = store.take().value();
+  memset(store.at(slot), 0xff, kSlot);
+  store.give_back(slot);
+  EXPECT_EQ(store.used_bytes(), 0u);
+  EXPECT_EQ(store.take().value(), slot);
+  for (uint64_t at = 0; at < kSlot; ++at) ASSERT_EQ(store.at(slot)[at], std::byte{0});
+}
+
+TEST(HostStore, LeavesTheHostSomeMemory) {
+  HostStore poor(kSlot, [] { return uint64_t{100} << 20; });
+  EXPECT_EQ(poor.take().status().code(), Code::kResourceExhausted);
+  HostStore unknown(kSlot, [] { return uint64_t{0}; });
+  EXPECT_TRUE(unknown.take().ok());
+}
+
+TEST(HostStore, LinuxSaysWhatIsAvailable) { EXPECT_GT(HostStore::available_host_bytes(), uint64_t{1} << 20); }
+
+}  // namespace
+}  // namespace tessera::memory

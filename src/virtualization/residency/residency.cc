@@ -1,0 +1,232 @@
+#include "virtualization/residency/residency.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <vector>
+
+#include "common/log.h"
+#include "common/size.h"
+#include "virtualization/quiet_thread.h"
+
+namespace tessera::vgpu {
+namespace {
+
+constexpr useconds_t kRestorePauseUs = 100'000;
+
+// The calling thread's context for a while.
+class InContext {
+ public:
+  InContext(const cuda::DriverTable& driver, CUcontext context)
+      : driver_(driver), pushed_(driver.cuCtxPushCurrent_v2(context) == CUDA_SUCCESS) {}
+  ~InContext() {
+    CUcontext before;
+    if (pushed_) (void)driver_.cuCtxPopCurrent_v2(&before);
+  }
+  InContext(const InContext&) = delete;
+  InContext& operator=(const InContext&) = delete;
+  bool ok() const { return pushed_; }
+
+ private:
+  const cuda::DriverTable& driver_;
+  const bool pushed_;
+};
+
+Status start_thread(const char* name, void* (*body)(void*), void* argument) {
+  TESSERA_ASSIGN_OR_RETURN(const pthread_t thread, start_quiet_thread(name, body, argument));
+  pthread_detach(thread);
+  return Status();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Residency>> Residency::start(const cuda::DriverTable& driver, CUdevice ordinal,
+                                                    Account& account, uint32_t device,
+                                                    const std::atomic<uint32_t>& captures) {
+  TESSERA_ASSIGN_OR_RETURN(memory::DriverMemory lower,
+                           memory::DriverMemory::of_device(driver, ordinal, false));
+  std::unique_ptr<Residency> made(new Residency(driver, std::move(lower), account, device, captures));
+  Residency* self = made.get();
+  TESSERA_RETURN_IF_ERROR(start_thread("tessera-drain", &run_drains, self));
+  TESSERA_RETURN_IF_ERROR(start_thread("tessera-evict", &run_evictions, self));
+  account.set_evictor(device, [self](const Account::EvictionOrder& order) {
+    std::lock_guard lock(self->orders_mutex_);
+    self->orders_.push_back(order);  // the daemon asks for one at a time
+    self->ordered_.notify_one();
+  });
+  return made;
+}
+
+void Residency::context_began(CUcontext context) {
+  std::lock_guard lock(contexts_mutex_);
+  contexts_.insert(context);
+}
+
+void Residency::context_ended(CUcontext context) {
+  std::lock_guard lock(contexts_mutex_);
+  contexts_.erase(context);
+}
+
+// A copy needs a context of the device, whichever.
+template <typename Body>
+Status Residency::in_some_context(Body body) {
+  CUcontext context = nullptr;
+  {
+    std::lock_guard lock(contexts_mutex_);
+    if (!contexts_.empty()) context = *contexts_.begin();
+  }
+  if (context == nullptr)
+    return Status(Code::kFailedPrecondition, "the process has no context on the device");
+  const InContext in(driver_, context);
+  return in.ok() ? body() : Status(Code::kInternal, "the process's context has ended or failed");
+}
+
+void Residency::defer_free(uint64_t address) {
+  std::lock_guard lock(deferred_mutex_);
+  deferred_.push_back(address);
+  deferred_count_.store(deferred_.size(), std::memory_order_relaxed);
+}
+
+void Residency::free_deferred() {
+  std::vector<uint64_t> ended;
+  {
+    std::lock_guard lock(deferred_mutex_);
+    ended.swap(deferred_);
+    deferred_count_.store(0, std::memory_order_relaxed);
+  }
+  for (const uint64_t address : ended) (void)pool_.free(address);  // found in the registry: it is there
+}
+
+Status Residency::enter_slowly() {
+  do {
+    TESSERA_RETURN_IF_ERROR(bring_back());
+  } while (!passage_.try_enter());
+  return Status();
+}
+
+// The charge waits for other processes, perhaps for long, and no lock is held meanwhile: they may need what
+// of ours is on the device still.
+Status Residency::bring_back() {
+  for (int attempt = 0; attempt < kRestoreAttempts;) {
+    bool all = false;
+    const uint64_t out = memory_.out_bytes();
+    if (out > 0) TESSERA_RETURN_IF_ERROR(account_.charge(device_, BudgetKind::kResident, out, true));
+    uint64_t restored = 0;
+    Status status;
+    {
+      std::lock_guard lock(moving_);
+      if (out > 0 && memory_.out_bytes() > 0) {
+        status = in_some_context([&] {
+          auto moved = memory_.restore(out);
+          if (moved.ok()) restored = *moved;
+          return moved.status();
+        });
+      }
+      all = status.ok() && memory_.out_bytes() == 0;
+      if (all) passage_.open();
+    }
+    if (restored < out) account_.credit(device_, BudgetKind::kResident, out - restored);
+    TESSERA_RETURN_IF_ERROR(status);
+    if (all) return Status();
+    if (out > 0 && restored == 0) {
+      ++attempt;
+      usleep(kRestorePauseUs);
+    }
+  }
+  return Status(Code::kResourceExhausted,
+                "the device has not had the memory that it should have for a while");
+}
+
+void* Residency::run_evictions(void* residency) {
+  auto& self = *static_cast<Residency*>(residency);
+  for (;;) {
+    Account::EvictionOrder order;
+    {
+      std::unique_lock lock(self.orders_mutex_);
+      self.ordered_.wait(lock, [&] { return !self.orders_.empty(); });
+      order = self.orders_.front();
+      self.orders_.pop_front();
+    }
+    self.serve(order);
+  }
+}
+
+void Residency::serve(const Account::EvictionOrder& order) {
+  // What is free anyway goes first; some of it goes back as it is freed.
+  const uint64_t before = memory_.on_device_bytes(),
+                 at_hand = account_.at_hand_bytes(device_, BudgetKind::kResident);
+  bool busy = !pool_.try_trim(0);  // in use: it may not be in a moment
+  const uint64_t trimmed = before - std::min(before, memory_.on_device_bytes());
+  const uint64_t wanted = order.bytes - std::min(order.bytes, at_hand + trimmed);
+  const uint64_t moved = wanted > 0 ? move_off(wanted, busy) : 0;
+  busy = busy || (moved >= wanted && memory_.on_device_bytes() > 0);
+  LOG_INFO("memory", "%s asked for: %s moved to the host", format_size(order.bytes).c_str(),
+           format_size(moved).c_str());
+  account_.evicted(order, moved, busy, memory_.out_bytes() > 0);
+}
+
+uint64_t Residency::move_off(uint64_t bytes, bool& busy) {
+  std::lock_guard lock(moving_);
+  if (!passage_.is_closed()) {
+    if (!passage_.close(kDrainPatienceNs)) {
+      busy = true;
+      return 0;
+    }
+    // Captures begin inside the passage: there are no others now.
+    if (captures_.load() != 0 || !drain()) {
+      busy = true;
+      passage_.open();
+      return 0;
+    }
+  }
+  Status status;
+  uint64_t moved = 0;
+  const Status within = in_some_context([&] {
+    moved = memory_.evict(bytes, status);
+    return Status();
+  });
+  if (!within.ok()) status = within;
+  if (!status.ok())
+    LOG_WARN("memory", "less is moved off the device than was asked for: %s", status.message().c_str());
+  if (memory_.out_bytes() == 0) passage_.open();
+  return moved;
+}
+
+void Residency::synchronize_contexts() {
+  std::vector<CUcontext> contexts;
+  {
+    std::lock_guard lock(contexts_mutex_);
+    contexts.assign(contexts_.begin(), contexts_.end());
+  }
+  for (CUcontext context : contexts) {
+    const InContext in(driver_, context);
+    if (in.ok()) (void)driver_.cuCtxSynchronize();  // a context that has failed has no work
+  }
+}
+
+void* Residency::run_drains(void* residency) {
+  auto& self = *static_cast<Residency*>(residency);
+  for (;;) {
+    std::unique_lock lock(self.drains_mutex_);
+    self.drains_changed_.wait(lock, [&] { return self.drain_wanted_; });
+    lock.unlock();
+    self.synchronize_contexts();
+    lock.lock();
+    self.drain_wanted_ = false;
+    self.drains_changed_.notify_all();
+  }
+}
+
+bool Residency::drain() {
+  const auto patience = std::chrono::nanoseconds(kDrainPatienceNs);
+  std::unique_lock lock(drains_mutex_);
+  // One that was given up on may have begun before the last calls came in.
+  if (drain_wanted_ && !drains_changed_.wait_for(lock, patience, [&] { return !drain_wanted_; }))
+    return false;
+  drain_wanted_ = true;
+  drains_changed_.notify_all();
+  return drains_changed_.wait_for(lock, patience, [&] { return !drain_wanted_; });
+}
+
+}  // namespace tessera::vgpu

@@ -1,0 +1,112 @@
+// One process's memory on one device where tenants together hold more than fits: allocation from a pool, and
+// the moving of all that to the host and back.
+//
+// Whoever needs the device's memory has the daemon ask (Account::EvictionOrder). A thread of this process
+// then closes the passage, waits until the device has done what it was given, and copies as much as is asked
+// for to the host. The next call that touches the device's memory finds the passage closed and brings
+// everything back, once there is room; only then is it let in.
+//
+// Work on the device may wait for a call that is kept out. So the device is waited for no longer than
+// kDrainPatienceNs: then calls are let in again, and the daemon is told to ask again later.
+//
+// Lock order: moving_, then the pool's, then ResidentMemory's. The pool calls ResidentMemory under its own
+// lock, which may wait for room for long: nothing else takes the pool's lock while it holds one of these.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <set>
+
+#include "memory/pool/pool.h"
+#include "virtualization/residency/passage.h"
+#include "virtualization/residency/resident_memory.h"
+
+namespace tessera::vgpu {
+
+class Residency {
+ public:
+  static constexpr uint64_t kDrainPatienceNs = 2'000'000'000;
+  // For a device that has less memory than was granted: others, of no slice, may hold some.
+  static constexpr int kRestoreAttempts = 100;
+
+  // Threads of it never end: it must live as long as the process.
+  // `captures`: how many streams are being captured; work cannot be waited for meanwhile, so nothing is
+  // moved.
+  static Result<std::unique_ptr<Residency>> start(const cuda::DriverTable& driver, CUdevice ordinal,
+                                                  Account& account, uint32_t device,
+                                                  const std::atomic<uint32_t>& captures);
+  Residency(const Residency&) = delete;
+  Residency& operator=(const Residency&) = delete;
+
+  // Around a call that touches the device's memory or launches what does. An error: what was moved off the
+  // device could not be brought back.
+  Status enter() { return passage_.try_enter() ? Status() : enter_slowly(); }
+  void leave() { passage_.leave(); }
+
+  // Not inside: it may wait for room.
+  Result<uint64_t> allocate(uint64_t bytes) { return pool_.allocate(bytes); }
+  // The device uses it no more.
+  Status free(uint64_t address) { return pool_.free(address); }
+  // It may use it still: it is freed with the next free_deferred().
+  void defer_free(uint64_t address);
+  bool has_deferred() const { return deferred_count_.load(std::memory_order_relaxed) != 0; }
+  // The device has done all that it was given before those were deferred.
+  void free_deferred();
+  std::optional<memory::Block> find(uint64_t address) { return pool_.find(address); }
+
+  // Contexts whose work is to be waited for, and in one of which copies are made.
+  void context_began(CUcontext context);
+  void context_ended(CUcontext context);
+
+ private:
+  Residency(const cuda::DriverTable& driver, memory::DriverMemory lower, Account& account, uint32_t device,
+            const std::atomic<uint32_t>& captures)
+      : driver_(driver),
+        account_(account),
+        device_(device),
+        captures_(captures),
+        memory_(driver, std::move(lower), account, device),
+        pool_(memory_) {}
+
+  Status enter_slowly();
+  Status bring_back();
+  template <typename Body>
+  Status in_some_context(Body body);
+
+  static void* run_evictions(void* residency);
+  void serve(const Account::EvictionOrder& order);
+  uint64_t move_off(uint64_t bytes, bool& busy);
+  // Nothing of the process is on the device; false: something still is.
+  bool drain();
+  static void* run_drains(void* residency);
+  void synchronize_contexts();
+
+  const cuda::DriverTable& driver_;
+  Account& account_;
+  const uint32_t device_;
+  const std::atomic<uint32_t>& captures_;
+  ResidentMemory memory_;
+  memory::Pool pool_;
+  Passage passage_;
+
+  std::mutex moving_;  // one moves memory at a time
+
+  std::mutex deferred_mutex_;
+  std::vector<uint64_t> deferred_;
+  std::atomic<size_t> deferred_count_{0};
+
+  std::mutex contexts_mutex_;
+  std::set<CUcontext> contexts_;
+
+  std::mutex orders_mutex_;
+  std::condition_variable ordered_;
+  std::deque<Account::EvictionOrder> orders_;
+
+  std::mutex drains_mutex_;
+  std::condition_variable drains_changed_;
+  bool drain_wanted_ = false;  // and is on its way
+};
+
+}  // namespace tessera::vgpu

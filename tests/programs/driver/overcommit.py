@@ -1,0 +1,138 @@
+#!/usr/bin/env python3
+"""Tenants that together need more memory than the GPU has: all of them finish, every byte is right, nobody waits for others' ends, and
+nobody finds a byte of another, also where some are killed in the midst of it.
+
+usage: overcommit.py BIN_DIR PROGRAM [--device MIB] [--rounds N] [--kills N] [--case NAME] [--json FILE]    (driver_larger_together)
+
+With a daemon that lets slices be promised more than there is (tesserad --overcommit) and a software GPU of its own. The programs check
+their memory themselves; what is printed is how long they took, together and one after the other.
+"""
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import asked
+from asked import require
+
+# Tenants, and what each needs in parts of the device.
+CASES = {"two of three quarters": (2, 0.75), "five of three eighths": (5, 0.375)}
+PATIENCE = 600  # s
+
+
+class Tenant(threading.Thread):
+    """A program, and when each of its rounds ended."""
+
+    def __init__(self, arguments, number, mib):
+        super().__init__()
+        self.tessera, self.name = arguments.tessera, f"t{number}"
+        limit = mib + arguments.overhead
+        self.process = subprocess.Popen([arguments.tessera, "run", "--name", self.name, "--mem", f"{limit}MiB", "--", arguments.program,
+                                         str(mib), str(arguments.rounds), str(number), "fresh"], stdout=subprocess.PIPE, text=True)
+        self.rounds, self.last = [], ""
+        self.start()
+
+    def run(self):
+        for self.last in self.process.stdout:
+            if self.last.startswith("round "):
+                self.rounds.append(time.monotonic())
+
+    def kill(self):
+        """The program, wherever it is."""
+        for process in asked.slices(self.tessera).get(self.name, {"processes": []})["processes"]:
+            os.kill(process["pid"], signal.SIGKILL)
+        self.process.send_signal(signal.SIGTERM)  # where there was none yet
+        self.join(PATIENCE)
+        self.process.wait()
+
+    def finish(self):
+        self.join(PATIENCE)
+        require(not self.is_alive(), f"{self.last.strip()!r} was the last word for long")
+        require(self.process.wait() == 0 and self.last.startswith("PASS"), f"{self.process.returncode} {self.last}")
+
+
+def run(arguments, count, mib, together):
+    began = time.monotonic()
+    tenants = []
+    for number in range(1, count + 1):
+        tenants.append(Tenant(arguments, number, mib))
+        if not together:
+            tenants[-1].finish()
+    for tenant in tenants:
+        tenant.finish()
+    return time.monotonic() - began, tenants, began
+
+
+def longest_wait(tenants, began):
+    """Of a tenant for the end of a round."""
+    return max(later - before for tenant in tenants for before, later in zip([began, *tenant.rounds], tenant.rounds))
+
+
+def check(arguments, name):
+    count, part = CASES[name]
+    mib = int(arguments.device * part) - arguments.overhead
+    alone, _, _ = run(arguments, count, mib, together=False)
+    took, tenants, began = run(arguments, count, mib, together=True)
+    first_end, last_first_round = min(t.rounds[-1] for t in tenants), max(t.rounds[0] for t in tenants)
+    figures = {"tenants": count, "mib": mib, "one_after_the_other_s": alone, "together_s": took, "throughput": alone / took,
+               "longest_wait_s": longest_wait(tenants, began), "interleaved": last_first_round < first_end}
+    print(f"{name}: {count} x {mib} MiB on {arguments.device} MiB: {took:.1f} s together, {alone:.1f} s one after the other (throughput "
+          f"{alone / took:.2f}); the longest wait for a round {figures['longest_wait_s']:.1f} s; "
+          f"{'all had ended a round before the first one ended' if figures['interleaved'] else 'somebody ended before others began'}",
+          flush=True)
+    asked.wait_until(lambda: asked.used_bytes(arguments.tessera) == 0, PATIENCE, lambda: "the device is empty again")
+    return figures
+
+
+def empty(arguments):
+    return not asked.slices(arguments.tessera) and asked.used_bytes(arguments.tessera) == 0
+
+
+def check_kills(arguments):
+    """Tenants that are killed at any moment of their moving give everything back, and the others lose nothing."""
+    dice = random.Random(arguments.seed)
+    mib = arguments.device // 2
+    stay = [Tenant(arguments, 1, mib), Tenant(arguments, 2, mib)]
+    for number in range(arguments.kills):
+        falls = Tenant(arguments, 10 + number, mib)
+        time.sleep(dice.random() * 1.5)
+        falls.kill()
+    for tenant in stay:
+        tenant.finish()
+    asked.wait_until(lambda: empty(arguments), PATIENCE, lambda: f"what the killed ones had is given back: {asked.ps(arguments.tessera)}")
+    print(f"{arguments.kills} tenants killed among three that need 1.5 times the device: the others' bytes are right, nothing is left", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("bin")
+    parser.add_argument("program")
+    parser.add_argument("--device", type=int, default=256, help="MiB")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--kills", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--case", action="append", choices=list(CASES))
+    parser.add_argument("--json")
+    arguments = parser.parse_args()
+    arguments.tessera, arguments.overhead = os.path.join(arguments.bin, "tessera"), 16
+    with asked.own_node(SOFTGPU_DEVICES="1", SOFTGPU_MEMORY=f"{arguments.device}MiB"):
+        daemon = asked.start_daemon(arguments.bin, "--overcommit", "2")
+        try:
+            check_kills(arguments)
+            figures = {name: check(arguments, name) for name in arguments.case or CASES}
+        finally:
+            daemon.terminate()
+            daemon.wait()
+    if arguments.json:
+        with open(arguments.json, "w", encoding="utf-8") as file:
+            json.dump(figures, file)
+    print("PASS")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

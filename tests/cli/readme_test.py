@@ -61,6 +61,7 @@ class Readme(unittest.TestCase):
         """The command with this build's folders, a program and a slice in the places of the reader's."""
         command = re.sub(r"\./my_cuda_app( --its --arguments)?", APP, command)
         command = command.replace("$PWD/lib/", LIB + "/").replace("NAME", "readme")
+        command = re.sub(r"\bFILE\b", os.path.join(self.folder.name, "file"), command)
         return re.sub(r"^bin/", BIN + "/", command)
 
     def run_command(self, command):

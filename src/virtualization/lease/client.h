@@ -30,7 +30,8 @@
 namespace tessera::vgpu {
 
 inline constexpr int kFirstPauseMs = 10;
-inline constexpr int kLongestPauseMs = 1'000;
+// Shares are as promised again soon after a daemon is there again, and an attempt costs little.
+inline constexpr int kLongestPauseMs = 200;
 inline constexpr int kAwayPatienceMs = 5'000;
 
 class LeaseClient {

@@ -106,7 +106,6 @@ Status ResidencyBroker::give_back(LeaseId lease, uint32_t device, uint64_t bytes
                          static_cast<unsigned long long>(part->tenant.resident_bytes));
   }
   set_resident(held_.at(lease), device, part->tenant.resident_bytes - bytes);
-  part->tenant.floor_bytes = std::min(part->tenant.floor_bytes, part->tenant.resident_bytes);
   return Status();
 }
 
@@ -134,13 +133,9 @@ Status ResidencyBroker::recalled(LeaseId lease, uint32_t number, const RecalledM
     double& known = gpus_[gpu].ns_per_byte;
     known += kNewPart * (measured - known);
   }
-  if (message.bytes < asked.bytes) {
-    if (message.busy) {
-      part->tenant.not_before_ns = now_ns + kEvictPauseNs;
-    } else {
-      part->tenant.floor_bytes = part->tenant.resident_bytes;
-    }
-  }
+  // It may be able to in a moment: what was granted to it may be on its way into use, or memory on its way
+  // back.
+  if (message.bytes < asked.bytes) part->tenant.not_before_ns = now_ns + kEvictPauseNs;
   serve(gpu, now_ns, effects);
   return Status();
 }
@@ -172,17 +167,10 @@ std::deque<ResidencyBroker::Waiting>::iterator ResidencyBroker::next_request(uin
   return in_turn != gpu.queue.end() ? in_turn : gpu.queue.begin();
 }
 
-// Whoever is not asked yet may give all; who has said what it must keep has said so.
+// What others cannot move is not counted: they may end, or free it.
 bool ResidencyBroker::can_never_fit(uint32_t gpu, const Waiting& request) const {
-  uint64_t fixed = request.needed;
-  for (const auto& [lease, held] : held_) {
-    for (size_t i = 0; i < held.gpus.size(); ++i) {
-      if (held.gpus[i] != gpu) continue;
-      const ResidentTenant& tenant = held.parts[i].tenant;
-      fixed += lease == request.lease ? tenant.resident_bytes : tenant.floor_bytes;
-    }
-  }
-  return request.needed > capacity(gpu) || fixed > capacity(gpu);
+  const uint64_t own = held_.at(request.lease).parts[request.device].tenant.resident_bytes;
+  return request.needed > capacity(gpu) - std::min(capacity(gpu), own);
 }
 
 uint64_t ResidencyBroker::expected_bytes(uint32_t gpu) const {

@@ -121,10 +121,21 @@ TEST_F(ResidencyTest, WhatCanNeverFitIsRefused) {
   EXPECT_EQ(answer(1, 1), 0u);
   effects_ = {};
   reserve(1, 2, 600);
-  reserve(2, 3, 600);
+  reserve(1, 3, 401);
+  EXPECT_EQ(answer(1, 3), 0u) << "beside what it has";
+}
+
+TEST_F(ResidencyTest, WhoGaveLessThanAskedIsAskedAgain) {
+  attach(1);
+  attach(2);
+  reserve(1, 1, 600);
+  reserve(2, 2, 600);
   pass(partitioning::kShortestResidenceNs);
-  ASSERT_TRUE(recalled(only_recall(), 100).ok());  // and that is all that there is to give
-  EXPECT_EQ(answer(2, 3), 0u);
+  ASSERT_TRUE(recalled(only_recall(), 100).ok());
+  EXPECT_FALSE(answer(2, 2));
+  pass(kEvictPauseNs);
+  ASSERT_TRUE(recalled(only_recall(), 100).ok());
+  EXPECT_EQ(answer(2, 2), 600u);
 }
 
 TEST_F(ResidencyTest, WhoIsBusyIsAskedAgain) {

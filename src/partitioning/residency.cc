@@ -7,10 +7,6 @@
 namespace tessera::partitioning {
 namespace {
 
-uint64_t can_give(const ResidentTenant& tenant) {
-  return tenant.resident_bytes - std::min(tenant.resident_bytes, tenant.floor_bytes);
-}
-
 // From when on it may be asked.
 uint64_t ripe_ns(const ResidentTenant& tenant, uint64_t stay_ns) {
   const uint64_t stays_until = tenant.out ? 0 : tenant.since_ns + stay_ns;
@@ -33,8 +29,8 @@ std::optional<Victim> choose_victim(std::span<const ResidentTenant> tenants, uin
   const auto rank = [&](const ResidentTenant& tenant) { return std::tuple(!tenant.out, tenant.since_ns); };
   for (size_t i = 0; i < tenants.size(); ++i) {
     const ResidentTenant& tenant = tenants[i];
-    if (!tenant.can_be_asked || can_give(tenant) == 0 || ripe_ns(tenant, stay_ns) > now_ns) continue;
-    if (!best || rank(tenant) < rank(tenants[best->index])) best = Victim{i, can_give(tenant)};
+    if (!tenant.can_be_asked || tenant.resident_bytes == 0 || ripe_ns(tenant, stay_ns) > now_ns) continue;
+    if (!best || rank(tenant) < rank(tenants[best->index])) best = Victim{i, tenant.resident_bytes};
   }
   return best;
 }
@@ -43,7 +39,7 @@ std::optional<uint64_t> next_choice_ns(std::span<const ResidentTenant> tenants, 
                                        uint64_t now_ns) {
   std::optional<uint64_t> next;
   for (const ResidentTenant& tenant : tenants) {
-    if (!tenant.can_be_asked || can_give(tenant) == 0) continue;
+    if (!tenant.can_be_asked || tenant.resident_bytes == 0) continue;
     const uint64_t ripe = ripe_ns(tenant, stay_ns);
     if (ripe > now_ns && (!next || ripe < *next)) next = ripe;
   }

@@ -24,7 +24,6 @@ uint64_t residence_ns(uint64_t missing_bytes, double ns_per_byte, size_t tenants
 
 struct ResidentTenant {
   uint64_t resident_bytes = 0;
-  uint64_t floor_bytes = 0;    // of those, what it has said that it cannot give
   uint64_t since_ns = 0;       // that all of it is; meaningless while that is not so
   bool out = false;            // not all of it is on the GPU: nothing of it runs
   bool can_be_asked = true;    // it is connected, and nothing was asked of it that it has not answered

@@ -50,16 +50,12 @@ TEST(Victim, NobodyBeforeHisTime) {
 }
 
 TEST(Victim, NobodyGivesWhatHeCannot) {
-  ResidentTenant fixed = tenant(10, 0), silent = tenant(10, 0), paused = tenant(10, 0);
-  fixed.floor_bytes = 10;
+  ResidentTenant silent = tenant(10, 0), paused = tenant(10, 0);
   silent.can_be_asked = false;
   paused.not_before_ns = 2000 * kMs;
-  const ResidentTenant tenants[] = {fixed, silent, paused, tenant(0, 0)};
+  const ResidentTenant tenants[] = {silent, paused, tenant(0, 0)};
   EXPECT_FALSE(choose_victim(tenants, 0, 1000 * kMs));
   EXPECT_EQ(next_choice_ns(tenants, 0, 1000 * kMs), 2000 * kMs);
-  fixed.floor_bytes = 4;
-  const ResidentTenant some[] = {fixed};
-  EXPECT_EQ(choose_victim(some, 0, 1000 * kMs)->bytes, 6u);
 }
 
 }  // namespace

@@ -33,6 +33,17 @@ class InContext {
   const bool pushed_;
 };
 
+class Counted {
+ public:
+  explicit Counted(std::atomic<uint32_t>& count) : count_(count) { count_.fetch_add(1); }
+  ~Counted() { count_.fetch_sub(1); }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+
+ private:
+  std::atomic<uint32_t>& count_;
+};
+
 Status start_thread(const char* name, void* (*body)(void*), void* argument) {
   TESSERA_ASSIGN_OR_RETURN(const pthread_t thread, start_quiet_thread(name, body, argument));
   pthread_detach(thread);
@@ -108,6 +119,7 @@ Status Residency::enter_slowly() {
 // The charge waits for other processes, perhaps for long, and no lock is held meanwhile: they may need what
 // of ours is on the device still.
 Status Residency::bring_back() {
+  const Counted returning(returning_);
   for (int attempt = 0; attempt < kRestoreAttempts;) {
     bool all = false;
     const uint64_t out = memory_.out_bytes();
@@ -160,7 +172,8 @@ void Residency::serve(const Account::EvictionOrder& order) {
   const uint64_t trimmed = before - std::min(before, memory_.on_device_bytes());
   const uint64_t wanted = order.bytes - std::min(order.bytes, at_hand + trimmed);
   const uint64_t moved = wanted > 0 ? move_off(wanted, busy) : 0;
-  busy = busy || (moved >= wanted && memory_.on_device_bytes() > 0);
+  // What is granted for memory on its way back can be given once that is back: it is no floor.
+  busy = busy || returning_.load() != 0 || (moved >= wanted && memory_.on_device_bytes() > 0);
   LOG_INFO("memory", "%s asked for: %s moved to the host", format_size(order.bytes).c_str(),
            format_size(moved).c_str());
   account_.evicted(order, moved, busy, memory_.out_bytes() > 0);

@@ -91,7 +91,8 @@ class Residency {
   memory::Pool pool_;
   Passage passage_;
 
-  std::mutex moving_;  // one moves memory at a time
+  std::mutex moving_;                   // one moves memory at a time
+  std::atomic<uint32_t> returning_{0};  // calls that bring memory back
 
   std::mutex deferred_mutex_;
   std::vector<uint64_t> deferred_;

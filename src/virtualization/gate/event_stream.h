@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "virtualization/current_context.h"
 #include "virtualization/gate/busy_time.h"
 #include "virtualization/gate/event_meter.h"
 
@@ -58,23 +59,6 @@ class RelaxedCapture {
  private:
   CUresult (*exchange_)(CUstreamCaptureMode*);
   CUstreamCaptureMode mode_ = CU_STREAM_CAPTURE_MODE_RELAXED;
-};
-
-// Makes a context current for a while.
-class Current {
- public:
-  Current(const cuda::DriverTable& driver, CUcontext context)
-      : driver_(driver), pushed_(driver.cuCtxPushCurrent_v2(context) == CUDA_SUCCESS) {}
-  ~Current() {
-    CUcontext popped;
-    if (pushed_) (void)driver_.cuCtxPopCurrent_v2(&popped);
-  }
-  Current(const Current&) = delete;
-  Current& operator=(const Current&) = delete;
-
- private:
-  const cuda::DriverTable& driver_;
-  const bool pushed_;
 };
 
 }  // namespace tessera::vgpu

@@ -8,30 +8,13 @@
 
 #include "common/log.h"
 #include "common/size.h"
+#include "virtualization/current_context.h"
 #include "virtualization/quiet_thread.h"
 
 namespace tessera::vgpu {
 namespace {
 
 constexpr useconds_t kRestorePauseUs = 100'000;
-
-// The calling thread's context for a while.
-class InContext {
- public:
-  InContext(const cuda::DriverTable& driver, CUcontext context)
-      : driver_(driver), pushed_(driver.cuCtxPushCurrent_v2(context) == CUDA_SUCCESS) {}
-  ~InContext() {
-    CUcontext before;
-    if (pushed_) (void)driver_.cuCtxPopCurrent_v2(&before);
-  }
-  InContext(const InContext&) = delete;
-  InContext& operator=(const InContext&) = delete;
-  bool ok() const { return pushed_; }
-
- private:
-  const cuda::DriverTable& driver_;
-  const bool pushed_;
-};
 
 class Counted {
  public:
@@ -89,7 +72,7 @@ Status Residency::in_some_context(Body body) {
   }
   if (context == nullptr)
     return Status(Code::kFailedPrecondition, "the process has no context on the device");
-  const InContext in(driver_, context);
+  const Current in(driver_, context);
   return in.ok() ? body() : Status(Code::kInternal, "the process's context has ended or failed");
 }
 
@@ -213,7 +196,7 @@ void Residency::synchronize_contexts() {
     contexts.assign(contexts_.begin(), contexts_.end());
   }
   for (CUcontext context : contexts) {
-    const InContext in(driver_, context);
+    const Current in(driver_, context);
     if (in.ok()) (void)driver_.cuCtxSynchronize();  // a context that has failed has no work
   }
 }

@@ -2,8 +2,7 @@
 // many frameworks have, and Tessera's pool get the same requests; then each is asked for the largest block
 // that it can give. Every word of every block is checked.
 //
-//   defrag_demo [MEBIBYTES]     of the GPU, at most; 512 if not said. The driver is found as `tessera doctor`
-//   says.
+//   defrag_demo [MEBIBYTES]     of the GPU, at most; 512 if not said.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -17,20 +16,14 @@
 
 #include "bench/linear_pool.h"
 #include "common/size.h"
+#include "demos/demo_driver.h"
 #include "memory/driver_memory.h"
 #include "memory/pool/pool.h"
-#include "virtualization/driver_loader.h"
-#include "virtualization/driver_locator.h"
 
 namespace {
 
 using namespace tessera;
-
-void require(bool ok, const char* what) {
-  if (ok) return;
-  std::fprintf(stderr, "defrag_demo: %s failed\n", what);
-  std::exit(1);
-}
+using demo::require;
 
 // The driver's memory, of which no more than so much is to be had.
 class BoundedMemory : public memory::DeviceMemory {
@@ -153,21 +146,6 @@ class Round {
   std::vector<Block> blocks_;
 };
 
-Result<cuda::DriverTable> start_driver() {
-  const vgpu::DriverSearch search = vgpu::locate_driver();
-  if (!search.driver) return Status(Code::kNotFound, "no CUDA driver found: " + search.explanation());
-  TESSERA_ASSIGN_OR_RETURN(cuda::DriverTable driver, vgpu::load_driver(search.driver->libcuda));
-  CUcontext context = nullptr;
-  char name[256] = "";
-  const bool started = driver.cuInit(0) == CUDA_SUCCESS &&
-                       driver.cuDevicePrimaryCtxRetain(&context, 0) == CUDA_SUCCESS &&
-                       driver.cuCtxSetCurrent(context) == CUDA_SUCCESS &&
-                       driver.cuDeviceGetName(name, sizeof name, 0) == CUDA_SUCCESS;
-  if (!started) return Status(Code::kUnavailable, search.driver->libcuda + " has no device to work on");
-  std::printf("%s, by %s\n", name, search.driver->libcuda.c_str());
-  return driver;
-}
-
 // All memory beyond `bytes` is taken, so that the driver's own allocator has no more than that.
 uint64_t leave_free(const cuda::DriverTable& driver, uint64_t bytes) {
   size_t free = 0, total = 0;
@@ -183,7 +161,7 @@ uint64_t leave_free(const cuda::DriverTable& driver, uint64_t bytes) {
 
 int main(int argc, char** argv) {
   const uint64_t bytes = static_cast<uint64_t>(argc > 1 ? std::max(std::atoi(argv[1]), 64) : 512) * kMiB;
-  Result<cuda::DriverTable> driver = start_driver();
+  Result<cuda::DriverTable> driver = demo::start_driver("defrag_demo");
   Result<memory::DriverMemory> memory =
       driver.ok() ? memory::DriverMemory::of_device(*driver, 0, false) : driver.status();
   if (!memory.ok()) {

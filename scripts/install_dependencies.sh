@@ -9,11 +9,13 @@ packages=(
   g++ cmake ninja-build python3       # build
   clang                               # kernels to PTX for the test programs and the demo
   libcli11-dev nlohmann-json3-dev     # command line, JSON
+  libhwloc-dev                        # where GPUs are in the machine
   libyaml-cpp-dev                     # profiles of run options
   libzstd-dev liblz4-dev              # compressed fat binaries
   libsnappy-dev libxxhash-dev libssl-dev  # pages on their way: compressed, checked, encrypted
   libgtest-dev libbenchmark-dev       # tests and benchmarks
   libmimalloc-dev                     # what bench_pool compares with
+  valgrind                            # of one demonstration
 )
 [[ ${1:-} == report ]] && packages+=(python3-matplotlib)
 

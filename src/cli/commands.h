@@ -16,7 +16,12 @@ int slice_delete_command(const SliceDeleteOptions& options);
 int slice_balance_command(const SliceBalanceOptions& options);
 int gpus_command(const GpusOptions& options);
 int doctor_command(const DoctorOptions& options);
+int topo_command(const TopoOptions& options);
 int trace_replay_command(const TraceReplayOptions& options);
+
+// What gpus_json() says, with what the daemon knows beyond it where one runs; `forgive`: a GPU that is to be
+// let in again before.
+Result<node::Json> ask_gpus(const std::string& socket, std::optional<uint32_t> forgive = std::nullopt);
 
 // {"slices": [...]}, as tesserad has them. Without it there is none: that is an answer, not an error.
 Result<node::Json> ask_slices(const std::string& socket);

@@ -22,23 +22,22 @@ Result<Json> gpus_without_daemon() {
   return node::gpus_json(inventory, [&](uint32_t index) { return inventory.gpus[index].total_bytes; });
 }
 
-Result<Json> ask_gpus(const GpusOptions& options) {
-  auto client = node::ControlClient::connect(options.socket);
-  if (!options.forgive && !client.ok() && client.status().code() == Code::kUnavailable)
-    return gpus_without_daemon();
+}  // namespace
+
+Result<Json> ask_gpus(const std::string& socket, std::optional<uint32_t> forgive) {
+  auto client = node::ControlClient::connect(socket);
+  if (!forgive && !client.ok() && client.status().code() == Code::kUnavailable) return gpus_without_daemon();
   if (!client.ok()) return client.status();
   Json request;
-  request["op"] = options.forgive ? "forgive_gpu" : "gpus";
-  if (options.forgive) request["gpu"] = *options.forgive;
+  request["op"] = forgive ? "forgive_gpu" : "gpus";
+  if (forgive) request["gpu"] = *forgive;
   TESSERA_ASSIGN_OR_RETURN(Json answer, client->ask(request));
   answer.erase("ok");
   return answer;
 }
 
-}  // namespace
-
 int gpus_command(const GpusOptions& options) {
-  auto answer = ask_gpus(options);
+  auto answer = ask_gpus(options.socket, options.forgive);
   if (!answer.ok()) {
     print_error("gpus", answer.status());
     return kExitFailure;

@@ -190,6 +190,12 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
   CLI::App* doctor_command =
       app.add_subcommand("doctor", "check what 'tessera run' needs and say what is missing");
   add_common(doctor_command, doctor.socket, &doctor.json);
+  TopoOptions topo;
+  CLI::App* topo_command =
+      app.add_subcommand("topo", "show where the GPUs are among this machine's processors and memory");
+  add_common(topo_command, topo.socket, &topo.json);
+  topo_command->add_flag("--tree", topo.tree, "packages, NUMA nodes and the GPUs near them alone");
+  topo_command->add_flag("--matrix", topo.matrix, "what lies between GPUs, and between NUMA nodes, alone");
   TraceParser trace;
   trace.add(app);
   app.footer("tessera help COMMAND says more about one of them.");
@@ -238,6 +244,7 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
   }
   if (*gpus_command) return Options(gpus);
   if (*doctor_command) return Options(doctor);
+  if (*topo_command) return Options(topo);
   assert(*version_command);
   return Options(VersionOptions{});
 }

@@ -40,11 +40,16 @@ struct DoctorOptions {
   std::string socket;
   bool json = false;
 };
+struct TopoOptions {
+  std::string socket;
+  bool json = false;
+  bool tree = false, matrix = false;  // neither: both
+};
 struct VersionOptions {};
 
 using Options = std::variant<RunOptions, PsOptions, SetOptions, SlicePlanOptions, SliceCreateOptions,
                              SliceListOptions, SliceDeleteOptions, SliceBalanceOptions, GpusOptions,
-                             DoctorOptions, TraceReplayOptions, VersionOptions>;
+                             DoctorOptions, TopoOptions, TraceReplayOptions, VersionOptions>;
 
 // Options, or the exit code where help was printed or the input is wrong; the message is printed already, one
 // line.

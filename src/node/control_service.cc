@@ -146,15 +146,18 @@ void ControlService::set_inventory(const Result<Inventory>& answer) {
     inventory_ = *answer;
     std::vector<uint64_t> totals;
     std::vector<std::string> uuids;
+    std::vector<std::optional<int32_t>> nodes;
     for (const Gpu& gpu : inventory_.gpus) {
       totals.push_back(gpu.total_bytes);
       uuids.push_back(gpu.uuid);
+      nodes.push_back(node_to_use(machine_, inventory_.driver_kind, gpu.pci));
     }
     if (overcommit_permille_ > 1000) leases_.set_residency(totals);
     leases_.ledger().set_gpu_totals(std::move(totals));
     leases_.ledger().set_overcommit(overcommit_permille_);
     leases_.set_gpu_facts(gpu_facts(inventory_, overcommit_permille_ > 1000));
     leases_.set_gpu_uuids(std::move(uuids));
+    leases_.set_gpu_nodes(std::move(nodes));
     update_closed(asked_ns_);
     return;
   }

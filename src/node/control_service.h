@@ -34,6 +34,7 @@
 #include "node/inventory_monitor.h"
 #include "node/json.h"
 #include "node/lease_service.h"
+#include "node/topology/gpu_place.h"
 
 namespace tessera::node {
 
@@ -50,6 +51,8 @@ class ControlService {
 
   // See Ledger::set_overcommit; before the first answer of the driver.
   void set_overcommit(uint32_t permille) { overcommit_permille_ = permille; }
+  // Likewise; without it no place in the machine is nearer to a GPU than another.
+  void set_machine(Machine machine) { machine_ = std::move(machine); }
 
   // An error means that the client broke the protocol; a refused request is an answer like any other.
   Status handle(uint64_t connection_id, Connection& connection, uint32_t request, std::string_view text);
@@ -106,6 +109,7 @@ class ControlService {
   FindConnection find_;
   Inventory inventory_;
   DeviceHealth health_;
+  Machine machine_;
   uint32_t overcommit_permille_ = 1000;
   uint64_t asked_ns_ = 0;
   Status inventory_status_ = Status(Code::kUnavailable, "the GPU driver has not been asked yet");

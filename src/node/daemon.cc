@@ -45,6 +45,7 @@ Daemon::Daemon(EventLoop loop, UniqueFd listener, DaemonOptions options)
   leases_.set_round_policy(options_.round_policy);
   leases_.set_co_execution(options_.co_execution);
   control_.set_overcommit(options_.overcommit_permille);
+  control_.set_machine(options_.machine);
 }
 
 Daemon::~Daemon() {

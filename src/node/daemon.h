@@ -23,6 +23,7 @@ struct DaemonOptions {
   RoundPolicy round_policy = RoundPolicy::kWarn;
   bool co_execution = true;             // see ComputeBroker
   uint32_t overcommit_permille = 1000;  // see Ledger::set_overcommit
+  Machine machine{};                    // see ControlService::set_machine
 };
 
 class Daemon {

@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "cuda/device_scheduling_table.h"
+#include "node/topology/pci_address.h"
 #include "virtualization/driver_locator.h"
 
 namespace tessera::node {
@@ -27,6 +28,12 @@ struct nvmlMemory {
 struct nvmlUtilization {
   unsigned int gpu;
   unsigned int memory;
+};
+
+struct nvmlPci {  // nvmlPciInfo_t
+  char legacy_bus_id[16];
+  unsigned int domain, bus, device, ids[2];
+  char bus_id[32];
 };
 
 struct nvmlAttributes {  // nvmlDeviceAttributes_t
@@ -55,6 +62,7 @@ struct Nvml {
   nvmlReturn (*utilization)(nvmlDevice, nvmlUtilization*) = nullptr;
   nvmlReturn (*ecc_errors)(nvmlDevice, int, int, unsigned long long*) = nullptr;
   // Not every version has these:
+  nvmlReturn (*pci)(nvmlDevice, nvmlPci*) = nullptr;
   nvmlReturn (*attributes)(nvmlDevice, nvmlAttributes*) = nullptr;
   nvmlReturn (*cores)(nvmlDevice, unsigned int*) = nullptr;
   nvmlReturn (*capability)(nvmlDevice, int*, int*) = nullptr;
@@ -92,6 +100,7 @@ Result<Nvml> load_nvml(const std::string& path) {
   auto find_where_there = [&](auto& function, const char* symbol) {
     function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(dlsym(library, symbol));
   };
+  find_where_there(nvml.pci, "nvmlDeviceGetPciInfo_v3");
   find_where_there(nvml.attributes, "nvmlDeviceGetAttributes_v2");
   find_where_there(nvml.cores, "nvmlDeviceGetNumGpuCores");
   find_where_there(nvml.capability, "nvmlDeviceGetCudaComputeCapability");
@@ -120,6 +129,13 @@ uint32_t read_sm_count(const Nvml& nvml, nvmlDevice device) {
   }
   const unsigned int each = cores_per_sm(major, minor);
   return each == 0 ? 0 : cores / each;
+}
+
+std::string read_pci(const Nvml& nvml, nvmlDevice device) {
+  nvmlPci pci{};
+  if (nvml.pci == nullptr || nvml.pci(device, &pci) != kSuccess) return {};
+  pci.bus_id[sizeof pci.bus_id - 1] = 0;
+  return pci_address(pci.bus_id);
 }
 
 // Of the driver; the tables can be asked for before it is initialised.
@@ -180,6 +196,7 @@ Gpu read_gpu(const Nvml& nvml, unsigned int index) {
   gpu.uuid = uuid;
   if (!answered(nvml.name(device, name, sizeof name), "nvmlDeviceGetName")) return gpu;
   gpu.name = name;
+  gpu.pci = read_pci(nvml, device);
   if (!answered(nvml.memory(device, &memory), "nvmlDeviceGetMemoryInfo")) return gpu;
   gpu.total_bytes = memory.total;
   gpu.used_bytes = memory.used;

@@ -35,6 +35,7 @@ struct Gpu {
   // When its processes were asked for, by the asking process's clock, from an InventoryMonitor by its loop's
   // time; 0: it does not tell them.
   uint64_t processes_ns = 0;
+  std::string pci{};                    // its address, "0000:3b:00.0"; empty where the driver does not tell
   std::vector<GpuProcess> processes{};  // that worked, by pid, at most kMaxGpuProcesses
 };
 

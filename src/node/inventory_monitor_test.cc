@@ -63,8 +63,11 @@ TEST_F(InventoryMonitorTest, TextSurvivesTheTrip) {
                       true,
                       {{"GPU-2", "A \"b\" \xff", 8, 3, 132, 55, "", false},
                        {"GPU-3", "C", 0, 0, 0, std::nullopt, "GPU is lost", true}}};
+  inventory.gpus[0].pci = "0000:3b:00.0";
   auto back = parse_inventory_answer(inventory_answer_text(inventory));
   ASSERT_TRUE(back.ok());
+  EXPECT_EQ(back->gpus[0].pci, "0000:3b:00.0");
+  EXPECT_EQ(back->gpus[1].pci, "");
   EXPECT_EQ(back->gpus[0].utilization_percent, 55U);
   EXPECT_EQ(back->gpus[0].total_bytes, 8U);
   EXPECT_EQ(back->gpus[0].sm_count, 132U);

@@ -2,6 +2,7 @@
 #include "common/index_set.h"
 #include "node/inventory.h"
 #include "node/inventory_json.h"
+#include "node/topology/pci_address.h"
 
 namespace tessera::node {
 
@@ -21,6 +22,7 @@ std::string inventory_answer_text(const Result<Inventory>& answer) {
     Json entry;
     entry["uuid"] = gpu.uuid;
     entry["name"] = gpu.name;
+    entry["pci"] = gpu.pci;
     entry["total_bytes"] = gpu.total_bytes;
     entry["used_bytes"] = gpu.used_bytes;
     entry["sm_count"] = gpu.sm_count;
@@ -72,6 +74,7 @@ Result<Inventory> parse_inventory_answer(std::string_view text) {
     Gpu gpu;
     gpu.uuid = json_string(entry, "uuid");
     gpu.name = json_string(entry, "name");
+    gpu.pci = pci_address(json_string(entry, "pci"));
     auto total = json_uint(entry, "total_bytes");
     auto used = json_uint(entry, "used_bytes");
     gpu.problem = json_string(entry, "problem");
@@ -105,6 +108,7 @@ Json gpus_json(const Inventory& inventory, const std::function<uint64_t(uint32_t
     entry["index"] = i;
     entry["name"] = gpu.name;
     entry["uuid"] = gpu.uuid;
+    entry["pci"] = gpu.pci.empty() ? Json(nullptr) : Json(gpu.pci);
     entry["driver_kind"] = inventory.driver_kind;
     entry["state"] = gpu.problem.empty() ? "ok" : gpu.lost ? "lost" : "unavailable";
     if (!gpu.problem.empty()) entry["problem"] = gpu.problem;

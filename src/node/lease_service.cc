@@ -251,6 +251,7 @@ vgpu::AttachedReply LeaseService::describe(const Slice& slice, LeaseId lease) co
     device.limit_bytes = slice.devices[i].limit_bytes;
     device.chunk_bytes = chunk_bytes(device.limit_bytes);
     device.capacity_bytes = residency_.in_use() ? residency_.capacity(slice.devices[i].gpu) : 0;
+    device.numa_node = gpu_nodes_.at(slice.devices[i].gpu).value_or(vgpu::kNoNumaNode);
   }
   return reply;
 }

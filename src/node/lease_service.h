@@ -86,7 +86,12 @@ class LeaseService {
   Ledger& ledger() { return ledger_; }
   uint64_t now_ns() const { return loop_.now_ns(); }
   // GPU UUIDs, by inventory index; set together with the ledger's totals.
-  void set_gpu_uuids(std::vector<std::string> uuids) { gpu_uuids_ = std::move(uuids); }
+  void set_gpu_uuids(std::vector<std::string> uuids) {
+    gpu_uuids_ = std::move(uuids);
+    gpu_nodes_.resize(gpu_uuids_.size());
+  }
+  // The NUMA node to use with each GPU (node_to_use); after the UUIDs.
+  void set_gpu_nodes(std::vector<std::optional<int32_t>> nodes) { gpu_nodes_ = std::move(nodes); }
 
   // What an earlier daemon left, then the journal of this one. Needs the ledger's totals and the UUIDs. An
   // entry that cannot be is dropped with a warning.
@@ -246,6 +251,7 @@ class LeaseService {
   RoundWatch round_watch_;
   RoundPolicy round_policy_ = RoundPolicy::kWarn;
   std::vector<std::string> gpu_uuids_;
+  std::vector<std::optional<int32_t>> gpu_nodes_;
   std::optional<Journal> journal_;
   std::map<SliceId, SliceRecord> slices_;  // as the ledger's
   std::map<LeaseId, LeaseRecord> leases_;  // as the ledger's

@@ -297,6 +297,12 @@ Status run(const Options& options, UniqueFd ready) {
   daemon_options.co_execution = options.co_execution;
   daemon_options.overcommit_permille = options.overcommit_permille;
   daemon_options.round_policy = options.round_policy;
+  Result<Machine> machine = Machine::read();
+  if (machine.ok()) {
+    daemon_options.machine = std::move(machine).value();
+  } else {
+    LOG_WARN("daemon", "nothing is placed near GPUs: %s", machine.status().message().c_str());
+  }
   TESSERA_ASSIGN_OR_RETURN(UniqueFd listener, listen_on(options.socket));
   TESSERA_ASSIGN_OR_RETURN(auto daemon, Daemon::create(std::move(listener), std::move(daemon_options)));
   TESSERA_RETURN_IF_ERROR(daemon->start());

@@ -28,26 +28,42 @@ namespace {
 
 // A table is one pointer per entry, in the order of the entries; the generated headers assert its size.
 template <typename Table, size_t Count>
-Result<Table> load_table(const std::string& path, const cuda::ApiEntry (&entries)[Count]) {
-  TESSERA_ASSIGN_OR_RETURN(void* library, load_library(path));
+Table table_of(void* library, const cuda::ApiEntry (&entries)[Count]) {
   Table table;
   auto* slots = reinterpret_cast<void**>(&table);
   for (size_t i = 0; i < Count; ++i) slots[i] = dlsym(library, entries[i].symbol);
   return table;
 }
 
-}  // namespace
-
-Result<cuda::DriverTable> load_driver(const std::string& path) {
-  TESSERA_ASSIGN_OR_RETURN(auto table, load_table<cuda::DriverTable>(path, cuda::kDriverEntries));
+Result<cuda::DriverTable> driver_in(void* library, const std::string& path) {
+  auto table = table_of<cuda::DriverTable>(library, cuda::kDriverEntries);
   if (table.cuInit == nullptr || table.cuDriverGetVersion == nullptr) {
     return Status::error(Code::kInvalidData, "%s is not a CUDA driver: it lacks cuInit", path.c_str());
   }
   return table;
 }
 
+}  // namespace
+
+Result<cuda::DriverTable> load_driver(const std::string& path) {
+  TESSERA_ASSIGN_OR_RETURN(void* library, load_library(path));
+  return driver_in(library, path);
+}
+
+Result<cuda::DriverTable> load_program_driver() {
+  constexpr const char* kName = "libcuda.so.1";
+  void* library = dlopen(kName, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+  if (library == nullptr) {
+    const char* reason = dlerror();
+    return Status::error(Code::kNotFound, "the program has no CUDA driver: %s",
+                         reason != nullptr ? reason : "no reason given");
+  }
+  return driver_in(library, kName);
+}
+
 Result<cuda::NvmlTable> load_nvml(const std::string& path) {
-  TESSERA_ASSIGN_OR_RETURN(auto table, load_table<cuda::NvmlTable>(path, cuda::kNvmlEntries));
+  TESSERA_ASSIGN_OR_RETURN(void* library, load_library(path));
+  auto table = table_of<cuda::NvmlTable>(library, cuda::kNvmlEntries);
   if (table.nvmlInit_v2 == nullptr || table.nvmlDeviceGetCount_v2 == nullptr) {
     return Status::error(Code::kInvalidData, "%s is not NVML: it lacks nvmlInit_v2", path.c_str());
   }

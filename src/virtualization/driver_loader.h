@@ -15,6 +15,9 @@ Result<void*> load_library(const std::string& path);
 // Every function of the driver at `path` (absolute: a bare name would find the guest). What it lacks stays
 // null.
 Result<cuda::DriverTable> load_driver(const std::string& path);
+// The driver that the program itself gets by the name of libcuda.so.1: in a slice the guest, which keeps its
+// limit. For libraries that programs link; kNotFound where there is none.
+Result<cuda::DriverTable> load_program_driver();
 Result<cuda::NvmlTable> load_nvml(const std::string& path);
 
 }  // namespace tessera::vgpu

@@ -255,6 +255,10 @@ DriverSearch locate_driver(const DriverRequest& request, const FileProbe& files)
   return Search(request, files).run();
 }
 
-DriverSearch locate_driver() { return locate_driver({inherited("TESSERA_DRIVER"), own_path()}, RealFiles()); }
+DriverSearch locate_driver(const std::string& wanted) {
+  return locate_driver({wanted, own_path()}, RealFiles());
+}
+
+DriverSearch locate_driver() { return locate_driver(inherited("TESSERA_DRIVER")); }
 
 }  // namespace tessera::vgpu

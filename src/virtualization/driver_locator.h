@@ -45,5 +45,7 @@ DriverSearch locate_driver(const DriverRequest& request, const FileProbe& files)
 
 // For this process: TESSERA_DRIVER, the real files, the object that holds this code.
 DriverSearch locate_driver();
+// The same for another wish than TESSERA_DRIVER's.
+DriverSearch locate_driver(const std::string& wanted);
 
 }  // namespace tessera::vgpu

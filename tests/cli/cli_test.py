@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks what the command line tools promise: exit codes, one clear line for bad input, signals, slices, JSON.
 
-usage: cli_test.py TESSERA TESSERAD FAKE_GUEST FAKE_NVML [unittest arguments]
+usage: cli_test.py TESSERA TESSERAD FAKE_GUEST FAKE_NVML TWO_SOCKETS [unittest arguments]
 """
 import json
 import os
@@ -14,6 +14,7 @@ import time
 import unittest
 
 TOOLS = sys.argv[1:5]
+TWO_SOCKETS = sys.argv[5]  # a machine, as lstopo wrote it down
 
 
 class CliTest(unittest.TestCase):
@@ -519,5 +520,57 @@ class Looking(CliTest):
         self.assertEqual(self.tessera("doctor")[0], 1)
 
 
+class Topology(CliTest):
+    def setUp(self):
+        super().setUp()
+        # A driver of no known make, so that its GPUs are looked for on the bus.
+        for name in ("libcuda.so.1", "libnvidia-ml.so.1"):
+            shutil.copy(TOOLS[3], os.path.join(self.folder, name))
+        self.env.update(TESSERA_DRIVER=os.path.join(self.folder, "libcuda.so.1"), HWLOC_XMLFILE=TWO_SOCKETS)
+
+    def topo(self):
+        code, out, err = self.tessera("topo", "--json")
+        self.assertEqual((code, err), (0, ""))
+        return json.loads(out)
+
+    def test_gpus_at_their_nodes(self):
+        shown = self.topo()
+        self.assertEqual([gpu["node"] for gpu in shown["gpus"]], [0, 1])
+        self.assertEqual([gpu["pci"] for gpu in shown["gpus"]], ["0000:20:00.0", "0000:30:00.0"])
+        self.assertEqual(shown["paths"], [["X", "SYS"], ["SYS", "X"]])
+        self.assertEqual(shown["distances"], [[10, 21], [22, 10]])
+        self.assertEqual(shown["nodes"][1], {"index": 1, "package": 1, "bytes": 2 << 30, "cpus": "2-3"})
+
+    def test_as_text(self):
+        code, out, err = self.tessera("topo")
+        self.assertEqual((code, err), (0, ""))
+        self.assertRegex(out, r"(?m)^`- Package 1\n   `- NUMA node 1: 2GiB, processors 2-3\n      `- GPU 1: Fake GPU, 0000:30:00.0$")
+        self.assertIn("A processor", out)
+        self.assertRegex(out, r"GPU0 +X +SYS +0 +0-1")
+        self.assertRegex(out, r"1 +22 +10")
+        self.assertIn("Not this machine", out)
+        tree, matrix = self.tessera("topo", "--tree")[1], self.tessera("topo", "--matrix")[1]
+        self.assertNotIn("DISTANCE", tree)
+        self.assertNotIn("NUMA node 1:", matrix)
+
+    def test_software_gpus_are_on_no_bus(self):
+        self.env["TESSERA_DRIVER"] = "software"
+        shown = self.topo()
+        self.assertEqual([gpu["place"] for gpu in shown["gpus"]], ["host_memory"] * 2)
+        self.assertEqual(shown["paths"], [["X", "HOST"], ["HOST", "X"]])
+
+    def test_this_machine(self):
+        self.env.pop("HWLOC_XMLFILE")
+        shown = self.topo()
+        self.assertGreater(len(shown["nodes"]), 0)
+        self.assertEqual([gpu["place"] for gpu in shown["gpus"]], ["unknown"] * 2)
+        said = "nothing is placed" in self.tessera("topo")[1]
+        self.assertEqual(said, len(shown["nodes"]) == 1)
+
+    def test_a_machine_that_is_none(self):
+        self.env["HWLOC_XMLFILE"] = "/no/such/file"
+        self.assertIn(self.tessera("topo")[0], (0, 1))  # hwloc falls back to this machine
+
+
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1] + sys.argv[5:])
+    unittest.main(argv=sys.argv[:1] + sys.argv[6:])

@@ -49,6 +49,12 @@ FAKE_API int nvmlDeviceGetUUID(void* device, char* text, unsigned int size) {
   snprintf(text, size, "GPU-00000000-0000-0000-0000-%012lx", reinterpret_cast<unsigned long>(device));
   return 0;
 }
+FAKE_API int nvmlDeviceGetPciInfo_v3(void* device, void* info) {  // one at each of two_sockets.xml
+  constexpr size_t kBusId = 36;                                   // in nvmlPciInfo_t
+  snprintf(static_cast<char*>(info) + kBusId, 32, "00000000:%d0:00.0",
+           device == reinterpret_cast<void*>(1) ? 2 : 3);
+  return 0;
+}
 FAKE_API int nvmlDeviceGetMemoryInfo(void* device, unsigned long long* figures) {
   figures[0] = total_bytes(device);
   figures[1] = total_bytes(device);

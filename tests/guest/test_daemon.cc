@@ -173,6 +173,7 @@ void TestDaemon::attach(int socket, const vgpu::MessageHeader& header, const cha
     std::strncpy(slice.devices[i].uuid, options_.uuids[i].c_str(), vgpu::kUuidBytes - 1);
     slice.devices[i].limit_bytes = options_.limit_bytes;
     slice.devices[i].chunk_bytes = options_.chunk_bytes;
+    slice.devices[i].numa_node = vgpu::kNoNumaNode;
   }
   bool observes = header.type == MessageType::kObserve;
   if (!observes) last_attached_ = socket;

@@ -43,9 +43,28 @@ class DaemonTest : public ::testing::Test {
   std::optional<vgpu::AttachedReply> reply_;
 };
 
+// A machine of two packages and nodes, taken for this one; the GPU is at node 1.
+int32_t node_told(const std::string& driver_kind) {
+  setenv("HWLOC_THISSYSTEM", "1", 1);
+  Result<Machine> machine = Machine::read_xml(read_file(TWO_SOCKETS, 1 << 16).value());
+  unsetenv("HWLOC_THISSYSTEM");
+  EXPECT_TRUE(machine.ok());
+  TestDaemon daemon(uint64_t{1} << 30, driver_kind, std::move(machine).value());
+  TestClient client(daemon.path());
+  client.attach(daemon.open_slice(1 << 20));
+  const auto reply = client.receive<vgpu::AttachedReply>(daemon, MessageType::kAttached);
+  return reply ? reply->devices[0].numa_node : -2;
+}
+
+TEST(Placement, AttachTellsTheNodeThatIsNearestToTheGpu) {
+  EXPECT_EQ(node_told("nvidia"), 1);
+  EXPECT_EQ(node_told("software"), vgpu::kNoNumaNode);
+}
+
 TEST_F(DaemonTest, AttachTellsTheSliceAndHandsPagesOver) {
   auto client = attached(daemon_.open_slice(1 << 20));
   EXPECT_EQ(reply_->device_count, 1U);
+  EXPECT_EQ(reply_->devices[0].numa_node, vgpu::kNoNumaNode);
   EXPECT_STREQ(reply_->devices[0].uuid, kUuid);
   EXPECT_STREQ(reply_->slice_name, "test-1");
   EXPECT_EQ(reply_->devices[0].limit_bytes, 1U << 20);

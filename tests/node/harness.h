@@ -25,16 +25,19 @@ inline constexpr const char* kUuid = "GPU-11111111-2222-3333-4444-555555555555";
 
 class TestDaemon {
  public:
-  explicit TestDaemon(uint64_t gpu_bytes = uint64_t{1} << 30) {
+  explicit TestDaemon(uint64_t gpu_bytes = uint64_t{1} << 30, const std::string& driver_kind = "software",
+                      Machine machine = {}) {
     log_set_level(LogLevel::kError);
     char name[] = "/tmp/tessera-node-XXXXXX";
     folder_ = mkdtemp(name);
     path_ = folder_ + "/s";
-    std::string answer = R"({"ok":true,"driver_kind":"software","gpus":[{"uuid":")" + std::string(kUuid) +
-                         R"(","name":"Test GPU","used_bytes":0,"total_bytes":)" + std::to_string(gpu_bytes) +
-                         "}]}";
+    std::string answer = R"({"ok":true,"driver_kind":")" + driver_kind + R"(","gpus":[{"uuid":")" +
+                         std::string(kUuid) +
+                         R"(","name":"Test GPU","pci":"0000:30:00.0","used_bytes":0,"total_bytes":)" +
+                         std::to_string(gpu_bytes) + "}]}";
     DaemonOptions options;
     options.inventory_command = {"/bin/echo", answer};
+    options.machine = std::move(machine);
     daemon_ = Daemon::create(listen_on(path_).value(), options).value();
     EXPECT_TRUE(daemon_->start().ok());
   }

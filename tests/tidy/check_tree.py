@@ -38,7 +38,7 @@ CLOCKLESS = {"scheduling": ["program/"], "partitioning": ["program/"], "node": [
 CLOCK = re.compile(r"\b(monotonic_ns|wall_ns|clock_gettime|steady_clock|system_clock)\b")
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')
 LEFTOVER = re.compile(r"\b(TO" + "DO|FIX" + r"ME|XX" + r"X)\b")
-SOURCES = {".cc", ".h", ".cu"}
+SOURCES = {".c", ".cc", ".h", ".cu"}
 
 
 def tracked():

@@ -9,6 +9,8 @@
 #include <cstring>
 
 #include "common/fd.h"
+#include "common/log.h"
+#include "common/numa.h"
 
 namespace tessera::memory {
 
@@ -22,8 +24,8 @@ uint64_t HostStore::available_host_bytes() {
   return strtoull(text->c_str() + at + kKey.size(), nullptr, 10) * 1024;
 }
 
-HostStore::HostStore(uint64_t slot_bytes, Available available)
-    : slot_bytes_(slot_bytes), available_(available) {}
+HostStore::HostStore(uint64_t slot_bytes, std::optional<uint32_t> numa_node, Available available)
+    : slot_bytes_(slot_bytes), numa_node_(numa_node), available_(available) {}
 
 HostStore::~HostStore() {
   for (std::byte* segment : segments_) munmap(segment, kSegmentSlots * slot_bytes_);
@@ -38,6 +40,11 @@ Status HostStore::add_segment() {
   madvise(memory, bytes, MADV_DONTFORK);
   madvise(memory, bytes, MADV_DONTDUMP);
   madvise(memory, bytes, MADV_HUGEPAGE);  // a slot is filled at once: one fault instead of hundreds
+  if (numa_node_) {
+    const Status near = prefer_numa_node(memory, bytes, *numa_node_);
+    if (!near.ok())
+      LOG_WARN("memory", "memory for what leaves the device is not near it: %s", near.message().c_str());
+  }
   const auto first = static_cast<uint32_t>(segments_.size()) * kSegmentSlots;
   segments_.push_back(static_cast<std::byte*>(memory));
   for (uint32_t i = kSegmentSlots; i-- > 0;) free_.push_back(first + i);

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "common/status.h"
@@ -20,8 +21,10 @@ class HostStore {
   // What is left to the host: a store that took its last page would have other programs killed.
   static constexpr uint64_t kLeaveBytes = uint64_t{256} << 20;
 
-  // `slot_bytes`: a power of two, at least a page.
-  explicit HostStore(uint64_t slot_bytes, Available available = &available_host_bytes);
+  // `slot_bytes`: a power of two, at least a page. `numa_node`: whose memory it is to be, as long as that has
+  // any.
+  explicit HostStore(uint64_t slot_bytes, std::optional<uint32_t> numa_node = std::nullopt,
+                     Available available = &available_host_bytes);
   ~HostStore();
   HostStore(const HostStore&) = delete;
   HostStore& operator=(const HostStore&) = delete;
@@ -42,6 +45,7 @@ class HostStore {
   Status add_segment();
 
   const uint64_t slot_bytes_;
+  const std::optional<uint32_t> numa_node_;
   const Available available_;
   std::vector<std::byte*> segments_;
   std::vector<uint32_t> free_;

@@ -1,6 +1,9 @@
 #include "memory/swap/host_store.h"
 
 #include <gtest/gtest.h>
+#include <linux/mempolicy.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cstring>
 
@@ -36,10 +39,22 @@ TEST(HostStore, WhatIsGivenBackIsForgottenAndUsedAgain) {
 }
 
 TEST(HostStore, LeavesTheHostSomeMemory) {
-  HostStore poor(kSlot, [] { return uint64_t{100} << 20; });
+  HostStore poor(kSlot, std::nullopt, [] { return uint64_t{100} << 20; });
   EXPECT_EQ(poor.take().status().code(), Code::kResourceExhausted);
-  HostStore unknown(kSlot, [] { return uint64_t{0}; });
+  HostStore unknown(kSlot, std::nullopt, [] { return uint64_t{0}; });
   EXPECT_TRUE(unknown.take().ok());
+}
+
+TEST(HostStore, OfANumaNode) {
+  HostStore store(kSlot, 0);
+  const Result<uint32_t> slot = store.take();
+  ASSERT_TRUE(slot.ok());
+  int mode = -1;
+  if (syscall(SYS_get_mempolicy, &mode, nullptr, 0, store.at(*slot), MPOL_F_ADDR) == 0) {
+    EXPECT_EQ(mode, MPOL_PREFERRED);
+  }
+  HostStore nowhere(kSlot, 1000);  // memory all the same
+  EXPECT_TRUE(nowhere.take().ok());
 }
 
 TEST(HostStore, LinuxSaysWhatIsAvailable) { EXPECT_GT(HostStore::available_host_bytes(), uint64_t{1} << 20); }

@@ -44,6 +44,11 @@ class Account {
   bool is_overcommitted(uint32_t device) const {
     return client_->slice().devices[device].capacity_bytes != 0;
   }
+  // AttachedDevice::numa_node.
+  std::optional<uint32_t> numa_node(uint32_t device) const {
+    const int32_t node = client_->slice().devices[device].numa_node;
+    return node < 0 ? std::nullopt : std::optional(static_cast<uint32_t>(node));
+  }
   // Called by the lease thread, and must not block: somebody needs `bytes` of the device beyond what was at
   // hand here. `evicted` is to be called with the same order once as much as can be has left the device.
   struct EvictionOrder {

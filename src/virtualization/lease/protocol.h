@@ -44,10 +44,11 @@
 namespace tessera::vgpu {
 
 inline constexpr uint32_t kLeaseMagic = 0x41525354;  // "TSRA"
-inline constexpr uint16_t kLeaseVersion = 8;
+inline constexpr uint16_t kLeaseVersion = 9;
 inline constexpr size_t kMaxMessageBytes = 64 * 1024;
 inline constexpr size_t kTokenBytes = 32;  // random, as hexadecimal text in TESSERA_SLICE: 64 digits
 inline constexpr size_t kMaxDevicesPerSlice = 16;
+inline constexpr int32_t kNoNumaNode = -1;
 inline constexpr size_t kUuidBytes = 48;  // "GPU-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", zero-terminated
 
 enum class MessageType : uint16_t {
@@ -110,6 +111,10 @@ struct AttachedDevice {
   uint64_t chunk_bytes;  // how much budget to ask for ahead, at most
   // Not 0: slices' limits are more than this, which is what there is; see BudgetKind::kResident.
   uint64_t capacity_bytes;
+  // The NUMA node that is nearest to the device, for buffers and the threads that copy; kNoNumaNode where it
+  // makes no difference.
+  int32_t numa_node;
+  uint32_t reserved;
 };
 struct AttachedReply {
   uint64_t lease;  // the daemon's number of it; says nothing of what it holds. 0 for an observer

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/log.h"
+#include "common/numa.h"
 #include "common/size.h"
 #include "virtualization/current_context.h"
 #include "virtualization/quiet_thread.h"
@@ -133,8 +134,21 @@ Status Residency::bring_back() {
                 "the device has not had the memory that it should have for a while");
 }
 
+// The calling thread, which copies much of what is moved.
+void Residency::run_near_device() {
+  const auto node = account_.numa_node(device_);
+  if (!node) return;
+  const Status status = run_on_numa_node(*node);
+  if (status.ok()) {
+    LOG_INFO("memory", "what leaves device %u is copied on NUMA node %u, near it", device_, *node);
+  } else {
+    LOG_WARN("memory", "memory is not copied near device %u: %s", device_, status.message().c_str());
+  }
+}
+
 void* Residency::run_evictions(void* residency) {
   auto& self = *static_cast<Residency*>(residency);
+  self.run_near_device();
   for (;;) {
     Account::EvictionOrder order;
     {

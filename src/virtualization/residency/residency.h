@@ -75,6 +75,7 @@ class Residency {
   template <typename Body>
   Status in_some_context(Body body);
 
+  void run_near_device();
   static void* run_evictions(void* residency);
   void serve(const Account::EvictionOrder& order);
   uint64_t move_off(uint64_t bytes, bool& busy);

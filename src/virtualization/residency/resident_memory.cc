@@ -23,7 +23,7 @@ ResidentMemory::ResidentMemory(const cuda::DriverTable& driver, memory::DriverMe
       lower_(std::move(lower)),
       account_(account),
       device_(device),
-      store_(lower_.granularity()) {}
+      store_(lower_.granularity(), account.numa_node(device)) {}
 
 Result<ResidentMemory::Handle> ResidentMemory::create() {
   TESSERA_RETURN_IF_ERROR(account_.charge(device_, BudgetKind::kResident, granularity()));

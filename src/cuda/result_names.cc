@@ -158,6 +158,13 @@ const char* result_description(CUresult result) {
   return text != nullptr ? text->description : nullptr;
 }
 
+Status status_of(CUresult result, const char* what) {
+  if (result == CUDA_SUCCESS) return {};
+  const char* name = result_name(result);
+  const Code code = result == CUDA_ERROR_OUT_OF_MEMORY ? Code::kResourceExhausted : Code::kInternal;
+  return Status::error(code, "%s: %s", what, name != nullptr ? name : "an error that CUDA does not define");
+}
+
 CUresult result_of(const Status& status) {
   switch (status.code()) {
     case Code::kOk:

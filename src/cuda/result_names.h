@@ -11,6 +11,8 @@ const char* result_name(CUresult result);
 // One line about it, in our words; nullptr for a value CUDA does not define.
 const char* result_description(CUresult result);
 
+// What a call of the driver came to; `what` failed. kResourceExhausted where memory is short, else kInternal.
+Status status_of(CUresult result, const char* what);
 // The CUDA error that tells an application of a status of ours.
 CUresult result_of(const Status& status);
 

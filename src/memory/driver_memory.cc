@@ -6,16 +6,8 @@
 #include "cuda/result_names.h"
 
 namespace tessera::memory {
-namespace {
 
-Status status_of(CUresult result, const char* call) {
-  if (result == CUDA_SUCCESS) return {};
-  const char* name = cuda::result_name(result);
-  const Code code = result == CUDA_ERROR_OUT_OF_MEMORY ? Code::kResourceExhausted : Code::kInternal;
-  return Status::error(code, "%s: %s", call, name != nullptr ? name : "an error that CUDA does not define");
-}
-
-}  // namespace
+using cuda::status_of;
 
 Result<DriverMemory> DriverMemory::of_device(const cuda::DriverTable& driver, CUdevice device,
                                              bool exportable) {

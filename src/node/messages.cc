@@ -83,8 +83,8 @@ Result<ClientMessage> decode_body(const vgpu::MessageHeader& header, ByteSpan pa
       TESSERA_ASSIGN_OR_RETURN(auto body, payload_as<vgpu::RecalledReply>(payload, "Recalled"));
       TESSERA_RETURN_IF_ERROR(check_device(body.device));
       TESSERA_RETURN_IF_ERROR(check_kind(body.kind));
-      return ClientMessage{
-          header.request, RecalledMessage{body.device, body.bytes, body.kind, body.busy != 0, body.out != 0}};
+      return ClientMessage{header.request,
+                           RecalledMessage{body.device, body.bytes, body.kind, body.out != 0}};
     }
     case MessageType::kQuery: {
       TESSERA_ASSIGN_OR_RETURN(auto body, payload_as<vgpu::QueryRequest>(payload, "Query"));

@@ -45,7 +45,6 @@ struct RecalledMessage {
   uint32_t device;
   uint64_t bytes;
   vgpu::BudgetKind kind = vgpu::BudgetKind::kLimit;
-  bool busy = false;
   bool out = false;
 };
 struct QueryMessage {

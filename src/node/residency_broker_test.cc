@@ -28,9 +28,9 @@ class ResidencyTest : public testing::Test {
             .ok());
     ASSERT_TRUE(broker_.check().ok()) << broker_.check().message();
   }
-  Status recalled(const RecallOrder& order, uint64_t bytes, bool busy = false) {
+  Status recalled(const RecallOrder& order, uint64_t bytes) {
     return broker_.recalled(order.lease, order.number,
-                            {order.device, bytes, BudgetKind::kResident, busy, bytes > 0}, now_ns_, effects_);
+                            {order.device, bytes, BudgetKind::kResident, bytes > 0}, now_ns_, effects_);
   }
   // What was granted since the last call; 0: refused.
   std::optional<uint64_t> answer(LeaseId lease, uint32_t request) {
@@ -138,13 +138,13 @@ TEST_F(ResidencyTest, WhoGaveLessThanAskedIsAskedAgain) {
   EXPECT_EQ(answer(2, 2), 600u);
 }
 
-TEST_F(ResidencyTest, WhoIsBusyIsAskedAgain) {
+TEST_F(ResidencyTest, WhoCouldGiveNothingIsAskedAgain) {
   attach(1);
   attach(2);
   reserve(1, 1, 600);
   reserve(2, 2, 600);
   pass(partitioning::kShortestResidenceNs);
-  ASSERT_TRUE(recalled(only_recall(), 0, true).ok());
+  ASSERT_TRUE(recalled(only_recall(), 0).ok());
   EXPECT_FALSE(answer(2, 2));
   pass(kEvictPauseNs);
   ASSERT_TRUE(recalled(only_recall(), 200).ok());
@@ -225,7 +225,7 @@ class ResidencyWalk {
       Effects effects;
       broker_.expire(now_ns_, effects);
       handle(effects);
-      for (LeaseId lease = 1; lease <= kLeases; ++lease) answer_all(lease, false);
+      for (LeaseId lease = 1; lease <= kLeases; ++lease) answer_all(lease, true);
     }
     EXPECT_EQ(broker_.waiting(), 0u) << "a request waits for ever";
   }
@@ -266,7 +266,7 @@ class ResidencyWalk {
         break;
       case 2:
       case 3:
-        answer_all(lease, roll(4) == 0);
+        answer_all(lease, roll(4) != 0);
         break;
       case 4:
         if (roll(20) == 0) {
@@ -281,17 +281,16 @@ class ResidencyWalk {
     handle(effects);
   }
 
-  void answer_all(LeaseId lease, bool busy) {
+  void answer_all(LeaseId lease, bool can_give) {
     Process& process = processes_[lease];
     for (const RecallOrder& order : std::exchange(process.recalls, {})) {
-      const uint64_t bytes = busy ? 0 : std::min(order.bytes, process.held);
+      const uint64_t bytes = can_give ? std::min(order.bytes, process.held) : 0;
       process.held -= bytes;
       Effects effects;
-      ASSERT_TRUE(broker_
-                      .recalled(lease, order.number,
-                                {0, bytes, BudgetKind::kResident, busy || bytes<order.bytes, bytes> 0},
-                                now_ns_, effects)
-                      .ok());
+      ASSERT_TRUE(
+          broker_
+              .recalled(lease, order.number, {0, bytes, BudgetKind::kResident, bytes > 0}, now_ns_, effects)
+              .ok());
       handle(effects);
     }
   }

@@ -113,14 +113,20 @@ Status Account::charge_slowly(uint32_t device, BudgetKind kind, uint64_t bytes, 
   }
 }
 
-Status Account::refusal(uint32_t device, BudgetKind kind, uint64_t bytes, const ReservedReply& reply) const {
+Status Account::refusal(uint32_t device, BudgetKind kind, uint64_t bytes, const ReservedReply& reply) {
   const std::string refused = format_size(bytes) + " of device memory refused: ";
-  if (kind == BudgetKind::kResident) {
-    return Status(Code::kResourceExhausted,
-                  refused + "the device has " + format_size(client_->slice().devices[device].capacity_bytes) +
-                      ", and it would not fit beside what this process and others cannot move out of it");
-  }
   const std::string slice = std::string("slice ") + slice_name();
+  if (kind == BudgetKind::kResident) {
+    const uint64_t capacity = client_->slice().devices[device].capacity_bytes,
+                   own = granted_bytes(device, kind);
+    if (own > capacity || bytes > capacity - own) {
+      return Status(Code::kResourceExhausted, refused + "this process has " + format_size(own) +
+                                                  " on the device, which has " + format_size(capacity) +
+                                                  ": all that a process has must be there at once");
+    }
+    return Status(Code::kResourceExhausted, refused + slice + " has as much on the device as its limit of " +
+                                                format_size(limit_bytes(device)) + " allows");
+  }
   if (reply.awaited > 0) {
     return Status(Code::kUnavailable, refused + slice + " waits, since tesserad was restarted, for " +
                                           std::to_string(reply.awaited) +
@@ -172,7 +178,7 @@ std::optional<uint64_t> Account::serve_recall(uint32_t device, BudgetKind kind, 
 }
 
 // If the daemon has restarted since, what was evicted counted as held, and goes back as if by itself.
-void Account::evicted(const EvictionOrder& order, uint64_t bytes, bool busy, bool out) {
+void Account::evicted(const EvictionOrder& order, uint64_t bytes, bool out) {
   Part& on = part(order.device, BudgetKind::kResident);
   uint64_t epoch;
   {
@@ -186,9 +192,8 @@ void Account::evicted(const EvictionOrder& order, uint64_t bytes, bool busy, boo
     if (bytes > 0) client_->release(order.device, BudgetKind::kResident, bytes, epoch);
     return;
   }
-  client_->recalled(
-      {order.device, BudgetKind::kResident, order.at_hand + bytes, busy ? 1u : 0u, out ? 1u : 0u},
-      order.number, order.epoch);
+  client_->recalled({order.device, BudgetKind::kResident, order.at_hand + bytes, out ? 1u : 0u}, order.number,
+                    order.epoch);
 }
 
 uint64_t Account::held(uint32_t device, BudgetKind kind, uint64_t epoch) {
@@ -211,6 +216,12 @@ uint64_t Account::own_used_bytes(uint32_t device) {
   Part& on = part(device, BudgetKind::kLimit);
   std::lock_guard lock(on.mutex);
   return on.budget.used();
+}
+
+uint64_t Account::granted_bytes(uint32_t device, BudgetKind kind) {
+  Part& on = part(device, kind);
+  std::lock_guard lock(on.mutex);
+  return on.budget.granted();
 }
 
 uint64_t Account::at_hand_bytes(uint32_t device, BudgetKind kind) {

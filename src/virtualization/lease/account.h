@@ -61,8 +61,8 @@ class Account {
   using Evictor = std::function<void(const EvictionOrder& order)>;
   void set_evictor(uint32_t device, Evictor evictor);
   // `bytes` of what is charged, which are taken back with that; what is at hand is given besides. Less than
-  // was asked for is all there is, or, `busy`, what could be done now. `out`: some is off the device now.
-  void evicted(const EvictionOrder& order, uint64_t bytes, bool busy, bool out);
+  // was asked for is what could be done now. `out`: some is off the device now.
+  void evicted(const EvictionOrder& order, uint64_t bytes, bool out);
 
   LeaseClient& client() { return *client_; }
 
@@ -89,7 +89,7 @@ class Account {
   explicit Account(std::unique_ptr<LeaseClient> client);
   Part& part(uint32_t device, BudgetKind kind) { return devices_[device]->parts[static_cast<size_t>(kind)]; }
   Status charge_slowly(uint32_t device, BudgetKind kind, uint64_t bytes, bool brings_back);
-  Status refusal(uint32_t device, BudgetKind kind, uint64_t bytes, const ReservedReply& reply) const;
+  Status refusal(uint32_t device, BudgetKind kind, uint64_t bytes, const ReservedReply& reply);
   // False where the grant is to be asked for again: the daemon has restarted, and knows nothing of it.
   bool settle(uint32_t device, BudgetKind kind, const Budget::Claim& claim, const LeaseClient::Grant& grant);
   struct Recalled {
@@ -97,6 +97,7 @@ class Account {
     uint64_t epoch;
   };
   Recalled recall(uint32_t device, BudgetKind kind, uint64_t bytes);
+  uint64_t granted_bytes(uint32_t device, BudgetKind kind);
   std::optional<uint64_t> serve_recall(uint32_t device, BudgetKind kind, uint64_t bytes, uint32_t number);
   uint64_t held(uint32_t device, BudgetKind kind, uint64_t epoch);
   void publish_all();

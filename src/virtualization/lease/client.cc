@@ -247,7 +247,7 @@ void LeaseClient::serve_recall(const Packet& packet) {
   }
   const auto given = handlers_.recall(recall->device, recall->kind, recall->bytes, packet.header.request);
   if (!given) return;
-  RecalledReply reply{recall->device, recall->kind, *given, 0, 0};
+  RecalledReply reply{recall->device, recall->kind, *given, 0};
   failpoint("client.recall.taken");
   std::lock_guard lock(mutex_);
   // A failure to send shows on the next receive.

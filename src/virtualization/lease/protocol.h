@@ -148,9 +148,8 @@ using RecallNotice = ReleaseNotice;
 struct RecalledReply {  // the header carries the recall's request number
   uint32_t device;
   BudgetKind kind;
-  uint64_t bytes;
-  uint32_t busy;  // 1: it could not give all that was asked for now; 0: less is all there is to give
-  uint32_t out;   // 1: some of its memory is off the device now, so that nothing of it runs there
+  uint64_t bytes;  // less than was asked for is all that could be given now
+  uint64_t out;    // 1: some of its memory is off the device now, so that nothing of it runs there
 };
 
 struct QueryRequest {

@@ -17,17 +17,6 @@ namespace {
 
 constexpr useconds_t kRestorePauseUs = 100'000;
 
-class Counted {
- public:
-  explicit Counted(std::atomic<uint32_t>& count) : count_(count) { count_.fetch_add(1); }
-  ~Counted() { count_.fetch_sub(1); }
-  Counted(const Counted&) = delete;
-  Counted& operator=(const Counted&) = delete;
-
- private:
-  std::atomic<uint32_t>& count_;
-};
-
 Status start_thread(const char* name, void* (*body)(void*), void* argument) {
   TESSERA_ASSIGN_OR_RETURN(const pthread_t thread, start_quiet_thread(name, body, argument));
   pthread_detach(thread);
@@ -103,7 +92,6 @@ Status Residency::enter_slowly() {
 // The charge waits for other processes, perhaps for long, and no lock is held meanwhile: they may need what
 // of ours is on the device still.
 Status Residency::bring_back() {
-  const Counted returning(returning_);
   for (int attempt = 0; attempt < kRestoreAttempts;) {
     bool all = false;
     const uint64_t out = memory_.out_bytes();
@@ -165,27 +153,21 @@ void Residency::serve(const Account::EvictionOrder& order) {
   // What is free anyway goes first; some of it goes back as it is freed.
   const uint64_t before = memory_.on_device_bytes(),
                  at_hand = account_.at_hand_bytes(device_, BudgetKind::kResident);
-  bool busy = !pool_.try_trim(0);  // in use: it may not be in a moment
+  (void)pool_.try_trim(0);  // in use, it may not be when the daemon asks again
   const uint64_t trimmed = before - std::min(before, memory_.on_device_bytes());
   const uint64_t wanted = order.bytes - std::min(order.bytes, at_hand + trimmed);
-  const uint64_t moved = wanted > 0 ? move_off(wanted, busy) : 0;
-  // What is granted for memory on its way back can be given once that is back: it is no floor.
-  busy = busy || returning_.load() != 0 || (moved >= wanted && memory_.on_device_bytes() > 0);
+  const uint64_t moved = wanted > 0 ? move_off(wanted) : 0;
   LOG_INFO("memory", "%s asked for: %s moved to the host", format_size(order.bytes).c_str(),
            format_size(moved).c_str());
-  account_.evicted(order, moved, busy, memory_.out_bytes() > 0);
+  account_.evicted(order, moved, memory_.out_bytes() > 0);
 }
 
-uint64_t Residency::move_off(uint64_t bytes, bool& busy) {
+uint64_t Residency::move_off(uint64_t bytes) {
   std::lock_guard lock(moving_);
   if (!passage_.is_closed()) {
-    if (!passage_.close(kDrainPatienceNs)) {
-      busy = true;
-      return 0;
-    }
+    if (!passage_.close(kDrainPatienceNs)) return 0;
     // Captures begin inside the passage: there are no others now.
     if (captures_.load() != 0 || !drain()) {
-      busy = true;
       passage_.open();
       return 0;
     }

@@ -78,7 +78,8 @@ class Residency {
   void run_near_device();
   static void* run_evictions(void* residency);
   void serve(const Account::EvictionOrder& order);
-  uint64_t move_off(uint64_t bytes, bool& busy);
+  // How much has left the device: less, or nothing, where its work does not end in time.
+  uint64_t move_off(uint64_t bytes);
   // Nothing of the process is on the device; false: something still is.
   bool drain();
   static void* run_drains(void* residency);
@@ -92,8 +93,7 @@ class Residency {
   memory::Pool pool_;
   Passage passage_;
 
-  std::mutex moving_;                   // one moves memory at a time
-  std::atomic<uint32_t> returning_{0};  // calls that bring memory back
+  std::mutex moving_;  // one moves memory at a time
 
   std::mutex deferred_mutex_;
   std::vector<uint64_t> deferred_;

@@ -7,15 +7,8 @@
 #include "cuda/result_names.h"
 
 namespace tessera::vgpu {
-namespace {
 
-Status status_of(CUresult result, const char* what) {
-  if (result == CUDA_SUCCESS) return Status();
-  const char* name = cuda::result_name(result);
-  return Status::error(Code::kInternal, "%s: %s", what, name != nullptr ? name : "an unknown error");
-}
-
-}  // namespace
+using cuda::status_of;
 
 ResidentMemory::ResidentMemory(const cuda::DriverTable& driver, memory::DriverMemory lower, Account& account,
                                uint32_t device)

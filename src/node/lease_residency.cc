@@ -1,6 +1,7 @@
 // LeaseService's two budgets: of the slice's limit, and of the device itself.
 #include <algorithm>
 
+#include "common/log.h"
 #include "common/size.h"
 #include "node/lease_service.h"
 
@@ -16,11 +17,11 @@ using vgpu::BudgetKind;
 
 void LeaseService::open_residency(LeaseId id) {
   if (!residency_.in_use()) return;
-  std::vector<uint32_t> gpus;
+  std::vector<ResidencyBroker::Promise> promises;
   for (const SliceDevice& device : ledger_.find_slice(ledger_.find_lease(id)->slice)->devices) {
-    gpus.push_back(device.gpu);
+    promises.push_back({device.gpu, device.limit_bytes});
   }
-  residency_.open(id, std::move(gpus), loop_.now_ns());
+  residency_.open(id, promises, loop_.now_ns());
 }
 
 Status LeaseService::reserve(LeaseId lease, uint32_t request, const ReserveMessage& message,
@@ -55,6 +56,28 @@ Status LeaseService::recalled(LeaseId lease, uint32_t number, const RecalledMess
   return message.kind == BudgetKind::kResident
              ? residency_.recalled(lease, number, message, loop_.now_ns(), effects)
              : broker_.recalled(lease, number, message, loop_.now_ns(), effects);
+}
+
+Status LeaseService::returned(LeaseId lease, const ReturnedMessage& message, Effects& effects) {
+  TESSERA_RETURN_IF_ERROR(residency_.returned(lease, message, loop_.now_ns(), effects));
+  tell_thrash();
+  return Status();
+}
+
+void LeaseService::tell_thrash() {
+  for (uint32_t gpu = 0; gpu < gpu_uuids_.size(); ++gpu) {
+    const ResidencyBroker::Moving moving = residency_.moving(gpu);
+    if (moving.thrashing == thrashing_.contains(gpu)) continue;
+    if (moving.thrashing) {
+      thrashing_.insert(gpu);
+      LOG_WARN("memory", "GPU %u thrashes: %u %% of its time goes into moving memory; turns are %.1f s now",
+               gpu, moving.percent, static_cast<double>(moving.turn_ns) / 1e9);
+    } else {
+      thrashing_.erase(gpu);
+      LOG_INFO("memory", "GPU %u thrashes no longer: %u %% of its time goes into moving memory", gpu,
+               moving.percent);
+    }
+  }
 }
 
 }  // namespace tessera::node

@@ -63,6 +63,9 @@ Status LeaseService::handle_leased(Connection& connection, const ClientMessage& 
   } else if (auto* recalled = std::get_if<RecalledMessage>(&message.body)) {
     status = this->recalled(connection.lease, message.request, *recalled, effects);
     failpoint("daemon.recalled.booked");
+  } else if (auto* back = std::get_if<ReturnedMessage>(&message.body)) {
+    status = this->returned(connection.lease, *back, effects);
+    failpoint("daemon.returned.booked");
   } else if (auto* asked = std::get_if<QueryMessage>(&message.body)) {
     status = query(connection, message.request, slice, *asked);
   } else if (std::holds_alternative<ListProcessesMessage>(message.body)) {

@@ -208,7 +208,10 @@ class LeaseService {
   Status reserve(LeaseId lease, uint32_t request, const ReserveMessage& message, Effects& effects);
   Status release(LeaseId lease, const ReleaseMessage& message, Effects& effects);
   Status recalled(LeaseId lease, uint32_t number, const RecalledMessage& message, Effects& effects);
+  Status returned(LeaseId lease, const ReturnedMessage& message, Effects& effects);
   void open_residency(LeaseId lease);
+  // Where a GPU's time has begun to go into moving memory, and where it does no longer.
+  void tell_thrash();
   Status handle_observing(Connection& connection, const ClientMessage& message);
   Status query(Connection& connection, uint32_t request, SliceId slice, const QueryMessage& message);
   void list_processes(Connection& connection, uint32_t request, SliceId slice);
@@ -246,6 +249,7 @@ class LeaseService {
   Broker broker_;
   ComputeBroker compute_;
   ResidencyBroker residency_;
+  std::set<uint32_t> thrashing_;  // GPUs of which that was told
   TenantFaults faults_;
   bool refuses_faulty_ = false;
   RoundWatch round_watch_;

@@ -55,8 +55,8 @@ Result<ClientMessage> decode_reserve(uint32_t request, ByteSpan payload) {
                          static_cast<unsigned long long>(body.bytes_wanted),
                          static_cast<unsigned long long>(body.bytes_needed));
   }
-  return ClientMessage{request, ReserveMessage{body.device, body.bytes_needed, body.bytes_wanted, body.kind,
-                                               body.brings_back != 0}};
+  return ClientMessage{
+      request, ReserveMessage{body.device, body.bytes_needed, body.bytes_wanted, body.kind, body.out_bytes}};
 }
 
 Result<ClientMessage> decode_body(const vgpu::MessageHeader& header, ByteSpan payload) {
@@ -83,8 +83,13 @@ Result<ClientMessage> decode_body(const vgpu::MessageHeader& header, ByteSpan pa
       TESSERA_ASSIGN_OR_RETURN(auto body, payload_as<vgpu::RecalledReply>(payload, "Recalled"));
       TESSERA_RETURN_IF_ERROR(check_device(body.device));
       TESSERA_RETURN_IF_ERROR(check_kind(body.kind));
-      return ClientMessage{header.request,
-                           RecalledMessage{body.device, body.bytes, body.kind, body.out != 0}};
+      return ClientMessage{header.request, RecalledMessage{body.device, body.bytes, body.kind, body.out_bytes,
+                                                           body.more != 0}};
+    }
+    case MessageType::kReturned: {
+      TESSERA_ASSIGN_OR_RETURN(auto body, payload_as<vgpu::ReturnedNotice>(payload, "Returned"));
+      TESSERA_RETURN_IF_ERROR(check_device(body.device));
+      return ClientMessage{header.request, ReturnedMessage{body.device}};
     }
     case MessageType::kQuery: {
       TESSERA_ASSIGN_OR_RETURN(auto body, payload_as<vgpu::QueryRequest>(payload, "Query"));

@@ -34,7 +34,7 @@ struct ReserveMessage {
   uint64_t bytes_needed;
   uint64_t bytes_wanted;
   vgpu::BudgetKind kind = vgpu::BudgetKind::kLimit;
-  bool brings_back = false;
+  uint64_t out_bytes = 0;  // to be brought back, with this and more
 };
 struct ReleaseMessage {
   uint32_t device;
@@ -45,7 +45,11 @@ struct RecalledMessage {
   uint32_t device;
   uint64_t bytes;
   vgpu::BudgetKind kind = vgpu::BudgetKind::kLimit;
-  bool out = false;
+  uint64_t out_bytes = 0;
+  bool more = false;
+};
+struct ReturnedMessage {
+  uint32_t device;
 };
 struct QueryMessage {
   uint32_t device;
@@ -63,7 +67,8 @@ struct ControlMessage {
 struct ClientMessage {
   uint32_t request = 0;
   std::variant<AttachMessage, ReattachMessage, ObserveMessage, ReserveMessage, ReleaseMessage,
-               RecalledMessage, QueryMessage, ListProcessesMessage, GateMessage, ControlMessage>
+               RecalledMessage, ReturnedMessage, QueryMessage, ListProcessesMessage, GateMessage,
+               ControlMessage>
       body;
 };
 

@@ -3,8 +3,12 @@
 //
 // A process asks before it takes memory of the device. What fits is granted at once. Else others are asked to
 // give some back (partitioning/residency.h says who), and the request waits, as long as it takes: nothing is
-// refused that can ever fit. Requests of a GPU are served in their order, but for those of processes whose
-// turn on it has not ended: they would hold memory and do nothing.
+// refused that can ever fit.
+//
+// Who has been moved off a GPU is brought back piece by piece, while others are still on their way out, so
+// that copies go both ways at a time. One process of a GPU is brought back at a time: no two wait for each
+// other with half of their memory there. Requests are served in their order, but for those of who is being
+// brought back, and of processes whose turn has not ended: they would hold memory and do nothing.
 //
 // Invariant: what processes may hold of a GPU is never more than it has. After a restart of the daemon nobody
 // knows what a process holds until it has attached again: until each has, or kAwaitedTimeoutNs have passed,
@@ -17,6 +21,7 @@
 #include <span>
 #include <vector>
 
+#include "memory/reclaim/thrash_detector.h"
 #include "node/broker.h"
 #include "partitioning/residency.h"
 
@@ -27,17 +32,26 @@ namespace tessera::node {
 inline constexpr uint64_t kEvictPatienceNs = 30'000'000'000;
 // After an answer that it could give nothing now.
 inline constexpr uint64_t kEvictPauseNs = 250'000'000;
+// Who is being brought back and asks for nothing for so long stands in nobody's way any more.
+inline constexpr uint64_t kReturnPatienceNs = 10'000'000'000;
 
 class ResidencyBroker {
  public:
   // Bytes of each GPU that processes may hold together; none: limits are never more than that, and nobody
   // asks. Before the first lease.
   void set_capacities(std::vector<uint64_t> bytes) { capacities_ = std::move(bytes); }
+  // Within which time everybody has had a turn; see kResidenceRoundNs.
+  void set_round(uint64_t ns) { round_ns_ = ns; }
   bool in_use() const { return !capacities_.empty(); }
   uint64_t capacity(uint32_t gpu) const { return capacities_.at(gpu); }
 
-  // A process of which nothing is known but that it lives; `gpus`: of the slice's devices.
-  void open(LeaseId lease, std::vector<uint32_t> gpus, uint64_t now_ns);
+  // What a process may have of a GPU, at most.
+  struct Promise {
+    uint32_t gpu;
+    uint64_t bytes;
+  };
+  // A process of which nothing is known but that it lives; for each of the slice's devices.
+  void open(LeaseId lease, std::span<const Promise> promises, uint64_t now_ns);
   // It has (again) a connection, and has said what it holds. Refused, and nothing changed, where a GPU has
   // not so much.
   Status attach(LeaseId lease, std::span<const uint64_t> bytes, uint64_t now_ns, Effects& effects);
@@ -50,6 +64,7 @@ class ResidencyBroker {
   Status release(LeaseId lease, const ReleaseMessage& message, uint64_t now_ns, Effects& effects);
   Status recalled(LeaseId lease, uint32_t number, const RecalledMessage& message, uint64_t now_ns,
                   Effects& effects);
+  Status returned(LeaseId lease, const ReturnedMessage& message, uint64_t now_ns, Effects& effects);
 
   void expire(uint64_t now_ns, Effects& effects);
   std::optional<uint64_t> next_deadline_ns() const;
@@ -58,6 +73,13 @@ class ResidencyBroker {
   uint64_t resident_bytes_of_gpu(uint32_t gpu) const;
   uint64_t evictions() const { return evictions_; }
   size_t waiting() const;
+  // How a GPU's time goes into moving memory.
+  struct Moving {
+    uint32_t percent = 0;
+    bool thrashing = false;
+    uint64_t turn_ns = 0;  // as long as turns are to be
+  };
+  Moving moving(uint32_t gpu) const;
   Status check() const;  // the invariant; for tests
 
  private:
@@ -65,6 +87,8 @@ class ResidencyBroker {
     uint32_t number;
     uint64_t bytes;
     uint64_t since_ns;
+    bool for_return;  // of somebody else's memory
+    uint64_t given = 0;
     bool overdue = false;
   };
   struct Part {
@@ -74,14 +98,28 @@ class ResidencyBroker {
   struct Waiting {
     LeaseId lease;
     uint32_t request;
+    ReserveMessage message;
+
+    bool brings_back() const { return message.out_bytes > 0; }
+    // With which it goes on.
+    uint64_t total() const { return brings_back() ? message.out_bytes : message.bytes_needed; }
+  };
+  using Queue = std::deque<Waiting>;
+  struct Place {
+    LeaseId lease;
     uint32_t device;
-    uint64_t needed, wanted;
-    bool brings_back;
+
+    bool operator==(const Place&) const = default;
   };
   struct Gpu {
-    std::deque<Waiting> queue;
+    Queue queue;
     uint64_t resident_bytes = 0;
-    double ns_per_byte = 0.5;  // of copies out, as measured; a first guess
+    std::optional<Place> returning;
+    uint64_t returning_until_ns = 0;  // unless it asks for more
+    // Of the moves that go on: when the first of them was heard of; 0: none is. And when the ones before
+    // ended.
+    uint64_t moving_since_ns = 0, moved_ns = 0;
+    memory::ThrashDetector detector{memory::ThrashDetector::Limits{}};
     std::optional<uint64_t> look_at_ns;
   };
   struct Held {
@@ -90,24 +128,40 @@ class ResidencyBroker {
     bool connected = false;
     uint64_t awaited_until_ns = 0;  // 0: what it holds is known
   };
+  // The tenants of a GPU, and where each was found.
+  struct Tenants {
+    std::vector<partitioning::ResidentTenant> tenants;
+    std::vector<Place> places;
+  };
 
   Result<Part*> part_of(LeaseId lease, uint32_t device);
+  Part& part(const Place& place) { return held_.at(place.lease).parts[place.device]; }
+  uint64_t left(uint32_t gpu) const;
   void set_resident(Held& held, size_t device, uint64_t bytes);
   Status give_back(LeaseId lease, uint32_t device, uint64_t bytes);
-  void drop_waiting(LeaseId lease);
-  // Which request is next, see above.
-  std::deque<Waiting>::iterator next_request(uint32_t gpu, uint64_t now_ns);
+  void forget_connection(LeaseId lease, Held& held);
+  void stop_returning(Gpu& gpu, uint64_t now_ns);
+
+  // Which request is next, see above; the end: none, yet.
+  Queue::iterator next_request(uint32_t gpu, uint64_t now_ns);
   bool can_never_fit(uint32_t gpu, const Waiting& request) const;
-  void grant(uint32_t gpu, std::deque<Waiting>::iterator request, uint64_t now_ns, Effects& effects);
-  void ask_others(uint32_t gpu, const Waiting& request, uint64_t missing, uint64_t now_ns, Effects& effects);
-  uint64_t stay_ns(uint32_t gpu, uint64_t missing) const;
+  void grant(uint32_t gpu, Queue::iterator request, uint64_t now_ns, Effects& effects);
+  // False where those who may be asked have not so much.
+  bool ask_others(uint32_t gpu, const Waiting& request, uint64_t now_ns, Effects& effects);
+  Tenants tenants_of(uint32_t gpu) const;
+  // What to make room for where it grows.
+  uint64_t wanted_ahead(const Waiting& request) const;
+  uint64_t turn_ns(uint32_t gpu, std::span<const partitioning::ResidentTenant> tenants) const;
   uint64_t expected_bytes(uint32_t gpu) const;
   // Until when processes of the GPU are awaited; none: they are not.
   std::optional<uint64_t> awaited_until_ns(uint32_t gpu, uint64_t now_ns) const;
   void serve(uint32_t gpu, uint64_t now_ns, Effects& effects);
+  // Whether something has come of it that lets others be looked at.
+  bool serve_one(uint32_t gpu, Queue::iterator request, uint64_t now_ns, Effects& effects);
   void serve_all(LeaseId lease, uint64_t now_ns, Effects& effects);
 
   std::vector<uint64_t> capacities_;
+  uint64_t round_ns_ = partitioning::kResidenceRoundNs;
   std::map<LeaseId, Held> held_;
   std::map<uint32_t, Gpu> gpus_;
   uint32_t next_number_ = 1;

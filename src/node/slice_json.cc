@@ -7,17 +7,21 @@ namespace {
 
 constexpr double kNsPerSecond = 1e9;
 
-Json usage_json(const SliceDevice& device, const DeviceUsage& usage, bool overcommitted) {
+Json usage_json(const SliceDevice& device, const DeviceUsage& usage, const ResidencyBroker& residency) {
   Json entry;
   entry["gpu"] = device.gpu;
   entry["limit_bytes"] = device.limit_bytes;
   entry["reserved"] = device.reserved;
   entry["granted_bytes"] = device.granted_bytes;
   entry["used_bytes"] = usage.used_bytes;
-  if (overcommitted) {
+  if (residency.in_use()) {
     entry["resident_bytes"] = usage.resident_bytes;
     entry["evicted_bytes"] = usage.evicted_bytes;
     entry["restored_bytes"] = usage.restored_bytes;
+    const ResidencyBroker::Moving moving = residency.moving(device.gpu);
+    entry["moving_percent"] = moving.percent;
+    entry["thrashing"] = moving.thrashing;
+    entry["turn_seconds"] = static_cast<double>(moving.turn_ns) / kNsPerSecond;
   }
   entry["peak_bytes"] = usage.peak_bytes;
   entry["refusals"] = usage.refusals;
@@ -70,7 +74,7 @@ Json slice_json(const Slice& slice, LeaseService& leases) {
   entry["isolated"] = leases.isolated(slice);
   entry["devices"] = Json::array();
   for (size_t i = 0; i < slice.devices.size(); ++i) {
-    Json device = usage_json(slice.devices[i], usage.devices[i], leases.residency().in_use());
+    Json device = usage_json(slice.devices[i], usage.devices[i], leases.residency());
     add_shares(device, leases.shares(slice.id, i));
     add_qos(device, leases, slice, static_cast<uint32_t>(i));
     add_company(device, leases.compute().company(slice.id, static_cast<uint32_t>(i)));

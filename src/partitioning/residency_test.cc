@@ -5,56 +5,106 @@
 namespace tessera::partitioning {
 namespace {
 
-constexpr uint64_t kMs = 1'000'000, kGiB = uint64_t{1} << 30;
+constexpr uint64_t kMs = 1'000'000, kSecond = 1000 * kMs;
 
-ResidentTenant tenant(uint64_t resident, uint64_t since_ns, bool out = false) {
+ResidentTenant tenant(uint64_t resident, uint64_t since_ns, Presence presence = Presence::kIn) {
   ResidentTenant made;
   made.resident_bytes = resident;
   made.since_ns = since_ns;
-  made.out = out;
+  made.presence = presence;
   return made;
 }
 
-TEST(Residence, IsManyTimesAsLongAsItsCopies) {
-  // 1 GiB each way at 0.5 ns a byte: 1.07 s of copies.
-  const double copies_ns = 2 * 0.5 * static_cast<double>(kGiB);
-  EXPECT_NEAR(static_cast<double>(residence_ns(kGiB, 0.5, 2)), 9 * copies_ns, 1e6);
+ResidentTenant out(uint64_t resident, uint64_t since_ns, bool wants) {
+  ResidentTenant made = tenant(resident, since_ns, Presence::kOut);
+  made.out_bytes = 100;
+  made.wants = wants;
+  return made;
 }
 
-TEST(Residence, HasBounds) {
-  EXPECT_EQ(residence_ns(0, 0.5, 2), kShortestResidenceNs);
-  EXPECT_EQ(residence_ns(100 * kGiB, 0.5, 2), kResidenceRoundNs / 2);
-  EXPECT_EQ(residence_ns(100 * kGiB, 0.5, 6), kResidenceRoundNs / 6);
-  EXPECT_EQ(residence_ns(100 * kGiB, 0.5, 100'000), kShortestResidenceNs);
+std::vector<size_t> indices(const std::vector<Victim>& victims) {
+  std::vector<size_t> found;
+  for (const Victim& victim : victims) found.push_back(victim.index);
+  return found;
 }
 
-TEST(Victim, WhoIsOutAlreadyComesFirst) {
-  const ResidentTenant tenants[] = {tenant(10, 0), tenant(10, 500 * kMs, true), tenant(10, 100 * kMs)};
-  const auto victim = choose_victim(tenants, 100 * kMs, 1000 * kMs);
-  ASSERT_TRUE(victim);
-  EXPECT_EQ(victim->index, 1u);
+using Indices = std::vector<size_t>;
+
+TEST(LongestTurn, LetsEverybodyHaveOneWithinTheRound) {
+  constexpr uint64_t kRound = 24 * kSecond;
+  const ResidentTenant two[] = {tenant(6, 0), tenant(6, 0)};
+  EXPECT_EQ(longest_turn_ns(two, 8, kRound), kRound);
+  // Two of five at a time: whoever goes waits for three others, in two places.
+  const ResidentTenant five[] = {tenant(3, 0), tenant(3, 0), tenant(2, 0), tenant(3, 0), tenant(3, 0)};
+  EXPECT_EQ(longest_turn_ns(five, 8, kRound), kRound * 2 / 3);
 }
 
-TEST(Victim, ThenWhoHasBeenThereLongest) {
+TEST(LongestTurn, IsNeverLongerThanTheRound) {
+  const ResidentTenant most_fit[] = {tenant(2, 0), tenant(2, 0), tenant(2, 0), tenant(2, 0), tenant(2, 0)};
+  EXPECT_EQ(longest_turn_ns(most_fit, 8, kSecond), kSecond);
+}
+
+TEST(LongestTurn, HasNoBoundWhereNobodyWaits) {
+  const ResidentTenant fit[] = {tenant(4, 0), tenant(4, 0)};
+  EXPECT_GT(longest_turn_ns(fit, 8, kSecond), 1000 * kSecond);
+  const ResidentTenant asleep[] = {tenant(6, 0), out(0, 0, false), out(0, 0, false)};
+  EXPECT_GT(longest_turn_ns(asleep, 120, kSecond), 1000 * kSecond);
+  EXPECT_GT(longest_turn_ns({}, 8, kSecond), 1000 * kSecond);
+}
+
+TEST(Victims, WhoIsOutAlreadyComesFirst) {
+  const ResidentTenant tenants[] = {tenant(10, 0), out(10, 500 * kMs, true), tenant(10, 100 * kMs),
+                                    out(10, 400 * kMs, false)};
+  const auto victims = choose_victims(tenants, 35, 100 * kMs, 1000 * kMs);
+  EXPECT_EQ(indices(victims), (Indices{3, 1, 0, 2})) << "one that does not want to come back first of all";
+  EXPECT_EQ(victims.back().bytes, 5u);
+}
+
+TEST(Victims, OfThoseWhoseTurnIsFurthestAway) {
+  const ResidentTenant tenants[] = {out(10, 300 * kMs, true), out(10, 500 * kMs, true),
+                                    out(10, 400 * kMs, true)};
+  EXPECT_EQ(indices(choose_victims(tenants, 30, 0, 1000 * kMs)), (Indices{1, 2, 0}));
+}
+
+TEST(Victims, ThenWhoHasBeenThereLongest) {
   const ResidentTenant tenants[] = {tenant(10, 300 * kMs), tenant(10, 100 * kMs), tenant(10, 200 * kMs)};
-  const auto victim = choose_victim(tenants, 100 * kMs, 1000 * kMs);
-  ASSERT_TRUE(victim);
-  EXPECT_EQ(victim->index, 1u);
+  EXPECT_EQ(indices(choose_victims(tenants, 15, 100 * kMs, 1000 * kMs)), (Indices{1, 2}));
 }
 
-TEST(Victim, NobodyBeforeHisTime) {
+// Several that load their data at once, and fill the GPU before one of them has all: the first one goes on.
+TEST(Victims, WhoIsBlockedHasNoTurn) {
+  ResidentTenant second = tenant(10, 200 * kMs), third = tenant(10, 300 * kMs);
+  second.blocked = third.blocked = true;
+  const ResidentTenant tenants[] = {tenant(10, 100 * kMs), second, third};
+  EXPECT_EQ(indices(choose_victims(tenants, 20, 1000 * kMs, 400 * kMs)), (Indices{2, 1}));
+  EXPECT_TRUE(choose_victims(tenants, 30, 1000 * kMs, 400 * kMs).empty());
+}
+
+TEST(Victims, WhatIsStuckIsAskedForLast) {
+  ResidentTenant stuck = out(10, 0, true);
+  stuck.stuck_bytes = 8;
+  const ResidentTenant tenants[] = {stuck, tenant(10, 0)};
+  const auto victims = choose_victims(tenants, 5, 0, 1000 * kMs);
+  EXPECT_EQ(indices(victims), (Indices{0, 1}));
+  EXPECT_EQ(victims[0].bytes, 2u);
+  EXPECT_EQ(choose_victims(tenants, 15, 0, 1000 * kMs)[0].bytes, 10u);
+}
+
+TEST(Victims, NobodyBeforeHisTime) {
   const ResidentTenant tenants[] = {tenant(10, 300 * kMs), tenant(10, 100 * kMs)};
-  EXPECT_FALSE(choose_victim(tenants, 1000 * kMs, 1000 * kMs));
+  EXPECT_TRUE(choose_victims(tenants, 5, 1000 * kMs, 1000 * kMs).empty());
   EXPECT_EQ(next_choice_ns(tenants, 1000 * kMs, 1000 * kMs), 1100 * kMs);
-  EXPECT_TRUE(choose_victim(tenants, 1000 * kMs, 1100 * kMs));
+  EXPECT_FALSE(choose_victims(tenants, 5, 1000 * kMs, 1100 * kMs).empty());
+  EXPECT_TRUE(choose_victims(tenants, 15, 1000 * kMs, 1100 * kMs).empty())
+      << "nobody goes for what does not suffice";
 }
 
-TEST(Victim, NobodyGivesWhatHeCannot) {
+TEST(Victims, NobodyGivesWhatHeCannot) {
   ResidentTenant silent = tenant(10, 0), paused = tenant(10, 0);
   silent.can_be_asked = false;
   paused.not_before_ns = 2000 * kMs;
-  const ResidentTenant tenants[] = {silent, paused, tenant(0, 0)};
-  EXPECT_FALSE(choose_victim(tenants, 0, 1000 * kMs));
+  const ResidentTenant tenants[] = {silent, paused, tenant(0, 0), tenant(10, 0, Presence::kReturning)};
+  EXPECT_TRUE(choose_victims(tenants, 5, 0, 1000 * kMs).empty());
   EXPECT_EQ(next_choice_ns(tenants, 0, 1000 * kMs), 2000 * kMs);
 }
 

@@ -6,8 +6,6 @@
 #include <numeric>
 #include <random>
 
-#include "memory/reclaim/thrash_detector.h"
-
 namespace tessera::memory {
 namespace {
 
@@ -83,30 +81,6 @@ TEST(PlanReclaim, HoldsItsPromisesForAnyTenants) {
     ASSERT_GE(planned, std::min(needed, possible));
     ASSERT_LE(planned, needed + tenants.size()) << "a byte each is rounding";
   }
-}
-
-TEST(ThrashDetector, MakesTurnsLongUntilMovingIsAFifth) {
-  ThrashDetector detector({});
-  // Every turn moves memory for 600 ms, however long it is.
-  for (int turn = 0; turn < 30; ++turn) detector.turn_ended(detector.turn_ns(), 600'000'000);
-  EXPECT_FALSE(detector.thrashing());
-  EXPECT_GE(detector.turn_ns(), 2'300'000'000u);
-  EXPECT_LE(detector.moving_percent(), 20u);
-}
-
-TEST(ThrashDetector, SaysSoWhereNoTurnIsLongEnough) {
-  ThrashDetector detector({.longest_ns = 1'000'000'000});
-  for (int turn = 0; turn < 30; ++turn) detector.turn_ended(detector.turn_ns(), 600'000'000);
-  EXPECT_TRUE(detector.thrashing());
-  EXPECT_EQ(detector.turn_ns(), 1'000'000'000u);
-}
-
-TEST(ThrashDetector, TurnsBecomeShortAgain) {
-  ThrashDetector detector({});
-  for (int turn = 0; turn < 20; ++turn) detector.turn_ended(detector.turn_ns(), 600'000'000);
-  for (int turn = 0; turn < 40; ++turn) detector.turn_ended(detector.turn_ns(), 0);
-  EXPECT_EQ(detector.turn_ns(), 100'000'000u);
-  EXPECT_FALSE(detector.thrashing());
 }
 
 }  // namespace

@@ -6,25 +6,31 @@ namespace tessera::memory {
 namespace {
 
 constexpr double kKept = 0.75;  // of what was, with each turn
+constexpr double kPercent = 100;
 
 }  // namespace
 
 uint32_t ThrashDetector::moving_percent() const {
   const double all = working_ + moving_;
-  return all > 0 ? static_cast<uint32_t>(100 * moving_ / all) : 0;
+  return all > 0 ? static_cast<uint32_t>(kPercent * moving_ / all) : 0;
 }
 
-void ThrashDetector::turn_ended(uint64_t working_ns, uint64_t moving_ns) {
+// Once it has backed off it does until the bound would do: or it would begin and end all the time.
+void ThrashDetector::turn_ended(uint64_t working_ns, uint64_t moving_ns, uint64_t bound_ns) {
   working_ = working_ * kKept + static_cast<double>(working_ns);
   moving_ = moving_ * kKept + static_cast<double>(moving_ns);
-  // Short turns are short because the tenant had no more work: they say nothing of how long turns must be,
-  // unless memory was moved for them.
-  const double mean_moving = moving_ * (1 - kKept);
-  const double enough = mean_moving * (100.0 - limits_.moving_percent) / limits_.moving_percent;
-  const auto wanted = static_cast<uint64_t>(std::min(enough, static_cast<double>(limits_.longest_ns)));
-  const uint64_t bounded = std::clamp(wanted, turn_ns_ / 2, turn_ns_ * 2);
-  turn_ns_ = std::clamp(bounded, limits_.shortest_ns, limits_.longest_ns);
-  thrashing_ = moving_percent() > limits_.moving_percent;
+  turns_ = turns_ * kKept + 1;
+  const double within_bound = mean_moving() + static_cast<double>(bound_ns);
+  const bool bound_is_short = kPercent * mean_moving() > limits_.thrash_percent * within_bound;
+  backs_off_ = thrashing() || (backs_off_ && bound_is_short);
+}
+
+uint64_t ThrashDetector::turn_ns(uint64_t bound_ns, uint64_t guess_ns) const {
+  const double moving = turns_ > 0 ? mean_moving() : static_cast<double>(guess_ns);
+  const double wanted = moving * (kPercent - limits_.wanted_percent) / limits_.wanted_percent;
+  const uint64_t longest = backs_off_ ? std::max(bound_ns, limits_.longest_ns) : bound_ns;
+  const auto turn = static_cast<uint64_t>(std::min(wanted, static_cast<double>(longest)));
+  return std::max(turn, limits_.shortest_ns);
 }
 
 }  // namespace tessera::memory

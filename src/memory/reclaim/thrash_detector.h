@@ -9,27 +9,30 @@ namespace tessera::memory {
 class ThrashDetector {
  public:
   struct Limits {
-    uint32_t moving_percent = 20;                        // of all time, at most: what is more is thrash
+    uint32_t wanted_percent = 5;                         // of all time, that moving is to take
+    uint32_t thrash_percent = 20;                        // what is more is thrash
     uint64_t shortest_ns = 100'000'000;                  // a turn
-    uint64_t longest_ns = uint64_t{10} * 1'000'000'000;  // so that everybody gets on, however bad it is
+    uint64_t longest_ns = uint64_t{10} * 1'000'000'000;  // while it thrashes, however long others then wait
   };
-  explicit ThrashDetector(const Limits& limits) : limits_(limits), turn_ns_(limits.shortest_ns) {}
+  explicit ThrashDetector(const Limits& limits) : limits_(limits) {}
 
-  // A turn has ended: so long it worked, and so long memory was moved for it before.
-  void turn_ended(uint64_t working_ns, uint64_t moving_ns);
+  // A turn has ended: so long it worked, and so long memory was moved for the next one. Turns were to be no
+  // longer than `bound_ns`, as others wait for theirs.
+  void turn_ended(uint64_t working_ns, uint64_t moving_ns, uint64_t bound_ns);
 
-  // More than the limit, even in turns as long as they may be, or until turns have become long enough.
-  bool thrashing() const { return thrashing_; }
-  // How long the next turn is to be. Twice as long as the one before at most, and half as long at least.
-  uint64_t turn_ns() const { return turn_ns_; }
+  // How long a turn is to be; within the bound, unless it has thrashed within it.
+  // `guess_ns`: how long moving may take, for as long as none was measured.
+  uint64_t turn_ns(uint64_t bound_ns, uint64_t guess_ns) const;
+  bool thrashing() const { return moving_percent() > limits_.thrash_percent; }
   // Share of time that went into moving memory of late, in percent.
   uint32_t moving_percent() const;
 
  private:
   const Limits limits_;
-  uint64_t turn_ns_;
-  double working_ = 0, moving_ = 0;  // of late
-  bool thrashing_ = false;
+  double mean_moving() const { return moving_ / turns_; }
+
+  double working_ = 0, moving_ = 0, turns_ = 0;  // of late
+  bool backs_off_ = false;                       // turns within the bound are too short
 };
 
 }  // namespace tessera::memory

@@ -70,7 +70,7 @@ Result<uint32_t> HostStore::take() {
 }
 
 void HostStore::give_back(uint32_t slot) {
-  madvise(at(slot), slot_bytes_, MADV_DONTNEED);
+  madvise(at(slot), slot_bytes_, MADV_FREE);
   free_.push_back(slot);
   --used_slots_;
 }

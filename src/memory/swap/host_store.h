@@ -1,8 +1,9 @@
 // Where the contents of granules wait that are not on the device: memory of the host, in slots of one
 // granule.
 //
-// A slot costs memory from the moment that something is written to it until it is given back. Not
-// thread-safe. Child processes do not get it, and core dumps leave it out.
+// A slot costs memory from the moment that something is written to it. What is given back goes to the host
+// where that is short of memory, and serves the next one without faults where it is not. Not thread-safe.
+// Child processes do not get it, and core dumps leave it out.
 #pragma once
 
 #include <cstddef>

@@ -7,6 +7,13 @@
 #include "common/size.h"
 
 namespace tessera::vgpu {
+namespace {
+
+Status unavailable(uint64_t bytes, const Status& why) {
+  return Status(Code::kUnavailable, format_size(bytes) + " of device memory refused: " + why.message());
+}
+
+}  // namespace
 
 Result<std::unique_ptr<Account>> Account::open(const std::string& socket_path, const SliceToken& token) {
   TESSERA_ASSIGN_OR_RETURN(auto client, LeaseClient::attach(socket_path, token));
@@ -56,7 +63,7 @@ void Account::credit(uint32_t device, uint64_t bytes) {
   credit(device, BudgetKind::kLimit, bytes);
 }
 
-Status Account::charge(uint32_t device, BudgetKind kind, uint64_t bytes, bool brings_back) {
+Status Account::charge(uint32_t device, BudgetKind kind, uint64_t bytes) {
   Part& on = part(device, kind);
   if (kind == BudgetKind::kLimit) give_back_if_lowered(device);
   {
@@ -66,7 +73,7 @@ Status Account::charge(uint32_t device, BudgetKind kind, uint64_t bytes, bool br
       return Status();
     }
   }
-  Status charged = charge_slowly(device, kind, bytes, brings_back);
+  Status charged = charge_slowly(device, kind, bytes);
   if (!charged.ok()) counters(device).refusals.fetch_add(1, std::memory_order_relaxed);
   return charged;
 }
@@ -84,7 +91,7 @@ bool Account::settle(uint32_t device, BudgetKind kind, const Budget::Claim& clai
   return true;
 }
 
-Status Account::charge_slowly(uint32_t device, BudgetKind kind, uint64_t bytes, bool brings_back) {
+Status Account::charge_slowly(uint32_t device, BudgetKind kind, uint64_t bytes) {
   Part& on = part(device, kind);
   std::lock_guard asking(on.asking);
   for (;;) {
@@ -97,7 +104,7 @@ Status Account::charge_slowly(uint32_t device, BudgetKind kind, uint64_t bytes, 
       }
       claim = on.budget.claim(bytes);
     }
-    auto grant = client_->reserve(device, kind, claim.needed, claim.wanted, brings_back);
+    auto grant = client_->reserve(device, kind, claim.needed, claim.wanted);
     if (grant.ok() && grant->reply.granted_bytes > 0) {
       failpoint("client.reserve.answered");
       if (settle(device, kind, claim, *grant)) return Status();
@@ -108,8 +115,26 @@ Status Account::charge_slowly(uint32_t device, BudgetKind kind, uint64_t bytes, 
       on.budget.abandon(claim);
     }
     if (grant.ok()) return refusal(device, kind, bytes, grant->reply);
-    return Status(Code::kUnavailable,
-                  format_size(bytes) + " of device memory refused: " + grant.status().message());
+    return unavailable(bytes, grant.status());
+  }
+}
+
+// What is at hand is left alone: the daemon is to know of each step.
+Result<uint64_t> Account::charge_return(uint32_t device, uint64_t least, uint64_t most, uint64_t out_bytes) {
+  constexpr BudgetKind kKind = BudgetKind::kResident;
+  Part& on = part(device, kKind);
+  std::lock_guard asking(on.asking);
+  for (;;) {
+    const auto grant = client_->reserve(device, kKind, least, most, out_bytes);
+    if (!grant.ok()) return unavailable(out_bytes, grant.status());
+    const uint64_t granted = grant->reply.granted_bytes;
+    if (granted == 0) return refusal(device, kKind, out_bytes, grant->reply);
+    failpoint("client.return.granted");
+    std::lock_guard lock(on.mutex);
+    if (grant->epoch != on.epoch) continue;
+    on.budget.take(granted);
+    publish(device, kKind, on.budget);
+    return granted;
   }
 }
 
@@ -178,7 +203,7 @@ std::optional<uint64_t> Account::serve_recall(uint32_t device, BudgetKind kind, 
 }
 
 // If the daemon has restarted since, what was evicted counted as held, and goes back as if by itself.
-void Account::evicted(const EvictionOrder& order, uint64_t bytes, bool out) {
+void Account::evicted(const EvictionOrder& order, uint64_t bytes, uint64_t out_bytes, Evicted which) {
   Part& on = part(order.device, BudgetKind::kResident);
   uint64_t epoch;
   {
@@ -192,8 +217,10 @@ void Account::evicted(const EvictionOrder& order, uint64_t bytes, bool out) {
     if (bytes > 0) client_->release(order.device, BudgetKind::kResident, bytes, epoch);
     return;
   }
-  client_->recalled({order.device, BudgetKind::kResident, order.at_hand + bytes, out ? 1u : 0u}, order.number,
-                    order.epoch);
+  if (which == Evicted::kLast) bytes += order.at_hand;
+  client_->recalled(
+      {order.device, BudgetKind::kResident, bytes, out_bytes, which == Evicted::kPart ? 1u : 0u},
+      order.number, order.epoch);
 }
 
 uint64_t Account::held(uint32_t device, BudgetKind kind, uint64_t epoch) {

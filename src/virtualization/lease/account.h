@@ -35,9 +35,12 @@ class Account {
   Status charge(uint32_t device, uint64_t bytes);
   void credit(uint32_t device, uint64_t bytes);
   // The same of one budget.
-  // `brings_back`: with it all that this process has is on the device again.
-  Status charge(uint32_t device, BudgetKind kind, uint64_t bytes, bool brings_back = false);
+  Status charge(uint32_t device, BudgetKind kind, uint64_t bytes);
   void credit(uint32_t device, BudgetKind kind, uint64_t bytes);
+  // What is off the device, `out_bytes` of it, is to come back: waits until `least` can, charges what can, up
+  // to `most`, and says how much that is. Once all is back: returned().
+  Result<uint64_t> charge_return(uint32_t device, uint64_t least, uint64_t most, uint64_t out_bytes);
+  void returned(uint32_t device) { client_->returned(device); }
   uint64_t own_used_bytes(uint32_t device);                  // charged by this process to its slice
   uint64_t at_hand_bytes(uint32_t device, BudgetKind kind);  // granted, and not charged
 
@@ -60,9 +63,11 @@ class Account {
   };
   using Evictor = std::function<void(const EvictionOrder& order)>;
   void set_evictor(uint32_t device, Evictor evictor);
-  // `bytes` of what is charged, which are taken back with that; what is at hand is given besides. Less than
-  // was asked for is what could be done now. `out`: some is off the device now.
-  void evicted(const EvictionOrder& order, uint64_t bytes, bool out);
+  // `bytes` of what is charged, which are taken back with that; what is at hand is given besides. More calls
+  // follow, or it is the last one for the order: less than was asked for in all is what could be done now.
+  // `out_bytes`: so much of this process's memory is off the device now.
+  enum class Evicted : uint8_t { kPart, kLast };
+  void evicted(const EvictionOrder& order, uint64_t bytes, uint64_t out_bytes, Evicted which);
 
   LeaseClient& client() { return *client_; }
 
@@ -88,7 +93,7 @@ class Account {
 
   explicit Account(std::unique_ptr<LeaseClient> client);
   Part& part(uint32_t device, BudgetKind kind) { return devices_[device]->parts[static_cast<size_t>(kind)]; }
-  Status charge_slowly(uint32_t device, BudgetKind kind, uint64_t bytes, bool brings_back);
+  Status charge_slowly(uint32_t device, BudgetKind kind, uint64_t bytes);
   Status refusal(uint32_t device, BudgetKind kind, uint64_t bytes, const ReservedReply& reply);
   // False where the grant is to be asked for again: the daemon has restarted, and knows nothing of it.
   bool settle(uint32_t device, BudgetKind kind, const Budget::Claim& claim, const LeaseClient::Grant& grant);

@@ -39,6 +39,11 @@ void Budget::abandon(const Claim& claim) {
   claimed_ -= claim.set_aside;
 }
 
+void Budget::take(uint64_t granted) {
+  granted_ += granted;
+  used_ += granted;
+}
+
 uint64_t Budget::credit(uint64_t bytes) {
   assert(bytes <= used_);
   used_ -= bytes;

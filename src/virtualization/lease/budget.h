@@ -33,6 +33,9 @@ class Budget {
   void settle(const Claim& claim, uint64_t granted);
   void abandon(const Claim& claim);
 
+  // What the daemon granted is charged whole, and nothing of it is at hand.
+  void take(uint64_t granted);
+
   // Takes a charge back. Returns how much is to be given back to the daemon: nothing until two chunks are at
   // hand, then all but one, so that a program that frees and allocates in turn asks for nothing.
   uint64_t credit(uint64_t bytes);

@@ -247,7 +247,7 @@ void LeaseClient::serve_recall(const Packet& packet) {
   }
   const auto given = handlers_.recall(recall->device, recall->kind, recall->bytes, packet.header.request);
   if (!given) return;
-  RecalledReply reply{recall->device, recall->kind, *given, 0};
+  RecalledReply reply{recall->device, recall->kind, *given, 0, 0};
   failpoint("client.recall.taken");
   std::lock_guard lock(mutex_);
   // A failure to send shows on the next receive.
@@ -261,6 +261,13 @@ void LeaseClient::recalled(const RecalledReply& reply, uint32_t number, uint64_t
   if (epoch != epoch_ || !lost_.ok()) return;
   (void)connection_.send_struct(MessageType::kRecalled, number,
                                 reply);  // a failure shows on the next receive
+}
+
+// A daemon that is new, or gone, takes it for granted.
+void LeaseClient::returned(uint32_t device) {
+  std::lock_guard lock(mutex_);
+  if (!lost_.ok()) return;
+  (void)connection_.send_struct(MessageType::kReturned, 0, ReturnedNotice{device, 0});
 }
 
 uint64_t LeaseClient::epoch() {
@@ -321,8 +328,8 @@ bool LeaseClient::wait_connected(std::chrono::steady_clock::time_point deadline)
 }
 
 Result<LeaseClient::Grant> LeaseClient::reserve(uint32_t device, BudgetKind kind, uint64_t needed,
-                                                uint64_t wanted, bool brings_back) {
-  ReserveRequest request{device, kind, needed, wanted, brings_back ? 1u : 0u};
+                                                uint64_t wanted, uint64_t out_bytes) {
+  ReserveRequest request{device, kind, needed, wanted, out_bytes};
   const BudgetId of{device, kind};
   const auto patience = std::chrono::milliseconds(kAwayPatienceMs);
   auto deadline = std::chrono::steady_clock::now() + patience;

@@ -90,11 +90,14 @@ class LeaseClient {
 
   // While there is no daemon it waits for one, kAwayPatienceMs at most. What is to be resident may have to
   // wait for others however long it takes them.
-  Result<Grant> reserve(uint32_t device, BudgetKind kind, uint64_t needed, uint64_t wanted, bool brings_back);
+  Result<Grant> reserve(uint32_t device, BudgetKind kind, uint64_t needed, uint64_t wanted,
+                        uint64_t out_bytes = 0);
   void release(uint32_t device, BudgetKind kind, uint64_t bytes, uint64_t epoch);
   // The answer to a recall that a handler left open, on whatever connection there is; nothing where it was
   // asked on an earlier one.
   void recalled(const RecalledReply& reply, uint32_t number, uint64_t epoch);
+  // All that the process has is on the device again.
+  void returned(uint32_t device);
   uint64_t epoch();
   Result<UsageReply> query(uint32_t device);
   // Wake, Idle or Stopped.

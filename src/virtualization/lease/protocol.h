@@ -11,7 +11,8 @@
 //                              ◀──      Reserved(granted | refused)
 //     Release(device, bytes)   ──▶                 budget given back; no answer
 //                              ◀──      Recall(device, bytes)     another process of the slice needs budget
-//     Recalled(device, bytes)  ──▶                 what was given back of it, at once; may be 0
+//     Recalled(device, bytes)  ──▶                 what was given back of it, at once or in pieces; may be 0
+//     Returned(device)         ──▶                 all that it has is on the device again; no answer
 //
 //     Reserve, Release, Recall and Recalled are of one of two budgets, see BudgetKind.
 //
@@ -69,6 +70,7 @@ enum class MessageType : uint16_t {
   kWake = 15,
   kIdle = 16,
   kStopped = 17,
+  kReturned = 18,
   kControl = 100,       // payload: JSON request of the command line tools (node/control.h)
   kControlReply = 101,  // payload: JSON
 };
@@ -129,7 +131,9 @@ struct ReserveRequest {
   BudgetKind kind;
   uint64_t bytes_needed;  // all or nothing: less than this is a refusal
   uint64_t bytes_wanted;  // >= bytes_needed; what exceeds it is budget ahead
-  uint64_t brings_back;   // 1: with it all of the process's memory is on the device again
+  // Of the process's memory that is off the device, all that is to be brought back, with this and further
+  // requests; 0: it asks for more memory.
+  uint64_t out_bytes;
 };
 struct ReservedReply {
   uint64_t granted_bytes;     // 0 = refused, else >= bytes_needed
@@ -148,8 +152,14 @@ using RecallNotice = ReleaseNotice;
 struct RecalledReply {  // the header carries the recall's request number
   uint32_t device;
   BudgetKind kind;
-  uint64_t bytes;  // less than was asked for is all that could be given now
-  uint64_t out;    // 1: some of its memory is off the device now, so that nothing of it runs there
+  uint64_t bytes;  // of all answers: less than was asked for is all that could be given now
+  // Of its memory, off the device now; while there is some nothing of it runs there.
+  uint64_t out_bytes;
+  uint64_t more;  // 1: another answer under this number follows
+};
+struct ReturnedNotice {
+  uint32_t device;
+  uint32_t reserved;
 };
 
 struct QueryRequest {

@@ -16,6 +16,10 @@ namespace tessera::vgpu {
 namespace {
 
 constexpr useconds_t kRestorePauseUs = 100'000;
+// Moved at a time, before the daemon is told: small enough for copies out of one process and into another to
+// overlap, large enough for what is said about them to cost nothing.
+constexpr uint64_t kPieceBytes = uint64_t{32} << 20;
+constexpr uint64_t kMostReturnedBytes = uint64_t{256} << 20;  // copied between two words to the daemon
 
 Status start_thread(const char* name, void* (*body)(void*), void* argument) {
   TESSERA_ASSIGN_OR_RETURN(const pthread_t thread, start_quiet_thread(name, body, argument));
@@ -82,44 +86,52 @@ void Residency::free_deferred() {
   for (const uint64_t address : ended) (void)pool_.free(address);  // found in the registry: it is there
 }
 
-Status Residency::enter_slowly() {
-  do {
-    TESSERA_RETURN_IF_ERROR(bring_back());
-  } while (!passage_.try_enter());
+Status Residency::bring_back() {
+  std::lock_guard returning(returning_);
+  for (int attempt = 0; attempt < kRestoreAttempts;) {
+    {
+      std::lock_guard lock(moving_);
+      if (!passage_.is_closed()) return Status();
+      if (memory_.out_bytes() == 0) {
+        passage_.open();
+        break;
+      }
+    }
+    TESSERA_ASSIGN_OR_RETURN(const bool moved, bring_piece_back());
+    if (moved) continue;
+    if (++attempt == kRestoreAttempts) {
+      return Status(Code::kResourceExhausted,
+                    "the device has not had the memory that it should have for a while");
+    }
+    usleep(kRestorePauseUs);
+  }
+  account_.returned(device_);
   return Status();
 }
 
-// The charge waits for other processes, perhaps for long, and no lock is held meanwhile: they may need what
-// of ours is on the device still.
-Status Residency::bring_back() {
-  for (int attempt = 0; attempt < kRestoreAttempts;) {
-    bool all = false;
-    const uint64_t out = memory_.out_bytes();
-    if (out > 0) TESSERA_RETURN_IF_ERROR(account_.charge(device_, BudgetKind::kResident, out, true));
-    uint64_t restored = 0;
-    Status status;
-    {
-      std::lock_guard lock(moving_);
-      if (out > 0 && memory_.out_bytes() > 0) {
-        status = in_some_context([&] {
-          auto moved = memory_.restore(out);
-          if (moved.ok()) restored = *moved;
-          return moved.status();
-        });
-      }
-      all = status.ok() && memory_.out_bytes() == 0;
-      if (all) passage_.open();
-    }
-    if (restored < out) account_.credit(device_, BudgetKind::kResident, out - restored);
-    TESSERA_RETURN_IF_ERROR(status);
-    if (all) return Status();
-    if (out > 0 && restored == 0) {
-      ++attempt;
-      usleep(kRestorePauseUs);
-    }
+// The charge waits for other processes, perhaps for long, and no lock that they need is held meanwhile: they
+// may need what of ours is on the device still. False: the device did not have what was granted.
+Result<bool> Residency::bring_piece_back() {
+  const uint64_t out = memory_.out_bytes();
+  if (out == 0) return true;
+  TESSERA_ASSIGN_OR_RETURN(
+      const uint64_t granted,
+      account_.charge_return(device_, std::min(out, kPieceBytes), std::min(out, kMostReturnedBytes), out));
+  uint64_t restored = 0;
+  Status status;
+  bool needless = false;
+  {
+    std::lock_guard lock(moving_);
+    needless = memory_.out_bytes() == 0;
+    status = in_some_context([&] {
+      auto moved = memory_.restore(granted);
+      if (moved.ok()) restored = *moved;
+      return moved.status();
+    });
   }
-  return Status(Code::kResourceExhausted,
-                "the device has not had the memory that it should have for a while");
+  if (restored < granted) account_.credit(device_, BudgetKind::kResident, granted - restored);
+  TESSERA_RETURN_IF_ERROR(status);
+  return restored > 0 || needless;
 }
 
 // The calling thread, which copies much of what is moved.
@@ -156,33 +168,42 @@ void Residency::serve(const Account::EvictionOrder& order) {
   (void)pool_.try_trim(0);  // in use, it may not be when the daemon asks again
   const uint64_t trimmed = before - std::min(before, memory_.on_device_bytes());
   const uint64_t wanted = order.bytes - std::min(order.bytes, at_hand + trimmed);
-  const uint64_t moved = wanted > 0 ? move_off(wanted) : 0;
+  const uint64_t out_before = memory_.out_bytes();
+  const uint64_t last = wanted > 0 ? move_off(order, wanted) : 0;
+  const uint64_t out = memory_.out_bytes();
   LOG_INFO("memory", "%s asked for: %s moved to the host", format_size(order.bytes).c_str(),
-           format_size(moved).c_str());
-  account_.evicted(order, moved, memory_.out_bytes() > 0);
+           format_size(out - std::min(out, out_before)).c_str());
+  account_.evicted(order, last, out, Account::Evicted::kLast);
 }
 
-uint64_t Residency::move_off(uint64_t bytes) {
+bool Residency::close_passage() {
+  if (passage_.is_closed()) return true;
+  if (!passage_.close(kDrainPatienceNs)) return false;
+  // Captures begin inside the passage: there are no others now.
+  if (captures_.load() == 0 && drain()) return true;
+  passage_.open();
+  return false;
+}
+
+uint64_t Residency::move_off(const Account::EvictionOrder& order, uint64_t bytes) {
   std::lock_guard lock(moving_);
-  if (!passage_.is_closed()) {
-    if (!passage_.close(kDrainPatienceNs)) return 0;
-    // Captures begin inside the passage: there are no others now.
-    if (captures_.load() != 0 || !drain()) {
-      passage_.open();
-      return 0;
-    }
-  }
+  if (!close_passage()) return 0;
   Status status;
-  uint64_t moved = 0;
+  uint64_t piece = 0;
   const Status within = in_some_context([&] {
-    moved = memory_.evict(bytes, status);
+    for (uint64_t moved = 0; status.ok();) {
+      piece = memory_.evict(std::min(bytes - moved, kPieceBytes), status);
+      moved += piece;
+      if (moved >= bytes || piece == 0) break;
+      account_.evicted(order, std::exchange(piece, 0), memory_.out_bytes(), Account::Evicted::kPart);
+    }
     return Status();
   });
   if (!within.ok()) status = within;
   if (!status.ok())
     LOG_WARN("memory", "less is moved off the device than was asked for: %s", status.message().c_str());
   if (memory_.out_bytes() == 0) passage_.open();
-  return moved;
+  return piece;
 }
 
 void Residency::synchronize_contexts() {

@@ -3,14 +3,16 @@
 //
 // Whoever needs the device's memory has the daemon ask (Account::EvictionOrder). A thread of this process
 // then closes the passage, waits until the device has done what it was given, and copies as much as is asked
-// for to the host. The next call that touches the device's memory finds the passage closed and brings
-// everything back, once there is room; only then is it let in.
+// for to the host, piece by piece: whoever waits for it comes in meanwhile. The next call that touches the
+// device's memory finds the passage closed and brings everything back, as there is room for it; only then is
+// it let in.
 //
 // Work on the device may wait for a call that is kept out. So the device is waited for no longer than
 // kDrainPatienceNs: then calls are let in again, and the daemon is told to ask again later.
 //
-// Lock order: moving_, then the pool's, then ResidentMemory's. The pool calls ResidentMemory under its own
-// lock, which may wait for room for long: nothing else takes the pool's lock while it holds one of these.
+// Lock order: returning_, then moving_, then the pool's, then ResidentMemory's. The pool calls ResidentMemory
+// under its own lock, which may wait for room for long: nothing else takes the pool's lock while it holds one
+// of these.
 #pragma once
 
 #include <condition_variable>
@@ -40,10 +42,12 @@ class Residency {
   Residency(const Residency&) = delete;
   Residency& operator=(const Residency&) = delete;
 
-  // Around a call that touches the device's memory or launches what does. An error: what was moved off the
-  // device could not be brought back.
-  Status enter() { return passage_.try_enter() ? Status() : enter_slowly(); }
+  // Around a call that touches the device's memory or launches what does. False: it is not inside, and to
+  // come in has to bring_back() first what was moved off the device. That may take long: nobody who is inside
+  // for another device may wait for it.
+  bool try_enter() { return passage_.try_enter(); }
   void leave() { passage_.leave(); }
+  Status bring_back();
 
   // Not inside: it may wait for room.
   Result<uint64_t> allocate(uint64_t bytes) { return pool_.allocate(bytes); }
@@ -70,16 +74,17 @@ class Residency {
         memory_(driver, std::move(lower), account, device),
         pool_(memory_) {}
 
-  Status enter_slowly();
-  Status bring_back();
+  Result<bool> bring_piece_back();
   template <typename Body>
   Status in_some_context(Body body);
 
   void run_near_device();
   static void* run_evictions(void* residency);
   void serve(const Account::EvictionOrder& order);
-  // How much has left the device: less, or nothing, where its work does not end in time.
-  uint64_t move_off(uint64_t bytes);
+  // How much has left the device since the last piece that was told of: less, or nothing, where its work does
+  // not end in time.
+  uint64_t move_off(const Account::EvictionOrder& order, uint64_t bytes);
+  bool close_passage();
   // Nothing of the process is on the device; false: something still is.
   bool drain();
   static void* run_drains(void* residency);
@@ -93,7 +98,8 @@ class Residency {
   memory::Pool pool_;
   Passage passage_;
 
-  std::mutex moving_;  // one moves memory at a time
+  std::mutex returning_;  // one thread brings memory back, for all that wait for it
+  std::mutex moving_;     // one moves memory at a time
 
   std::mutex deferred_mutex_;
   std::vector<uint64_t> deferred_;

@@ -105,13 +105,17 @@ Status Vgpu::start_residencies(Tenant& tenant) const {
 }
 
 CUresult Vgpu::Touching::enter() {
-  for (; entered_ < target_.residency_count; ++entered_) {
-    const Status entered = target_.residencies[entered_]->enter();
-    if (entered.ok()) continue;
-    LOG_ERROR("vgpu", "%s", entered.message().c_str());
+  for (;;) {
+    while (entered_ < target_.residency_count && target_.residencies[entered_]->try_enter()) ++entered_;
+    if (entered_ == target_.residency_count) return CUDA_SUCCESS;
+    // Outside of all of them: another process may need room on one while this one waits for it on another.
+    Residency& absent = *target_.residencies[entered_];
+    leave();
+    const Status back = absent.bring_back();
+    if (back.ok()) continue;
+    LOG_ERROR("vgpu", "%s", back.message().c_str());
     return CUDA_ERROR_OUT_OF_MEMORY;
   }
-  return CUDA_SUCCESS;
 }
 
 void Vgpu::Touching::leave() {

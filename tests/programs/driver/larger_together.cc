@@ -5,7 +5,8 @@
 //   driver_larger_together [MIB [ROUNDS [SEED [fresh]]]]
 //
 // "fresh": memory that the program has not had before must hold zeros, whoever had it.
-// Says "round N SECONDS" after each, so that who runs several sees that everybody goes on.
+// Says "at STEP" as it goes on and "round N SECONDS" after each round, so that who runs several sees that
+// everybody does.
 #include <algorithm>
 #include <chrono>
 #include <memory>
@@ -198,6 +199,12 @@ class Sorted {
   std::mt19937 dice_;
 };
 
+void say_step() {
+  static unsigned step = 0;
+  std::printf("at %u\n", ++step);
+  std::fflush(stdout);
+}
+
 Options parse(int argc, char** argv) {
   Options options;
   if (argc > 1) options.mib = std::stoul(argv[1]);
@@ -221,16 +228,21 @@ int main(int argc, char** argv) {
   for (size_t left = bytes / 4 * 3; left > 0; left -= std::min(left, kFieldBytes)) {
     fields.push_back(std::make_unique<Field>(module, std::min(left, kFieldBytes),
                                              seed + static_cast<uint32_t>(left), options.fresh));
+    say_step();
   }
   Product product(module, bytes / 64, seed);
   Sorted sorted(module, seed);
   for (unsigned round = 1; round <= options.rounds; ++round) {
     const auto began = std::chrono::steady_clock::now();
     chain.walk();
+    say_step();
     for (auto& field : fields) field->advance();
     product.verify();
     sorted.verify();
-    for (auto& field : fields) field->verify();
+    for (auto& field : fields) {
+      field->verify();
+      say_step();
+    }
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
     std::printf("round %u %.3f\n", round, took.count());
     std::fflush(stdout);

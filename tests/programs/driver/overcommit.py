@@ -2,16 +2,19 @@
 """Tenants that together need more memory than the GPU has: all of them finish, every byte is right, nobody waits for others' ends, and
 nobody finds a byte of another, also where some are killed in the midst of it.
 
-usage: overcommit.py BIN_DIR PROGRAM [--device MIB] [--rounds N] [--kills N] [--case NAME] [--json FILE]    (driver_larger_together)
+usage: overcommit.py BIN_DIR PROGRAM [--device MIB] [--rounds N] [--kills N] [--case NAME] [--measure REPEATS] [--json FILE]
+                                                                                                         (driver_larger_together)
 
 With a daemon that lets slices be promised more than there is (tesserad --overcommit) and a software GPU of its own. The programs check
-their memory themselves; what is printed is how long they took, together and one after the other.
+their memory themselves, and say how they get on. With --measure they run one after the other, too: what is printed then is how much longer
+that takes than together.
 """
 import argparse
 import json
 import os
 import random
 import signal
+import statistics
 import subprocess
 import sys
 import threading
@@ -26,7 +29,7 @@ PATIENCE = 600  # s
 
 
 class Tenant(threading.Thread):
-    """A program, and when each of its rounds ended."""
+    """A program, and when it got on."""
 
     def __init__(self, arguments, number, mib):
         super().__init__()
@@ -34,13 +37,13 @@ class Tenant(threading.Thread):
         limit = mib + arguments.overhead
         self.process = subprocess.Popen([arguments.tessera, "run", "--name", self.name, "--mem", f"{limit}MiB", "--", arguments.program,
                                          str(mib), str(arguments.rounds), str(number), "fresh"], stdout=subprocess.PIPE, text=True)
-        self.rounds, self.last = [], ""
+        self.marks, self.last = [], ""
         self.start()
 
     def run(self):
         for self.last in self.process.stdout:
-            if self.last.startswith("round "):
-                self.rounds.append(time.monotonic())
+            if self.last.startswith(("round ", "at ")):
+                self.marks.append(time.monotonic())
 
     def kill(self):
         """The program, wherever it is."""
@@ -65,26 +68,45 @@ def run(arguments, count, mib, together):
             tenants[-1].finish()
     for tenant in tenants:
         tenant.finish()
-    return time.monotonic() - began, tenants, began
+    return time.monotonic() - began, tenants
 
 
-def longest_wait(tenants, began):
-    """Of a tenant for the end of a round."""
-    return max(later - before for tenant in tenants for before, later in zip([began, *tenant.rounds], tenant.rounds))
+def longest_wait(tenants):
+    """Of a tenant, between two of its marks."""
+    return max(later - before for tenant in tenants for before, later in zip(tenant.marks, tenant.marks[1:]))
+
+
+def turns(tenants):
+    """How often another tenant was the one that got on."""
+    order = sorted((mark, number) for number, tenant in enumerate(tenants) for mark in tenant.marks)
+    return sum(before != after for (_, before), (_, after) in zip(order, order[1:]))
+
+
+def part_done(tenants):
+    """What all had done at least when the first one ended, in parts of its work."""
+    first_end = min(tenant.marks[-1] for tenant in tenants)
+    return min(sum(mark <= first_end for mark in tenant.marks) / len(tenant.marks) for tenant in tenants)
 
 
 def check(arguments, name):
     count, part = CASES[name]
     mib = int(arguments.device * part) - arguments.overhead
-    alone, _, _ = run(arguments, count, mib, together=False)
-    took, tenants, began = run(arguments, count, mib, together=True)
-    first_end, last_first_round = min(t.rounds[-1] for t in tenants), max(t.rounds[0] for t in tenants)
-    figures = {"tenants": count, "mib": mib, "one_after_the_other_s": alone, "together_s": took, "throughput": alone / took,
-               "longest_wait_s": longest_wait(tenants, began), "interleaved": last_first_round < first_end}
-    print(f"{name}: {count} x {mib} MiB on {arguments.device} MiB: {took:.1f} s together, {alone:.1f} s one after the other (throughput "
-          f"{alone / took:.2f}); the longest wait for a round {figures['longest_wait_s']:.1f} s; "
-          f"{'all had ended a round before the first one ended' if figures['interleaved'] else 'somebody ended before others began'}",
-          flush=True)
+    took, tenants = run(arguments, count, mib, together=True)
+    figures = {"tenants": count, "mib": mib, "together_s": took, "longest_wait_s": longest_wait(tenants), "turns": turns(tenants),
+               "part_done": part_done(tenants)}
+    print(f"{name}: {count} x {mib} MiB on {arguments.device} MiB: {took:.1f} s together, in {figures['turns']} turns; the longest wait "
+          f"{figures['longest_wait_s']:.1f} s; when the first one ended all had done {figures['part_done']:.0%} of their work", flush=True)
+    # One after the other there are no turns but the first ones.
+    require(figures["turns"] >= count and figures["part_done"] > 0, "they ran one after the other")
+    throughputs = []
+    for repeat in range(arguments.measure):
+        alone, _ = run(arguments, count, mib, together=False)
+        if repeat > 0:
+            took, _ = run(arguments, count, mib, together=True)
+        throughputs.append(alone / took)
+        print(f"{name}: {took:.1f} s together, {alone:.1f} s one after the other: throughput {throughputs[-1]:.2f}", flush=True)
+    if throughputs:
+        figures["throughputs"], figures["throughput"] = throughputs, statistics.median(throughputs)
     asked.wait_until(lambda: asked.used_bytes(arguments.tessera) == 0, PATIENCE, lambda: "the device is empty again")
     return figures
 
@@ -113,6 +135,7 @@ def main():
     parser.add_argument("bin")
     parser.add_argument("program")
     parser.add_argument("--device", type=int, default=256, help="MiB")
+    parser.add_argument("--measure", type=int, default=0, help="how often")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)
@@ -123,7 +146,8 @@ def main():
     with asked.own_node(SOFTGPU_DEVICES="1", SOFTGPU_MEMORY=f"{arguments.device}MiB"):
         daemon = asked.start_daemon(arguments.bin, "--overcommit", "2")
         try:
-            check_kills(arguments)
+            if arguments.kills:
+                check_kills(arguments)
             figures = {name: check(arguments, name) for name in arguments.case or CASES}
         finally:
             daemon.terminate()

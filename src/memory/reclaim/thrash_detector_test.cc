@@ -1,0 +1,54 @@
+#include "memory/reclaim/thrash_detector.h"
+
+#include <gtest/gtest.h>
+
+namespace tessera::memory {
+namespace {
+
+constexpr uint64_t kMs = 1'000'000, kSecond = 1000 * kMs;
+
+// Every turn moves memory for so long, however long it is.
+void take_turns(ThrashDetector& detector, int turns, uint64_t moving_ns, uint64_t bound_ns) {
+  for (int turn = 0; turn < turns; ++turn)
+    detector.turn_ended(detector.turn_ns(bound_ns, 0), moving_ns, bound_ns);
+}
+
+TEST(ThrashDetector, TurnsAreLongEnoughForMovingToBeATwentieth) {
+  ThrashDetector detector({});
+  EXPECT_EQ(detector.turn_ns(60 * kSecond, 100 * kMs), 1900 * kMs) << "a guess, as none was measured";
+  take_turns(detector, 30, 600 * kMs, 60 * kSecond);
+  EXPECT_FALSE(detector.thrashing());
+  EXPECT_EQ(detector.turn_ns(60 * kSecond, 0), 19 * 600 * kMs);
+  EXPECT_LE(detector.moving_percent(), 5u);
+}
+
+TEST(ThrashDetector, TurnsHaveBounds) {
+  ThrashDetector detector({});
+  take_turns(detector, 30, 600 * kMs, 5 * kSecond);
+  EXPECT_FALSE(detector.thrashing());
+  EXPECT_EQ(detector.turn_ns(5 * kSecond, 0), 5 * kSecond);
+  take_turns(detector, 60, 0, 5 * kSecond);
+  EXPECT_EQ(detector.turn_ns(5 * kSecond, 0), 100 * kMs);
+}
+
+TEST(ThrashDetector, BacksOffWhereTheBoundIsTooShort) {
+  ThrashDetector detector({});
+  detector.turn_ended(kSecond, 600 * kMs, kSecond);
+  EXPECT_TRUE(detector.thrashing());
+  EXPECT_EQ(detector.turn_ns(kSecond, 0), 10 * kSecond);
+  take_turns(detector, 30, 600 * kMs, kSecond);
+  EXPECT_FALSE(detector.thrashing()) << "tamed";
+  EXPECT_EQ(detector.turn_ns(kSecond, 0), 10 * kSecond) << "and stays so: within the bound it would thrash again";
+  take_turns(detector, 30, 10 * kMs, kSecond);
+  EXPECT_LE(detector.turn_ns(kSecond, 0), kSecond) << "as moving costs little now";
+}
+
+TEST(ThrashDetector, SaysSoWhereNoTurnIsLongEnough) {
+  ThrashDetector detector({.longest_ns = kSecond});
+  take_turns(detector, 30, 600 * kMs, kSecond);
+  EXPECT_TRUE(detector.thrashing());
+  EXPECT_EQ(detector.turn_ns(kSecond, 0), kSecond);
+}
+
+}  // namespace
+}  // namespace tessera::memory

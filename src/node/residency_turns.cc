@@ -1,0 +1,240 @@
+// ResidencyBroker's order: whose request is next, and who makes room for it.
+#include <algorithm>
+#include <limits>
+
+#include "node/residency_broker.h"
+
+namespace tessera::node {
+namespace {
+
+using partitioning::Presence;
+using partitioning::ResidentTenant;
+using vgpu::BudgetKind;
+
+// How long a byte takes on its way out and in, until that is measured.
+constexpr double kGuessedNsPerByte = 0.5;
+// For who grows: as much is made room for at a time. Who gives is off the GPU with whatever it gives.
+constexpr uint64_t kAheadBytes = uint64_t{128} << 20;
+
+}  // namespace
+
+uint64_t ResidencyBroker::wanted_ahead(const Waiting& request) const {
+  const ResidentTenant& tenant = held_.at(request.lease).parts[request.message.device].tenant;
+  const uint64_t more = tenant.size() - (tenant.resident_bytes + tenant.out_bytes);
+  return std::max(request.message.bytes_wanted, std::min(more, kAheadBytes));
+}
+
+ResidencyBroker::Tenants ResidencyBroker::tenants_of(uint32_t index) const {
+  Tenants found;
+  for (const auto& [lease, held] : held_) {
+    for (uint32_t i = 0; i < held.gpus.size(); ++i) {
+      if (held.gpus[i] != index) continue;
+      found.tenants.push_back(held.parts[i].tenant);
+      found.tenants.back().can_be_asked = held.connected && !held.parts[i].asked;
+      found.tenants.back().blocked = false;
+      found.places.push_back({lease, i});
+    }
+  }
+  for (const Waiting& request : gpus_.at(index).queue) {
+    if (request.brings_back()) continue;
+    const auto place =
+        std::find(found.places.begin(), found.places.end(), Place{request.lease, request.message.device});
+    found.tenants[static_cast<size_t>(place - found.places.begin())].blocked = true;
+  }
+  return found;
+}
+
+uint64_t ResidencyBroker::turn_ns(uint32_t index, std::span<const ResidentTenant> tenants) const {
+  uint64_t all = 0, largest = 0;
+  for (const ResidentTenant& tenant : tenants) {
+    all += tenant.size();
+    largest = std::max(largest, tenant.size());
+  }
+  const double missing = static_cast<double>(std::min(largest, all - std::min(all, capacity(index))));
+  return gpus_.at(index).detector.turn_ns(partitioning::longest_turn_ns(tenants, capacity(index), round_ns_),
+                                          static_cast<uint64_t>(missing * kGuessedNsPerByte));
+}
+
+ResidencyBroker::Queue::iterator ResidencyBroker::next_request(uint32_t index, uint64_t now_ns) {
+  Gpu& gpu = gpus_.at(index);
+  if (gpu.returning) {
+    const auto its = std::find_if(gpu.queue.begin(), gpu.queue.end(), [&](const Waiting& request) {
+      return Place{request.lease, request.message.device} == *gpu.returning;
+    });
+    if (its != gpu.queue.end() || now_ns < gpu.returning_until_ns) return its;
+    stop_returning(gpu, now_ns);
+  }
+  const uint64_t turn = turn_ns(index, tenants_of(index).tenants);
+  const auto since = [&](const Waiting& request) {
+    const ResidentTenant& tenant = part({request.lease, request.message.device}).tenant;
+    const bool in_turn =
+        tenant.resident_bytes > 0 && tenant.presence == Presence::kIn && now_ns < tenant.since_ns + turn;
+    return in_turn ? tenant.since_ns : std::numeric_limits<uint64_t>::max();
+  };
+  // Who came first, of several that fill the GPU: so one of them gets on. Else the front.
+  return std::min_element(gpu.queue.begin(), gpu.queue.end(),
+                          [&](const Waiting& a, const Waiting& b) { return since(a) < since(b); });
+}
+
+// All that it has must be there at once. What others cannot move is not counted: they may end, or free it.
+bool ResidencyBroker::can_never_fit(uint32_t gpu, const Waiting& request) const {
+  const ResidentTenant& tenant = held_.at(request.lease).parts[request.message.device].tenant;
+  const uint64_t own = tenant.resident_bytes + (request.brings_back() ? 0 : tenant.out_bytes);
+  return request.total() > capacity(gpu) - std::min(capacity(gpu), own);
+}
+
+uint64_t ResidencyBroker::expected_bytes(uint32_t gpu) const {
+  uint64_t bytes = 0;
+  for (const auto& [lease, held] : held_) {
+    for (size_t i = 0; i < held.gpus.size(); ++i) {
+      const auto& asked = held.parts[i].asked;
+      if (held.gpus[i] == gpu && asked && !asked->overdue)
+        bytes += asked->bytes - std::min(asked->bytes, asked->given);
+    }
+  }
+  return bytes;
+}
+
+std::optional<uint64_t> ResidencyBroker::awaited_until_ns(uint32_t gpu, uint64_t now_ns) const {
+  std::optional<uint64_t> latest;
+  for (const auto& [lease, held] : held_) {
+    if (held.awaited_until_ns <= now_ns || std::count(held.gpus.begin(), held.gpus.end(), gpu) == 0) continue;
+    latest = std::max(latest.value_or(0), held.awaited_until_ns);
+  }
+  return latest;
+}
+
+void ResidencyBroker::stop_returning(Gpu& gpu, uint64_t now_ns) {
+  const auto found = held_.find(gpu.returning->lease);
+  if (found != held_.end()) {
+    ResidentTenant& tenant = found->second.parts[gpu.returning->device].tenant;
+    if (tenant.presence == Presence::kReturning) {
+      tenant.presence = Presence::kOut;
+      tenant.since_ns = now_ns;
+    }
+  }
+  gpu.returning.reset();
+  gpu.moving_since_ns = 0;
+  gpu.moved_ns = now_ns;
+}
+
+void ResidencyBroker::grant(uint32_t index, Queue::iterator request, uint64_t now_ns, Effects& effects) {
+  Gpu& gpu = gpus_.at(index);
+  const Place place{request->lease, request->message.device};
+  ResidentTenant& tenant = part(place).tenant;
+  const uint64_t own = tenant.resident_bytes + (request->brings_back() ? 0 : tenant.out_bytes);
+  const uint64_t fits =
+      std::max(request->message.bytes_needed, capacity(index) - std::min(capacity(index), own));
+  const uint64_t bytes = std::min({request->message.bytes_wanted, left(index), fits});
+  if (request->brings_back()) {
+    if (tenant.presence != Presence::kReturning) tenant.since_ns = now_ns;
+    tenant.presence = Presence::kReturning;
+    gpu.returning = place;
+    gpu.returning_until_ns = now_ns + kReturnPatienceNs;
+    if (gpu.moving_since_ns == 0) gpu.moving_since_ns = now_ns;
+  } else if (tenant.resident_bytes == 0 && tenant.presence == Presence::kIn) {
+    tenant.since_ns = now_ns;
+  }
+  tenant.stuck_bytes = 0;
+  set_resident(held_.at(place.lease), place.device, tenant.resident_bytes + bytes);
+  effects.answers.push_back({place.lease, request->request, place.device, bytes, BudgetKind::kResident});
+  gpu.queue.erase(request);
+}
+
+// For more than is needed where somebody grows: it will ask for more soon.
+bool ResidencyBroker::ask_others(uint32_t index, const Waiting& request, uint64_t now_ns, Effects& effects) {
+  const uint64_t there = left(index) + expected_bytes(index);
+  if (request.total() <= there) return true;
+  Tenants others = tenants_of(index);
+  for (size_t i = 0; i < others.places.size(); ++i) {
+    if (others.places[i] == Place{request.lease, request.message.device})
+      others.tenants[i].can_be_asked = false;
+  }
+  const uint64_t turn = turn_ns(index, tenants_of(index).tenants);
+  const uint64_t wanted = request.brings_back() ? request.total() : wanted_ahead(request);
+  auto victims = partitioning::choose_victims(others.tenants, wanted - there, turn, now_ns);
+  if (victims.empty())
+    victims = partitioning::choose_victims(others.tenants, request.total() - there, turn, now_ns);
+  for (const partitioning::Victim& victim : victims) {
+    const Place place = others.places[victim.index];
+    if (next_number_ == 0) next_number_ = 1;  // 0 means that no answer is wanted
+    part(place).asked = Asked{next_number_, victim.bytes, now_ns, request.brings_back()};
+    effects.recalls.push_back(
+        {place.lease, next_number_++, place.device, victim.bytes, BudgetKind::kResident});
+  }
+  if (victims.empty())
+    gpus_.at(index).look_at_ns = partitioning::next_choice_ns(others.tenants, turn, now_ns);
+  return !victims.empty();
+}
+
+bool ResidencyBroker::serve_one(uint32_t index, Queue::iterator request, uint64_t now_ns, Effects& effects) {
+  if (can_never_fit(index, *request)) {
+    effects.answers.push_back(
+        {request->lease, request->request, request->message.device, 0, BudgetKind::kResident});
+    gpus_.at(index).queue.erase(request);
+    return true;
+  }
+  // Nobody is brought back in part, to wait there for the rest: that others would have to wait for, too.
+  const bool can_go_on = ask_others(index, *request, now_ns, effects);
+  const bool has_begun = gpus_.at(index).returning.has_value();
+  if (request->message.bytes_needed > left(index) || (!can_go_on && !has_begun)) return false;
+  grant(index, request, now_ns, effects);
+  return true;
+}
+
+void ResidencyBroker::serve(uint32_t index, uint64_t now_ns, Effects& effects) {
+  Gpu& gpu = gpus_[index];
+  gpu.look_at_ns.reset();
+  if (gpu.queue.empty()) return;
+  if (const auto awaited = awaited_until_ns(index, now_ns)) {
+    gpu.look_at_ns = awaited;
+    return;
+  }
+  while (!gpu.queue.empty()) {
+    const auto request = next_request(index, now_ns);
+    if (request == gpu.queue.end()) {
+      gpu.look_at_ns = gpu.returning_until_ns;
+      return;
+    }
+    if (!serve_one(index, request, now_ns, effects)) return;
+  }
+}
+
+void ResidencyBroker::serve_all(LeaseId lease, uint64_t now_ns, Effects& effects) {
+  const std::vector<uint32_t> gpus = held_.at(lease).gpus;
+  for (uint32_t gpu : gpus) serve(gpu, now_ns, effects);
+}
+
+void ResidencyBroker::expire(uint64_t now_ns, Effects& effects) {
+  std::vector<uint32_t> touched;
+  for (auto& [lease, held] : held_) {
+    for (size_t i = 0; i < held.parts.size(); ++i) {
+      auto& asked = held.parts[i].asked;
+      if (!asked || asked->overdue || now_ns < asked->since_ns + kEvictPatienceNs) continue;
+      asked->overdue = true;
+      touched.push_back(held.gpus[i]);
+    }
+  }
+  for (const auto& [index, gpu] : gpus_) {
+    if (gpu.look_at_ns && *gpu.look_at_ns <= now_ns) touched.push_back(index);
+  }
+  for (uint32_t gpu : touched) serve(gpu, now_ns, effects);
+}
+
+std::optional<uint64_t> ResidencyBroker::next_deadline_ns() const {
+  std::optional<uint64_t> next;
+  const auto sooner = [&](uint64_t moment) {
+    if (!next || moment < *next) next = moment;
+  };
+  for (const auto& [lease, held] : held_) {
+    for (const Part& part : held.parts) {
+      if (part.asked && !part.asked->overdue) sooner(part.asked->since_ns + kEvictPatienceNs);
+    }
+  }
+  for (const auto& [index, gpu] : gpus_) {
+    if (gpu.look_at_ns) sooner(*gpu.look_at_ns);
+  }
+  return next;
+}
+
+}  // namespace tessera::node

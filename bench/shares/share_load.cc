@@ -2,7 +2,7 @@
 // ways, and says what it got done between two moments.
 //
 //   share_load --begin NS --seconds S [--steps N] [--mode MODE] [--depth N] [--think-us N] [--blocks N]
-//              [--name NAME]
+//              [--name NAME] [--window S [--cycle N] [--solo I]]
 //
 // It launches until S seconds after CLOCK_MONOTONIC reads NS, and counts the work its kernels did in that
 // time; what they do is counted on the device. MODE:
@@ -12,6 +12,11 @@
 //   graph     as async, with graphs of four kernels
 //   copies    as async, and a copy of 1 MiB each way around each kernel
 //   flood     never waits for anything
+//
+// With --window the time is cut into windows that go round in cycles of N, so that what is compared is
+// measured in turns and a machine whose speed drifts disturbs all alike. Every tenant works in the first
+// window of a cycle, and in window I it works alone; in the others it rests. The two kinds are counted apart,
+// from kSettle of each on.
 #include <time.h>
 #include <unistd.h>
 
@@ -40,6 +45,15 @@ struct Options {
   unsigned think_us = 0;
   unsigned blocks = 0;  // of each kernel; 0: as many as there are SMs
   std::string name = "tenant";
+  double window_s = 0;  // 0: one, for all of the time
+  uint64_t cycle = 1, solo = 0;
+};
+
+constexpr double kSettle = 0.2;  // of a window, in which others come to rest and turns settle
+
+struct Tally {
+  uint64_t work = 0, ns = 0;
+  double seconds() const { return static_cast<double>(ns) / 1e9; }
 };
 
 uint64_t now_ns() {
@@ -68,6 +82,12 @@ Options parse(int argc, char** argv) {
       options.blocks = static_cast<unsigned>(std::stoul(value));
     else if (option == "--name")
       options.name = value;
+    else if (option == "--window")
+      options.window_s = std::stod(value);
+    else if (option == "--cycle")
+      options.cycle = std::max<uint64_t>(std::stoul(value), 1);
+    else if (option == "--solo")
+      options.solo = std::stoul(value);
     else
       check::fail("unknown option %s", option.c_str());
   }
@@ -101,6 +121,8 @@ class Load {
   // Until `end_ns`; what was done from `begin_ns` on, and when exactly it was looked at: by a thread that
   // launches nothing, as a launch may have to wait.
   void run(uint64_t begin_ns, uint64_t end_ns) {
+    begin_ns_ = begin_ns;
+    window_ns_ = options_.window_s > 0 ? static_cast<uint64_t>(options_.window_s * 1e9) : end_ns - begin_ns;
     if (options_.mode == "flood") {
       std::thread([this, begin_ns, end_ns] { keep_busy(begin_ns, end_ns); }).detach();
       watch(begin_ns, end_ns);
@@ -111,7 +133,7 @@ class Load {
     watcher.join();
   }
 
-  uint64_t first_ns = 0, last_ns = 0, first_done = 0, last_done = 0;
+  Tally together, solo;
   std::atomic<uint64_t> launches{0};
   std::vector<double> latencies;  // us
 
@@ -125,13 +147,38 @@ class Load {
     }
   }
 
+  // Of a cycle.
+  uint64_t window_at(uint64_t now) const {
+    return now < begin_ns_ ? 0 : (now - begin_ns_) / window_ns_ % options_.cycle;
+  }
+  bool works_in(uint64_t window) const { return window == 0 || window == options_.solo; }
+
   void watch(uint64_t begin_ns, uint64_t end_ns) {
-    sleep_until(begin_ns);
-    first_ns = now_ns();
-    first_done = done();
-    sleep_until(end_ns);
-    last_ns = now_ns();
-    last_done = done();
+    const auto settle_ns =
+        options_.window_s > 0 ? static_cast<uint64_t>(kSettle * static_cast<double>(window_ns_)) : 0;
+    for (uint64_t start = begin_ns; start + window_ns_ <= end_ns; start += window_ns_) {
+      const uint64_t window = window_at(start);
+      if (!works_in(window)) continue;
+      sleep_until(start + settle_ns);
+      const uint64_t first_ns = now_ns(), first_done = done();
+      sleep_until(start + window_ns_);
+      Tally& tally = window == 0 ? together : solo;
+      tally.work += done() - first_done;
+      tally.ns += now_ns() - first_ns;
+    }
+  }
+
+  // Until the next window; what is in flight ends in this one.
+  void rest(uint64_t now) {
+    drain();
+    sleep_until(begin_ns_ + ((now - begin_ns_) / window_ns_ + 1) * window_ns_);
+  }
+
+  void drain() {
+    for (; !in_flight_.empty(); in_flight_.pop_front()) {
+      CU_CHECK(cuEventSynchronize(in_flight_.front()));
+      CU_CHECK(cuEventDestroy_v2(in_flight_.front()));
+    }
   }
 
   void keep_busy(uint64_t begin_ns, uint64_t end_ns) {
@@ -141,6 +188,10 @@ class Load {
       if (!begun && now >= begin_ns) {
         begun = true;
         latencies.clear();
+      }
+      if (!works_in(window_at(now))) {
+        rest(now);
+        continue;
       }
       if (options_.mode == "sync") {
         timed_launch();
@@ -194,6 +245,7 @@ class Load {
   }
 
   const Options& options_;
+  uint64_t begin_ns_ = 0, window_ns_ = 0;
   const check::Context context_;
   const check::Module module_;
   const CUfunction burn_;
@@ -220,10 +272,10 @@ int main(int argc, char** argv) {
   const uint64_t begin = options.begin_ns != 0 ? options.begin_ns : now_ns();
   load.run(begin, begin + static_cast<uint64_t>(options.seconds * 1e9));
   std::printf(
-      "{\"name\": \"%s\", \"work\": %llu, \"seconds\": %.6f, \"launches\": %llu, \"p50_us\": %.1f, "
-      "\"p99_us\": %.1f, \"samples\": %zu}\n",
-      options.name.c_str(), static_cast<unsigned long long>(load.last_done - load.first_done),
-      static_cast<double>(load.last_ns - load.first_ns) / 1e9,
+      "{\"name\": \"%s\", \"work\": %llu, \"seconds\": %.6f, \"solo_work\": %llu, \"solo_seconds\": %.6f, "
+      "\"launches\": %llu, \"p50_us\": %.1f, \"p99_us\": %.1f, \"samples\": %zu}\n",
+      options.name.c_str(), static_cast<unsigned long long>(load.together.work), load.together.seconds(),
+      static_cast<unsigned long long>(load.solo.work), load.solo.seconds(),
       static_cast<unsigned long long>(load.launches.load()), quantile(load.latencies, 0.5),
       quantile(load.latencies, 0.99), load.latencies.size());
   std::fflush(stdout);

@@ -4,9 +4,9 @@
 usage: shares.py --bin BIN --load PROGRAM [--seconds 5] [--rounds 1] [--only NAME] [--plain-driver] [--json FILE]
 
 Each tenant is `tessera run --sm … -- share_load …`, or the like with other options. What it got is the work its kernels
-counted on the device between two moments that are the same for all tenants, as a part of what the same program gets done
-alone, measured right before in the same round: the tenants' own count, not Tessera's. The daemon's part of a processor in that time is
-the kernel's count. Tenants whose kernels have one block run side by side where there are SMs; what that
+counted on the device between two moments that are the same for all tenants: the tenants' own count, not Tessera's. What is kept of the
+throughput is all their work against that of one of them alone, measured in windows that take turns. The daemon's part of a processor in
+that time is the kernel's count. Tenants whose kernels have one block run side by side where there are SMs; what that
 yields is printed against the same tenants in turns (`tesserad --co-execution off`), measured right after.
 """
 import argparse
@@ -57,13 +57,15 @@ CASES = {
 }
 
 
+# Long enough for some of the kernels.
+WINDOW_S = 0.5
+WINDOWS = {"25/75 long": 5, "25/75 short against long": 5}
 SIDE_BY_SIDE = ("2 narrow", "4 narrow", "2 narrow, 1 wide")
 
 
-def start(arguments, tenant, number, begin_ns):
+def start(arguments, tenant, number, begin_ns, seconds, window=()):
     command = [os.path.join(arguments.bin, "tessera"), "run", "--mem", "64MiB", "--name", f"t{number}", *tenant.options, "--",
-               arguments.load, "--name", f"t{number}", "--begin", str(begin_ns), "--seconds", str(arguments.seconds),
-               *tenant.load]
+               arguments.load, "--name", f"t{number}", "--begin", str(begin_ns), "--seconds", str(seconds), *window, *tenant.load]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=arguments.environment)
 
 
@@ -81,13 +83,15 @@ def sleep_until(moment_ns):
     time.sleep(max(moment_ns - time.clock_gettime_ns(time.CLOCK_MONOTONIC), 0) / 1e9)
 
 
-def run(arguments, tenants):
+def run(arguments, tenants, seconds=None, windows=None):
     """The figures of each tenant, in their order, and the daemon's part of a processor meanwhile."""
+    seconds = seconds or arguments.seconds
+    windows = windows or [()] * len(tenants)
     begin_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC) + int((START_S + 0.1 * len(tenants)) * 1e9)
-    processes = [start(arguments, tenant, i, begin_ns) for i, tenant in enumerate(tenants)]
+    processes = [start(arguments, tenant, i, begin_ns, seconds, window) for i, (tenant, window) in enumerate(zip(tenants, windows))]
     sleep_until(begin_ns)
     before_s = daemon_cpu_s(arguments.environment["TESSERA_SOCKET"])
-    sleep_until(begin_ns + int(arguments.seconds * 1e9))
+    sleep_until(begin_ns + int(seconds * 1e9))
     daemon_s = daemon_cpu_s(arguments.environment["TESSERA_SOCKET"]) - before_s
     figures = []
     for process in processes:
@@ -95,29 +99,56 @@ def run(arguments, tenants):
         if process.returncode != 0:
             raise SystemExit(f"a tenant failed with {process.returncode}")
         figures.append(json.loads(out))
-    return figures, daemon_s / arguments.seconds
+    return figures, daemon_s / seconds
 
 
-def rate(figure):
-    return figure["work"] / figure["seconds"]
+def rate(figure, solo=""):
+    return figure[f"{solo}work"] / figure[f"{solo}seconds"]
 
 
-def rates_alone(arguments, tenants):
-    """What each kind of load gets done by itself."""
+def shares_of(arguments, tenants):
+    """Parts of the work that each tenant got done, in percent, what these come to together, and the daemon's part of a processor. Those of one kind of load are
+    compared by their work; of several, by it as a part of what the same load gets done alone, measured right before and after."""
     loads = {tenant.load for tenant in tenants if not tenant.idles}
+    alone = {load: 1 for load in loads} if len(loads) == 1 else rates_alone(arguments, loads)
+    figures, daemon = run(arguments, tenants)
+    if len(loads) > 1:
+        alone = {load: (before + after) / 2 for (load, before), after in zip(alone.items(), rates_alone(arguments, loads).values())}
+    parts = [rate(figure) / alone[tenant.load] for figure, tenant in zip(figures, tenants) if not tenant.idles]
+    return [100 * part / sum(parts) for part in parts], 100 * sum(parts), 100 * daemon
+
+
+def rates_alone(arguments, loads):
+    """What each kind of load gets done by itself, in the order of `loads`."""
     return {load: rate(run(arguments, [Tenant(None, load)])[0][0]) for load in loads}
 
 
+def kept_of(arguments, tenants, window):
+    """What all get done together, in percent of what the first of each kind of load gets done alone: in windows that take turns, as
+    this machine's speed may drift by more than what is looked for."""
+    soloists = {}
+    for number, tenant in enumerate(tenants):
+        if not tenant.idles:
+            soloists.setdefault(tenant.load, number)
+    cycle = 1 + len(soloists)
+    windows = [("--window", str(window), "--cycle", str(cycle)) for _ in tenants]
+    for window_number, number in enumerate(soloists.values(), 1):
+        windows[number] += ("--solo", str(window_number))
+    figures, _ = run(arguments, tenants, arguments.seconds * cycle, windows)
+    alone = {load: rate(figures[number], "solo_") for load, number in soloists.items()}
+    return 100 * sum(rate(figure) / alone[tenant.load] for figure, tenant in zip(figures, tenants) if not tenant.idles)
+
+
 def measure(arguments, name):
-    """Parts of its rate alone that each tenant had, in percent: of all parts together, and their sum; medians of the rounds."""
+    """Medians of the rounds."""
     tenants = CASES[name]
     busy = [tenant for tenant in tenants if not tenant.idles]
     rounds = []
     for _ in range(arguments.rounds):
-        alone = rates_alone(arguments, tenants)
-        figures, daemon = run(arguments, tenants)
-        parts = [rate(figure) / alone[tenant.load] for figure, tenant in zip(figures, tenants) if not tenant.idles]
-        rounds.append([100 * part / sum(parts) for part in parts] + [100 * sum(parts), 100 * daemon])
+        shares, kept, daemon = shares_of(arguments, tenants)
+        if not any("flood" in tenant.load for tenant in tenants):  # that never rests
+            kept = kept_of(arguments, tenants, min(WINDOWS.get(name, WINDOW_S), arguments.seconds))
+        rounds.append([*shares, kept, daemon])
     *shares, kept, daemon = (statistics.median(values) for values in zip(*rounds))
     total = sum(tenant.weight for tenant in busy)
     promised = [100 * tenant.weight / total for tenant in busy]

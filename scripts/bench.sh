@@ -14,7 +14,7 @@ for program in "$build"/bench/${2:-*}; do
     bench_guest) bench/bench_guest.sh "$build" ;;
     bench_pool) "$program" --rounds "${REPETITIONS:-3}" "$PWD/lib/softgpu/libcuda.so.1" ;;
     bench_page_codec) "$program" --rounds "${REPETITIONS:-3}" ;;
-    bench_reclaim) "$program" ;;
+    bench_reclaim | bench_compute_broker) "$program" ;;
     bench_kernels) LD_LIBRARY_PATH=$PWD/lib/softgpu "$program" ;;
     *) "$program" --benchmark_repetitions="${REPETITIONS:-3}" --benchmark_enable_random_interleaving=true \
       --benchmark_report_aggregates_only=true ;;

@@ -1,7 +1,7 @@
 # Completion of tesserad(8) for bash.
 _tesserad() {
   local current=${COMP_WORDS[COMP_CWORD]} words="--socket --foreground --idle-exit --order --time-slice --co-execution \
-    --overcommit --packing --refuse-faulty --round-the-gate --log-level --version --help"
+    --overcommit --mps --packing --refuse-faulty --round-the-gate --log-level --version --help"
   COMPREPLY=()
   case ${COMP_WORDS[COMP_CWORD - 1]} in
     --socket) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;

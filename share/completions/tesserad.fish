@@ -6,6 +6,7 @@ complete -c tesserad -l idle-exit -x -d 'End when nothing has been connected for
 complete -c tesserad -l order -x -a 'weighted-fair feedback earliest-deadline' -d 'Who is next within a class'
 complete -c tesserad -l time-slice -x -a 'adaptive fixed' -d 'How long a turn lasts'
 complete -c tesserad -l co-execution -x -a 'auto off' -d 'Whether slices that fit together run side by side'
+complete -c tesserad -l mps -d 'Keep slices in space to their SMs by MPS'
 complete -c tesserad -l overcommit -x -d 'How many times its memory a GPU may be promised'
 complete -c tesserad -l packing -x -a 'spread binpack' -d 'Where slices go that name no GPU'
 complete -c tesserad -l refuse-faulty -d 'Programs that keep failing have to wait'

@@ -46,4 +46,24 @@ class IndexSet {
   Words words_{};
 };
 
+// One whose size is asked for far more often than it changes.
+class CountedSet {
+ public:
+  CountedSet() = default;
+  CountedSet& operator=(const IndexSet& set) {
+    set_ = set;
+    count_ = set.count();
+    return *this;
+  }
+  operator const IndexSet&() const { return set_; }
+  const IndexSet& set() const { return set_; }
+  uint32_t count() const { return count_; }
+  bool empty() const { return count_ == 0; }
+  bool operator==(const IndexSet& other) const { return set_ == other; }
+
+ private:
+  IndexSet set_;
+  uint32_t count_ = 0;
+};
+
 }  // namespace tessera

@@ -10,9 +10,7 @@ using scheduling::DeviceScheduler;
 using vgpu::GateState;
 
 // How much of a GPU with all of `all` these are, rounded down; never nothing.
-uint32_t width_permille(const IndexSet& sms, const IndexSet& all) {
-  return std::max(sms.count() * scheduling::kWhole / all.count(), 1u);
-}
+uint32_t width_permille(uint32_t sms, uint32_t all) { return std::max(sms * scheduling::kWhole / all, 1u); }
 
 }  // namespace
 
@@ -25,6 +23,7 @@ Result<ComputeBroker::Gpu*> ComputeBroker::open_gpu(uint32_t index) {
   gpu.scheduler = std::move(scheduler);
   gpu.sms = IndexSet::below(sms);
   gpu.stops_kernels = !unstoppable_.contains(index);
+  gpu.lends_sms = !unlendable_.contains(index);
   return &gpu;
 }
 
@@ -77,6 +76,7 @@ void ComputeBroker::remove_slice(SliceId slice, uint64_t now_ns, GateOrders& ord
     gpu.scheduler->remove(place->second.tenant, now_ns);
     gpu.qos.remove(place->second.tenant);
     gpu.members.erase(place->second.tenant);
+    gpu.lanes_stale = true;
     place = places_.erase(place);
     settle(gpu, now_ns, orders);
   }
@@ -94,7 +94,8 @@ scheduling::TenantSpec ComputeBroker::scheduled(const SliceDevice& part, uint32_
 void ComputeBroker::set_own(Gpu& gpu, Member& member, const SliceDevice& part, uint64_t now_ns) {
   member.own = part.sms;
   member.may_borrow = part.compute.cap_permille == scheduling::kWhole;
-  const uint32_t permille = part.sms.empty() ? 0 : width_permille(part.sms, gpu.sms);
+  gpu.lanes_stale = true;
+  const uint32_t permille = member.own.empty() ? 0 : width_permille(member.own.count(), gpu.sms.count());
   gpu.scheduler->set_own_width(member.tenant, permille, now_ns);
 }
 
@@ -285,26 +286,44 @@ bool ComputeBroker::is_busy(const Gpu& gpu, const Member& member, uint64_t now_n
   return member.idle_since_ns != 0 && now_ns < member.idle_since_ns + kLendAfterNs;
 }
 
-// Where it is somebody's turn, the change of SMs is an order of its own; the others hear of it with their
-// next.
-void ComputeBroker::lend(Gpu& gpu, uint64_t now_ns, GateOrders& orders) {
-  if (gpu.sms.empty()) return;
+// Whether others have work than when lanes were last drawn; and when to look again.
+bool ComputeBroker::lanes_change(Gpu& gpu, uint64_t now_ns) {
   gpu.lend_at_ns = scheduling::kNever;
-  const bool space = std::any_of(gpu.members.begin(), gpu.members.end(),
-                                 [](const auto& entry) { return !entry.second.own.empty(); });
-  std::vector<partitioning::SmHolder> holders;
+  bool change = gpu.lanes_stale;
+  if (!gpu.any_in_space || !gpu.lends_sms) return change;
   for (const auto& [tenant, member] : gpu.members) {
     const bool busy = is_busy(gpu, member, now_ns);
-    holders.push_back({member.own, busy, member.may_borrow});
-    if (space && busy && !gpu.scheduler->tenant(tenant).runnable) {
+    change |= busy != member.lent_as_busy;
+    if (busy && !gpu.scheduler->tenant(tenant).runnable) {
       gpu.lend_at_ns = std::min(gpu.lend_at_ns, member.idle_since_ns + kLendAfterNs);
     }
+  }
+  return change;
+}
+
+void ComputeBroker::lend(Gpu& gpu, uint64_t now_ns, GateOrders& orders) {
+  if (gpu.sms.empty()) return;
+  if (gpu.lanes_stale) {
+    gpu.any_in_space = std::any_of(gpu.members.begin(), gpu.members.end(),
+                                   [](const auto& entry) { return !entry.second.own.empty(); });
+  }
+  if (lanes_change(gpu, now_ns)) draw_lanes(gpu, now_ns, orders);
+}
+
+// Where it is somebody's turn, the change of SMs is an order of its own; the others hear of it with their
+// next.
+void ComputeBroker::draw_lanes(Gpu& gpu, uint64_t now_ns, GateOrders& orders) {
+  gpu.lanes_stale = false;
+  std::vector<partitioning::SmHolder> holders;
+  for (auto& [tenant, member] : gpu.members) {
+    member.lent_as_busy = !gpu.lends_sms || is_busy(gpu, member, now_ns);
+    holders.push_back({member.own, member.lent_as_busy, member.may_borrow});
   }
   const std::vector<IndexSet> sets = partitioning::lend_sms(gpu.sms, holders);
   size_t i = 0;
   for (auto& [tenant, member] : gpu.members) {
     const IndexSet& sms = sets[i++];
-    const uint32_t width = width_permille(sms, gpu.sms);
+    const uint32_t width = width_permille(sms.count(), gpu.sms.count());
     if (member.own.empty()) {
       gpu.scheduler->set_shared_width(width);
     } else {
@@ -332,7 +351,7 @@ bool ComputeBroker::is_stopping(const Gpu& gpu, const IndexSet& sms, uint64_t no
   return std::any_of(gpu.members.begin(), gpu.members.end(), [&](const auto& entry) {
     const Member& member = entry.second;
     return !member.stopping.empty() && member.stop_deadline_ns > now_ns &&
-           (sms.empty() || member.sms.intersects(sms));
+           (sms.empty() || member.sms.set().intersects(sms));
   });
 }
 

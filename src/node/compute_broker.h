@@ -77,6 +77,8 @@ class ComputeBroker {
   void set_gpu_sms(std::vector<uint32_t> counts) { sm_counts_ = std::move(counts); }
   // Those whose driver cannot stop a kernel; none at first.
   void set_unstoppable(std::set<uint32_t> gpus) { unstoppable_ = std::move(gpus); }
+  // Those whose driver gives a process its SMs for good; none at first.
+  void set_unlendable(std::set<uint32_t> gpus) { unlendable_ = std::move(gpus); }
 
   // Whether slices may run side by side on what they share; before the first slice.
   void set_co_execution(bool on) { co_execution_ = on; }
@@ -161,11 +163,12 @@ class ComputeBroker {
     uint64_t stop_ordered_ns = 0;
     uint64_t stop_deadline_ns = 0;
     uint64_t charged_at_stop_ns = 0;  // of the turn
-    IndexSet own;                     // SMs; none: it takes turns on what is nobody's
+    CountedSet own;                   // SMs; none: it takes turns on what is nobody's
     bool may_borrow = false;          // SMs of others
+    bool lent_as_busy = false;        // when lanes were last drawn
     uint64_t idle_since_ns = 0;
-    IndexSet sms;            // that it may use now; none where the GPU's number is not known
-    IndexSet lane;           // of which these are some: what all slices in time share, or its own and lent
+    CountedSet sms;          // that it may use now; none where the GPU's number is not known
+    CountedSet lane;         // of which these are some: what all slices in time share, or its own and lent
     uint32_t wants_sms = 0;  // of those, while it is one of those in time
     bool isolated = false;
     Company company;
@@ -180,7 +183,10 @@ class ComputeBroker {
     scheduling::QosController qos;
     std::map<scheduling::TenantId, Member> members;
     bool stops_kernels = true;
-    IndexSet sms;                              // all of them; none: their number is not known
+    bool lends_sms = true;
+    CountedSet sms;  // all of them; none: their number is not known
+    bool any_in_space = false;
+    bool lanes_stale = true;                   // a slice came, went, or got other SMs of its own
     uint64_t lend_at_ns = scheduling::kNever;  // when somebody will have had no work for long enough
     scheduling::CoExecution co_execution;
     uint64_t look_at_ns = scheduling::kNever;  // while slices run side by side
@@ -206,6 +212,8 @@ class ComputeBroker {
   static void set_own(Gpu& gpu, Member& member, const SliceDevice& part, uint64_t now_ns);
   static bool is_busy(const Gpu& gpu, const Member& member, uint64_t now_ns);
   void lend(Gpu& gpu, uint64_t now_ns, GateOrders& orders);
+  static bool lanes_change(Gpu& gpu, uint64_t now_ns);
+  void draw_lanes(Gpu& gpu, uint64_t now_ns, GateOrders& orders);
   static void change_sms(const Gpu& gpu, Member& member, const IndexSet& sms, uint64_t now_ns,
                          GateOrders& orders);
   // Between the two the scheduler decides.
@@ -225,7 +233,7 @@ class ComputeBroker {
 
   scheduling::SchedulerConfig config_;
   std::vector<uint32_t> sm_counts_;
-  std::set<uint32_t> unstoppable_;
+  std::set<uint32_t> unstoppable_, unlendable_;
   bool co_execution_ = true;
   std::map<uint32_t, Gpu> gpus_;
   std::map<std::pair<SliceId, uint32_t>, Place> places_;

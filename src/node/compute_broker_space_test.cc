@@ -55,6 +55,23 @@ TEST(ComputeBrokerSpace, ThoseInTimeTakeTurnsOnTheRest) {
   EXPECT_NEAR(static_cast<double>(node.broker.used_ns(3, 0)) / (4'000 * kMs), 0.125, 0.02);
 }
 
+TEST(ComputeBrokerSpace, WhereSmsAreKeptNothingIsLent) {
+  Gpu8 node;
+  node.broker.set_unstoppable({0});
+  node.broker.set_unlendable({0});
+  node.start(1, with_share(250), "0-1");
+  node.start(2);
+  node.wake(2);
+  const auto sms = node.sms;
+  node.idle(1);
+  node.pass(100 * kMs);
+  EXPECT_EQ(node.sms, sms);
+  EXPECT_EQ(node.sms[2], "2-7");
+  node.wake(1);
+  EXPECT_EQ(node.state(1), GateState::kRun);
+  EXPECT_EQ(node.sms, sms);
+}
+
 TEST(ComputeBrokerSpace, WhatIdlesIsLentAndTakenBackAtOnce) {
   Gpu8 node;
   node.start(1, with_share(250), "0-1");

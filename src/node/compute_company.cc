@@ -39,17 +39,18 @@ void ComputeBroker::part(Gpu& gpu, uint64_t now_ns, GateOrders& orders) const {
   IndexSet shared;
   for (auto& [tenant, member] : gpu.members) {
     if (!member.own.empty()) continue;
-    shared = member.lane;
     const auto& grants = gpu.scheduler->grants();
     const bool granted =
         std::any_of(grants.begin(), grants.end(), [&](const auto& grant) { return grant.tenant == tenant; });
-    if (granted && member.wants_sms < shared.count() && may_have_company(gpu, member, now_ns)) {
+    if (granted && member.wants_sms < member.lane.count() && may_have_company(gpu, member, now_ns)) {
+      shared = member.lane;
       members.push_back(&member);
       wants.push_back({member.wants_sms, member.sms});
     } else if (granted || (!is_turn(member.state) && member.stopping.empty())) {
-      change_sms(gpu, member, shared, now_ns, orders);
+      change_sms(gpu, member, member.lane, now_ns, orders);
     }
   }
+  if (members.empty()) return;
   const std::vector<IndexSet> sets = partitioning::part_sms(shared, wants);
   for (size_t i = 0; i < members.size(); ++i) change_sms(gpu, *members[i], sets[i], now_ns, orders);
 }

@@ -10,16 +10,17 @@ void Connection::send(std::string packet, std::span<const int> descriptors) {
     SendResult sent = send_packet(socket_.get(), packet, descriptors);
     if (sent == SendResult::kSent) return;
     if (sent == SendResult::kClosed || !descriptors.empty()) {
-      closing_ = true;
+      mark_closing();
       return;
     }
   }
   if (!descriptors.empty() || queued_bytes_ + packet.size() > kMaxQueuedBytes) {
     LOG_WARN("connection", "process %d does not read its messages; connection dropped",
              static_cast<int>(peer_.pid));
-    closing_ = true;
+    mark_closing();
     return;
   }
+  *changed_ = true;
   queued_bytes_ += packet.size();
   queue_.push_back(std::move(packet));
 }
@@ -38,7 +39,7 @@ void Connection::fail(const Status& why) {
            peer_.uid, why.message().c_str());
   std::string_view text = why.message();
   send(encode_message(vgpu::MessageType::kError, 0, text.substr(0, kMaxPayloadBytes)));
-  closing_ = true;
+  mark_closing();
 }
 
 void Connection::flush() {
@@ -46,11 +47,12 @@ void Connection::flush() {
     SendResult sent = send_packet(socket_.get(), queue_.front());
     if (sent == SendResult::kWouldBlock) return;
     if (sent == SendResult::kClosed) {
-      closing_ = true;
+      mark_closing();
       return;
     }
     queued_bytes_ -= queue_.front().size();
     queue_.pop_front();
+    *changed_ = true;
   }
 }
 

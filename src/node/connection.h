@@ -19,8 +19,9 @@ inline constexpr size_t kMaxQueuedBytes = 4 * 1024 * 1024;
 
 class Connection {
  public:
-  Connection(UniqueFd socket, Peer peer, uint64_t accepted_ns)
-      : socket_(std::move(socket)), peer_(peer), accepted_ns_(accepted_ns) {}
+  // `changed` is set whenever closing() or wants_to_write() may have changed, and must outlive this.
+  Connection(UniqueFd socket, Peer peer, uint64_t accepted_ns, bool& changed)
+      : socket_(std::move(socket)), peer_(peer), accepted_ns_(accepted_ns), changed_(&changed) {}
 
   int descriptor() const { return socket_.get(); }
   const Peer& peer() const { return peer_; }
@@ -37,7 +38,7 @@ class Connection {
   bool wants_to_write() const { return !queue_.empty() && !closing_; }
 
   // Closed by the daemon once the current events are handled, so that nobody holds a dangling reference.
-  void mark_closing() { closing_ = true; }
+  void mark_closing() { *changed_ = closing_ = true; }
   bool closing() const { return closing_; }
 
   // A connection plays one part: it carries a lease, looks at a slice, or carries control requests.
@@ -52,6 +53,7 @@ class Connection {
   UniqueFd socket_;
   Peer peer_;
   uint64_t accepted_ns_;
+  bool* changed_;
   std::deque<std::string> queue_;
   size_t queued_bytes_ = 0;
   bool closing_ = false;

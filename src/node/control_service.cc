@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "common/log.h"
+#include "cuda/multi_process_service.h"
 #include "node/compute_json.h"
 #include "node/inventory_json.h"
 #include "node/journal_records.h"
@@ -17,10 +18,17 @@ namespace {
 
 // Where memory is moved out of a GPU nothing may run meanwhile: launches wait at the gate there, on whatever
 // driver, and kernels are neither held up nor kept to some SMs.
-std::vector<GpuFacts> gpu_facts(const Inventory& inventory, bool overcommitted) {
+std::vector<GpuFacts> gpu_facts(const Inventory& inventory, bool overcommitted, bool use_mps) {
+  using partitioning::SmControl;
+  SmControl control = SmControl::kNone;
+  if (inventory.space) {
+    control = SmControl::kSets;
+  } else if (use_mps && inventory.mps) {
+    control = SmControl::kPortions;
+  }
+  if (overcommitted) control = SmControl::kNone;
   std::vector<GpuFacts> facts;
-  const bool space = inventory.space && !overcommitted;
-  for (const Gpu& gpu : inventory.gpus) facts.push_back({gpu.sm_count, space});
+  for (const Gpu& gpu : inventory.gpus) facts.push_back({gpu.sm_count, control});
   return facts;
 }
 
@@ -143,6 +151,11 @@ void ControlService::set_inventory(const Result<Inventory>& answer) {
   health_.observe(*answer, asked_ns_);
   save_health();
   if (leases_.ledger().slices().empty()) {
+    const bool is_first = leases_.ledger().gpu_totals().empty();
+    if (is_first && use_mps_ && !answer->mps) {
+      LOG_WARN("inventory", "no control daemon of MPS is at %s: slices are in time",
+               cuda::mps_control_path().c_str());
+    }
     inventory_ = *answer;
     std::vector<uint64_t> totals;
     std::vector<std::string> uuids;
@@ -155,7 +168,7 @@ void ControlService::set_inventory(const Result<Inventory>& answer) {
     if (overcommit_permille_ > 1000) leases_.set_residency(totals);
     leases_.ledger().set_gpu_totals(std::move(totals));
     leases_.ledger().set_overcommit(overcommit_permille_);
-    leases_.set_gpu_facts(gpu_facts(inventory_, overcommit_permille_ > 1000));
+    leases_.set_gpu_facts(gpu_facts(inventory_, overcommit_permille_ > 1000, use_mps_));
     leases_.set_gpu_uuids(std::move(uuids));
     leases_.set_gpu_nodes(std::move(nodes));
     update_closed(asked_ns_);
@@ -172,6 +185,16 @@ void ControlService::set_inventory(const Result<Inventory>& answer) {
     }
   }
   update_closed(asked_ns_);
+}
+
+// Which may be the first of several signs: the driver is asked at once for the others.
+void ControlService::hear_xid(const XidEvent& event) {
+  const uint64_t now_ns = leases_.now_ns();
+  health_.hear(event, now_ns);
+  save_health();
+  update_closed(now_ns);
+  if (!monitor_.busy())
+    monitor_.refresh(now_ns, [this](const Result<Inventory>& answer) { set_inventory(answer); });
 }
 
 std::string ControlService::info() const {

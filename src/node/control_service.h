@@ -54,11 +54,16 @@ class ControlService {
   // Likewise; without it no place in the machine is nearer to a GPU than another.
   void set_machine(Machine machine) { machine_ = std::move(machine); }
 
+  // Slices in space are kept to their SMs by MPS, where its control daemon is there and the driver itself
+  // cannot; before the first answer of the driver.
+  void use_mps() { use_mps_ = true; }
+
   // An error means that the client broke the protocol; a refused request is an answer like any other.
   Status handle(uint64_t connection_id, Connection& connection, uint32_t request, std::string_view text);
 
   // Takes over what the driver said. Totals and UUIDs only while there is no slice that rests on them.
   void set_inventory(const Result<Inventory>& answer);
+  void hear_xid(const XidEvent& event);
   // The driver is asked again every kCheckNs while there are slices, and every kWatchNs where somebody could
   // be robbed.
   void tick(uint64_t now_ns);
@@ -111,6 +116,7 @@ class ControlService {
   DeviceHealth health_;
   Machine machine_;
   uint32_t overcommit_permille_ = 1000;
+  bool use_mps_ = false;
   uint64_t asked_ns_ = 0;
   Status inventory_status_ = Status(Code::kUnavailable, "the GPU driver has not been asked yet");
 };

@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "common/log.h"
 #include "node/journal_records.h"
@@ -17,7 +18,6 @@ namespace tessera::node {
 namespace {
 
 constexpr uint64_t kFirstMessageNs = 10'000'000'000;  // a client that says nothing for so long is dropped
-constexpr int kPacketsPerTurn = 32;                   // then the other clients have theirs
 
 }  // namespace
 
@@ -38,6 +38,7 @@ Daemon::Daemon(EventLoop loop, UniqueFd listener, DaemonOptions options)
                  auto found = connections_.find(id);
                  return found == connections_.end() ? nullptr : &found->second->connection;
                }),
+      xids_(loop_, options_.xid_command, [this](const XidEvent& event) { control_.hear_xid(event); }),
       spare_(open("/dev/null", O_RDONLY | O_CLOEXEC)),
       busy_ns_(loop_.now_ns()) {
   leases_.ledger().set_packing(options_.packing);
@@ -46,6 +47,7 @@ Daemon::Daemon(EventLoop loop, UniqueFd listener, DaemonOptions options)
   leases_.set_co_execution(options_.co_execution);
   control_.set_overcommit(options_.overcommit_permille);
   control_.set_machine(options_.machine);
+  if (options_.use_mps) control_.use_mps();
 }
 
 Daemon::~Daemon() {
@@ -89,9 +91,9 @@ std::optional<uint64_t> Daemon::timeout_until_due(std::optional<uint64_t> timeou
   earlier(leases_.next_deadline_ns());
   earlier(monitor_.next_deadline_ns());
   earlier(control_.next_deadline_ns());
-  for (const auto& [id, client] : connections_) {
-    if (client->connection.is_new()) earlier(client->connection.accepted_ns() + kFirstMessageNs);
-  }
+  earlier(xids_.next_deadline_ns());
+  const auto newcomer = newcomers_.empty() ? connections_.end() : connections_.find(newcomers_.front());
+  if (newcomer != connections_.end()) earlier(newcomer->second->connection.accepted_ns() + kFirstMessageNs);
   if (options_.idle_exit_ns != 0) earlier(busy_ns_ + options_.idle_exit_ns);
   if (!due) return timeout_ns;
   const uint64_t now_ns = loop_.now_ns();
@@ -105,6 +107,8 @@ Status Daemon::step(std::optional<uint64_t> timeout_ns) {
   leases_.tick(now_ns);
   monitor_.tick(now_ns);
   control_.tick(now_ns);
+  if (!leases_.ledger().slices().empty()) xids_.start(now_ns);
+  xids_.tick(now_ns);
   drop_silent_clients(now_ns);
   settle_clients();
   const bool remembers = control_.any_gpu_closed(now_ns);
@@ -132,7 +136,8 @@ void Daemon::accept_clients() {
       continue;
     }
     uint64_t now_ns = loop_.now_ns();
-    auto client = std::make_unique<Client>(Client{Connection(std::move(socket), *peer, now_ns)});
+    auto client =
+        std::make_unique<Client>(Client{Connection(std::move(socket), *peer, now_ns, connections_changed_)});
     if (connections_.size() >= kMaxConnections) {
       client->connection.fail(Status(Code::kResourceExhausted, "the daemon has its most connections"));
       continue;
@@ -146,6 +151,7 @@ void Daemon::accept_clients() {
     }
     client->watch = *watch;
     connections_.emplace(id, std::move(client));
+    newcomers_.push_back(id);
     LOG_DEBUG("daemon", "process %d connected", static_cast<int>(peer->pid));
   }
 }
@@ -167,23 +173,21 @@ void Daemon::on_client(uint64_t id, uint32_t events) {
   if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) read_client(id, connection);
 }
 
+// One packet: what else there is makes the loop come back, and others have their turn in between.
 void Daemon::read_client(uint64_t id, Connection& connection) {
+  if (connection.closing()) return;
   std::array<std::byte, vgpu::kMaxMessageBytes> buffer;
-  for (int turn = 0; turn < kPacketsPerTurn && !connection.closing(); ++turn) {
-    size_t size = 0;
-    switch (receive_packet(connection.descriptor(), buffer, size)) {
-      case ReceiveResult::kWouldBlock:
-        return;
-      case ReceiveResult::kClosed:
-        connection.mark_closing();
-        return;
-      case ReceiveResult::kTooLong:
-        connection.fail(Status::error(Code::kInvalidData, "packet of %zu bytes is too long", size));
-        return;
-      case ReceiveResult::kPacket:
-        Status status = handle_packet(id, connection, ByteSpan(buffer).first(size));
-        if (!status.ok()) connection.fail(status);
-    }
+  size_t size = 0;
+  switch (receive_packet(connection.descriptor(), buffer, size)) {
+    case ReceiveResult::kWouldBlock:
+      return;
+    case ReceiveResult::kClosed:
+      return connection.mark_closing();
+    case ReceiveResult::kTooLong:
+      return connection.fail(Status::error(Code::kInvalidData, "packet of %zu bytes is too long", size));
+    case ReceiveResult::kPacket:
+      const Status status = handle_packet(id, connection, ByteSpan(buffer).first(size));
+      if (!status.ok()) connection.fail(status);
   }
 }
 
@@ -196,6 +200,7 @@ Status Daemon::handle_packet(uint64_t id, Connection& connection, ByteSpan packe
 }
 
 void Daemon::settle_clients() {
+  if (!std::exchange(connections_changed_, false)) return;
   // Closing one may send to others, or close them: over again until nothing is left to close.
   for (auto next = connections_.begin(); next != connections_.end();) {
     Client& client = *next->second;
@@ -217,11 +222,14 @@ void Daemon::settle_clients() {
   }
 }
 
+// All have the same time, so whoever came first is due first.
 void Daemon::drop_silent_clients(uint64_t now_ns) {
-  for (auto& [id, client] : connections_) {
-    if (client->connection.is_new() && now_ns >= client->connection.accepted_ns() + kFirstMessageNs) {
-      client->connection.fail(Status(Code::kDeadlineExceeded, "no message within 10 s"));
-    }
+  for (; !newcomers_.empty(); newcomers_.pop_front()) {
+    const auto client = connections_.find(newcomers_.front());
+    if (client == connections_.end() || !client->second->connection.is_new()) continue;
+    Connection& connection = client->second->connection;
+    if (now_ns < connection.accepted_ns() + kFirstMessageNs) return;
+    connection.fail(Status(Code::kDeadlineExceeded, "no message within 10 s"));
   }
 }
 

@@ -1,6 +1,7 @@
 // tesserad without its process: sockets, connections, time. One thread; step() handles what is ready.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "node/control_service.h"
+#include "node/xid_monitor.h"
 
 namespace tessera::node {
 
@@ -15,6 +17,7 @@ inline constexpr size_t kMaxConnections = kListenQueue;
 
 struct DaemonOptions {
   std::vector<std::string> inventory_command;  // see InventoryMonitor
+  std::vector<std::string> xid_command;        // see XidMonitor
   uint64_t idle_exit_ns = 0;                   // 0: never
   bool refuse_faulty = false;                  // see tenant_faults.h
   scheduling::SchedulerConfig scheduling = ComputeBroker::default_config();
@@ -24,6 +27,7 @@ struct DaemonOptions {
   bool co_execution = true;             // see ComputeBroker
   uint32_t overcommit_permille = 1000;  // see Ledger::set_overcommit
   Machine machine{};                    // see ControlService::set_machine
+  bool use_mps = false;                 // see ControlService::use_mps
 };
 
 class Daemon {
@@ -61,7 +65,8 @@ class Daemon {
   void on_client(uint64_t id, uint32_t events);
   void read_client(uint64_t id, Connection& connection);
   Status handle_packet(uint64_t id, Connection& connection, ByteSpan packet);
-  // Closes what is marked for closing, watches for room to write where something is queued.
+  // Closes what is marked for closing, watches for room to write where something is queued; where any
+  // connection has changed.
   void settle_clients();
   void drop_silent_clients(uint64_t now_ns);
   std::optional<uint64_t> timeout_until_due(std::optional<uint64_t> timeout_ns) const;
@@ -71,10 +76,13 @@ class Daemon {
   DaemonOptions options_;
   std::map<uint64_t, std::unique_ptr<Client>> connections_;
   uint64_t next_connection_ = 1;
+  std::deque<uint64_t> newcomers_;  // that had said nothing when last looked at, the longest first
+  bool connections_changed_ = false;
   EventLoop::Watch listener_watch_ = 0;
   LeaseService leases_;
   InventoryMonitor monitor_;
   ControlService control_;
+  XidMonitor xids_;
   UniqueFd spare_;
   uint64_t busy_ns_;  // when something was last connected or a slice existed
 };

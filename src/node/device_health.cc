@@ -2,6 +2,7 @@
 
 #include "common/log.h"
 #include "common/strings.h"
+#include "scheduling/faults/xid.h"
 
 namespace tessera::node {
 namespace {
@@ -35,9 +36,40 @@ void DeviceHealth::observe(const Gpu& gpu, uint64_t now_ns) {
   device.uncorrected = gpu.uncorrected_errors;
   if (*gpu.uncorrected_errors == before) return;
   device.errors = *gpu.uncorrected_errors - before + (is_closed(device, now_ns) ? device.errors : 0);
+  device.xid = 0;
   device.history.fault(scheduling::kind_of_xid(kXidDoubleBit), now_ns, random_);
   LOG_WARN("health", "%s is quarantined: %llu uncorrectable memory error(s)", gpu.uuid.c_str(),
            static_cast<unsigned long long>(device.errors));
+}
+
+// An error of memory that is counted is seen by its count, and a device that is lost by not answering.
+void DeviceHealth::hear(const XidEvent& event, uint64_t now_ns) {
+  const scheduling::Xid* known = scheduling::find_xid(event.xid);
+  const scheduling::FaultKind kind = scheduling::kind_of_xid(event.xid);
+  LOG_WARN("health", "%s: XID %u (%s); %s", event.uuid.c_str(), event.xid,
+           known != nullptr ? known->what : "not known",
+           scheduling::advice_text(known != nullptr ? known->advice : scheduling::FaultAdvice::kIgnore));
+  auto found = devices_.find(event.uuid);
+  if (found == devices_.end() || kind != scheduling::FaultKind::kDevice) return;
+  Device& device = found->second;
+  if (event.xid == kXidDoubleBit && device.uncorrected) return;
+  device.errors = 1 + (is_closed(device, now_ns) && device.xid != 0 ? device.errors : 0);
+  device.xid = event.xid;
+  device.history.fault(kind, now_ns, random_);
+}
+
+// What it is closed for.
+std::string DeviceHealth::cause(const Device& device) {
+  const auto errors = static_cast<unsigned long long>(device.errors);
+  if (device.xid == 0) {
+    return str_format("%llu uncorrectable memory error%s (XID %u)", errors, errors == 1 ? "" : "s",
+                      kXidDoubleBit);
+  }
+  const scheduling::Xid* known = scheduling::find_xid(device.xid);
+  const std::string times = errors == 1 ? "" : str_format(", %llu errors by now", errors);
+  return known == nullptr ? str_format("XID %u%s", device.xid, times.c_str())
+                          : str_format("XID %u (%s)%s: %s", device.xid, known->what, times.c_str(),
+                                       scheduling::advice_text(known->advice));
 }
 
 std::optional<std::string> DeviceHealth::closed(const std::string& uuid, uint32_t index,
@@ -47,11 +79,9 @@ std::optional<std::string> DeviceHealth::closed(const std::string& uuid, uint32_
   const Device& device = found->second;
   const uint64_t left_ns = device.history.standing(now_ns).not_before_ns - now_ns;
   return str_format(
-      "%llu uncorrectable memory error%s (XID %u); new programs get it again after %llu min without one, or "
-      "once "
-      "it was reset, or by 'tessera gpus --forgive %u'",
-      static_cast<unsigned long long>(device.errors), device.errors == 1 ? "" : "s", kXidDoubleBit,
-      static_cast<unsigned long long>((left_ns + kNsPerMinute - 1) / kNsPerMinute), index);
+      "%s; new programs get it again after %llu min without one, or %sby 'tessera gpus --forgive %u'",
+      cause(device).c_str(), static_cast<unsigned long long>((left_ns + kNsPerMinute - 1) / kNsPerMinute),
+      device.xid == 0 ? "once it was reset, or " : "", index);
 }
 
 bool DeviceHealth::forgive(const std::string& uuid, uint64_t now_ns) {
@@ -65,7 +95,7 @@ std::map<std::string, DeviceHealth::Record> DeviceHealth::records(uint64_t now_n
   std::map<std::string, Record> records;
   for (const auto& [uuid, device] : devices_) {
     if (is_closed(device, now_ns))
-      records[uuid] = {device.history.state(), device.uncorrected.value_or(0), device.errors};
+      records[uuid] = {device.history.state(), device.uncorrected.value_or(0), device.errors, device.xid};
   }
   return records;
 }
@@ -76,6 +106,7 @@ void DeviceHealth::restore(const std::string& uuid, const Record& record, uint64
   device.history.restore(record.state, now_ns);
   device.uncorrected = record.uncorrected;
   device.errors = record.errors;
+  device.xid = record.xid;
 }
 
 bool DeviceHealth::any_closed(uint64_t now_ns) const {

@@ -1,6 +1,6 @@
-// Which GPUs cannot be trusted: the driver's answers over time, judged by scheduling/faults. A GPU whose
-// memory had an uncorrectable error is closed to new programs until it has been quiet for a while, was reset,
-// or somebody says that it is well.
+// Which GPUs cannot be trusted: the driver's answers over time and the XIDs it tells of, judged by
+// scheduling/faults. A GPU whose memory had an uncorrectable error, or that failed otherwise, is closed to
+// new programs until it has been quiet for a while, was reset, or somebody says that it is well.
 //
 // The errors that a GPU has counted before it was first seen say nothing of today. What is closed is kept in
 // the journal, so that a daemon that is started anew keeps it closed; and none ends for idleness meanwhile,
@@ -12,6 +12,7 @@
 #include <string>
 
 #include "node/inventory.h"
+#include "node/xid_events.h"
 #include "scheduling/faults/fault_history.h"
 
 namespace tessera::node {
@@ -19,6 +20,8 @@ namespace tessera::node {
 class DeviceHealth {
  public:
   void observe(const Inventory& inventory, uint64_t now_ns);
+  // What the driver said just now; the next observe() should come soon, as it may tell more.
+  void hear(const XidEvent& event, uint64_t now_ns);
   // Why GPU `index` of that UUID is closed, and the way out; nothing where it is not, or is lost: then the
   // inventory says so.
   std::optional<std::string> closed(const std::string& uuid, uint32_t index, uint64_t now_ns) const;
@@ -30,6 +33,7 @@ class DeviceHealth {
   struct Record {
     scheduling::FaultHistory::State state;
     uint64_t uncorrected = 0, errors = 0;
+    uint32_t xid = 0;
   };
   std::map<std::string, Record> records(uint64_t now_ns) const;
   // Before it was observed.
@@ -40,9 +44,11 @@ class DeviceHealth {
     scheduling::FaultHistory history{scheduling::kDeviceTerms};
     std::optional<uint64_t> uncorrected;  // as last seen
     uint64_t errors = 0;                  // that led to the quarantine
+    uint32_t xid = 0;                     // the latest that did; 0: errors that were counted
     bool lost = false;
   };
   void observe(const Gpu& gpu, uint64_t now_ns);
+  static std::string cause(const Device& device);
   static bool is_closed(const Device& device, uint64_t now_ns) {
     return !device.lost && device.history.standing(now_ns).quarantined;
   }

@@ -34,6 +34,38 @@ TEST(DeviceHealth, ANewErrorClosesAGpuUntilItWasQuiet) {
   EXPECT_FALSE(health.closed("GPU-2", 0, 4 * kSecond).has_value());
 }
 
+TEST(DeviceHealth, AnXidOfTheDeviceClosesIt) {
+  DeviceHealth health;
+  health.hear({"GPU-1", 95}, kSecond);
+  EXPECT_FALSE(health.any_closed(kSecond)) << "not one of this node's, as far as is known";
+  health.observe(one(7), kSecond);
+  for (uint32_t xid : {13u, 31u, 43u, 63u, 94u, 79u, 100'000u}) health.hear({"GPU-1", xid}, 2 * kSecond);
+  EXPECT_FALSE(health.any_closed(2 * kSecond)) << "a program's, passing, or seen by other signs";
+  health.hear({"GPU-1", 48}, 2 * kSecond);
+  EXPECT_FALSE(health.any_closed(2 * kSecond)) << "it is counted, and the count has not changed";
+  health.hear({"GPU-1", 95}, 3 * kSecond);
+  const auto why = health.closed("GPU-1", 3, 3 * kSecond);
+  ASSERT_TRUE(why.has_value());
+  EXPECT_EQ(
+      *why,
+      "XID 95 (uncontained memory error): reset the GPU; new programs get it again after 10 min without "
+      "one, or by 'tessera gpus --forgive 3'");
+  health.hear({"GPU-1", 119}, 4 * kSecond);
+  EXPECT_NE(
+      health.closed("GPU-1", 3, 4 * kSecond)->find("XID 119 (system processor does not answer), 2 errors"),
+      std::string::npos);
+  DeviceHealth after;
+  after.restore("GPU-1", health.records(4 * kSecond).at("GPU-1"), 5 * kSecond);
+  EXPECT_NE(after.closed("GPU-1", 3, 5 * kSecond)->find("XID 119"), std::string::npos);
+}
+
+TEST(DeviceHealth, WhereErrorsAreNotCountedXid48IsTheSign) {
+  DeviceHealth health;
+  health.observe(one(std::nullopt), kSecond);
+  health.hear({"GPU-1", 48}, 2 * kSecond);
+  EXPECT_TRUE(health.any_closed(2 * kSecond));
+}
+
 TEST(DeviceHealth, AResetOrAWordOpensItAgain) {
   DeviceHealth health;
   health.observe(one(0), kSecond);

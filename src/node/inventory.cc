@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "cuda/device_scheduling_table.h"
+#include "cuda/multi_process_service.h"
 #include "node/topology/pci_address.h"
 #include "virtualization/driver_locator.h"
 
@@ -246,6 +247,7 @@ Result<Inventory> read_inventory() {
   nvml.shutdown();
   if (!status.ok()) return status;
   inventory.space = has_scheduling_table(inventory.driver_library);
+  inventory.mps = cuda::mps_is_offered();
   return inventory;
 }
 

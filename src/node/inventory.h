@@ -45,6 +45,7 @@ struct Inventory {
   std::string driver_version;
   bool space = false;  // the driver can keep a process's kernels to some SMs (cuda/device_scheduling_table.h)
   std::vector<Gpu> gpus;  // by NVML index, at most kMaxGpus
+  bool mps = false;       // a control daemon of MPS was there (cuda/multi_process_service.h)
 };
 
 inline constexpr size_t kMaxGpus = 64;

@@ -1,8 +1,6 @@
 #include "node/inventory_monitor.h"
 
-#include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/epoll.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -10,34 +8,14 @@
 #include <cassert>
 #include <cerrno>
 
+#include "node/child_process.h"
+
 namespace tessera::node {
 namespace {
 
 constexpr uint64_t kTimeoutNs = 10'000'000'000;  // a first nvmlInit without persistence mode takes seconds
 constexpr size_t kMaxAnswerBytes = 512 * 1024;
 constexpr size_t kMaxLeaving = 4;
-
-Result<pid_t> spawn_printing_to(int descriptor, const std::vector<std::string>& command) {
-  std::vector<char*> arguments;
-  arguments.reserve(command.size() + 1);
-  for (const std::string& word : command) arguments.push_back(const_cast<char*>(word.c_str()));
-  arguments.push_back(nullptr);
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, descriptor, STDOUT_FILENO);
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  sigset_t none;
-  sigemptyset(&none);
-  posix_spawnattr_setsigmask(&attributes, &none);  // the daemon blocks the signals it reads from its signalfd
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-  pid_t child = 0;
-  int error = posix_spawn(&child, arguments[0], &actions, &attributes, arguments.data(), environ);
-  posix_spawnattr_destroy(&attributes);
-  posix_spawn_file_actions_destroy(&actions);
-  if (error != 0) return Status::from_errno(error, "cannot start %s", arguments[0]);
-  return child;
-}
 
 }  // namespace
 
@@ -65,15 +43,12 @@ Status InventoryMonitor::start(uint64_t now_ns) {
   if (leaving_.size() >= kMaxLeaving) {
     return Status(Code::kDeadlineExceeded, "the GPU driver hangs: processes that asked it cannot be killed");
   }
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return Status::from_errno(errno, "cannot make a pipe");
-  UniqueFd reading(ends[0]);
-  UniqueFd writing(ends[1]);
-  fcntl(reading.get(), F_SETFL, O_NONBLOCK);
-  TESSERA_ASSIGN_OR_RETURN(child_, spawn_printing_to(writing.get(), command_));
+  TESSERA_ASSIGN_OR_RETURN(PrintingChild child, start_printing(command_));
+  child_ = child.pid;
   deadline_ns_ = now_ns + kTimeoutNs;
-  TESSERA_ASSIGN_OR_RETURN(watch_, loop_.watch(reading.get(), EPOLLIN, [this](uint32_t) { on_readable(); }));
-  pipe_ = std::move(reading);
+  TESSERA_ASSIGN_OR_RETURN(watch_,
+                           loop_.watch(child.output.get(), EPOLLIN, [this](uint32_t) { on_readable(); }));
+  pipe_ = std::move(child.output);
   text_.clear();
   return Status();
 }

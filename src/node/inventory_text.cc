@@ -17,6 +17,7 @@ std::string inventory_answer_text(const Result<Inventory>& answer) {
   text["driver_library"] = answer->driver_library;
   text["driver_version"] = answer->driver_version;
   text["space"] = answer->space;
+  text["mps"] = answer->mps;
   text["gpus"] = Json::array();
   for (const Gpu& gpu : answer->gpus) {
     Json entry;
@@ -70,6 +71,7 @@ Result<Inventory> parse_inventory_answer(std::string_view text) {
   inventory.driver_library = json_string(*answer, "driver_library");
   inventory.driver_version = json_string(*answer, "driver_version");
   inventory.space = json_bool(*answer, "space");
+  inventory.mps = json_bool(*answer, "mps");
   for (const Json& entry : json_array(*answer, "gpus")) {
     Gpu gpu;
     gpu.uuid = json_string(entry, "uuid");

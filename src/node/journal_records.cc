@@ -209,6 +209,7 @@ Json gpu_record(const std::string& uuid, const DeviceHealth::Record& health) {
   record["uuid"] = uuid;
   record["uncorrected"] = health.uncorrected;
   record["errors"] = health.errors;
+  record["xid"] = health.xid;
   record["faults"] = state_record(health.state);
   return record;
 }
@@ -219,7 +220,9 @@ std::optional<std::pair<std::string, DeviceHealth::Record>> read_gpu_record(cons
   auto state = read_state(record);
   std::string uuid = json_string(record, "uuid");
   if (!uncorrected || !errors || !state || uuid.empty()) return std::nullopt;
-  return std::pair(std::move(uuid), DeviceHealth::Record{*state, *uncorrected, *errors});
+  const auto xid =
+      static_cast<uint32_t>(std::min<uint64_t>(json_uint(record, "xid").value_or(0), UINT32_MAX));
+  return std::pair(std::move(uuid), DeviceHealth::Record{*state, *uncorrected, *errors, xid});
 }
 
 }  // namespace tessera::node

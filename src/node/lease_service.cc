@@ -255,6 +255,8 @@ vgpu::AttachedReply LeaseService::describe(const Slice& slice, LeaseId lease) co
     device.chunk_bytes = chunk_bytes(device.limit_bytes);
     device.capacity_bytes = residency_.in_use() ? residency_.capacity(slice.devices[i].gpu) : 0;
     device.numa_node = gpu_nodes_.at(slice.devices[i].gpu).value_or(vgpu::kNoNumaNode);
+    device.portion_percent = ledger_.portion_percent(slice.devices[i]);
+    device.yields = slice.devices[i].compute.priority > scheduling::PriorityClass::kNormal ? 1 : 0;
   }
   return reply;
 }

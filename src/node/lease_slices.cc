@@ -58,15 +58,18 @@ Status LeaseService::set_limit(SliceId id, std::optional<uint32_t> gpu, uint64_t
 
 void LeaseService::set_gpu_facts(std::vector<GpuFacts> facts) {
   std::vector<uint32_t> counts;
-  std::set<uint32_t> unstoppable;
+  std::set<uint32_t> unstoppable, kept;
   // Where the driver keeps nobody to some of them there are none to part, whatever a process says of its
   // width.
   for (const GpuFacts& gpu : facts) {
-    if (!gpu.space) unstoppable.insert(static_cast<uint32_t>(counts.size()));
-    counts.push_back(gpu.space ? gpu.sm_count : 0);
+    const auto index = static_cast<uint32_t>(counts.size());
+    if (!gpu.stops_kernels()) unstoppable.insert(index);
+    if (gpu.control == partitioning::SmControl::kPortions) kept.insert(index);
+    counts.push_back(gpu.control == partitioning::SmControl::kNone ? 0 : gpu.sm_count);
   }
   compute_.set_gpu_sms(std::move(counts));
   compute_.set_unstoppable(std::move(unstoppable));
+  compute_.set_unlendable(std::move(kept));
   ledger_.set_gpu_facts(std::move(facts));
 }
 

@@ -59,7 +59,7 @@ RoundWatch::AllFigures LeaseService::watched_figures(uint64_t now_ns) const {
       RoundWatch::Figures& figures = all[{lease.process, slice.devices[i].gpu}];
       figures.reported_ns += lease_usage(lease, i).busy_ns;
       figures.free_ns += granted.free_ns;
-      const bool stops = ledger_.gpu_facts(slice.devices[i].gpu).space;
+      const bool stops = ledger_.gpu_facts(slice.devices[i].gpu).stops_kernels();
       figures.turn_ns += stops ? granted.turn_ns : now_ns;
     }
   }

@@ -101,7 +101,8 @@ struct SliceRequest {
 // What a GPU has beside memory; see partitioning::GpuState.
 struct GpuFacts {
   uint32_t sm_count = 0;
-  bool space = false;
+  partitioning::SmControl control = partitioning::SmControl::kNone;
+  bool stops_kernels() const { return control == partitioning::SmControl::kSets; }
 };
 
 inline const std::string& tenant_name(const SliceRequest& request) {
@@ -122,6 +123,9 @@ class Ledger {
   // As many, or none: nothing is known.
   void set_gpu_facts(std::vector<GpuFacts> facts);
   const GpuFacts& gpu_facts(uint32_t gpu) const { return gpu_facts_.at(gpu); }
+  // Of a GPU's SMs, what a process that a slice starts there now is to have from its start on, in percent
+  // that rounded up to whole SMs are what is planned; 0: the driver wants to be told nothing then.
+  uint32_t portion_percent(const SliceDevice& device) const;
   // GPUs that no new slice or process gets, with the reason, by index.
   void set_closed(std::map<uint32_t, std::string> closed) { closed_ = std::move(closed); }
   Status check_open(uint32_t gpu) const;
@@ -204,6 +208,7 @@ class Ledger {
   Result<SliceDevice> plan_device(const SliceRequest& request, size_t index, uint32_t gpu) const;
   Status check_room(uint32_t gpu, uint64_t left, uint64_t wanted) const;
   Status check_sms_of_gpus() const;
+  Status check_can_change(const Slice& slice, const SliceDevice& device, const IndexSet& sms) const;
   bool end_if_unused(SliceId slice);
 
   Touched touched_;

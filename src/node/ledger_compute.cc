@@ -1,4 +1,5 @@
 // The ledger's pages about the GPUs' time and SMs: what is promised, and which SMs are whose own.
+#include <algorithm>
 #include <cassert>
 
 #include "node/ledger.h"
@@ -14,13 +15,14 @@ partitioning::GpuState Ledger::gpu_state(uint32_t gpu, SliceId except) const {
   partitioning::GpuState state;
   state.memory_bytes = promisable_bytes(gpu);
   state.sm_count = gpu_facts_.at(gpu).sm_count;
-  state.space = gpu_facts_.at(gpu).space;
+  state.control = gpu_facts_.at(gpu).control;
   auto closed = closed_.find(gpu);
   if (closed != closed_.end()) state.unusable = "quarantined: " + closed->second;
   for (const auto& [id, slice] : slices_) {
     for (const SliceDevice& device : slice.devices) {
       if (device.gpu != gpu || id == except) continue;
       state.parts.push_back({set_aside_bytes(device), device.compute.share_permille, device.sms});
+      state.shared_in_use |= device.sms.empty() && !slice.leases.empty();
     }
   }
   return state;
@@ -30,6 +32,24 @@ std::vector<partitioning::GpuState> Ledger::gpu_states() const {
   std::vector<partitioning::GpuState> states;
   for (uint32_t gpu = 0; gpu < gpu_totals_.size(); ++gpu) states.push_back(gpu_state(gpu));
   return states;
+}
+
+uint32_t Ledger::portion_percent(const SliceDevice& device) const {
+  const GpuFacts& facts = gpu_facts_.at(device.gpu);
+  if (facts.control != partitioning::SmControl::kPortions || facts.sm_count == 0) return 0;
+  const uint32_t sms = device.sms.empty() ? gpu_state(device.gpu).shared_sms().count() : device.sms.count();
+  return std::max(sms * 100 / facts.sm_count, 1u);
+}
+
+// Where the driver gives a process its SMs when it starts, they change for who has none.
+Status Ledger::check_can_change(const Slice& slice, const SliceDevice& device, const IndexSet& sms) const {
+  const bool keeps = gpu_facts_.at(device.gpu).control == partitioning::SmControl::kPortions;
+  if (!keeps || slice.leases.empty() || sms == device.sms) return Status();
+  return Status::error(Code::kFailedPrecondition,
+                       "slice '%s' has %zu process%s that GPU %u's driver gave their SMs when they started "
+                       "(MPS); end them first",
+                       slice.name.c_str(), slice.leases.size(), slice.leases.size() == 1 ? "" : "es",
+                       device.gpu);
 }
 
 Status Ledger::set_compute(SliceId id, std::optional<uint32_t> gpu, const ComputeChange& change) {
@@ -44,8 +64,10 @@ Status Ledger::set_compute(SliceId id, std::optional<uint32_t> gpu, const Comput
     if (gpu && device.gpu != *gpu) continue;
     Changed changed{&device, device.compute, {}};
     TESSERA_RETURN_IF_ERROR(change(changed.compute));
-    TESSERA_ASSIGN_OR_RETURN(changed.sms, partitioning::plan_sms(gpu_state(device.gpu, id), device.gpu,
-                                                                 changed.compute, device.sms));
+    auto sms = partitioning::plan_sms(gpu_state(device.gpu, id), device.gpu, changed.compute, device.sms);
+    TESSERA_RETURN_IF_ERROR(check_can_change(slice, device, sms.ok() ? *sms : IndexSet()));
+    if (!sms.ok()) return sms.status();
+    changed.sms = *sms;
     changes.push_back(std::move(changed));
   }
   if (changes.empty()) {

@@ -49,6 +49,37 @@ TEST_F(LedgerTest, WithoutMemoryASliceReservesNothing) {
   EXPECT_EQ(ledger_.unreserved_bytes(0), 8 * kGiB);
 }
 
+// As MPS: what a process has of the SMs is settled when it starts.
+TEST_F(LedgerTest, PortionsChangeForSlicesWithoutProcesses) {
+  ledger_.set_gpu_facts({{8, partitioning::SmControl::kPortions}, {}});
+  SliceRequest request = request_of(1, kGiB);
+  request.compute.resize(1);
+  request.compute[0].share_permille = 250;
+  const SliceId space = *ledger_.open_slice(request, 0);
+  const SliceId time = *ledger_.open_slice(request_of(2, kGiB), 0);
+  const auto portion = [&](SliceId id) {
+    return ledger_.portion_percent(ledger_.find_slice(id)->devices[0]);
+  };
+  EXPECT_EQ(portion(space), 25u);
+  EXPECT_EQ(portion(time), 75u);
+  const auto take = [](uint32_t permille) {
+    return [permille](partitioning::ComputeSpec& spec) {
+      spec.share_permille = permille;
+      return Status();
+    };
+  };
+  ASSERT_TRUE(ledger_.set_compute(space, 0, take(125)).ok());
+  EXPECT_EQ(portion(space), 12u) << "one of eight";
+  EXPECT_EQ(portion(time), 87u);
+  attach(1);
+  EXPECT_EQ(ledger_.set_compute(space, 0, take(250)).code(), Code::kFailedPrecondition);
+  EXPECT_EQ(portion(space), 12u);
+  EXPECT_TRUE(ledger_.set_compute(time, 0, take(100)).ok()) << "its SMs stay what they are";
+  SliceDevice elsewhere;
+  elsewhere.gpu = 1;
+  EXPECT_EQ(ledger_.portion_percent(elsewhere), 0u);
+}
+
 TEST_F(LedgerTest, SlicesMoveAllOrNone) {
   const SliceId first = *ledger_.open_slice(request_of(1, 3 * kGiB), 0);
   const SliceId second = *ledger_.open_slice(request_of(2, 2 * kGiB), 0);

@@ -48,6 +48,8 @@ constexpr const char* kHelp =
     "                       whether slices whose kernels fit together run side by side (default: auto)\n"
     "  --overcommit FACTOR  slices may be promised so many times the memory of a GPU, 1 (default) to 16:\n"
     "                       what does not fit waits in the host's memory, and tenants take turns\n"
+    "  --mps                keep slices in space to their SMs by NVIDIA's Multi-Process Service, where its\n"
+    "                       control daemon runs; a fault of one program then ends those of all\n"
     "  --packing POLICY     where slices go that name no GPU: spread (default) or binpack\n"
     "  --refuse-faulty      programs that keep failing on the GPU have to wait for their next slice\n"
     "  --round-the-gate warn|hard|stop\n"
@@ -61,6 +63,7 @@ struct Options {
   std::string socket = default_socket_path();
   bool foreground = false;
   bool print_inventory = false;
+  bool print_xids = false;
   uint64_t idle_exit_s = 0;
   bool refuse_faulty = false;
   scheduling::SchedulerConfig scheduling = ComputeBroker::default_config();
@@ -68,6 +71,7 @@ struct Options {
   RoundPolicy round_policy = RoundPolicy::kWarn;
   bool co_execution = true;
   uint32_t overcommit_permille = 1000;
+  bool use_mps = false;
 };
 
 int usage_error(const char* format, const char* text) {
@@ -105,13 +109,15 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
     kTimeSlice,
     kCoExecution,
     kOvercommit,
+    kMps,
     kPacking,
     kRefuseFaulty,
     kRoundTheGate,
     kLogLevel,
     kVersionFlag,
     kHelpFlag,
-    kPrintInventory
+    kPrintInventory,
+    kPrintXids
   };
   static const option kOptions[] = {{"socket", required_argument, nullptr, kSocket},
                                     {"foreground", no_argument, nullptr, kForeground},
@@ -120,6 +126,7 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
                                     {"time-slice", required_argument, nullptr, kTimeSlice},
                                     {"co-execution", required_argument, nullptr, kCoExecution},
                                     {"overcommit", required_argument, nullptr, kOvercommit},
+                                    {"mps", no_argument, nullptr, kMps},
                                     {"packing", required_argument, nullptr, kPacking},
                                     {"refuse-faulty", no_argument, nullptr, kRefuseFaulty},
                                     {"round-the-gate", required_argument, nullptr, kRoundTheGate},
@@ -128,6 +135,8 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
                                     {"help", no_argument, nullptr, kHelpFlag},
                                     // What InventoryMonitor starts: asks the driver, prints, ends.
                                     {"print-inventory", no_argument, nullptr, kPrintInventory},
+                                    // What XidMonitor starts: waits for the driver's events, prints them.
+                                    {"print-xids", no_argument, nullptr, kPrintXids},
                                     {nullptr, 0, nullptr, 0}};
   opterr = 0;
   for (;;) {
@@ -175,6 +184,9 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
         options.overcommit_permille = *permille;
         break;
       }
+      case kMps:
+        options.use_mps = true;
+        break;
       case kPacking: {
         const auto packing = partitioning::parse_packing(optarg);
         if (!packing) return usage_error("--packing is spread or binpack, not '%s'", optarg);
@@ -197,6 +209,9 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
         break;
       case kPrintInventory:
         options.print_inventory = true;
+        break;
+      case kPrintXids:
+        options.print_xids = true;
         break;
       case kVersionFlag:
         printf("tesserad %s\n", kVersion);
@@ -289,6 +304,7 @@ Status run(const Options& options, UniqueFd ready) {
   TESSERA_ASSIGN_OR_RETURN(InstanceLock lock, InstanceLock::take(options.socket));
   DaemonOptions daemon_options;
   daemon_options.inventory_command = {"/proc/self/exe", "--print-inventory"};
+  daemon_options.xid_command = {"/proc/self/exe", "--print-xids"};
   daemon_options.journal = options.socket + ".journal";
   daemon_options.idle_exit_ns = options.idle_exit_s * 1'000'000'000;
   daemon_options.refuse_faulty = options.refuse_faulty;
@@ -296,6 +312,7 @@ Status run(const Options& options, UniqueFd ready) {
   daemon_options.packing = options.packing;
   daemon_options.co_execution = options.co_execution;
   daemon_options.overcommit_permille = options.overcommit_permille;
+  daemon_options.use_mps = options.use_mps;
   daemon_options.round_policy = options.round_policy;
   Result<Machine> machine = Machine::read();
   if (machine.ok()) {
@@ -325,6 +342,10 @@ int daemon_main(int argc, char** argv) {
   if (options.print_inventory) {
     puts(inventory_answer_text(read_inventory()).c_str());
     return 0;
+  }
+  if (options.print_xids) {
+    const Status printed = print_xids(stdout);
+    return printed.ok() ? 0 : fail(printed);
   }
   if (options.socket.front() != '/') {
     char folder[PATH_MAX];

@@ -9,6 +9,13 @@
 
 namespace tessera::partitioning {
 
+// How the driver keeps a process to some of a GPU's SMs.
+enum class SmControl : uint8_t {
+  kNone,
+  kPortions,  // to a number of them, which it is given when it starts and keeps (MPS)
+  kSets,      // to these or those, and to others while its kernels run
+};
+
 // A slice's part of a GPU.
 struct Part {
   uint64_t reserved_bytes = 0;  // of memory, set aside for it
@@ -19,8 +26,10 @@ struct Part {
 struct GpuState {
   uint64_t memory_bytes = 0;
   uint32_t sm_count = 0;  // 0: not known
-  bool space = false;     // the device can keep a slice's kernels to some of its SMs
-  std::string unusable;   // why nothing new may be placed on it, as in "quarantined: ..."; empty: it may
+  SmControl control = SmControl::kNone;
+  // Processes of slices in time live here: where portions are kept, they have all that are shared.
+  bool shared_in_use = false;
+  std::string unusable;  // why nothing new may be placed on it, as in "quarantined: ..."; empty: it may
   std::vector<Part> parts;
 
   uint64_t unreserved_bytes() const;

@@ -28,6 +28,17 @@ uint32_t sms_for(uint32_t share_permille, uint32_t sm_count) {
   return down > 0 && is_whole_number_of_sms(share_permille, down, sm_count) ? down : down + 1;
 }
 
+// MPS is told of portions in whole percents, and rounds up to whole SMs: the next number that can be said.
+uint32_t sayable_sms(uint32_t sms, uint32_t sm_count) {
+  const uint32_t percent = (sms - 1) * 100 / sm_count + 1;
+  return (percent * sm_count + 99) / 100;
+}
+
+// What processes were given when they started nobody takes from them.
+bool shared_are_kept(const GpuState& state) {
+  return state.control == SmControl::kPortions && state.shared_in_use;
+}
+
 Status not_in_space(const GpuState& state, uint32_t gpu, uint32_t wanted) {
   const uint32_t shared = state.shared_sms().count();
   if (wanted > shared) {
@@ -37,6 +48,15 @@ Status not_in_space(const GpuState& state, uint32_t gpu, uint32_t wanted) {
         "share, another GPU, or --sm-mode time",
         wanted, gpu, state.sm_count, shared);
   }
+  if (shared_are_kept(state)) {
+    return Status::error(
+        Code::kResourceExhausted,
+        "%u of GPU %u's %u SMs asked for as its own, but programs of slices that take turns run on them, and "
+        "its driver takes none from programs that run (MPS); start those in space first, take another GPU, "
+        "or "
+        "--sm-mode time",
+        wanted, gpu, state.sm_count);
+  }
   return Status::error(
       Code::kResourceExhausted,
       "%u of GPU %u's %u SMs asked for as its own, but slices that take turns need %s of the %u "
@@ -45,7 +65,9 @@ Status not_in_space(const GpuState& state, uint32_t gpu, uint32_t wanted) {
       shared);
 }
 
-bool fits_in_space(const GpuState& state, uint32_t wanted) {
+// `kept`: how many it has already.
+bool fits_in_space(const GpuState& state, uint32_t wanted, uint32_t kept) {
+  if (shared_are_kept(state) && wanted > kept) return false;
   const uint32_t shared = state.shared_sms().count();
   if (wanted > shared) return false;
   if (!state.has_parts_in_time()) return true;
@@ -115,7 +137,7 @@ std::optional<Packing> parse_packing(std::string_view name) {
 Result<IndexSet> plan_sms(const GpuState& state, uint32_t gpu, const ComputeSpec& compute,
                           const IndexSet& keep) {
   TESSERA_RETURN_IF_ERROR(check_compute(compute));
-  const bool can_space = state.space && state.sm_count != 0;
+  const bool can_space = state.control != SmControl::kNone && state.sm_count != 0;
   if (compute.mode == SmMode::kSpace && !can_space) {
     return Status::error(Code::kUnsupported,
                          "GPU %u cannot keep a slice's kernels to some of its SMs; --sm-mode time can be had",
@@ -124,24 +146,27 @@ Result<IndexSet> plan_sms(const GpuState& state, uint32_t gpu, const ComputeSpec
   if (compute.mode == SmMode::kTime || compute.share_permille == 0 || !can_space) {
     return plan_in_time(state, gpu, compute);
   }
-  const uint32_t wanted = sms_for(compute.share_permille, state.sm_count);
+  uint32_t wanted = sms_for(compute.share_permille, state.sm_count);
+  if (state.control == SmControl::kPortions) wanted = sayable_sms(wanted, state.sm_count);
+  const uint32_t kept = (keep & state.shared_sms()).count();
   if (compute.mode == SmMode::kSpace) {
-    if (!fits_in_space(state, wanted)) return not_in_space(state, gpu, wanted);
+    if (!fits_in_space(state, wanted, kept)) return not_in_space(state, gpu, wanted);
     return take_sms(state, wanted, keep);
   }
   // Left to us, one SM stays for whoever comes and asks for nothing.
   const bool leaves_one = wanted < state.shared_sms().count();
   const bool whole = is_whole_number_of_sms(compute.share_permille, wanted, state.sm_count);
-  if (whole && leaves_one && fits_in_space(state, wanted)) return take_sms(state, wanted, keep);
+  if (whole && leaves_one && fits_in_space(state, wanted, kept)) return take_sms(state, wanted, keep);
   return plan_in_time(state, gpu, compute);
 }
 
 Status check_sms(const GpuState& state, uint32_t gpu, const ComputeSpec& compute, const IndexSet& sms) {
   TESSERA_RETURN_IF_ERROR(check_compute(compute));
   if (sms.empty()) return plan_in_time(state, gpu, compute).status();
-  const bool free = state.space && (sms - state.shared_sms()).empty();
+  const bool free = state.control != SmControl::kNone && (sms - state.shared_sms()).empty();
   const bool suffices = sms.count() >= sms_for(compute.share_permille, std::max(state.sm_count, 1u));
-  if (free && suffices && compute.share_permille != 0 && fits_in_space(state, sms.count())) return Status();
+  if (free && suffices && compute.share_permille != 0 && fits_in_space(state, sms.count(), sms.count()))
+    return Status();
   return not_in_space(state, gpu, sms.count());
 }
 

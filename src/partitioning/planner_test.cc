@@ -13,7 +13,7 @@ GpuState gpu(uint32_t sms = 8, uint64_t memory = 16 * kGiB) {
   GpuState state;
   state.memory_bytes = memory;
   state.sm_count = sms;
-  state.space = true;
+  state.control = SmControl::kSets;
   return state;
 }
 
@@ -59,11 +59,43 @@ TEST(Planner, SpaceThatIsAskedForHoldsTheShareAtLeast) {
   EXPECT_EQ(planned(gpu(), share(300, SmMode::kSpace)), "0-2");
   EXPECT_EQ(planned(gpu(), share(1, SmMode::kSpace)), "0");
   GpuState flat = gpu();
-  flat.space = false;
+  flat.control = SmControl::kNone;
   EXPECT_EQ(planned(flat, share(250)), "time");
   EXPECT_EQ(plan_sms(flat, 3, share(250, SmMode::kSpace)).status().message(),
             "GPU 3 cannot keep a slice's kernels to some of its SMs; --sm-mode time can be had");
   EXPECT_EQ(plan_sms(gpu(), 0, share(0, SmMode::kSpace)).status().code(), Code::kInvalidArgument);
+}
+
+// Under MPS: a program in time has all that is shared from its start on.
+TEST(Planner, NobodyIsGivenTheSmsThatProgramsKeep) {
+  GpuState state = gpu();
+  state.control = SmControl::kPortions;
+  place(state, share(0), {});
+  EXPECT_EQ(planned(state, share(250, SmMode::kSpace)), "0-1") << "none runs there yet";
+  state.shared_in_use = true;
+  EXPECT_EQ(planned(state, share(250)), "time");
+  const Status refused = plan_sms(state, 0, share(250, SmMode::kSpace)).status();
+  EXPECT_EQ(refused.code(), Code::kResourceExhausted);
+  EXPECT_NE(refused.message().find("takes none from programs that run (MPS)"), std::string::npos)
+      << refused.message();
+  EXPECT_EQ(planned(state, share(250, SmMode::kSpace), *IndexSet::parse("2-3")), "2-3") << "its own already";
+  EXPECT_EQ(planned(state, share(375, SmMode::kSpace), *IndexSet::parse("2-3")), "refused");
+  state.control = SmControl::kSets;
+  EXPECT_EQ(planned(state, share(250)), "0-1");
+}
+
+TEST(Planner, PortionsAreNumbersOfSmsThatPercentsCanSay) {
+  GpuState state = gpu(108);
+  state.control = SmControl::kPortions;
+  EXPECT_EQ(planned(state, share(250, SmMode::kSpace)), "0-26");
+  EXPECT_EQ(planned(state, share(125, SmMode::kSpace)), "0-14") << "12 % are 13 SMs, 13 % are 15";
+  EXPECT_EQ(planned(state, share(1, SmMode::kSpace)), "0-1") << "one percent is more than one SM";
+  for (uint32_t permille = 1; permille <= 1000; ++permille) {
+    const auto sms = plan_sms(state, 0, share(permille, SmMode::kSpace));
+    ASSERT_TRUE(sms.ok());
+    const uint32_t percent = sms->count() * 100 / 108;
+    ASSERT_EQ((percent * 108 + 99) / 100, sms->count()) << permille;
+  }
 }
 
 TEST(Planner, WhatIsPromisedInTimeKeepsItsSms) {

@@ -12,7 +12,7 @@ std::vector<GpuState> gpus(size_t count) {
   GpuState state;
   state.memory_bytes = 16 * kGiB;
   state.sm_count = 8;
-  state.space = true;
+  state.control = SmControl::kSets;
   return std::vector<GpuState>(count, state);
 }
 

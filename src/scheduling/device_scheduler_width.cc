@@ -22,9 +22,10 @@ void DeviceScheduler::set_own_width(TenantId id, uint32_t permille, Nanoseconds 
 
 void DeviceScheduler::set_width(TenantId id, uint32_t permille, Nanoseconds now) {
   assert(permille >= 1 && permille <= kWhole);
-  note_grants(forward(now));
   Slot& slot = slots_[id];
   uint32_t& width = slot.tenant.spec.width_permille;
+  if (width == permille) return;
+  note_grants(forward(now));
   auto grant = std::find_if(grants_.begin(), grants_.end(), [id](const Grant& g) { return g.tenant == id; });
   if (grant != grants_.end() && slot.own_width == 0) {
     if (permille > width + free_width_) {

@@ -91,7 +91,8 @@ TEST_F(DaemonTest, AConnectionWhosePartIsOverIsNotANewOne) {
   int ends[2];
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
   UniqueFd other(ends[1]);
-  Connection connection(UniqueFd(ends[0]), Peer{}, 0);
+  bool changed = false;
+  Connection connection(UniqueFd(ends[0]), Peer{}, 0, changed);
   EXPECT_TRUE(connection.is_new());
   connection.lease = 1;
   EXPECT_FALSE(connection.is_new());
@@ -99,6 +100,7 @@ TEST_F(DaemonTest, AConnectionWhosePartIsOverIsNotANewOne) {
   connection.lease = 0;
   connection.mark_closing();
   EXPECT_FALSE(connection.is_new());
+  EXPECT_TRUE(changed);
 }
 
 TEST_F(DaemonTest, ARushOfClientsWaitsInTheQueue) {

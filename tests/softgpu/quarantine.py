@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""A GPU whose memory has an uncorrectable error gets no new programs until somebody says that it is well, or it is
-reset; a restart of the daemon does not open it.
+"""A GPU whose memory has an uncorrectable error, or that the driver says has failed otherwise, gets no new programs until
+somebody says that it is well, or it is reset; a restart of the daemon does not open it.
 
 usage: quarantine.py BIN_DIR PROGRAM
 
@@ -50,6 +50,20 @@ def break_memory(folder):
     require(gpu(0)["state"] == "quarantined", f"{gpu(0)}")
 
 
+def hear_xids(folder):
+    """While a slice lives the driver's events are heard as they come."""
+    slice_ = subprocess.Popen([os.path.join(BIN, "tessera"), "run", "--gpu", "1", "--", "sh", "-c", "read line"], stdin=subprocess.PIPE)
+    time.sleep(1)  # for whoever listens to be there
+    command(folder, 0, "xid 31")
+    command(folder, 0, "xid 119")
+    deadline = time.monotonic() + 20
+    while gpu(0)["state"] == "ok" and time.monotonic() < deadline:
+        command(folder, 0, "xid 119")  # nobody may have listened yet
+    require("XID 119 (system processor does not answer)" in gpu(0).get("problem", ""), f"{gpu(0)}")
+    slice_.communicate(b"\n")
+    require(tessera("gpus", "--forgive", "0").returncode == 0 and gpu(0)["state"] == "ok", f"{gpu(0)}")
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         state = os.path.join(folder, "softgpu")
@@ -85,6 +99,7 @@ def main():
         again = tessera("run", "--gpu", "0", "--", PROGRAM)
         require(again.returncode == 0, f"{again}")
 
+        hear_xids(state)
         break_memory(state)
         command(state, 0, "clear")
         require(gpu(0)["state"] == "ok", f"after a reset: {gpu(0)}")

@@ -30,7 +30,7 @@ class Churn {
     for (GpuState& gpu : gpus_) {
       gpu.memory_bytes = options.memory_bytes;
       gpu.sm_count = options.sms;
-      gpu.space = options.space;
+      if (options.space) gpu.control = SmControl::kSets;
     }
   }
 

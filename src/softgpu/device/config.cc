@@ -12,6 +12,7 @@
 #include "common/index_set.h"
 #include "common/size.h"
 #include "common/strings.h"
+#include "cuda/multi_process_service.h"
 #include "softgpu/device/model.h"
 
 namespace tessera::softgpu {
@@ -42,6 +43,13 @@ Result<std::vector<int>> parse_processors(const std::string& text) {
   if (!set.ok()) return set.status().with_context("SOFTGPU_CPUS");
   const std::vector<uint32_t> members = set->members();
   return std::vector<int>(members.begin(), members.end());
+}
+
+// All where it is none, as NVIDIA's driver takes it.
+double parse_portion(const std::string& text) {
+  constexpr double kAll = 100;
+  const double percent = strtod(text.c_str(), nullptr);
+  return percent > 0 && percent <= kAll ? percent : kAll;
 }
 
 }  // namespace
@@ -113,10 +121,13 @@ Result<Config> load_config() {
     if (!parsed.ok()) return parsed.status().with_context(path);
     file = std::move(parsed).value();
   }
-  return parse_config([&file](const char* name) {
-    std::string value = env_or(name, "");
-    return value.empty() ? file(name) : value;
-  });
+  TESSERA_ASSIGN_OR_RETURN(Config config, parse_config([&file](const char* name) {
+                             std::string value = env_or(name, "");
+                             return value.empty() ? file(name) : value;
+                           }));
+  config.mps = cuda::mps_is_offered();
+  if (config.mps) config.mps_percent = parse_portion(env_or(cuda::kMpsActiveThreadPercentage, ""));
+  return config;
 }
 
 }  // namespace tessera::softgpu

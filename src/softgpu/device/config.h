@@ -10,6 +10,9 @@
 //   SOFTGPU_OWN_TABLES on|off: whether the driver has what NVIDIA's lacks, as for holding kernels up (on)
 //   SOFTGPU_LOG        error|warn|info|debug
 //
+// Where a control daemon of MPS would be reached (cuda/multi_process_service.h), a process's portion of the
+// SMs is in force as on NVIDIA's: CUDA_MPS_ACTIVE_THREAD_PERCENTAGE.
+//
 // The file holds lines "NAME = value" with the same names; the environment wins.
 #pragma once
 
@@ -34,7 +37,9 @@ struct Config {
   int sm_count = 1;             // per device
   std::vector<int> processors;  // that run kernels; empty: those the process may use
   bool own_tables = true;
-  std::string model;  // empty: the default model
+  bool mps = false;
+  double mps_percent = 100;  // of the SMs, that one process may have at once
+  std::string model;         // empty: the default model
   std::string state_dir;
 };
 

@@ -198,7 +198,7 @@ Status DeviceFile::attach_locked() {
     const ProcessIdentity self = this_process();
     entry.contexts = 0;
     entry.used_bytes = entry.busy_ns = entry.active_ns = 0;
-    entry.slots_held = entry.waiting = entry.parked = 0;
+    entry.slots_held = entry.waiting = entry.parked = entry.most_slots = 0;
     entry.sms = IndexSet::below(kMaxSms);
     entry.start_ticks = self.start_ticks;
     entry.history = UsageHistory();

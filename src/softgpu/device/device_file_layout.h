@@ -28,12 +28,12 @@ struct ProcessEntry {
   uint64_t start_ticks;
   uint64_t used_bytes;  // its alone
   uint64_t busy_ns;
-  uint64_t active_ns;        // time with a slot at least, up to active_since_ns
-  uint64_t active_since_ns;  // while slots_held is not 0
-  uint32_t slots_held;       // and picked up
-  uint32_t waiting;          // threads that wait for a slot
-  uint32_t parked;          // its work is suspended: it waits for no slot, whatever its threads do
-  uint32_t reserved;
+  uint64_t active_ns;             // time with a slot at least, up to active_since_ns
+  uint64_t active_since_ns;       // while slots_held is not 0
+  uint32_t slots_held;            // and picked up
+  uint32_t waiting;               // threads that wait for a slot
+  uint32_t parked;                // its work is suspended: it waits for no slot, whatever its threads do
+  uint32_t most_slots;            // that it may hold at once, however many it may use; 0: all
   IndexSet sms;                   // that it may use
   uint64_t wait_ticket;           // order among waiting processes
   std::atomic<uint32_t> wakeups;  // futex word: changes when a slot was given to this process

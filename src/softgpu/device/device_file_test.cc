@@ -237,6 +237,28 @@ TEST_F(DeviceFileTest, AConfinedProcessWaitsForItsOwnSlotsOnly) {
   waiter.join();
 }
 
+// Which ones does not matter, and what it may not hold is free for others.
+TEST_F(DeviceFileTest, AProcessHoldsItsMostSlotsAndNoMore) {
+  config_.sm_count = 4;
+  auto mine = open();
+  auto others = open();
+  SmSlots own(*mine), other(*others);
+  own.hold_at_most(2);
+  EXPECT_EQ(own.acquire(), 0u);
+  EXPECT_EQ(own.acquire(), 1u);
+  std::atomic<bool> third{false};
+  std::thread waiter([&] {
+    EXPECT_EQ(own.acquire(), 0u);
+    third = true;
+  });
+  std::this_thread::sleep_for(std::chrono::nanoseconds(3 * kSlotQuantumNs));
+  EXPECT_FALSE(third);
+  EXPECT_EQ(other.acquire(), 2u);
+  EXPECT_EQ(other.acquire(), 3u);
+  own.release(0);
+  waiter.join();
+}
+
 TEST_F(DeviceFileTest, AWaiterGetsTheSlotOfOneThatDies) {
   config_.sm_count = 1;
   auto file = open();

@@ -66,10 +66,16 @@ uint64_t SmSlots::active_ns() {
   return self.active_ns + (self.slots_held == 0 ? 0 : monotonic_ns() - self.active_since_ns);
 }
 
+bool SmSlots::has_its_most_locked(uint32_t process) const {
+  const uint32_t most = file_.layout().processes[process].most_slots;
+  return most != 0 && held_locked(process) >= most;
+}
+
 // A slot that was handed to this process, or a free one.
 bool SmSlots::claim_locked(uint32_t* slot) {
   DeviceFileLayout& layout = file_.layout();
   const uint32_t self = file_.entry();
+  const bool has_most = has_its_most_locked(self);
   SlotEntry* found = nullptr;
   for (uint32_t i = 0; i < layout.sm_count; ++i) {
     SlotEntry& entry = layout.slots[i];
@@ -78,7 +84,7 @@ bool SmSlots::claim_locked(uint32_t* slot) {
       found = &entry;
       break;
     }
-    if (entry.owner == kNoProcess && found == nullptr) found = &entry;
+    if (entry.owner == kNoProcess && found == nullptr && !has_most) found = &entry;
   }
   if (found == nullptr) return false;
   found->owner = self;
@@ -92,7 +98,8 @@ bool SmSlots::claim_locked(uint32_t* slot) {
 
 bool SmSlots::waits_locked(uint32_t process, uint32_t slot) const {
   const ProcessEntry& entry = file_.layout().processes[process];
-  return entry.pid != 0 && entry.waiting != 0 && entry.parked == 0 && entry.sms.contains(slot);
+  return entry.pid != 0 && entry.waiting != 0 && entry.parked == 0 && entry.sms.contains(slot) &&
+         !has_its_most_locked(process);
 }
 
 bool SmSlots::others_wait_locked(uint32_t slot) const {
@@ -106,6 +113,7 @@ bool SmSlots::others_wait_locked(uint32_t slot) const {
 void SmSlots::request_stops_locked(uint64_t now) {
   DeviceFileLayout& layout = file_.layout();
   const uint32_t self = file_.entry();
+  if (has_its_most_locked(self)) return;
   const uint32_t held = held_locked(self);
   std::vector<SlotEntry*> ripe;
   uint32_t asked = 0;
@@ -218,6 +226,11 @@ void SmSlots::confine(const IndexSet& sms) {
   // Whoever waits may find a free one among those that are new.
   self.wakeups.fetch_add(1, std::memory_order_relaxed);
   futex_wake_all(self.wakeups);
+}
+
+void SmSlots::hold_at_most(uint32_t count) {
+  DeviceFile::Lock lock(file_);
+  file_.layout().processes[file_.entry()].most_slots = count;
 }
 
 void SmSlots::park(bool parked) {

@@ -3,8 +3,8 @@
 // Waiting processes ask the holders of slots that have had their quantum to give them up, by the slot's stop
 // flag, which running blocks watch. A slot that is given up goes straight to the waiting process that holds
 // the fewest of those that may use it; where that is a tie, never back to the one that gave it up. A process
-// may use all slots until it is confined to some. Whoever dies holding one loses it
-// to the next who looks.
+// may use all slots until it is confined to some, or to some number of them. Whoever dies holding one loses
+// it to the next who looks.
 #pragma once
 
 #include <atomic>
@@ -35,6 +35,8 @@ class SmSlots {
   void interrupt_own();
   // Only these are taken from now on; the holders of others are stopped, to yield() them.
   void confine(const IndexSet& sms);
+  // No more than `count` of those it may use at once; before it holds any.
+  void hold_at_most(uint32_t count);
   // While parked, the process counts as one that waits for nothing.
   void park(bool parked);
   // Gives the slot to whoever waits and gets one again; the same one at once where nobody does.
@@ -46,6 +48,7 @@ class SmSlots {
   void count_claimed_locked(uint64_t now);
   void count_given_up_locked(uint64_t now);
   bool claim_locked(uint32_t* slot);
+  bool has_its_most_locked(uint32_t process) const;
   void hand_over_locked(uint32_t slot);
   void request_stops_locked(uint64_t now);
   bool waits_locked(uint32_t process, uint32_t slot) const;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <climits>
+#include <cmath>
 #include <iterator>
 
 #include "common/clock.h"
@@ -16,6 +17,7 @@ namespace {
 thread_local int processor = -1;  // of a worker, see SmPlacement
 constexpr int kNothingReady = INT_MAX;
 constexpr int kAnything = INT_MAX;
+constexpr double kAllSms = 100;  // percent
 
 }  // namespace
 
@@ -26,7 +28,11 @@ ComputeEngine::ComputeEngine(DeviceFile& file, DeviceFaults& faults, const Confi
       slots_(file),
       placement_(config.processors),
       best_ready_(kNothingReady),
-      work_count_(static_cast<uint64_t>(file.sm_count())) {}
+      work_count_(static_cast<uint64_t>(file.sm_count())) {
+  if (config.mps_percent < kAllSms) {
+    slots_.hold_at_most(static_cast<uint32_t>(std::ceil(config.mps_percent / kAllSms * sm_count_)));
+  }
+}
 
 void ComputeEngine::update_best_locked() {
   best_ready_.store(ready_.empty() ? kNothingReady : ready_.front()->priority(), std::memory_order_relaxed);

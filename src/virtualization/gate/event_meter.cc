@@ -25,8 +25,8 @@ uint64_t this_thread() { return static_cast<uint64_t>(pthread_self()); }
 
 }  // namespace
 
-EventMeter::EventMeter(const cuda::DriverTable& driver, uint64_t (*now_ns)())
-    : driver_(driver), now_ns_(now_ns) {}
+EventMeter::EventMeter(const cuda::DriverTable& driver, SteppedClock clock)
+    : driver_(driver), clock_(clock) {}
 
 EventMeter::~EventMeter() = default;
 
@@ -43,7 +43,7 @@ std::optional<EventMeter::Ticket> EventMeter::enter(CUstream handle, const void*
   RelaxedCapture relaxed(driver_, captures_ != 0);
   Stream* stream = find_stream(handle);
   if (stream == nullptr) return Ticket{};
-  const uint64_t now = now_ns_();
+  const uint64_t now = clock_.now_ns();
   if (now - reaped_at_ns_ >= kReapEveryNs) reap(now);
   Ticket ticket{stream, what, lengths_.of(what)};
   if (!has_room(ticket.expected_ns, window_ns)) {
@@ -135,7 +135,7 @@ void EventMeter::push_mark(Stream& stream, const Ticket& measured) {
 cuda::DeviceWork EventMeter::work() {
   std::lock_guard lock(mutex_);
   RelaxedCapture relaxed(driver_, captures_ != 0);
-  const uint64_t now = now_ns_();
+  const uint64_t now = clock_.now_ns();
   reap(now);
   follow_tails(now, kTailAgeNs);
   const uint32_t running = count_running();
@@ -158,7 +158,7 @@ bool EventMeter::suspend(unsigned int timeout_ms) {
     {
       std::lock_guard lock(mutex_);
       RelaxedCapture relaxed(driver_, captures_ != 0);
-      const uint64_t now = now_ns_();
+      const uint64_t now = clock_.now_ns();
       reap(now);
       follow_tails(now, 0);
       if (in_flight_ == 0) return true;
@@ -396,7 +396,7 @@ void EventMeter::stream_ends(CUstream handle) {
 void EventMeter::context_ends(CUcontext handle) {
   std::lock_guard lock(mutex_);
   RelaxedCapture relaxed(driver_, captures_ != 0);
-  reap(now_ns_());
+  reap(clock_.now_ns());
   const auto of_context = [&](const Stream& stream) { return stream.context->handle == handle; };
   std::erase_if(marks_, [&](Mark& mark) {
     if (!of_context(*mark.stream)) return false;
@@ -425,14 +425,14 @@ void EventMeter::end_events(CUcontext handle) {
   });
 }
 
-std::unique_ptr<EventMeter> make_event_meter(const cuda::DriverTable& driver, uint64_t (*now_ns)()) {
+std::unique_ptr<EventMeter> make_event_meter(const cuda::DriverTable& driver, SteppedClock clock) {
   const bool can = driver.cuEventCreate != nullptr && driver.cuEventRecord != nullptr &&
                    driver.cuEventQuery != nullptr && driver.cuEventElapsedTime != nullptr &&
                    driver.cuEventDestroy_v2 != nullptr && driver.cuStreamQuery != nullptr &&
                    driver.cuStreamGetCtx != nullptr && driver.cuStreamIsCapturing != nullptr &&
                    driver.cuCtxGetCurrent != nullptr && driver.cuCtxPushCurrent_v2 != nullptr &&
                    driver.cuCtxPopCurrent_v2 != nullptr;
-  return can ? std::make_unique<EventMeter>(driver, now_ns) : nullptr;
+  return can ? std::make_unique<EventMeter>(driver, clock) : nullptr;
 }
 
 }  // namespace tessera::vgpu

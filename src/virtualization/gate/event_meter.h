@@ -22,6 +22,7 @@
 #include <optional>
 #include <vector>
 
+#include "common/stepped_clock.h"
 #include "virtualization/gate/kernel_lengths.h"
 #include "virtualization/gate/meter.h"
 
@@ -35,8 +36,8 @@ class EventMeter : public Meter {
   static constexpr size_t kMaxMarks = 256;  // measured launches in flight; more are not measured
   static constexpr size_t kMaxStreams = 4096;
 
-  // `now_ns`: a monotonic clock.
-  EventMeter(const cuda::DriverTable& driver, uint64_t (*now_ns)());
+  // `clock`: a monotonic one.
+  EventMeter(const cuda::DriverTable& driver, SteppedClock clock);
   ~EventMeter() override;
 
   cuda::DeviceWork work() override;
@@ -105,11 +106,11 @@ class EventMeter : public Meter {
   std::optional<uint64_t> time_of(const Context& context, CUevent event) const;
 
   const cuda::DriverTable& driver_;
-  uint64_t (*const now_ns_)();
   void (*drained_)(void*) = nullptr;
   void* drained_argument_ = nullptr;
 
   std::mutex mutex_;
+  SteppedClock clock_;
   std::vector<std::unique_ptr<Stream>> streams_;
   Stream* last_stream_ = nullptr;
   std::vector<std::unique_ptr<Context>> contexts_;
@@ -128,6 +129,6 @@ class EventMeter : public Meter {
 };
 
 // Null where the driver lacks something that it needs.
-std::unique_ptr<EventMeter> make_event_meter(const cuda::DriverTable& driver, uint64_t (*now_ns)());
+std::unique_ptr<EventMeter> make_event_meter(const cuda::DriverTable& driver, SteppedClock clock);
 
 }  // namespace tessera::vgpu

@@ -83,7 +83,7 @@ class EventMeterTest : public testing::Test {
  protected:
   EventMeterTest() : driver_(make_driver()) {
     device = Device();
-    meter_ = make_event_meter(driver_, &now_ns);
+    meter_ = make_event_meter(driver_, SteppedClock::exact(&now_ns));
     meter_->watch([](void* count) { ++*static_cast<int*>(count); }, &drained_);
   }
 

@@ -24,6 +24,7 @@ class Account {
   uint32_t device_count() const { return client_->slice().device_count; }
   const char* slice_name() const { return client_->slice().slice_name; }
   const char* device_uuid(uint32_t device) const { return client_->slice().devices[device].uuid; }
+  const AttachedDevice& attached_device(uint32_t device) const { return client_->slice().devices[device]; }
   uint64_t limit_bytes(uint32_t device) const { return client_->limit_bytes(device); }
   // Charged by all processes of the slice; by this one alone where the daemon cannot be asked.
   uint64_t slice_used_bytes(uint32_t device);

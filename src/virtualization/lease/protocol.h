@@ -117,6 +117,9 @@ struct AttachedDevice {
   // makes no difference.
   int32_t numa_node;
   uint32_t reserved;
+  // Not 0: of the device's SMs, what the driver is to be told when it starts (MPS), in percent.
+  uint32_t portion_percent;
+  uint32_t yields;  // 1: to be below others in priority there
 };
 struct AttachedReply {
   uint64_t lease;  // the daemon's number of it; says nothing of what it holds. 0 for an observer

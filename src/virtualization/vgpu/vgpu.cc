@@ -1,16 +1,13 @@
 #include "virtualization/vgpu/vgpu.h"
 
-#include <cstdlib>
-
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/strings.h"
+#include "virtualization/vgpu/driver_environment.h"
 #include "virtualization/vgpu/visible_devices.h"
 
 namespace tessera::vgpu {
 namespace {
-
-constexpr const char* kVisibleDevices = "CUDA_VISIBLE_DEVICES";
 
 std::string uuid_text(const CUuuid& uuid) {
   std::string text = "GPU";
@@ -19,17 +16,6 @@ std::string uuid_text(const CUuuid& uuid) {
     text += str_format("%s%02x", group_starts ? "-" : "", static_cast<unsigned char>(uuid.bytes[i]));
   }
   return text;
-}
-
-// Which devices there are is settled by the driver when it starts, from the environment: the one place where
-// a program can be shown fewer without any handle being changed on its way.
-void show_devices(const Account& account) {
-  std::vector<std::string> slice;
-  for (uint32_t i = 0; i < account.device_count(); ++i) slice.emplace_back(account.device_uuid(i));
-  const char* asked = getenv(kVisibleDevices);
-  std::string value =
-      visible_devices(slice, asked != nullptr ? std::optional<std::string>(asked) : std::nullopt);
-  if (asked == nullptr || value != asked) setenv(kVisibleDevices, value.c_str(), 1);
 }
 
 }  // namespace
@@ -62,9 +48,10 @@ Status Vgpu::map_devices(Tenant& tenant) const {
     while (index < tenant.account->device_count() && !same_uuid(tenant.account->device_uuid(index), text))
       ++index;
     if (index == tenant.account->device_count()) {
-      return Status::error(Code::kFailedPrecondition,
-                           "the driver shows %s, which is not in slice %s: does it honour %s?", text.c_str(),
-                           tenant.account->slice_name(), kVisibleDevices);
+      return Status::error(
+          Code::kFailedPrecondition,
+          "the driver shows %s, which is not in slice %s: does it honour CUDA_VISIBLE_DEVICES?", text.c_str(),
+          tenant.account->slice_name());
     }
     tenant.device_of_ordinal.push_back(index);
   }
@@ -83,7 +70,7 @@ Status Vgpu::start_gates(Tenant& tenant) const {
                      : make_table_meter(lower_, static_cast<CUdevice>(ordinal));
     if (table != nullptr) {
       gate = std::make_unique<Gate>(client, device, std::move(table));
-    } else if (auto events = make_event_meter(lower_, &monotonic_ns)) {
+    } else if (auto events = make_event_meter(lower_, SteppedClock::of(&monotonic_ns))) {
       gate = std::make_unique<Gate>(client, device, std::move(events));
     } else {
       continue;
@@ -140,6 +127,7 @@ CUresult Vgpu::init(unsigned int flags) {
 
   std::unique_ptr<Tenant> tenant;
   Status attached = attach(tenant);
+  if (attached.ok()) attached = take_portion(*tenant->account);
   if (!attached.ok()) {
     LOG_ERROR("vgpu", "no GPU for this program: %s. Start it with `tessera run`, or unset TESSERA_SLICE",
               attached.message().c_str());

@@ -1,0 +1,47 @@
+#include "node/child_process.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace tessera::node {
+namespace {
+
+Result<pid_t> spawn_printing_to(int descriptor, const std::vector<std::string>& command) {
+  std::vector<char*> arguments;
+  arguments.reserve(command.size() + 1);
+  for (const std::string& word : command) arguments.push_back(const_cast<char*>(word.c_str()));
+  arguments.push_back(nullptr);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, descriptor, STDOUT_FILENO);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t none;
+  sigemptyset(&none);
+  posix_spawnattr_setsigmask(&attributes, &none);  // the daemon blocks the signals it reads from its signalfd
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+  pid_t child = 0;
+  int error = posix_spawn(&child, arguments[0], &actions, &attributes, arguments.data(), environ);
+  posix_spawnattr_destroy(&attributes);
+  posix_spawn_file_actions_destroy(&actions);
+  if (error != 0) return Status::from_errno(error, "cannot start %s", arguments[0]);
+  return child;
+}
+
+}  // namespace
+
+Result<PrintingChild> start_printing(const std::vector<std::string>& command) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return Status::from_errno(errno, "cannot make a pipe");
+  UniqueFd reading(ends[0]);
+  UniqueFd writing(ends[1]);
+  fcntl(reading.get(), F_SETFL, O_NONBLOCK);
+  TESSERA_ASSIGN_OR_RETURN(pid_t pid, spawn_printing_to(writing.get(), command));
+  return PrintingChild{pid, std::move(reading)};
+}
+
+}  // namespace tessera::node

@@ -10,11 +10,21 @@
 
 namespace {
 
-constexpr char kEmptyKernel[] = R"(
+constexpr char kKernels[] = R"(
 .version 7.0
 .target sm_70
 .address_size 64
 .visible .entry empty() { ret; }
+.visible .entry touch(.param .u64 memory) {
+  .reg .b32 %r<5>; .reg .b64 %rd<4>;
+  mov.u32 %r1, %ctaid.x; mov.u32 %r2, %ntid.x; mov.u32 %r3, %tid.x;
+  mad.lo.u32 %r4, %r1, %r2, %r3;
+  ld.param.u64 %rd1, [memory];
+  mul.wide.u32 %rd2, %r4, 4096;
+  add.u64 %rd3, %rd1, %rd2;
+  st.global.u32 [%rd3], %r4;
+  ret;
+}
 )";
 
 void require(CUresult result, const char* what) {
@@ -23,18 +33,27 @@ void require(CUresult result, const char* what) {
   exit(1);
 }
 
-CUfunction empty_kernel() {
-  static const CUfunction function = [] {
+CUmodule kernels() {
+  static const CUmodule module = [] {
     CUcontext context = nullptr;
-    CUmodule module = nullptr;
-    CUfunction found = nullptr;
+    CUmodule made = nullptr;
     require(cuInit(0), "cuInit");
     require(cuDevicePrimaryCtxRetain(&context, 0), "cuDevicePrimaryCtxRetain");
     require(cuCtxSetCurrent(context), "cuCtxSetCurrent");
-    require(cuModuleLoadData(&module, kEmptyKernel), "cuModuleLoadData");
-    require(cuModuleGetFunction(&found, module, "empty"), "cuModuleGetFunction");
-    return found;
+    require(cuModuleLoadData(&made, kKernels), "cuModuleLoadData");
+    return made;
   }();
+  return module;
+}
+
+CUfunction kernel(const char* name) {
+  CUfunction found = nullptr;
+  require(cuModuleGetFunction(&found, kernels(), name), "cuModuleGetFunction");
+  return found;
+}
+
+CUfunction empty_kernel() {
+  static const CUfunction function = kernel("empty");
   return function;
 }
 
@@ -90,6 +109,45 @@ void BM_AllocateAndFree(benchmark::State& state) {
   }
 }
 BENCHMARK(BM_AllocateAndFree)->Arg(512)->Arg(64 << 20);
+
+// A kernel that touches each page of 64 KiB sixteen times: memory of the device, managed memory that is
+// there, and managed memory that comes by faults.
+enum Touched : int64_t { kLinear, kManagedThere, kManagedFaults };
+void BM_Touch(benchmark::State& state) {
+  constexpr size_t kBytes = 64u << 20, kPage = 64u << 10, kStep = 4096;
+  const CUfunction touch = kernel("touch");
+  const bool linear = state.range(0) == kLinear;
+  CUdeviceptr memory = 0;
+  require(linear ? cuMemAlloc_v2(&memory, kBytes) : cuMemAllocManaged(&memory, kBytes, CU_MEM_ATTACH_GLOBAL),
+          "allocating");
+  require(cuMemsetD8_v2(memory, 1, kBytes), "cuMemsetD8");
+  void* arguments[] = {&memory};
+  const auto run = [&] {
+    require(cuLaunchKernel(touch, kBytes / kStep / 256, 1, 1, 256, 1, 1, 0, nullptr, arguments, nullptr),
+            "cuLaunchKernel");
+    require(cuCtxSynchronize(), "cuCtxSynchronize");
+  };
+  run();
+  for (auto _ : state) {
+    if (state.range(0) == kManagedFaults) {
+      state.PauseTiming();
+      require(cuMemPrefetchAsync(memory, kBytes, CU_DEVICE_CPU, nullptr), "cuMemPrefetchAsync");
+      require(cuCtxSynchronize(), "cuCtxSynchronize");
+      state.ResumeTiming();
+    }
+    run();
+  }
+  state.counters["ns_a_page"] =
+      benchmark::Counter(static_cast<double>(kBytes / kPage) / 1e9,
+                         benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+  require(cuMemFree_v2(memory), "cuMemFree");
+}
+BENCHMARK(BM_Touch)
+    ->ArgName("linear_there_faults")
+    ->Arg(kLinear)
+    ->Arg(kManagedThere)
+    ->Arg(kManagedFaults)
+    ->UseRealTime();
 
 void BM_Memcpy(benchmark::State& state) {
   const auto bytes = static_cast<size_t>(state.range(0));

@@ -52,6 +52,15 @@ double parse_portion(const std::string& text) {
   return percent > 0 && percent <= kAll ? percent : kAll;
 }
 
+// "on" where it is not set.
+Result<bool> parse_switch(const SettingSource& setting, const char* name) {
+  const std::string text = setting(name);
+  if (!text.empty() && text != "on" && text != "off") {
+    return Status::error(Code::kInvalidArgument, "%s is \"%s\": on or off is needed", name, text.c_str());
+  }
+  return text != "off";
+}
+
 }  // namespace
 
 Result<Config> parse_config(const SettingSource& setting) {
@@ -74,12 +83,8 @@ Result<Config> parse_config(const SettingSource& setting) {
                          format_size(config.memory_bytes).c_str(), format_size(kMinDeviceMemory).c_str(),
                          format_size(kMaxDeviceMemory).c_str());
   }
-  const std::string own_tables = setting("SOFTGPU_OWN_TABLES");
-  if (!own_tables.empty() && own_tables != "on" && own_tables != "off") {
-    return Status::error(Code::kInvalidArgument, "SOFTGPU_OWN_TABLES is \"%s\": on or off is needed",
-                         own_tables.c_str());
-  }
-  config.own_tables = own_tables != "off";
+  TESSERA_ASSIGN_OR_RETURN(config.own_tables, parse_switch(setting, "SOFTGPU_OWN_TABLES"));
+  TESSERA_ASSIGN_OR_RETURN(config.zeroing, parse_switch(setting, "SOFTGPU_ZEROING"));
   config.model = setting("SOFTGPU_MODEL");
   if (find_model(config.model) == nullptr) {
     std::string known;

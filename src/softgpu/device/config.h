@@ -8,6 +8,8 @@
 //   SOFTGPU_MODEL      name of the model, see model.h
 //   SOFTGPU_STATE_DIR  folder of the devices' shared files (/dev/shm/softgpu-UID)
 //   SOFTGPU_OWN_TABLES on|off: whether the driver has what NVIDIA's lacks, as for holding kernels up (on)
+//   SOFTGPU_ZEROING    on|off: whether memory is clean when a process gets it (on). Off shows what would be
+//                      found: it is kept in files of SOFTGPU_STATE_DIR, for one process at a time
 //   SOFTGPU_LOG        error|warn|info|debug
 //
 // Where a control daemon of MPS would be reached (cuda/multi_process_service.h), a process's portion of the
@@ -37,6 +39,7 @@ struct Config {
   int sm_count = 1;             // per device
   std::vector<int> processors;  // that run kernels; empty: those the process may use
   bool own_tables = true;
+  bool zeroing = true;
   bool mps = false;
   double mps_percent = 100;  // of the SMs, that one process may have at once
   std::string model;         // empty: the default model

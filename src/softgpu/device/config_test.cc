@@ -95,6 +95,12 @@ TEST(Config, OwnTables) {
   EXPECT_FALSE(parse({{"SOFTGPU_OWN_TABLES", "no"}}).ok());
 }
 
+TEST(Config, Zeroing) {
+  EXPECT_TRUE(parse({})->zeroing);
+  EXPECT_FALSE(parse({{"SOFTGPU_ZEROING", "off"}})->zeroing);
+  EXPECT_FALSE(parse({{"SOFTGPU_ZEROING", "maybe"}}).ok());
+}
+
 TEST(Config, ProcessorsThatRunKernels) {
   EXPECT_TRUE(parse({})->processors.empty());
   EXPECT_EQ(parse({{"SOFTGPU_CPUS", "0-2,5"}})->processors, (std::vector<int>{0, 1, 2, 5}));

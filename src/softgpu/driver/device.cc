@@ -6,6 +6,7 @@
 #include "softgpu/driver/device_faults.h"
 #include "softgpu/driver/device_memory.h"
 #include "softgpu/driver/handle_registry.h"
+#include "softgpu/driver/managed_memory.h"
 #include "softgpu/driver/memory_pool.h"
 #include "softgpu/driver/work_thread.h"
 
@@ -31,6 +32,9 @@ Status Device::initialise() {
                          config_.model.c_str());
   }
   TESSERA_ASSIGN_OR_RETURN(memory_, DeviceMemory::create(*file_));
+  addresses_.set_demand(ManagedMemory::instance().attach(*this));
+  memory_->set_make_room(
+      [this](uint64_t bytes) { return ManagedMemory::instance().make_room(*this, bytes); });
   faults_ = std::make_unique<DeviceFaults>(*this);
   compute_ = std::make_unique<ComputeEngine>(*file_, *faults_, config_);
   copies_ = std::make_unique<WorkThread>("softgpu-copy", kCopyThreads);

@@ -32,6 +32,13 @@ Result<std::unique_ptr<DeviceMemory>> DeviceMemory::create(DeviceFile& file) {
 DeviceMemory::DeviceMemory(DeviceFile& file, std::unique_ptr<Arena> arena)
     : file_(file), arena_(std::move(arena)), offsets_(0, pages_file_bytes(file), kPagesGranularity) {}
 
+Status DeviceMemory::charge(uint64_t bytes) {
+  Status charged = file_.charge(bytes);
+  if (charged.code() != Code::kResourceExhausted || !make_room_) return charged;
+  const uint64_t free = file_.free_bytes();
+  return free < bytes && make_room_(bytes - free) ? file_.charge(bytes) : charged;
+}
+
 Result<RangeAllocator::Range> DeviceMemory::take(uint64_t size, uint64_t alignment) {
   if (size == 0 || size > file_.capacity_bytes()) {
     return Status::error(Code::kResourceExhausted, "%llu bytes asked for; the device has %llu",
@@ -39,7 +46,7 @@ Result<RangeAllocator::Range> DeviceMemory::take(uint64_t size, uint64_t alignme
                          static_cast<unsigned long long>(file_.capacity_bytes()));
   }
   const uint64_t rounded = (size + Arena::kGranularity - 1) / Arena::kGranularity * Arena::kGranularity;
-  TESSERA_RETURN_IF_ERROR(file_.charge(rounded));
+  TESSERA_RETURN_IF_ERROR(charge(rounded));
   std::unique_lock lock(mutex_);
   take_back_lent_locked();
   auto range = arena_->allocate(rounded, alignment);
@@ -136,7 +143,7 @@ Result<DeviceMemory::Pages> DeviceMemory::place_pages(uint64_t size) {
 }
 
 Result<DeviceMemory::Pages> DeviceMemory::take_pages(uint64_t size) {
-  TESSERA_RETURN_IF_ERROR(file_.charge(size));
+  TESSERA_RETURN_IF_ERROR(charge(size));
   auto pages = place_pages(size);
   if (!pages.ok()) file_.credit(size);
   return pages;
@@ -149,8 +156,11 @@ Result<DeviceMemory::Pages> DeviceMemory::take_shareable_pages(const std::string
 
 Result<DeviceMemory::Pages> DeviceMemory::adopt_pages(std::shared_ptr<MemoryFile> file) {
   const uint64_t size = file->size();
-  TESSERA_ASSIGN_OR_RETURN(const uint64_t id, hold_shared_memory(file_, place_of(*file, 0), size));
-  return Pages{std::move(file), 0, size, id};
+  auto id = hold_shared_memory(file_, place_of(*file, 0), size);
+  if (id.status().code() == Code::kResourceExhausted && make_room_ && make_room_(size))
+    id = hold_shared_memory(file_, place_of(*file, 0), size);
+  if (!id.ok()) return id.status();
+  return Pages{std::move(file), 0, size, *id};
 }
 
 void DeviceMemory::give_back_pages(const Pages& pages) {

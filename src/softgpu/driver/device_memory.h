@@ -2,6 +2,7 @@
 // arena of another process that shares it.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -20,6 +21,10 @@ namespace tessera::softgpu {
 class DeviceMemory {
  public:
   static Result<std::unique_ptr<DeviceMemory>> create(DeviceFile& file);
+
+  // Asked where the device is full: whether at least so many bytes are free now that were something else's of
+  // this process.
+  void set_make_room(std::function<bool(uint64_t bytes)> make_room) { make_room_ = std::move(make_room); }
 
   // kResourceExhausted where the device, or the machine, has not that much.
   Result<RangeAllocator::Range> take(uint64_t size, uint64_t alignment = Arena::kGranularity);
@@ -70,12 +75,14 @@ class DeviceMemory {
     uint64_t id;
   };
   DeviceMemory(DeviceFile& file, std::unique_ptr<Arena> arena);
+  Status charge(uint64_t bytes);
   Result<Pages> place_pages(uint64_t size);
   Result<Imported> map_exported_locked(uint64_t id, const ExportedMemory& memory, pid_t exporter);
   void end_shared_locked(const Shared& shared, RangeAllocator::Range range);
   void take_back_lent_locked();
 
   DeviceFile& file_;
+  std::function<bool(uint64_t bytes)> make_room_;
   mutable std::mutex mutex_;  // the members below
   std::unique_ptr<Arena> arena_;
   // One file for all pages that are not shareable: descriptors are the program's, and few.

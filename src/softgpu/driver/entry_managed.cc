@@ -1,49 +1,23 @@
-// Advice about managed memory. Both sides share one memory here: advice is checked and remembered, nothing
-// moves.
+// Advice about managed memory, and pages that move ahead of their use (memory/managed_pages.h).
 #include <cstring>
-#include <map>
-#include <mutex>
 #include <span>
 #include <vector>
 
 #include "cuda/abi.h"
 #include "softgpu/driver/batch.h"
+#include "softgpu/driver/device.h"
 #include "softgpu/driver/entry.h"
 #include "softgpu/driver/graph/capture.h"
+#include "softgpu/driver/managed_memory.h"
 #include "softgpu/driver/stream.h"
+#include "softgpu/driver/work_thread.h"
 #include "softgpu/memory/allocation_table.h"
 
 using namespace tessera::softgpu;  // NOLINT: the C interface of that namespace
 
 namespace {
 
-// Advice for one allocation as a whole; the id tells a later allocation at the same address apart.
-struct Advice {
-  uint64_t id = 0;
-  bool read_mostly = false;
-  CUmemLocation preferred{CU_MEM_LOCATION_TYPE_INVALID, 0};
-  CUmemLocation prefetched{CU_MEM_LOCATION_TYPE_INVALID, 0};
-  std::vector<int> accessed_by;
-};
-
-struct AdviceBook {
-  std::mutex mutex;
-  std::map<uint64_t, Advice> by_begin;
-
-  Advice& of(const Allocation& allocation) {
-    Advice& advice = by_begin[allocation.begin];
-    if (advice.id != allocation.id) {
-      advice = Advice();
-      advice.id = allocation.id;
-    }
-    return advice;
-  }
-};
-
-AdviceBook& book() {
-  static auto* made = new AdviceBook();
-  return *made;
-}
+ManagedMemory& managed() { return ManagedMemory::instance(); }
 
 bool valid_location(const CUmemLocation& location) {
   switch (location.type) {
@@ -64,58 +38,77 @@ CUmemLocation location_of(CUdevice device) {
                                  : CUmemLocation{CU_MEM_LOCATION_TYPE_DEVICE, device};
 }
 
-CUresult managed_range(CUdeviceptr pointer, size_t count, Allocation* out) {
+CUresult managed_range(CUdeviceptr pointer, size_t count) {
   auto allocation = AllocationTable::instance().find(pointer);
   if (!allocation || allocation->kind != MemoryKind::kManaged || count == 0) return CUDA_ERROR_INVALID_VALUE;
-  if (count > allocation->end() - pointer) return CUDA_ERROR_INVALID_VALUE;
-  *out = *allocation;
-  return CUDA_SUCCESS;
+  return count > allocation->end() - pointer ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
+}
+
+// Of the same numbers.
+PageLocation page_location(const CUmemLocation& location) {
+  return {static_cast<PageLocation::Kind>(location.type), static_cast<int16_t>(location.id)};
 }
 
 CUresult advise(CUdeviceptr pointer, size_t count, CUmem_advise advice, const CUmemLocation& location) {
   return in_context([&](Context&) -> CUresult {
-    Allocation allocation;
-    SOFTGPU_RETURN_IF_ERROR(managed_range(pointer, count, &allocation));
+    SOFTGPU_RETURN_IF_ERROR(managed_range(pointer, count));
     const bool takes_location = advice == CU_MEM_ADVISE_SET_PREFERRED_LOCATION ||
                                 advice == CU_MEM_ADVISE_SET_ACCESSED_BY ||
                                 advice == CU_MEM_ADVISE_UNSET_ACCESSED_BY;
     if (takes_location && !valid_location(location)) return CUDA_ERROR_INVALID_DEVICE;
-    const int device = location.type == CU_MEM_LOCATION_TYPE_DEVICE ? location.id : CU_DEVICE_CPU;
-    std::lock_guard lock(book().mutex);
-    Advice& known = book().of(allocation);
+    const uint32_t who = location.type == CU_MEM_LOCATION_TYPE_DEVICE ? static_cast<uint32_t>(location.id)
+                                                                      : ManagedPages::kHostBit;
     switch (advice) {
       case CU_MEM_ADVISE_SET_READ_MOSTLY:
       case CU_MEM_ADVISE_UNSET_READ_MOSTLY:
-        known.read_mostly = advice == CU_MEM_ADVISE_SET_READ_MOSTLY;
+        managed().set_read_mostly(pointer, count, advice == CU_MEM_ADVISE_SET_READ_MOSTLY);
         return CUDA_SUCCESS;
       case CU_MEM_ADVISE_SET_PREFERRED_LOCATION:
-        known.preferred = location;
+        managed().set_preferred(pointer, count, page_location(location));
         return CUDA_SUCCESS;
       case CU_MEM_ADVISE_UNSET_PREFERRED_LOCATION:
-        known.preferred = {CU_MEM_LOCATION_TYPE_INVALID, 0};
+        managed().set_preferred(pointer, count, PageLocation());
         return CUDA_SUCCESS;
       case CU_MEM_ADVISE_SET_ACCESSED_BY:
-        std::erase(known.accessed_by, device);
-        known.accessed_by.push_back(device);
-        return CUDA_SUCCESS;
       case CU_MEM_ADVISE_UNSET_ACCESSED_BY:
-        std::erase(known.accessed_by, device);
+        managed().set_accessed_by(pointer, count, who, advice == CU_MEM_ADVISE_SET_ACCESSED_BY);
         return CUDA_SUCCESS;
     }
     return CUDA_ERROR_INVALID_VALUE;
   });
 }
 
+// In the stream's order, on a copy thread, as a card's pages move by its copy engines.
+class PrefetchOp : public ThreadOp {
+ public:
+  PrefetchOp(std::shared_ptr<Context> context, CUdeviceptr begin, size_t size, PageLocation to)
+      : ThreadOp(context->device().copies()),
+        context_(std::move(context)),
+        begin_(begin),
+        size_(size),
+        to_(to) {}
+  void run() override {
+    // The program may have freed it meanwhile, wrongly.
+    if (context_->status() == CUDA_SUCCESS && managed_range(begin_, size_) == CUDA_SUCCESS)
+      managed().prefetch(begin_, size_, to_);
+  }
+
+ private:
+  const std::shared_ptr<Context> context_;
+  const CUdeviceptr begin_;
+  const size_t size_;
+  const PageLocation to_;
+};
+
 CUresult prefetch(CUdeviceptr pointer, size_t count, const CUmemLocation& location, CUstream hStream) {
   return guarded([&]() -> CUresult {
     std::shared_ptr<Stream> stream;
     SOFTGPU_RETURN_IF_ERROR(stream_of(hStream, &stream));
     SOFTGPU_RETURN_IF_ERROR(forbid_captured(*stream));
-    Allocation allocation;
-    SOFTGPU_RETURN_IF_ERROR(managed_range(pointer, count, &allocation));
+    SOFTGPU_RETURN_IF_ERROR(managed_range(pointer, count));
     if (!valid_location(location)) return CUDA_ERROR_INVALID_DEVICE;
-    std::lock_guard lock(book().mutex);
-    book().of(allocation).prefetched = location;
+    stream->submit(
+        std::make_shared<PrefetchOp>(stream->context_ref(), pointer, count, page_location(location)));
     return CUDA_SUCCESS;
   });
 }
@@ -135,8 +128,7 @@ CUresult check_ranges(const RangeBatch& batch) {
   if (batch.count == 0 || batch.pointers == nullptr || batch.sizes == nullptr)
     return CUDA_ERROR_INVALID_VALUE;
   for (size_t i = 0; i < batch.count; ++i) {
-    Allocation unused;
-    SOFTGPU_RETURN_IF_ERROR(managed_range(batch.pointers[i], batch.sizes[i], &unused));
+    SOFTGPU_RETURN_IF_ERROR(managed_range(batch.pointers[i], batch.sizes[i]));
   }
   return CUDA_SUCCESS;
 }
@@ -174,13 +166,27 @@ CUresult prefetch_batch(const RangeBatch& batch, unsigned long long flags, CUstr
   });
 }
 
-int device_of(const CUmemLocation& location) {
-  if (location.type == CU_MEM_LOCATION_TYPE_DEVICE) return location.id;
-  return location.type == CU_MEM_LOCATION_TYPE_INVALID ? CU_DEVICE_INVALID : CU_DEVICE_CPU;
+// Where the pages of a range differ there is no such place.
+int device_of(const std::optional<PageLocation>& location) {
+  if (!location || location->kind == PageLocation::Kind::kNone) return CU_DEVICE_INVALID;
+  return location->kind == PageLocation::Kind::kDevice ? location->id : CU_DEVICE_CPU;
+}
+
+int type_of(const std::optional<PageLocation>& location) {
+  return static_cast<int>(location ? location->kind : PageLocation::Kind::kNone);
+}
+
+void write_devices(uint64_t bits, std::span<int> out) {
+  std::vector<int> found;
+  for (int device = 0; static_cast<size_t>(device) < devices().size(); ++device)
+    if ((bits >> device & 1) != 0) found.push_back(device);
+  if ((bits >> ManagedPages::kHostBit & 1) != 0) found.push_back(CU_DEVICE_CPU);
+  for (size_t i = 0; i < out.size(); ++i) out[i] = i < found.size() ? found[i] : CU_DEVICE_INVALID;
 }
 
 // Writes one attribute; all but the list of devices are 32-bit numbers.
-CUresult write_attribute(const Advice& advice, CUmem_range_attribute attribute, std::span<int> out) {
+CUresult write_attribute(const ManagedPages::Advice& advice, CUmem_range_attribute attribute,
+                         std::span<int> out) {
   switch (attribute) {
     case CU_MEM_RANGE_ATTRIBUTE_READ_MOSTLY:
       out[0] = advice.read_mostly ? 1 : 0;
@@ -189,24 +195,22 @@ CUresult write_attribute(const Advice& advice, CUmem_range_attribute attribute, 
       out[0] = device_of(advice.preferred);
       return CUDA_SUCCESS;
     case CU_MEM_RANGE_ATTRIBUTE_ACCESSED_BY:
-      for (size_t i = 0; i < out.size(); ++i) {
-        out[i] = i < advice.accessed_by.size() ? advice.accessed_by[i] : CU_DEVICE_INVALID;
-      }
+      write_devices(advice.accessed_by, out);
       return CUDA_SUCCESS;
     case CU_MEM_RANGE_ATTRIBUTE_LAST_PREFETCH_LOCATION:
       out[0] = device_of(advice.prefetched);
       return CUDA_SUCCESS;
     case CU_MEM_RANGE_ATTRIBUTE_PREFERRED_LOCATION_TYPE:
-      out[0] = static_cast<int>(advice.preferred.type);
+      out[0] = type_of(advice.preferred);
       return CUDA_SUCCESS;
     case CU_MEM_RANGE_ATTRIBUTE_PREFERRED_LOCATION_ID:
-      out[0] = advice.preferred.id;
+      out[0] = advice.preferred ? advice.preferred->id : 0;
       return CUDA_SUCCESS;
     case CU_MEM_RANGE_ATTRIBUTE_LAST_PREFETCH_LOCATION_TYPE:
-      out[0] = static_cast<int>(advice.prefetched.type);
+      out[0] = type_of(advice.prefetched);
       return CUDA_SUCCESS;
     case CU_MEM_RANGE_ATTRIBUTE_LAST_PREFETCH_LOCATION_ID:
-      out[0] = advice.prefetched.id;
+      out[0] = advice.prefetched ? advice.prefetched->id : 0;
       return CUDA_SUCCESS;
   }
   return CUDA_ERROR_INVALID_VALUE;
@@ -256,10 +260,8 @@ CUresult cuMemRangeGetAttribute(void* data, size_t dataSize, CUmem_range_attribu
     const bool list = attribute == CU_MEM_RANGE_ATTRIBUTE_ACCESSED_BY;
     if (data == nullptr || dataSize % sizeof(int) != 0 || dataSize == 0) return CUDA_ERROR_INVALID_VALUE;
     if (!list && dataSize != sizeof(int)) return CUDA_ERROR_INVALID_VALUE;
-    Allocation allocation;
-    SOFTGPU_RETURN_IF_ERROR(managed_range(devPtr, count, &allocation));
-    std::lock_guard lock(book().mutex);
-    return write_attribute(book().of(allocation), attribute,
+    SOFTGPU_RETURN_IF_ERROR(managed_range(devPtr, count));
+    return write_attribute(managed().advice(devPtr, count), attribute,
                            {static_cast<int*>(data), dataSize / sizeof(int)});
   });
 }

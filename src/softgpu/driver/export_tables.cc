@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "cuda/device_scheduling_table.h"
 #include "cuda/device_use_table.h"
+#include "cuda/managed_memory_table.h"
 #include "softgpu/device/config.h"
 #include "softgpu/device/pci.h"
 #include "softgpu/device/version.h"
@@ -20,6 +21,7 @@
 #include "softgpu/driver/device.h"
 #include "softgpu/driver/entry.h"
 #include "softgpu/driver/handle_registry.h"
+#include "softgpu/driver/managed_memory.h"
 #include "softgpu/memory/allocation_table.h"
 
 namespace tessera::softgpu {
@@ -248,6 +250,25 @@ CUresult confine(CUdevice ordinal, const uint64_t* sms, size_t words) {
   });
 }
 
+CUresult managed_figures(CUdevice ordinal, cuda::ManagedMemoryFigures* figures) {
+  if (figures == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  return with_device(ordinal, [&](Device& device) {
+    const PageFigures now = ManagedMemory::instance().figures(device);
+    *figures = {now.resident_bytes, now.faults, now.remote_faults, now.brought_bytes, now.evicted_bytes};
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult limit_managed(CUdevice ordinal, uint64_t bytes) {
+  return with_device(ordinal, [&](Device& device) {
+    ManagedMemory::instance().set_limit(device, bytes);
+    return CUDA_SUCCESS;
+  });
+}
+
+constexpr cuda::ManagedMemoryTable kManagedMemory = {sizeof(cuda::ManagedMemoryTable), managed_figures,
+                                                     limit_managed};
+
 constexpr cuda::DeviceUseTable kDeviceUse = {sizeof(cuda::DeviceUseTable), driver_took_bytes};
 constexpr cuda::DeviceSchedulingTable kDeviceScheduling = {
     sizeof(cuda::DeviceSchedulingTable), device_work, suspend, resume, watch, confine};
@@ -290,6 +311,7 @@ bool has_own_tables() {
 const void* export_table(const CUuuid& id) {
   if (has_own_tables()) {
     if (same(id, cuda::kDeviceUseTable)) return &kDeviceUse;
+    if (same(id, cuda::kManagedMemoryTable)) return &kManagedMemory;
     if (same(id, cuda::kDeviceSchedulingTable)) return &kDeviceScheduling;
   }
   for (const Offer& offer : kOffers) {

@@ -11,6 +11,7 @@
 #include "softgpu/driver/device_memory.h"
 #include "softgpu/driver/graph/graph_memory.h"
 #include "softgpu/driver/imported_memory.h"
+#include "softgpu/driver/managed_memory.h"
 #include "softgpu/driver/memory_pool.h"
 #include "softgpu/driver/state.h"
 #include "softgpu/driver/virtual_memory.h"
@@ -36,8 +37,14 @@ Allocation describe(Context& context, uint64_t begin, uint64_t size, MemoryKind 
 void release(const Allocation& allocation) {
   hide(allocation);
   switch (allocation.kind) {
-    case MemoryKind::kDevice:
     case MemoryKind::kManaged:
+      if (allocation.on_demand()) {
+        ManagedMemory::instance().give_back({allocation.range_begin, allocation.range_size});
+        break;
+      }
+      ManagedMemory::instance().remove_fixed({allocation.range_begin, allocation.range_size});
+      [[fallthrough]];
+    case MemoryKind::kDevice:
     case MemoryKind::kImported:
       devices()[static_cast<size_t>(allocation.device)]->memory().give_back(
           {allocation.range_begin, allocation.range_size});
@@ -70,7 +77,9 @@ CUresult remove(uint64_t address, MemoryKind first, MemoryKind second, MemoryOwn
 CUresult allocate_device(Context& context, uint64_t size, MemoryKind kind, unsigned flags, uint64_t alignment,
                          MemoryOwner owner, uint64_t* address) {
   if (size == 0) return CUDA_ERROR_INVALID_VALUE;
-  auto range = context.device().memory().take(size, alignment);
+  const bool managed = kind == MemoryKind::kManaged, on_demand = managed && owner == MemoryOwner::kProgram;
+  auto range = on_demand ? ManagedMemory::instance().take(size, alignment)
+                         : context.device().memory().take(size, alignment);
   if (!range.ok()) {
     LOG_INFO("memory", "%s", range.status().message().c_str());
     return CUDA_ERROR_OUT_OF_MEMORY;
@@ -80,6 +89,7 @@ CUresult allocate_device(Context& context, uint64_t size, MemoryKind kind, unsig
   if (owner == MemoryOwner::kLibrary) allocation.context = 0;
   allocation.range_begin = range->begin;
   allocation.range_size = range->size;
+  if (managed && !on_demand) ManagedMemory::instance().add_fixed(*range);
   Status status = show(allocation, true);
   assert(status.ok());
   *address = range->begin;
@@ -151,7 +161,8 @@ CUresult unregister_host(void* pointer) {
 }
 
 bool in_device_addresses(uint64_t address) {
-  return GraphMemory::instance().contains(address) || VirtualMemory::instance().reservation(address) ||
+  return GraphMemory::instance().contains(address) || ManagedMemory::instance().contains(address) ||
+         VirtualMemory::instance().reservation(address) ||
          std::any_of(devices().begin(), devices().end(),
                      [address](Device* device) { return device->memory().contains(address); });
 }

@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "softgpu/device/visible.h"
 #include "softgpu/driver/device.h"
+#include "softgpu/memory/memory_file.h"
 
 namespace tessera::softgpu {
 namespace {
@@ -40,6 +41,7 @@ CUresult open_devices(std::vector<Device*>* opened) {
     LOG_ERROR("driver", "%s", config.status().message().c_str());
     return CUDA_ERROR_SYSTEM_NOT_READY;
   }
+  if (!config->zeroing) MemoryFile::keep_in(config->state_dir);
   std::vector<std::string> uuids;
   for (int i = 0; i < config->devices; ++i) uuids.push_back(format_uuid(device_uuid(i)));
   const std::vector<int> visible = visible_devices(getenv("CUDA_VISIBLE_DEVICES"), uuids);

@@ -115,7 +115,8 @@ Status show(const Allocation& allocation, bool writable) {
   TESSERA_RETURN_IF_ERROR(AllocationTable::instance().insert(allocation));
   for (Device* device : devices()) {
     if (!sees_locked(*device, allocation)) continue;
-    const Status status = device->addresses().insert({allocation.begin, allocation.end(), writable});
+    const Status status =
+        device->addresses().insert({allocation.begin, allocation.end(), writable, allocation.on_demand()});
     assert(status.ok());
   }
   return {};

@@ -322,8 +322,8 @@ void copy_parameters(std::byte* to, const std::byte* from, uint32_t bytes, uint3
   }
 }
 
-bool cache_range(Warp& core, uint64_t address) {
-  const AddressRange range = core.state->block->launch->memory->find(address);
+bool cache_range(Warp& core, uint64_t address, uint64_t bytes, bool write) {
+  const AddressRange range = core.state->block->launch->memory->reach(address, bytes, write);
   if (range.end == 0) return false;
   for (size_t i = 3; i > 0; --i) core.ranges[i] = core.ranges[i - 1];
   core.ranges[0] = range;

@@ -17,7 +17,7 @@ bool reachable(Warp& warp, const Texture& texture, bool write) {
   uint64_t at = texture.levels[0].address;
   const uint64_t end = at + texture.bytes();
   while (at < end) {
-    if (!cache_range(warp, at) || (write && !warp.ranges[0].writable)) return false;
+    if (!cache_range(warp, at, 1, write) || (write && !warp.ranges[0].writable)) return false;
     at = warp.ranges[0].end;
   }
   return true;

@@ -14,8 +14,8 @@ void cut_out(Ranges& ranges, const AddressRange& hole) {
       left.push_back(range);
       continue;
     }
-    if (range.begin < hole.begin) left.push_back({range.begin, hole.begin, range.writable});
-    if (hole.end < range.end) left.push_back({hole.end, range.end, range.writable});
+    if (range.begin < hole.begin) left.push_back({range.begin, hole.begin, range.writable, range.on_demand});
+    if (hole.end < range.end) left.push_back({hole.end, range.end, range.writable, range.on_demand});
   }
   ranges = std::move(left);
 }
@@ -32,7 +32,7 @@ void AddressMap::publish_locked(Snapshot whole) {
     for (const AddressRange& hole : holes_) cut_out(*cut, hole);
     ranges_ = std::move(cut);
   }
-  generation_.fetch_add(1, std::memory_order_release);
+  changed();
 }
 
 void AddressMap::set_holes(std::vector<AddressRange> holes) {

@@ -12,18 +12,10 @@
 #include <vector>
 
 #include "common/status.h"
+#include "softgpu/memory/address_range.h"
+#include "softgpu/memory/demand_pages.h"
 
 namespace tessera::softgpu {
-
-struct AddressRange {
-  uint64_t begin = 0;
-  uint64_t end = 0;  // one past the last byte
-  bool writable = true;
-
-  bool contains(uint64_t address, uint64_t size) const {
-    return address >= begin && address < end && size <= end - address;
-  }
-};
 
 class AddressMap {
  public:
@@ -50,6 +42,16 @@ class AddressMap {
   // The range of the current snapshot that holds `address`, or an empty range.
   AddressRange find(uint64_t address) const;
 
+  // For a kernel that is about to touch [address, address + bytes): the same, but of ranges on demand what it
+  // may touch now, after its pages have come. Not before set_demand().
+  AddressRange reach(uint64_t address, uint64_t bytes, bool write) const {
+    const AddressRange range = find(address);
+    return range.on_demand ? demand_->touch(address, bytes, write) : range;
+  }
+  void set_demand(DemandPages* demand) { demand_ = demand; }
+  // What reach() answered may hold no longer.
+  void changed() { generation_.fetch_add(1, std::memory_order_release); }
+
  private:
   void publish_locked(Snapshot whole);
 
@@ -58,6 +60,7 @@ class AddressMap {
   Snapshot ranges_;  // without the holes
   std::vector<AddressRange> holes_;
   std::atomic<uint64_t> generation_{1};
+  DemandPages* demand_ = nullptr;
 };
 
 }  // namespace tessera::softgpu

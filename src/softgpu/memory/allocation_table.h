@@ -50,6 +50,8 @@ struct Allocation {
     return kind == MemoryKind::kDevice || kind == MemoryKind::kPool || kind == MemoryKind::kGraph ||
            kind == MemoryKind::kVirtual || kind == MemoryKind::kImported;
   }
+  // Managed memory but for variables, which are on a device for good.
+  bool on_demand() const { return kind == MemoryKind::kManaged && owner == MemoryOwner::kProgram; }
   uint64_t end() const { return begin + size; }
 };
 

@@ -17,10 +17,10 @@ void* pointer(uint64_t address) { return reinterpret_cast<void*>(address); }
 
 }  // namespace
 
-Result<std::unique_ptr<Arena>> Arena::reserve(uint64_t size) {
+Result<std::unique_ptr<Arena>> Arena::reserve(uint64_t size, const std::string& name) {
   size = (size + kChunkBytes - 1) / kChunkBytes * kChunkBytes;
   TESSERA_ASSIGN_OR_RETURN(ReservedAddresses addresses, ReservedAddresses::take(size, kChunkBytes));
-  TESSERA_ASSIGN_OR_RETURN(std::shared_ptr<MemoryFile> file, MemoryFile::create("softgpu-arena", size));
+  TESSERA_ASSIGN_OR_RETURN(std::shared_ptr<MemoryFile> file, MemoryFile::create(name, size));
   TESSERA_RETURN_IF_ERROR(file->map_without_access(addresses.begin(), 0, size));
   return std::unique_ptr<Arena>(new Arena(std::move(addresses), std::move(file)));
 }
@@ -55,9 +55,7 @@ void Arena::decommit(RangeAllocator::Range range, RangeAllocator::Range hole) {
                                   (hole.begin + kPageBytes - 1) / kPageBytes * kPageBytes);
   const uint64_t end = std::min((range.end() + kPageBytes - 1) / kPageBytes * kPageBytes,
                                 hole.end() / kPageBytes * kPageBytes);
-  // By the mapping, for a program may have closed the descriptor; locked memory goes by the file alone.
-  if (begin < end && madvise(pointer(begin), end - begin, MADV_REMOVE) != 0)
-    file_->discard(begin - base_, end - begin);
+  if (begin < end) file_->discard_mapped(pointer(begin), begin - base_, end - begin);
   const uint64_t first = (range.begin - base_) / kChunkBytes;
   const uint64_t last = (range.end() - 1 - base_) / kChunkBytes;
   for (uint64_t chunk = first; chunk <= last; ++chunk) {

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "common/status.h"
@@ -23,7 +24,7 @@ class Arena {
   static constexpr uint64_t kChunkBytes = 2u << 20;  // switching access
 
   // Reserves `size` bytes of address space; no memory is used yet. A forked child does not get it.
-  static Result<std::unique_ptr<Arena>> reserve(uint64_t size);
+  static Result<std::unique_ptr<Arena>> reserve(uint64_t size, const std::string& name = "softgpu-arena");
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 

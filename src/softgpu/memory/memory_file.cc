@@ -66,7 +66,29 @@ Status check_file_limit(uint64_t size) {
   return {};
 }
 
+// See keep_in(); empty: memory is clean, and goes with the process.
+std::string& kept_folder() {
+  static auto* made = new std::string();
+  return *made;
+}
+
+Result<UniqueFd> open_kept(const std::string& name) {
+  const std::string path = kept_folder() + "/" + name + ".kept";
+  UniqueFd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!fd) return Status::from_errno(errno, "cannot open %s", path.c_str());
+  return fd;
+}
+
+Result<UniqueFd> make_file(const std::string& name) {
+  if (!kept_folder().empty()) return open_kept(name);
+  UniqueFd fd(memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd) return Status::from_errno(errno, "cannot make a file of memory");
+  return fd;
+}
+
 }  // namespace
+
+void MemoryFile::keep_in(const std::string& folder) { kept_folder() = folder; }
 
 MemoryFile::MemoryFile(UniqueFd fd, std::string name, const struct stat& facts)
     : fd_(std::move(fd)),
@@ -77,9 +99,10 @@ MemoryFile::MemoryFile(UniqueFd fd, std::string name, const struct stat& facts)
 
 Result<std::shared_ptr<MemoryFile>> MemoryFile::create(const std::string& name, uint64_t size) {
   TESSERA_RETURN_IF_ERROR(check_file_limit(size));
-  UniqueFd fd(memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!fd) return Status::from_errno(errno, "cannot make a file of memory");
-  if (ftruncate(fd.get(), static_cast<off_t>(size)) != 0 || fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0)
+  TESSERA_ASSIGN_OR_RETURN(UniqueFd fd, make_file(name));
+  const bool kept = !kept_folder().empty();  // no memory file: there are no seals for it
+  if (ftruncate(fd.get(), static_cast<off_t>(size)) != 0 ||
+      (!kept && fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0))
     return Status::from_errno(errno, "cannot make %s of memory", format_size(size).c_str());
   struct stat facts {};
   if (fstat(fd.get(), &facts) != 0) return Status::from_errno(errno, "cannot look at a file of memory");
@@ -143,8 +166,15 @@ Status MemoryFile::map(uint64_t address, uint64_t offset, uint64_t size, bool ac
   return {};
 }
 
+// Locked memory goes by the file alone.
+void MemoryFile::discard_mapped(void* address, uint64_t offset, uint64_t size) const {
+  if (!kept_folder().empty()) return;
+  if (madvise(address, size, MADV_REMOVE) != 0) discard(offset, size);
+}
+
 void MemoryFile::discard(uint64_t offset, uint64_t size) const {
   assert(offset <= size_ && size <= size_ - offset);
+  if (!kept_folder().empty()) return;
   const Status open = check_open();
   if (!open.ok()) {
     LOG_ERROR("memory", "%s", open.message().c_str());

@@ -15,6 +15,10 @@ namespace tessera::softgpu {
 
 class MemoryFile {
  public:
+  // Not for use by tenants: files of memory are kept in this folder from process to process, with all that is
+  // in them, and what is discarded stays. Of one device, and before the first is made.
+  static void keep_in(const std::string& folder);
+
   // All zeros, and takes no memory before it is written to. Sealed: nobody it is handed to can make it
   // smaller, which would be a fault wherever it is mapped. `name` says what it is in /proc/PID/maps.
   static Result<std::shared_ptr<MemoryFile>> create(const std::string& name, uint64_t size);
@@ -48,6 +52,8 @@ class MemoryFile {
   }
   // Makes a part of it zeros again, and gives its memory back to the system.
   void discard(uint64_t offset, uint64_t size) const;
+  // The same of what is mapped there: a program may have closed the descriptor.
+  void discard_mapped(void* address, uint64_t offset, uint64_t size) const;
 
  private:
   MemoryFile(UniqueFd fd, std::string name, const struct stat& facts);

@@ -36,28 +36,37 @@ CUresult charge_after_debts(Tenant& tenant, uint32_t device, Charging charging) 
 
 }  // namespace
 
-CUresult charge(Tenant& tenant, uint32_t device, uint64_t bytes) {
+CUresult charge_alone(Tenant& tenant, uint32_t device, uint64_t bytes) {
   return charge_after_debts(tenant, device, [&] { return tenant.account->charge(device, bytes); });
 }
 
-CUresult charge_limit(Tenant& tenant, uint32_t device, uint64_t bytes) {
-  return charge_after_debts(tenant, device,
-                            [&] { return tenant.account->charge(device, BudgetKind::kLimit, bytes); });
+CUresult charge(Tenant& tenant, uint32_t device, uint64_t bytes) {
+  const CUresult result = charge_alone(tenant, device, bytes);
+  const bool again = result != CUDA_SUCCESS && give_up_managed(tenant, device, bytes);
+  return again ? charge_alone(tenant, device, bytes) : result;
 }
 
-void record(Tenant& tenant, ChargeKey key, uint32_t device, uint64_t bytes, bool is_movable) {
-  Charge charge{bytes, device, nullptr, 1, is_movable};
+CUresult charge_limit(Tenant& tenant, uint32_t device, uint64_t bytes) {
+  const auto of_limit = [&] { return tenant.account->charge(device, BudgetKind::kLimit, bytes); };
+  const CUresult result = charge_after_debts(tenant, device, of_limit);
+  const bool again = result != CUDA_SUCCESS && give_up_managed(tenant, device, bytes);
+  return again ? charge_after_debts(tenant, device, of_limit) : result;
+}
+
+void record(Tenant& tenant, ChargeKey key, Charge charge) {
   // Without a current context the allocation is the device's own and no context's end frees it.
   if (lower().cuCtxGetCurrent == nullptr || lower().cuCtxGetCurrent(&charge.context) != CUDA_SUCCESS) {
     charge.context = nullptr;
   }
-  tenant.account->counters(device).allocations.fetch_add(1, std::memory_order_relaxed);
+  tenant.account->counters(charge.device).allocations.fetch_add(1, std::memory_order_relaxed);
   if (auto displaced = tenant.charges.insert(key, charge)) credit(tenant, *displaced);
 }
 
 void credit(Tenant& tenant, const Charge& charge) {
   if (charge.is_movable) {
     tenant.account->credit(charge.device, BudgetKind::kLimit, charge.bytes);
+  } else if (charge.is_managed) {
+    managed_freed(tenant, charge);
   } else {
     tenant.account->credit(charge.device, charge.bytes);
   }
@@ -76,6 +85,7 @@ void install(cuda::DriverTable& upper, const cuda::DriverTable& lower, Vgpu& vgp
   upper = lower;
   replace<&cuda::DriverTable::cuInit, &init>(upper, lower);
   install_memory_calls(upper, lower);
+  install_managed_calls(upper, lower);
   install_pool_calls(upper, lower);
   install_physical_calls(upper, lower);
   install_ipc_calls(upper, lower);

@@ -8,6 +8,7 @@
 namespace tessera::vgpu {
 
 void install_memory_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
+void install_managed_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_pool_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_physical_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_ipc_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
@@ -51,10 +52,13 @@ void replace(cuda::DriverTable& upper, const cuda::DriverTable& below) {
 // What it takes beyond that (blocks of 2 MiB that it fills itself, contexts, code) is not this allocation's.
 uint64_t charged_bytes(uint64_t bytes);
 
-// Charges and logs a refusal; CUDA_ERROR_OUT_OF_MEMORY where it is refused for whatever reason.
+// Charges and logs a refusal; CUDA_ERROR_OUT_OF_MEMORY where it is refused for whatever reason. Managed
+// memory of the process gives way.
 CUresult charge(Tenant& tenant, uint32_t device, uint64_t bytes);
 // The same of memory that can leave the device: only the slice's limit.
 CUresult charge_limit(Tenant& tenant, uint32_t device, uint64_t bytes);
+// The same of what does not make managed memory give way.
+CUresult charge_alone(Tenant& tenant, uint32_t device, uint64_t bytes);
 // Ends memory of Residency whose charge was taken from the registry.
 CUresult free_movable(Tenant& tenant, ChargeKey key, const Charge& charge);
 
@@ -62,8 +66,15 @@ CUresult free_movable(Tenant& tenant, ChargeKey key, const Charge& charge);
 CUresult charge_function(CUfunction function);
 
 // Records a live allocation that is charged already.
-void record(Tenant& tenant, ChargeKey key, uint32_t device, uint64_t bytes, bool is_movable = false);
+void record(Tenant& tenant, ChargeKey key, Charge charge);
+inline void record(Tenant& tenant, ChargeKey key, uint32_t device, uint64_t bytes) {
+  record(tenant, key, Charge{.bytes = bytes, .device = device});
+}
 void credit(Tenant& tenant, const Charge& charge);
+// Of managed memory: what the process's other managed memory cannot use goes back.
+void managed_freed(Tenant& tenant, const Charge& charge);
+// Some of it leaves the device for other memory of the process; false where none does.
+bool give_up_managed(Tenant& tenant, uint32_t device, uint64_t bytes);
 
 // Runs an allocation under a charge. `allocate(key)` calls the driver and says where the memory is.
 template <typename Allocate>

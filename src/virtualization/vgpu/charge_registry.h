@@ -19,6 +19,7 @@ struct Charge {
   CUcontext context = nullptr;  // freed with it
   uint64_t times = 1;           // that it has to be given back: memory opened by handles
   bool is_movable = false;      // it is of the device's Residency, not the driver's
+  bool is_managed = false;      // it is charged with the device's other managed memory, see ManagedBudget
 };
 
 // Addresses and handles come from spaces of their own and may be equal.

@@ -1,4 +1,4 @@
-// Linear and managed memory, in its 64-bit forms and those of CUDA 2.
+// Linear memory, in its 64-bit forms and those of CUDA 2.
 #include <limits>
 #include <type_traits>
 
@@ -50,7 +50,7 @@ CUresult alloc_movable(Tenant& tenant, uint32_t device, CUdeviceptr* dptr, size_
     return CUDA_ERROR_OUT_OF_MEMORY;
   }
   *dptr = *address;
-  record(tenant, memory_key(*dptr), device, charged_bytes(bytesize), true);
+  record(tenant, memory_key(*dptr), {.bytes = charged_bytes(bytesize), .device = device, .is_movable = true});
   return CUDA_SUCCESS;
 }
 
@@ -64,17 +64,6 @@ CUresult alloc(Pointer* dptr, Size bytesize) {
   }
   return allocate_here(charged_bytes(bytesize), [&](ChargeKey& key) {
     CUresult result = (lower().*Entry)(dptr, bytesize);
-    if (result == CUDA_SUCCESS) key = memory_key(*dptr);
-    return result;
-  });
-}
-
-// Managed memory is charged in full where it is made, wherever its pages are: what a program may touch on the
-// device at once is what the slice must hold.
-CUresult alloc_managed(CUdeviceptr* dptr, size_t bytesize, unsigned int flags) {
-  if (dptr == nullptr || bytesize == 0) return lower().cuMemAllocManaged(dptr, bytesize, flags);
-  return allocate_here(charged_bytes(bytesize), [&](ChargeKey& key) {
-    CUresult result = lower().cuMemAllocManaged(dptr, bytesize, flags);
     if (result == CUDA_SUCCESS) key = memory_key(*dptr);
     return result;
   });
@@ -162,7 +151,6 @@ void install_memory_calls(DriverTable& upper, const DriverTable& lower) {
                                                                                                  lower);
   replace<&DriverTable::cuMemAlloc, &alloc<&DriverTable::cuMemAlloc, CUdeviceptr_v1, unsigned int>>(upper,
                                                                                                     lower);
-  replace<&DriverTable::cuMemAllocManaged, &alloc_managed>(upper, lower);
   replace<&DriverTable::cuMemAllocPitch_v2,
           &alloc_pitch<&DriverTable::cuMemAllocPitch_v2, &DriverTable::cuMemFree_v2, CUdeviceptr, size_t>>(
       upper, lower);

@@ -18,6 +18,7 @@
 #include "virtualization/vgpu/charge_registry.h"
 #include "virtualization/vgpu/graph_ledger.h"
 #include "virtualization/vgpu/loaded_code.h"
+#include "virtualization/vgpu/managed_budget.h"
 #include "virtualization/vgpu/overhead.h"
 #include "virtualization/vgpu/physical_ledger.h"
 #include "virtualization/vgpu/slice_access.h"
@@ -31,6 +32,9 @@ struct Tenant {
   ChargeRegistry charges;
   std::unique_ptr<Gate> gates[kMaxDevicesPerSlice];  // null where the program does not see the device
   std::unique_ptr<Residency> residencies[kMaxDevicesPerSlice];  // null, too, where all that is promised fits
+
+  std::mutex managed_mutex;  // held across the driver's calls, so that it hears of limits in order
+  ManagedBudget managed;
 
   std::mutex overhead_mutex;  // one measurement at a time
   OverheadLedger overheads;

@@ -22,20 +22,27 @@ inline bool inside(const AddressRange& range, u64 address, u64 bytes) {
   return address >= range.begin && address < range.end && bytes <= range.end - address;
 }
 
+// Makes a range with all of it the first of the cache.
+__attribute__((noinline)) bool find_range(Warp& w, u64 address, u64 bytes, bool write) {
+  u32 found = 1;
+  while (found < 4 && !inside(w.ranges[found], address, bytes)) ++found;
+  if (found == 4) return cache_range(w, address, bytes, write) && inside(w.ranges[0], address, bytes);
+  const AddressRange hit = w.ranges[found];
+  w.ranges[found] = w.ranges[0];
+  w.ranges[0] = hit;
+  return true;
+}
+
+// What is only read may be written once its pages are asked for.
+__attribute__((noinline, cold)) bool ask_to_write(Warp& w, u64 address, u64 bytes) {
+  return w.ranges[0].on_demand && cache_range(w, address, bytes, true) &&
+         inside(w.ranges[0], address, bytes) && w.ranges[0].writable;
+}
+
 // Whether [address, address + bytes) lies in one range, which then is the first of the cache.
-bool in_device_memory(Warp& w, u64 address, u64 bytes, bool write) {
-  if (!inside(w.ranges[0], address, bytes)) {
-    u32 found = 1;
-    while (found < 4 && !inside(w.ranges[found], address, bytes)) ++found;
-    if (found < 4) {
-      const AddressRange hit = w.ranges[found];
-      w.ranges[found] = w.ranges[0];
-      w.ranges[0] = hit;
-    } else if (!cache_range(w, address) || !inside(w.ranges[0], address, bytes)) {
-      return false;
-    }
-  }
-  return !write || w.ranges[0].writable;
+inline bool in_device_memory(Warp& w, u64 address, u64 bytes, bool write) {
+  if (!inside(w.ranges[0], address, bytes) && !find_range(w, address, bytes, write)) return false;
+  return !write || w.ranges[0].writable || ask_to_write(w, address, bytes);
 }
 
 // Whether each half of the warp is linear, with one stride.

@@ -1,4 +1,5 @@
-// Memory that one call makes and one call frees.
+// Memory that one call makes and one call frees. Managed memory is charged for what of it may be on the
+// device, which no model can tell from outside: see driver_managed_memory.
 #include <algorithm>
 #include <string>
 
@@ -68,14 +69,6 @@ CUresult freed_by_address(BlockRef& block, Call call) {
 class Linear final : public BlockRoad {
   CUresult allocate(BlockRef& block) const override {
     return freed_by_address(block, [&](CUdeviceptr* address) { return cuMemAlloc_v2(address, bytes_); });
-  }
-};
-
-class Managed final : public BlockRoad {
-  CUresult allocate(BlockRef& block) const override {
-    return freed_by_address(block, [&](CUdeviceptr* address) {
-      return cuMemAllocManaged(address, bytes_, CU_MEM_ATTACH_GLOBAL);
-    });
   }
 };
 
@@ -240,7 +233,6 @@ class Host final : public BlockRoad {
 
 void add_block_roads(Roads& roads) {
   roads.push_back(std::make_unique<Linear>());
-  roads.push_back(std::make_unique<Managed>());
   roads.push_back(std::make_unique<Pitched>());
   roads.push_back(std::make_unique<Ordered>());
   roads.push_back(std::make_unique<Arrays>());

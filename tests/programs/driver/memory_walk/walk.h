@@ -98,7 +98,7 @@ class Road {
 using Roads = std::vector<std::unique_ptr<Road>>;
 
 void add_block_roads(
-    Roads& roads);  // linear, managed, pitched; pools; arrays; modules, libraries; contexts; the host's
+    Roads& roads);  // linear, pitched; pools; arrays; modules, libraries; contexts; the host's
 void add_physical_road(Roads& roads);                // cuMemCreate, mapped, shared by descriptors
 void add_graph_road(Roads& roads);                   // memory nodes
 void add_condition_road(Roads& roads);               // handles of conditional nodes

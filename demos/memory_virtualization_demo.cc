@@ -1,5 +1,5 @@
-// Memory that is more than a GPU has, by the public library: the same kernels over blocks of which half fit,
-// and over as many that all fit. Every word is checked.
+// Memory that is more than a GPU has, by the public library: the same kernels over blocks that may all be on
+// the GPU at once, and over blocks of which half may. Every word is checked.
 //
 //   memory_virtualization_demo [MEBIBYTES]     on the GPU at once, at most; 128 if not said. Under `tessera
 //   run` that is of the slice's memory.
@@ -30,7 +30,7 @@ double run(const cuda::DriverTable& driver, const char* name, uint64_t device_by
   const tessera_memory_figures after = work.figures();
   const uint64_t moved = after.moved_to_device_bytes - before.moved_to_device_bytes;
   require(work.correct(), "the check of every word");
-  std::printf("%-28s %9s on the GPU at most: %7.1f ms a round, %9s brought in a round; every word right\n",
+  std::printf("%-14s %9s on the GPU at most: %7.1f ms a round, %9s brought in a round; every word right\n",
               name, format_size(device_bytes).c_str(), best * 1000, format_size(moved / kRounds).c_str());
   return best;
 }
@@ -48,7 +48,7 @@ int main(int argc, char** argv) {
   const uint64_t block_bytes = device_bytes / kBlocks / (2 * kMiB) * (2 * kMiB);
   std::printf("%d blocks of %s, kernels of %u steps over each word\n", kBlocks,
               format_size(block_bytes).c_str(), kSteps);
-  const double whole = run(*driver, "all of it fits", device_bytes, block_bytes);
-  const double half = run(*driver, "half of it fits", device_bytes / 2, block_bytes);
+  const double whole = run(*driver, "room for all", device_bytes, block_bytes);
+  const double half = run(*driver, "room for half", device_bytes / 2, block_bytes);
   std::printf("a round with half of the memory takes %.2f times as long\n", half / whole);
 }

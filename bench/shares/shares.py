@@ -34,7 +34,7 @@ class Tenant:
         self.weight = int(options[1]) if "--weight" in options else share or 100
 
 
-ASYNC = ("--steps", "20000")
+ASYNC = ("--steps", "200000")  # a millisecond or more: two threads of the host cannot keep a GPU of two SMs busy with less
 NARROW = (*ASYNC, "--blocks", "1")
 CASES = {
     "10/90": [Tenant(10, ASYNC), Tenant(90, ASYNC)],

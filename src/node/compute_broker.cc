@@ -262,6 +262,7 @@ void ComputeBroker::set_state(Gpu& gpu, Member& member, GateState state, uint64_
   member.stopping.clear();
   if (ran && state == GateState::kStop) {
     member.stopping = member.working;
+    gpu.any_stopping = true;
     member.stop_ordered_ns = now_ns;
     member.stop_deadline_ns = now_ns + stop_patience_ns(gpu, member);
     member.charged_at_stop_ns = member.turn_charged_ns;
@@ -348,6 +349,7 @@ void ComputeBroker::change_sms(const Gpu& gpu, Member& member, const IndexSet& s
 
 // Somebody who has been told to stop may still run on one of these.
 bool ComputeBroker::is_stopping(const Gpu& gpu, const IndexSet& sms, uint64_t now_ns) {
+  if (!gpu.any_stopping) return false;
   return std::any_of(gpu.members.begin(), gpu.members.end(), [&](const auto& entry) {
     const Member& member = entry.second;
     return !member.stopping.empty() && member.stop_deadline_ns > now_ns &&
@@ -373,6 +375,7 @@ void ComputeBroker::lose_patience(Gpu& gpu, Member& member, uint64_t now_ns) {
 
 // The latest: whoever comes next waits for all.
 std::optional<uint64_t> ComputeBroker::stop_deadline_ns(const Gpu& gpu) {
+  if (!gpu.any_stopping) return std::nullopt;
   std::optional<uint64_t> latest;
   for (const auto& [tenant, member] : gpu.members) {
     if (!member.stopping.empty()) latest = std::max(latest.value_or(0), member.stop_deadline_ns);
@@ -397,6 +400,7 @@ void ComputeBroker::settle(Gpu& gpu, uint64_t now_ns, GateOrders& orders) {
   for (auto& [tenant, member] : gpu.members) {
     if (!member.stopping.empty() && member.stop_deadline_ns <= now_ns) lose_patience(gpu, member, now_ns);
   }
+  gpu.any_stopping = stop_deadline_ns(gpu).has_value();
   note_company(gpu, now_ns);
 }
 

@@ -184,7 +184,8 @@ class ComputeBroker {
     std::map<scheduling::TenantId, Member> members;
     bool stops_kernels = true;
     bool lends_sms = true;
-    CountedSet sms;  // all of them; none: their number is not known
+    CountedSet sms;             // all of them; none: their number is not known
+    bool any_stopping = false;  // since settle() last found none
     bool any_in_space = false;
     bool lanes_stale = true;                   // a slice came, went, or got other SMs of its own
     uint64_t lend_at_ns = scheduling::kNever;  // when somebody will have had no work for long enough

@@ -43,8 +43,9 @@ void await(CUresult wanted, const char* what, const std::function<CUresult()>& c
 // A context on one device, with memory and a kernel that writes there.
 class Worker {
  public:
+  // In a slice a device that has failed is closed until it was seen to be well again.
   explicit Worker(int ordinal) {
-    CU_CHECK(cuInit(0));
+    await(CUDA_SUCCESS, "cuInit", [] { return cuInit(0); });
     CU_CHECK(cuDeviceGet(&device_, ordinal));
     CU_CHECK(cuDevicePrimaryCtxRetain(&context_, device_));
     CU_CHECK(cuCtxSetCurrent(context_));

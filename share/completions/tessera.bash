@@ -5,7 +5,7 @@ _tessera_profiles() {
 }
 _tessera() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]}
-  local commands="run ps set slice gpus topo doctor trace version help"
+  local commands="run ps set slice gpus metrics topo doctor trace version help"
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
     mapfile -t COMPREPLY < <(compgen -W "$commands --help --version" -- "$current")
@@ -50,6 +50,7 @@ _tessera() {
       ;;
     gpus) mapfile -t COMPREPLY < <(compgen -W "--json --forgive --socket --help" -- "$current") ;;
     ps) mapfile -t COMPREPLY < <(compgen -W "--json --forgive --socket --help" -- "$current") ;;
+    metrics) mapfile -t COMPREPLY < <(compgen -W "--output --socket --help" -- "$current") ;;
     topo) mapfile -t COMPREPLY < <(compgen -W "--tree --matrix --json --socket --help" -- "$current") ;;
     doctor) mapfile -t COMPREPLY < <(compgen -W "--json --socket --help" -- "$current") ;;
     slice)

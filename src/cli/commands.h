@@ -16,6 +16,7 @@ int slice_delete_command(const SliceDeleteOptions& options);
 int slice_balance_command(const SliceBalanceOptions& options);
 int gpus_command(const GpusOptions& options);
 int doctor_command(const DoctorOptions& options);
+int metrics_command(const MetricsOptions& options);
 int topo_command(const TopoOptions& options);
 int trace_replay_command(const TraceReplayOptions& options);
 

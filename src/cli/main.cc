@@ -24,6 +24,7 @@ struct Dispatch {
   int operator()(const SliceBalanceOptions& options) const { return slice_balance_command(options); }
   int operator()(const GpusOptions& options) const { return gpus_command(options); }
   int operator()(const DoctorOptions& options) const { return doctor_command(options); }
+  int operator()(const MetricsOptions& options) const { return metrics_command(options); }
   int operator()(const TopoOptions& options) const { return topo_command(options); }
   int operator()(const TraceReplayOptions& options) const { return trace_replay_command(options); }
   int operator()(const VersionOptions&) const {

@@ -190,6 +190,11 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
   CLI::App* doctor_command =
       app.add_subcommand("doctor", "check what 'tessera run' needs and say what is missing");
   add_common(doctor_command, doctor.socket, &doctor.json);
+  MetricsOptions metrics;
+  CLI::App* metrics_command = app.add_subcommand("metrics", "print GPUs and slices as Prometheus reads them");
+  add_common(metrics_command, metrics.socket, nullptr);
+  metrics_command->add_option("--output", metrics.output, "write this file instead, as a whole or not at all")
+      ->type_name("FILE");
   TopoOptions topo;
   CLI::App* topo_command =
       app.add_subcommand("topo", "show where the GPUs are among this machine's processors and memory");
@@ -244,6 +249,7 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
   }
   if (*gpus_command) return Options(gpus);
   if (*doctor_command) return Options(doctor);
+  if (*metrics_command) return Options(metrics);
   if (*topo_command) return Options(topo);
   assert(*version_command);
   return Options(VersionOptions{});

@@ -40,6 +40,10 @@ struct DoctorOptions {
   std::string socket;
   bool json = false;
 };
+struct MetricsOptions {
+  std::string socket;
+  std::string output;  // a file; empty: standard output
+};
 struct TopoOptions {
   std::string socket;
   bool json = false;
@@ -49,7 +53,7 @@ struct VersionOptions {};
 
 using Options = std::variant<RunOptions, PsOptions, SetOptions, SlicePlanOptions, SliceCreateOptions,
                              SliceListOptions, SliceDeleteOptions, SliceBalanceOptions, GpusOptions,
-                             DoctorOptions, TopoOptions, TraceReplayOptions, VersionOptions>;
+                             DoctorOptions, MetricsOptions, TopoOptions, TraceReplayOptions, VersionOptions>;
 
 // Options, or the exit code where help was printed or the input is wrong; the message is printed already, one
 // line.

@@ -23,11 +23,12 @@ FLOORS = {
     "cuda": ["common"],
     "softgpu": ["cuda", "common"],
     "memory": ["cuda", "common"],
+    "monitoring": ["common"],
     "scheduling": ["common"],
     "partitioning": ["scheduling", "common"],
     "virtualization": ["memory", "cuda", "common"],
     "guest": ["virtualization", "memory", "cuda", "common"],
-    "node": ["partitioning", "scheduling", "virtualization", "memory", "cuda", "common"],
+    "node": ["monitoring", "partitioning", "scheduling", "virtualization", "memory", "cuda", "common"],
     "cli": ["node", "partitioning", "scheduling", "virtualization", "memory", "cuda", "common"],
 }
 # rooms within softgpu, lowest first: each may include itself and those before it

@@ -1,0 +1,39 @@
+// Metrics as Prometheus reads them: its text format, version 0.0.4 ("Exposition formats" in its
+// documentation). Families come in the order of their first sample, each with its help and its type once.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace tessera::monitoring {
+
+enum class MetricType : uint8_t { kCounter, kGauge };
+
+struct Metric {
+  const char* name;  // [a-z0-9_]+, a counter's ends with _total
+  MetricType type;
+  const char* help;  // a line of ASCII
+};
+
+using Labels = std::vector<std::pair<const char*, std::string>>;
+
+class Exposition {
+ public:
+  // A value that is no number is left out: there is none.
+  void add(const Metric& metric, const Labels& labels, double value);
+  std::string text() const;
+
+ private:
+  struct Family {
+    const Metric* metric;  // tables of metrics are constants
+    std::string samples;
+  };
+  std::vector<Family> families_;
+  std::map<std::string_view, size_t> places_;
+};
+
+}  // namespace tessera::monitoring

@@ -1,0 +1,42 @@
+#include "monitoring/exposition.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+
+namespace tessera::monitoring {
+namespace {
+
+constexpr Metric kLaunches{"launches_total", MetricType::kCounter, "Launches."};
+constexpr Metric kShare{"share_ratio", MetricType::kGauge, "A share."};
+
+TEST(Exposition, SaysEachFamilyOnceWithAllItsSamples) {
+  Exposition exposition;
+  exposition.add(kLaunches, {{"slice", "a"}}, 3);
+  exposition.add(kShare, {}, 400 * 1e-3);
+  exposition.add(kLaunches, {{"slice", "b"}, {"gpu", "0"}}, 9007199254740991.0);
+  EXPECT_EQ(exposition.text(),
+            "# HELP launches_total Launches.\n"
+            "# TYPE launches_total counter\n"
+            "launches_total{slice=\"a\"} 3\n"
+            "launches_total{slice=\"b\",gpu=\"0\"} 9007199254740991\n"
+            "# HELP share_ratio A share.\n"
+            "# TYPE share_ratio gauge\n"
+            "share_ratio 0.4\n");
+}
+
+TEST(Exposition, NamesMayBeAnything) {
+  Exposition exposition;
+  exposition.add(kShare, {{"slice", "a\"b\\c\nd"}}, -1);
+  EXPECT_NE(exposition.text().find("share_ratio{slice=\"a\\\"b\\\\c\\nd\"} -1\n"), std::string::npos);
+}
+
+TEST(Exposition, WhatIsNoNumberIsNotThere) {
+  Exposition exposition;
+  exposition.add(kShare, {}, std::numeric_limits<double>::quiet_NaN());
+  exposition.add(kShare, {}, std::numeric_limits<double>::infinity());
+  EXPECT_EQ(exposition.text(), "");
+}
+
+}  // namespace
+}  // namespace tessera::monitoring

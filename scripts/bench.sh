@@ -13,6 +13,7 @@ for program in "$build"/bench/${2:-*}; do
   case $name in
     bench_guest) bench/bench_guest.sh "$build" ;;
     bench_pool) "$program" --rounds "${REPETITIONS:-3}" "$PWD/lib/softgpu/libcuda.so.1" ;;
+    bench_swap) "$program" --rounds "$((3 * ${REPETITIONS:-3}))" --directory "${TMPDIR:-/tmp}" ;;
     bench_page_codec) "$program" --rounds "${REPETITIONS:-3}" ;;
     bench_reclaim | bench_compute_broker) "$program" ;;
     bench_kernels) LD_LIBRARY_PATH=$PWD/lib/softgpu "$program" ;;

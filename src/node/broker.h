@@ -41,6 +41,7 @@ struct ReserveAnswer {
   uint32_t device;
   uint64_t granted_bytes;  // 0: refused
   vgpu::BudgetKind kind = vgpu::BudgetKind::kLimit;
+  vgpu::Refusal refusal = vgpu::Refusal::kLimit;
 };
 struct Effects {
   std::vector<RecallOrder> recalls;

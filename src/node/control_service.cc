@@ -248,6 +248,7 @@ std::string ControlService::slices() {
     }
     answer["slices"].push_back(std::move(entry));
   }
+  if (leases_.residency().in_use()) answer["swap"] = swap_json(leases_);
   answer["outside"] = outside();
   answer["failing"] = failing_tenants();
   return json_text(answer);

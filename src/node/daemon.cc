@@ -46,6 +46,8 @@ Daemon::Daemon(EventLoop loop, UniqueFd listener, DaemonOptions options)
   leases_.set_round_policy(options_.round_policy);
   leases_.set_co_execution(options_.co_execution);
   control_.set_overcommit(options_.overcommit_permille);
+  leases_.set_residence_round(options_.residence_round_ns);
+  leases_.set_swap(options_.swap, options_.swap_host_bytes);
   control_.set_machine(options_.machine);
   if (options_.use_mps) control_.use_mps();
 }

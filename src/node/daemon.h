@@ -26,6 +26,9 @@ struct DaemonOptions {
   RoundPolicy round_policy = RoundPolicy::kWarn;
   bool co_execution = true;             // see ComputeBroker
   uint32_t overcommit_permille = 1000;  // see Ledger::set_overcommit
+  uint64_t residence_round_ns = partitioning::kResidenceRoundNs;
+  memory::SwapOptions swap;             // see LeaseService::set_swap
+  uint64_t swap_host_bytes = 0;         // 0: no bound
   Machine machine{};                    // see ControlService::set_machine
   bool use_mps = false;                 // see ControlService::use_mps
 };

@@ -1,6 +1,7 @@
 // LeaseService's two budgets: of the slice's limit, and of the device itself.
 #include <algorithm>
 
+#include "common/failpoint.h"
 #include "common/log.h"
 #include "common/size.h"
 #include "node/lease_service.h"
@@ -15,20 +16,60 @@ constexpr uint64_t kResidentBeyondLimit = 128 * kMiB;
 
 using vgpu::BudgetKind;
 
+void LeaseService::set_swap(const memory::SwapOptions& options, uint64_t host_bytes) {
+  swap_options_ = options;
+  swap_space_.set_bound(host_bytes);
+}
+
+vgpu::SwapTerms LeaseService::swap_terms() const {
+  vgpu::SwapTerms terms{};
+  terms.encoding = static_cast<uint32_t>(swap_options_.encoding);
+  terms.encrypt = swap_options_.encrypt ? 1 : 0;
+  terms.host_bounded = swap_space_.in_use() ? 1 : 0;
+  swap_options_.directory.copy(terms.directory, sizeof terms.directory - 1);
+  return terms;
+}
+
 void LeaseService::open_residency(LeaseId id) {
+  const Slice& slice = *ledger_.find_slice(ledger_.find_lease(id)->slice);
+  if (swap_space_.in_use()) swap_space_.open(id, slice.devices.size());
   if (!residency_.in_use()) return;
   std::vector<ResidencyBroker::Promise> promises;
-  for (const SliceDevice& device : ledger_.find_slice(ledger_.find_lease(id)->slice)->devices) {
-    promises.push_back({device.gpu, device.limit_bytes});
-  }
+  for (const SliceDevice& device : slice.devices) promises.push_back({device.gpu, device.limit_bytes});
   residency_.open(id, promises, loop_.now_ns());
+}
+
+Status LeaseService::attach_residency(LeaseId id, const ReattachMessage& held, Effects& effects) {
+  if (!residency_.in_use()) return Status();
+  if (swap_space_.in_use()) TESSERA_RETURN_IF_ERROR(swap_space_.attach(id, held.swap_bytes));
+  return residency_.attach(id, held.resident_bytes, loop_.now_ns(), effects);
+}
+
+void LeaseService::close_residency(LeaseId id, Effects& effects) {
+  swap_space_.close(id);
+  residency_.close(id, loop_.now_ns(), effects);
 }
 
 Status LeaseService::reserve(LeaseId lease, uint32_t request, const ReserveMessage& message,
                              Effects& effects) {
-  if (message.kind == BudgetKind::kLimit) {
-    return broker_.reserve(lease, request, message, loop_.now_ns(), effects);
+  switch (message.kind) {
+    case BudgetKind::kLimit:
+      return broker_.reserve(lease, request, message, loop_.now_ns(), effects);
+    case BudgetKind::kResident:
+      return reserve_resident(lease, request, message, effects);
+    case BudgetKind::kSwap: {
+      const bool exchange = residency_.gives_way_for_return(lease, message.device);
+      const auto what = exchange ? SwapSpace::For::kExchange : SwapSpace::For::kGrowth;
+      TESSERA_ASSIGN_OR_RETURN(const uint64_t granted, swap_space_.reserve(lease, message, what));
+      effects.answers.push_back({lease, request, message.device, granted, BudgetKind::kSwap});
+      return Status();
+    }
   }
+  return Status(Code::kInternal, "a budget of no kind");
+}
+
+Status LeaseService::reserve_resident(LeaseId lease, uint32_t request, const ReserveMessage& message,
+                                      Effects& effects) {
   const Slice& slice = *ledger_.find_slice(ledger_.find_lease(lease)->slice);
   if (message.device >= slice.devices.size()) {
     return Status::error(Code::kInvalidData, "device index %u is not in the slice", message.device);
@@ -47,15 +88,31 @@ Status LeaseService::reserve(LeaseId lease, uint32_t request, const ReserveMessa
 }
 
 Status LeaseService::release(LeaseId lease, const ReleaseMessage& message, Effects& effects) {
-  return message.kind == BudgetKind::kResident ? residency_.release(lease, message, loop_.now_ns(), effects)
-                                               : broker_.release(lease, message, loop_.now_ns(), effects);
+  switch (message.kind) {
+    case BudgetKind::kLimit:
+      return broker_.release(lease, message, loop_.now_ns(), effects);
+    case BudgetKind::kResident:
+      return residency_.release(lease, message, loop_.now_ns(), effects);
+    case BudgetKind::kSwap:
+      return swap_space_.release(lease, message.device, message.bytes);
+  }
+  return Status(Code::kInternal, "a budget of no kind");
 }
 
 Status LeaseService::recalled(LeaseId lease, uint32_t number, const RecalledMessage& message,
                               Effects& effects) {
-  return message.kind == BudgetKind::kResident
-             ? residency_.recalled(lease, number, message, loop_.now_ns(), effects)
-             : broker_.recalled(lease, number, message, loop_.now_ns(), effects);
+  switch (message.kind) {
+    case BudgetKind::kLimit:
+      return broker_.recalled(lease, number, message, loop_.now_ns(), effects);
+    case BudgetKind::kResident: {
+      Status status = residency_.recalled(lease, number, message, loop_.now_ns(), effects);
+      failpoint("daemon.swap.recalled");
+      return status;
+    }
+    case BudgetKind::kSwap:
+      break;
+  }
+  return Status(Code::kInvalidData, "Recalled answers no recall: none is made of that budget");
 }
 
 Status LeaseService::returned(LeaseId lease, const ReturnedMessage& message, Effects& effects) {

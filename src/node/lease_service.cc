@@ -65,7 +65,7 @@ Status LeaseService::handle_leased(Connection& connection, const ClientMessage& 
     failpoint("daemon.recalled.booked");
   } else if (auto* back = std::get_if<ReturnedMessage>(&message.body)) {
     status = this->returned(connection.lease, *back, effects);
-    failpoint("daemon.returned.booked");
+    failpoint("daemon.swap.returned");
   } else if (auto* asked = std::get_if<QueryMessage>(&message.body)) {
     status = query(connection, message.request, slice, *asked);
   } else if (std::holds_alternative<ListProcessesMessage>(message.body)) {
@@ -157,10 +157,8 @@ Status LeaseService::attach(Connection& connection, uint32_t request, const Atta
   const Slice& slice = *ledger_.find_slice(ledger_.find_lease(id)->slice);
   LOG_INFO("leases", "process %d attached to '%s'", static_cast<int>(process.pid), slice.name.c_str());
   Effects effects;
-  if (residency_.in_use()) {
-    const std::vector<uint64_t> nothing(slice.devices.size());
-    TESSERA_RETURN_IF_ERROR(residency_.attach(id, nothing, loop_.now_ns(), effects));
-  }
+  const std::vector<uint64_t> nothing(slice.devices.size());
+  TESSERA_RETURN_IF_ERROR(attach_residency(id, {{}, id, nothing, nothing, nothing}, effects));
   failpoint("daemon.attach.booked");
   save();
   failpoint("daemon.attach.saved");
@@ -197,9 +195,7 @@ Status LeaseService::reattach(Connection& connection, uint32_t request, const Re
     residency_.disconnect(id, loop_.now_ns(), effects);
   }
   Status claimed = ledger_.claim(id, message.held_bytes);
-  if (claimed.ok() && residency_.in_use()) {
-    claimed = residency_.attach(id, message.resident_bytes, loop_.now_ns(), effects);
-  }
+  if (claimed.ok()) claimed = attach_residency(id, message, effects);
   if (!claimed.ok()) {
     save();
     apply(effects);
@@ -245,6 +241,7 @@ void LeaseService::send_attached(LeaseId id, Connection& connection, uint32_t re
 
 vgpu::AttachedReply LeaseService::describe(const Slice& slice, LeaseId lease) const {
   vgpu::AttachedReply reply{};
+  reply.swap = swap_terms();
   reply.lease = lease;
   reply.device_count = static_cast<uint32_t>(slice.devices.size());
   slice.name.copy(reply.slice_name, sizeof reply.slice_name - 1);
@@ -351,7 +348,7 @@ void LeaseService::end_lease(LeaseId id, const char* why) {
   leases_.erase(record);
   Effects effects;
   std::string name = ledger_.find_slice(slice)->name;
-  residency_.close(id, loop_.now_ns(), effects);
+  close_residency(id, effects);
   if (broker_.close(id, loop_.now_ns(), effects)) {
     forget_slice(slice, name);
   } else {
@@ -385,8 +382,10 @@ void LeaseService::apply(const Effects& effects) {
     vgpu::ReservedReply reply{};
     reply.granted_bytes = answer.granted_bytes;
     const SliceDevice& device = slice.devices[answer.device];
-    const bool resident = answer.kind == vgpu::BudgetKind::kResident;
-    reply.limit_bytes = resident ? residency_.capacity(device.gpu) : device.limit_bytes;
+    reply.refusal = answer.refusal;
+    reply.limit_bytes = answer.kind == vgpu::BudgetKind::kResident ? residency_.capacity(device.gpu)
+                        : answer.kind == vgpu::BudgetKind::kSwap   ? swap_space_.bound()
+                                                                   : device.limit_bytes;
     reply.awaited = static_cast<uint32_t>(slice.awaited);
     reply.slice_used_bytes = usage(slice.id).devices[answer.device].used_bytes;
     leases_.at(answer.lease)

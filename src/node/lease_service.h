@@ -27,6 +27,7 @@
 #include <string>
 #include <vector>
 
+#include "memory/swap/swap_options.h"
 #include "node/broker.h"
 #include "node/compute_broker.h"
 #include "node/connection.h"
@@ -38,6 +39,7 @@
 #include "node/residency_broker.h"
 #include "node/round_policy.h"
 #include "node/round_watch.h"
+#include "node/swap_space.h"
 #include "node/tenant_faults.h"
 #include "node/usage_window.h"
 #include "partitioning/rebalance.h"
@@ -62,6 +64,8 @@ struct DeviceUsage {
   uint64_t resident_bytes = 0;  // on the device, where limits are more than it has
   uint64_t evicted_bytes = 0;   // moved off it, ever
   uint64_t restored_bytes = 0;  // and back
+  uint64_t out_bytes = 0;       // off it now, as the processes report it, as what follows
+  uint64_t swap_host_bytes = 0, swap_file_bytes = 0;  // that this takes
 };
 
 struct SliceUsage {
@@ -78,7 +82,13 @@ class LeaseService {
   void set_co_execution(bool on) { compute_.set_co_execution(on); }
   // Limits may be more than a GPU has: what is on it is granted apart. Together with the ledger's totals.
   void set_residency(std::vector<uint64_t> capacities) { residency_.set_capacities(std::move(capacities)); }
+  // Within which time everybody has been on a GPU, see ResidencyBroker.
+  void set_residence_round(uint64_t ns) { residency_.set_round(ns); }
   const ResidencyBroker& residency() const { return residency_; }
+  // How memory is kept that is off the GPUs; `host_bytes`: that it may take of the host's, 0: without bound.
+  void set_swap(const memory::SwapOptions& options, uint64_t host_bytes);
+  const memory::SwapOptions& swap_options() const { return swap_options_; }
+  const SwapSpace& swap_space() const { return swap_space_; }
   ~LeaseService();
   LeaseService(const LeaseService&) = delete;
   LeaseService& operator=(const LeaseService&) = delete;
@@ -209,7 +219,12 @@ class LeaseService {
   Status release(LeaseId lease, const ReleaseMessage& message, Effects& effects);
   Status recalled(LeaseId lease, uint32_t number, const RecalledMessage& message, Effects& effects);
   Status returned(LeaseId lease, const ReturnedMessage& message, Effects& effects);
+  vgpu::SwapTerms swap_terms() const;
+  Status reserve_resident(LeaseId lease, uint32_t request, const ReserveMessage& message, Effects& effects);
   void open_residency(LeaseId lease);
+  // It has said what it holds of GPUs and of the host's memory.
+  Status attach_residency(LeaseId lease, const ReattachMessage& held, Effects& effects);
+  void close_residency(LeaseId lease, Effects& effects);
   // Where a GPU's time has begun to go into moving memory, and where it does no longer.
   void tell_thrash();
   Status handle_observing(Connection& connection, const ClientMessage& message);
@@ -249,6 +264,8 @@ class LeaseService {
   Broker broker_;
   ComputeBroker compute_;
   ResidencyBroker residency_;
+  SwapSpace swap_space_;
+  memory::SwapOptions swap_options_;
   std::set<uint32_t> thrashing_;  // GPUs of which that was told
   TenantFaults faults_;
   bool refuses_faulty_ = false;

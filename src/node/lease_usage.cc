@@ -29,6 +29,9 @@ SliceUsage LeaseService::usage(SliceId id) {
       device.resident_bytes += residency_.resident_bytes(lease, static_cast<uint32_t>(i));
       device.evicted_bytes += values.evicted_bytes;
       device.restored_bytes += values.restored_bytes;
+      device.out_bytes += values.out_bytes;
+      device.swap_host_bytes += values.swap_host_bytes;
+      device.swap_file_bytes += values.swap_file_bytes;
       if (values.fault != 0) device.fault = values.fault;
     }
   }

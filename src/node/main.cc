@@ -16,6 +16,7 @@
 #include <cstring>
 
 #include "common/log.h"
+#include "common/size.h"
 #include "common/strings.h"
 #include "node/daemon.h"
 #include "node/instance.h"
@@ -30,6 +31,8 @@ constexpr int kExitUsage = 2;
 constexpr int kExitRunsAlready = 3;
 constexpr rlim_t kDescriptorsWanted = 8192;  // a socket and a pidfd per process, and some
 constexpr off_t kMaxLogBytes = 4 * 1024 * 1024;
+constexpr uint64_t kNsPerSecond = 1'000'000'000;
+constexpr uint64_t kLeastSwapHostBytes = 64 * kMiB;  // room for exchanges, see SwapSpace
 
 constexpr const char* kHelp =
     "usage: tesserad [options]\n"
@@ -48,6 +51,12 @@ constexpr const char* kHelp =
     "                       whether slices whose kernels fit together run side by side (default: auto)\n"
     "  --overcommit FACTOR  slices may be promised so many times the memory of a GPU, 1 (default) to 16:\n"
     "                       what does not fit waits in the host's memory, and tenants take turns\n"
+    "  --residence-round SECONDS\n"
+    "                       within which everybody has such a turn, 1 to 3600 (default: 24)\n"
+    "  --swap-codec CODEC   how what waits is stored: none (default), adaptive, lz4, zstd or snappy\n"
+    "  --swap-encrypt       and encrypted, by a key of each process that is nowhere else\n"
+    "  --swap-host SIZE     as much of the host's memory is for what waits, as 8GiB (default: all of it)\n"
+    "  --swap-dir FOLDER    what does not find room there goes to files of this folder\n"
     "  --mps                keep slices in space to their SMs by NVIDIA's Multi-Process Service, where its\n"
     "                       control daemon runs; a fault of one program then ends those of all\n"
     "  --packing POLICY     where slices go that name no GPU: spread (default) or binpack\n"
@@ -71,6 +80,9 @@ struct Options {
   RoundPolicy round_policy = RoundPolicy::kWarn;
   bool co_execution = true;
   uint32_t overcommit_permille = 1000;
+  uint64_t residence_round_s = partitioning::kResidenceRoundNs / kNsPerSecond;
+  memory::SwapOptions swap;
+  uint64_t swap_host_bytes = 0;
   bool use_mps = false;
 };
 
@@ -99,6 +111,18 @@ std::optional<uint32_t> parse_overcommit(const char* text) {
   return static_cast<uint32_t>(factor * 1000 + 0.5);
 }
 
+// Processes go by it, wherever they are.
+Result<std::string> swap_folder(const char* text) {
+  char path[PATH_MAX];
+  struct stat info {};
+  if (realpath(text, path) == nullptr || stat(path, &info) != 0)
+    return Status::from_errno(errno, "cannot use %s", text);
+  if (!S_ISDIR(info.st_mode)) return Status::error(Code::kInvalidArgument, "%s is no folder", text);
+  if (strlen(path) >= sizeof vgpu::SwapTerms{}.directory)
+    return Status::error(Code::kInvalidArgument, "the name of %s is too long", text);
+  return std::string(path);
+}
+
 // The exit code where there is nothing left to do.
 std::optional<int> parse_options(int argc, char** argv, Options& options) {
   enum {
@@ -109,6 +133,11 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
     kTimeSlice,
     kCoExecution,
     kOvercommit,
+    kResidenceRound,
+    kSwapCodec,
+    kSwapEncrypt,
+    kSwapHost,
+    kSwapDir,
     kMps,
     kPacking,
     kRefuseFaulty,
@@ -126,6 +155,11 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
                                     {"time-slice", required_argument, nullptr, kTimeSlice},
                                     {"co-execution", required_argument, nullptr, kCoExecution},
                                     {"overcommit", required_argument, nullptr, kOvercommit},
+                                    {"residence-round", required_argument, nullptr, kResidenceRound},
+                                    {"swap-codec", required_argument, nullptr, kSwapCodec},
+                                    {"swap-encrypt", no_argument, nullptr, kSwapEncrypt},
+                                    {"swap-host", required_argument, nullptr, kSwapHost},
+                                    {"swap-dir", required_argument, nullptr, kSwapDir},
                                     {"mps", no_argument, nullptr, kMps},
                                     {"packing", required_argument, nullptr, kPacking},
                                     {"refuse-faulty", no_argument, nullptr, kRefuseFaulty},
@@ -184,6 +218,39 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
         options.overcommit_permille = *permille;
         break;
       }
+      case kResidenceRound: {
+        const auto seconds = parse_uint(optarg);
+        if (!seconds || *seconds == 0 || *seconds > 3600) {
+          return usage_error("--residence-round needs 1 to 3600 seconds, not '%s'", optarg);
+        }
+        options.residence_round_s = *seconds;
+        break;
+      }
+      case kSwapCodec: {
+        const auto encoding = memory::parse_swap_encoding(optarg);
+        if (!encoding)
+          return usage_error("--swap-codec is none, adaptive, lz4, zstd or snappy, not '%s'", optarg);
+        options.swap.encoding = *encoding;
+        break;
+      }
+      case kSwapEncrypt:
+        options.swap.encrypt = true;
+        break;
+      case kSwapHost: {
+        const auto bytes = parse_size(optarg);
+        if (!bytes.ok()) return usage_error("--swap-host: %s", bytes.status().message().c_str());
+        if (*bytes < kLeastSwapHostBytes)
+          return usage_error("--swap-host is 64MiB or more, not '%s'", optarg);
+        options.swap_host_bytes = *bytes;
+        break;
+      }
+      case kSwapDir:
+        if (const auto folder = swap_folder(optarg); folder.ok()) {
+          options.swap.directory = *folder;
+          break;
+        } else {
+          return usage_error("--swap-dir: %s", folder.status().message().c_str());
+        }
       case kMps:
         options.use_mps = true;
         break;
@@ -312,6 +379,9 @@ Status run(const Options& options, UniqueFd ready) {
   daemon_options.packing = options.packing;
   daemon_options.co_execution = options.co_execution;
   daemon_options.overcommit_permille = options.overcommit_permille;
+  daemon_options.residence_round_ns = options.residence_round_s * kNsPerSecond;
+  daemon_options.swap = options.swap;
+  daemon_options.swap_host_bytes = options.swap_host_bytes;
   daemon_options.use_mps = options.use_mps;
   daemon_options.round_policy = options.round_policy;
   Result<Machine> machine = Machine::read();

@@ -31,7 +31,8 @@ Result<ClientMessage> decode_reattach(uint32_t request, ByteSpan payload) {
   ReattachMessage message{{},
                           body.lease,
                           {body.held_bytes, body.held_bytes + body.device_count},
-                          {body.resident_bytes, body.resident_bytes + body.device_count}};
+                          {body.resident_bytes, body.resident_bytes + body.device_count},
+                          {body.swap_bytes, body.swap_bytes + body.device_count}};
   std::memcpy(message.token.data(), body.token, sizeof body.token);
   return ClientMessage{request, std::move(message)};
 }
@@ -42,7 +43,7 @@ Status check_device(uint32_t device) {
 }
 
 Status check_kind(vgpu::BudgetKind kind) {
-  if (kind == vgpu::BudgetKind::kLimit || kind == vgpu::BudgetKind::kResident) return Status();
+  if (static_cast<size_t>(kind) < vgpu::kBudgetKinds) return Status();
   return Status::error(Code::kInvalidData, "there is no budget of kind %u", static_cast<unsigned>(kind));
 }
 
@@ -84,7 +85,7 @@ Result<ClientMessage> decode_body(const vgpu::MessageHeader& header, ByteSpan pa
       TESSERA_RETURN_IF_ERROR(check_device(body.device));
       TESSERA_RETURN_IF_ERROR(check_kind(body.kind));
       return ClientMessage{header.request, RecalledMessage{body.device, body.bytes, body.kind, body.out_bytes,
-                                                           body.more != 0}};
+                                                           body.more != 0, body.no_swap != 0}};
     }
     case MessageType::kReturned: {
       TESSERA_ASSIGN_OR_RETURN(auto body, payload_as<vgpu::ReturnedNotice>(payload, "Returned"));

@@ -25,6 +25,7 @@ struct ReattachMessage {
   uint64_t lease;
   std::vector<uint64_t> held_bytes;
   std::vector<uint64_t> resident_bytes;
+  std::vector<uint64_t> swap_bytes;
 };
 struct ObserveMessage {
   Token token;
@@ -47,6 +48,7 @@ struct RecalledMessage {
   vgpu::BudgetKind kind = vgpu::BudgetKind::kLimit;
   uint64_t out_bytes = 0;
   bool more = false;
+  bool no_swap = false;
 };
 struct ReturnedMessage {
   uint32_t device;

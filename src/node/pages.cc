@@ -68,6 +68,9 @@ CounterValues CounterMapping::read(size_t device, uint64_t granted_bytes, uint64
   values.ready_sm_ns = load(counters.ready_sm_ns, values.ready_ns * IndexSet::kMax);
   values.evicted_bytes = load(counters.evicted_bytes, kLargestCount);
   values.restored_bytes = load(counters.restored_bytes, kLargestCount);
+  values.out_bytes = load(counters.out_bytes, kLargestCount);
+  values.swap_host_bytes = load(counters.swap_host_bytes, kLargestCount);
+  values.swap_file_bytes = load(counters.swap_file_bytes, kLargestCount);
   return values;
 }
 

@@ -22,6 +22,9 @@ struct CounterValues {
   uint64_t ready_sm_ns = 0;
   uint64_t evicted_bytes = 0;
   uint64_t restored_bytes = 0;
+  uint64_t out_bytes = 0;
+  uint64_t swap_host_bytes = 0;
+  uint64_t swap_file_bytes = 0;
 };
 
 // The daemon's view of a process's counter page: it only reads.

@@ -154,6 +154,7 @@ Status ResidencyBroker::recalled(LeaseId lease, uint32_t number, const RecalledM
     if (part->asked->given > 0) ++evictions_;
     // It may be able to in a moment: what was granted to it may be on its way into use.
     const bool all = part->asked->given >= part->asked->bytes;
+    part->no_swap_until_ns = message.no_swap ? now_ns + kNoSwapNs : 0;
     part->tenant.stuck_bytes = all ? 0 : part->tenant.resident_bytes;
     if (!all) part->tenant.not_before_ns = now_ns + kEvictPauseNs;
     part->asked.reset();
@@ -182,6 +183,13 @@ Status ResidencyBroker::returned(LeaseId lease, const ReturnedMessage& message, 
   }
   serve(index, now_ns, effects);
   return Status();
+}
+
+bool ResidencyBroker::gives_way_for_return(LeaseId lease, uint32_t device) const {
+  const auto found = held_.find(lease);
+  if (found == held_.end() || device >= found->second.parts.size()) return false;
+  const std::optional<Asked>& asked = found->second.parts[device].asked;
+  return asked && asked->for_return;
 }
 
 uint64_t ResidencyBroker::resident_bytes(LeaseId lease, uint32_t device) const {

@@ -32,6 +32,8 @@ namespace tessera::node {
 inline constexpr uint64_t kEvictPatienceNs = 30'000'000'000;
 // After an answer that it could give nothing now.
 inline constexpr uint64_t kEvictPauseNs = 250'000'000;
+// After an answer that there was no place left for what it had.
+inline constexpr uint64_t kNoSwapNs = 2'000'000'000;
 // Who is being brought back and asks for nothing for so long stands in nobody's way any more.
 inline constexpr uint64_t kReturnPatienceNs = 10'000'000'000;
 
@@ -66,6 +68,9 @@ class ResidencyBroker {
                   Effects& effects);
   Status returned(LeaseId lease, const ReturnedMessage& message, uint64_t now_ns, Effects& effects);
 
+  // Whether it is asked to make room for what is to be brought back.
+  bool gives_way_for_return(LeaseId lease, uint32_t device) const;
+
   void expire(uint64_t now_ns, Effects& effects);
   std::optional<uint64_t> next_deadline_ns() const;
 
@@ -94,6 +99,8 @@ class ResidencyBroker {
   struct Part {
     partitioning::ResidentTenant tenant;
     std::optional<Asked> asked;
+    // It gave less than was asked, as there was no place for more: that holds for a while.
+    uint64_t no_swap_until_ns = 0;
   };
   struct Waiting {
     LeaseId lease;
@@ -145,6 +152,9 @@ class ResidencyBroker {
   // Which request is next, see above; the end: none, yet.
   Queue::iterator next_request(uint32_t gpu, uint64_t now_ns);
   bool can_never_fit(uint32_t gpu, const Waiting& request) const;
+  // Others could make room, but have no place for what they have.
+  bool lacks_swap(uint32_t gpu, const Waiting& request, uint64_t now_ns) const;
+  void refuse(uint32_t gpu, Queue::iterator request, vgpu::Refusal why, Effects& effects);
   void grant(uint32_t gpu, Queue::iterator request, uint64_t now_ns, Effects& effects);
   // False where those who may be asked have not so much.
   bool ask_others(uint32_t gpu, const Waiting& request, uint64_t now_ns, Effects& effects);

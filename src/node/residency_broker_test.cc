@@ -278,6 +278,36 @@ TEST_F(ResidencyTest, WhatCanNeverFitIsRefused) {
   EXPECT_EQ(answer(1, 3), 0u) << "beside what it has";
 }
 
+// Host or disk are full: who grows is told so; what was there before waits until there is room.
+TEST_F(ResidencyTest, WithoutAPlaceForWhatOthersHaveNobodyGrows) {
+  attach(1);
+  attach(2);
+  attach(3);
+  reserve(1, 1, 600);
+  reserve(2, 2, 600);
+  pass(kEnough);
+  ASSERT_TRUE(recalled(only_recall(), 200).ok());
+  ASSERT_EQ(answer(2, 2), 600u);
+  pass(kEnough);
+  reserve(3, 3, 100);
+  const RecallOrder order = only_recall();
+  EXPECT_EQ(order.lease, 1u) << "which is out already";
+  const RecalledMessage full{0, 20, BudgetKind::kResident, 220, false, true};
+  ASSERT_TRUE(broker_.recalled(1, order.number, full, now_ns_, effects_).ok());
+  const RecallOrder other = effects_.recalls.back();
+  EXPECT_EQ(other.lease, 2u);
+  const RecalledMessage full_too{0, 0, BudgetKind::kResident, 0, false, true};
+  ASSERT_TRUE(broker_.recalled(2, other.number, full_too, now_ns_, effects_).ok());
+  ASSERT_EQ(effects_.answers.size(), 1u);
+  EXPECT_EQ(effects_.answers[0].granted_bytes, 0u);
+  EXPECT_EQ(effects_.answers[0].refusal, vgpu::Refusal::kNoSwap);
+  effects_ = {};
+  bring_back(1, 4, 220);
+  EXPECT_TRUE(effects_.answers.empty());
+  pass(kEvictPauseNs);
+  EXPECT_EQ(only_recall().lease, 2u) << "is asked again";
+}
+
 TEST_F(ResidencyTest, WhoGaveLessThanAskedIsAskedAgain) {
   attach(1);
   attach(2);

@@ -167,11 +167,36 @@ bool ResidencyBroker::ask_others(uint32_t index, const Waiting& request, uint64_
   return !victims.empty();
 }
 
+// Who grows is refused; what was there once waits, as others may end. It is so where without what is stuck
+// with those who have said so there is too little.
+bool ResidencyBroker::lacks_swap(uint32_t index, const Waiting& request, uint64_t now_ns) const {
+  if (request.brings_back()) return false;
+  uint64_t movable = left(index) + expected_bytes(index), stuck = 0;
+  for (const auto& [lease, held] : held_) {
+    for (uint32_t i = 0; i < held.gpus.size(); ++i) {
+      if (held.gpus[i] != index || Place{lease, i} == Place{request.lease, request.message.device}) continue;
+      const ResidentTenant& tenant = held.parts[i].tenant;
+      const uint64_t kept = std::min(tenant.stuck_bytes, tenant.resident_bytes);
+      movable += tenant.resident_bytes - kept;
+      if (now_ns < held.parts[i].no_swap_until_ns) stuck += kept;
+    }
+  }
+  return movable < request.message.bytes_needed && movable + stuck >= request.message.bytes_needed;
+}
+
+void ResidencyBroker::refuse(uint32_t index, Queue::iterator request, vgpu::Refusal why, Effects& effects) {
+  effects.answers.push_back(
+      {request->lease, request->request, request->message.device, 0, BudgetKind::kResident, why});
+  gpus_.at(index).queue.erase(request);
+}
+
 bool ResidencyBroker::serve_one(uint32_t index, Queue::iterator request, uint64_t now_ns, Effects& effects) {
   if (can_never_fit(index, *request)) {
-    effects.answers.push_back(
-        {request->lease, request->request, request->message.device, 0, BudgetKind::kResident});
-    gpus_.at(index).queue.erase(request);
+    refuse(index, request, vgpu::Refusal::kNeverFits, effects);
+    return true;
+  }
+  if (lacks_swap(index, *request, now_ns)) {
+    refuse(index, request, vgpu::Refusal::kNoSwap, effects);
     return true;
   }
   // Nobody is brought back in part, to wait there for the rest: that others would have to wait for, too.

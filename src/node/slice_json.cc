@@ -18,6 +18,9 @@ Json usage_json(const SliceDevice& device, const DeviceUsage& usage, const Resid
     entry["resident_bytes"] = usage.resident_bytes;
     entry["evicted_bytes"] = usage.evicted_bytes;
     entry["restored_bytes"] = usage.restored_bytes;
+    entry["out_bytes"] = usage.out_bytes;
+    entry["swap_host_bytes"] = usage.swap_host_bytes;
+    entry["swap_file_bytes"] = usage.swap_file_bytes;
     const ResidencyBroker::Moving moving = residency.moving(device.gpu);
     entry["moving_percent"] = moving.percent;
     entry["thrashing"] = moving.thrashing;
@@ -81,6 +84,18 @@ Json slice_json(const Slice& slice, LeaseService& leases) {
     entry["devices"].push_back(std::move(device));
   }
   return entry;
+}
+
+Json swap_json(const LeaseService& leases) {
+  const memory::SwapOptions& options = leases.swap_options();
+  Json swap;
+  swap["codec"] = memory::swap_encoding_name(options.encoding);
+  swap["encrypted"] = options.encrypt;
+  swap["directory"] = options.directory.empty() ? Json(nullptr) : Json(options.directory);
+  const SwapSpace& space = leases.swap_space();
+  swap["host_limit_bytes"] = space.in_use() ? Json(space.bound()) : Json(nullptr);
+  swap["host_granted_bytes"] = space.in_use() ? Json(space.used_bytes()) : Json(nullptr);
+  return swap;
 }
 
 double seconds_since(uint64_t then_ns, uint64_t now_ns) {

@@ -8,6 +8,8 @@ namespace tessera::node {
 
 // {"name", "owner", "age_seconds", "processes_ever", "devices": [...]}.
 Json slice_json(const Slice& slice, LeaseService& leases);
+// How memory is kept that is off the GPUs, and how much of the host's it takes.
+Json swap_json(const LeaseService& leases);
 // An earlier daemon's moment may lie ahead: then none have gone by.
 double seconds_since(uint64_t then_ns, uint64_t now_ns);
 

@@ -64,7 +64,10 @@ std::vector<Victim> choose_victims(std::span<const ResidentTenant> tenants, uint
   std::stable_sort(order.begin(), order.end(),
                    [&](size_t a, size_t b) { return rank(tenants[a]) < rank(tenants[b]); });
   const std::vector<Victim> victims = choose(tenants, order, bytes, false);
-  return victims.empty() ? choose(tenants, order, bytes, true) : victims;
+  if (!victims.empty()) return victims;
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return tenants[a].not_before_ns < tenants[b].not_before_ns; });
+  return choose(tenants, order, bytes, true);
 }
 
 std::optional<uint64_t> next_choice_ns(std::span<const ResidentTenant> tenants, uint64_t turn_ns,

@@ -50,7 +50,8 @@ struct Victim {
 // Who gives `bytes`, of those that may be asked at `now_ns` where each turn lasts `turn_ns`. First who is
 // out already: those that do not want to come back, then those whose turns are furthest away, who went last.
 // Then who is blocked, those first that came last, and then who is in and has been for longest. What is stuck
-// is asked for where nothing else is left. Empty where all of them together have not so much.
+// is asked for where nothing else is left, of each in its turn. Empty where all of them together have not so
+// much.
 std::vector<Victim> choose_victims(std::span<const ResidentTenant> tenants, uint64_t bytes, uint64_t turn_ns,
                                    uint64_t now_ns);
 // When choose_victims() may answer otherwise, while nothing else happens; none: only then.

@@ -130,7 +130,8 @@ void TestDaemon::handle(int socket, const vgpu::MessageHeader& header, const cha
       uint64_t grant = request.bytes_needed <= left ? std::min(left, request.bytes_wanted) : 0;
       granted_ += grant;
       granted += grant;
-      vgpu::ReservedReply answer{grant, options_.limit_bytes, counters().used_bytes, 0, 0};
+      vgpu::ReservedReply answer{grant, options_.limit_bytes, counters().used_bytes, 0,
+                                 vgpu::Refusal::kLimit};
       return reply(socket, MessageType::kReserved, header.request, &answer, sizeof answer);
     }
     case MessageType::kRelease:

@@ -104,7 +104,7 @@ class TestClient {
   }
   void recalled(uint32_t number, uint64_t bytes) {
     send(encode_struct(vgpu::MessageType::kRecalled, number,
-                       vgpu::RecalledReply{0, vgpu::BudgetKind::kLimit, bytes, 0, 0}));
+                       vgpu::RecalledReply{0, vgpu::BudgetKind::kLimit, bytes, 0, 0, 0}));
   }
 
   // The next packet with its descriptors; nothing yet, or at the end, gives an empty one.

@@ -61,7 +61,7 @@ TEST_F(HostileTest, EveryBrokenRuleIsNamed) {
        "1 bytes given back"},
       {encode_struct(MessageType::kRelease, 0, vgpu::ReleaseNotice{1, vgpu::BudgetKind::kLimit, 0}), true,
        "not in the slice"},
-      {encode_struct(MessageType::kRecalled, 9, vgpu::RecalledReply{0, vgpu::BudgetKind::kLimit, 0, 0, 0}),
+      {encode_struct(MessageType::kRecalled, 9, vgpu::RecalledReply{0, vgpu::BudgetKind::kLimit, 0, 0, 0, 0}),
        true, "answers no recall"},
       {encode_struct(MessageType::kQuery, 9, vgpu::QueryRequest{7, 0}), true, "not in the slice"},
       {encode_message(MessageType::kControl, 1, "{}"), true, "connection of their own"},

@@ -148,7 +148,7 @@ TEST_F(ObserverTest, WhatNeedsALeaseIsABrokenRule) {
        "only looks"},
       {encode_struct(MessageType::kRelease, 0, vgpu::ReleaseNotice{0, vgpu::BudgetKind::kLimit, 0}),
        "only looks"},
-      {encode_struct(MessageType::kRecalled, 1, vgpu::RecalledReply{0, vgpu::BudgetKind::kLimit, 0, 0, 0}),
+      {encode_struct(MessageType::kRecalled, 1, vgpu::RecalledReply{0, vgpu::BudgetKind::kLimit, 0, 0, 0, 0}),
        "only looks"},
       {encode_struct(MessageType::kAttach, 1, token), "has its part already"},
       {encode_struct(MessageType::kObserve, 1, token), "has its part already"},

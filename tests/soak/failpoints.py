@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Kills a program or the daemon at each failpoint of attaching, granting, giving back and detaching (common/failpoint.h).
+"""Kills a program or the daemon at each failpoint of attaching, granting, giving back and detaching (common/failpoint.h); those of memory
+that moves are swap_failpoints.py's.
 
 usage: failpoints.py --bin BIN_DIR --program PROGRAM [--sources SRC_DIR] [--passes 3]
 
@@ -38,7 +39,7 @@ def failpoints(sources):
             if name.endswith(".cc"):
                 with open(os.path.join(folder, name), encoding="utf-8") as file:
                     names.update(re.findall(r'failpoint\("([\w.]+)"\)', file.read()))
-    return sorted(names)
+    return sorted(name for name in names if ".swap." not in name)
 
 
 class Scene:

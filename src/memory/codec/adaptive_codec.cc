@@ -26,21 +26,42 @@ Result<size_t> AdaptiveCodec::try_out(PageLooks looks, uint8_t encoding, std::sp
   return stored;
 }
 
-Result<size_t> AdaptiveCodec::encode(std::span<const uint8_t> page, std::span<uint8_t> to) {
-  if (all_zeros(page)) return codec_.encode_zeros(page.size(), to);
-  const PageLooks looks = page_looks(page);
-  if (const std::optional<uint8_t> trial = choice_.trial(looks)) {
-    if (page.size() <= kTrialBytes) return try_out(looks, *trial, page, to);
-    const size_t middle = (page.size() - kTrialBytes) / 2;
-    TESSERA_RETURN_IF_ERROR(try_out(looks, *trial, page.subspan(middle, kTrialBytes), to).status());
-  }
-  const uint8_t best = choice_.best(looks);
+Status AdaptiveCodec::try_part(PageLooks looks, std::span<const uint8_t> page, std::span<uint8_t> to) {
+  const std::optional<uint8_t> trial = choice_.trial(looks);
+  if (!trial) return {};
+  const size_t bytes = std::min(page.size(), kTrialBytes), middle = (page.size() - bytes) / 2;
+  return try_out(looks, *trial, page.subspan(middle, bytes), to).status();
+}
+
+Result<size_t> AdaptiveCodec::encode_best(PageLooks looks, uint8_t best, std::span<const uint8_t> page,
+                                          std::span<uint8_t> to) {
   // Some are timed for all: a small page is copied in little more time than it takes to read the clock.
   if (++encoded_ % kPagesTimed != 0) return codec_.encode(kPageEncodings[best], page, to);
   EncodingChoice::Outcome outcome;
   TESSERA_ASSIGN_OR_RETURN(const size_t stored, encode_timed(best, page, to, outcome));
   choice_.report(looks, best, outcome);
   return stored;
+}
+
+Result<size_t> AdaptiveCodec::encode(std::span<const uint8_t> page, std::span<uint8_t> to) {
+  if (all_zeros(page)) return codec_.encode_zeros(page.size(), to);
+  const PageLooks looks = page_looks(page);
+  if (page.size() <= kTrialBytes) {
+    if (const std::optional<uint8_t> trial = choice_.trial(looks)) return try_out(looks, *trial, page, to);
+  } else {
+    TESSERA_RETURN_IF_ERROR(try_part(looks, page, to));
+  }
+  return encode_best(looks, choice_.best(looks), page, to);
+}
+
+Result<size_t> AdaptiveCodec::encode_in_place(size_t page_bytes, std::span<uint8_t> at,
+                                              std::span<uint8_t> other, bool& moved) {
+  const std::span<const uint8_t> page = at.subspan(codec_.payload_at(), page_bytes);
+  const PageLooks looks = page_looks(page);
+  TESSERA_RETURN_IF_ERROR(try_part(looks, page, other));
+  const uint8_t best = choice_.best(looks);
+  moved = kPageEncodings[best].compression != Compression::kNone;
+  return moved ? encode_best(looks, best, page, other) : codec_.encode_in_place(page_bytes, at);
 }
 
 }  // namespace tessera::memory

@@ -20,17 +20,27 @@ class AdaptiveCodec {
 
   // As PageCodec does, with its bound's room.
   Result<size_t> encode(std::span<const uint8_t> page, std::span<uint8_t> to);
+  // Of a page that lies in `at` already, PageCodec::payload_at() bytes from its begin. What is not to be
+  // compressed stays there; else `other` has what is stored, and `moved` is true. Both have the bound's room.
+  Result<size_t> encode_in_place(size_t page_bytes, std::span<uint8_t> at, std::span<uint8_t> other,
+                                 bool& moved);
   Status decode(std::span<const uint8_t> stored, std::span<uint8_t> page) {
     return codec_.decode(stored, page);
   }
+  PageCodec& plain() { return codec_; }
 
  private:
   // A trial takes no more of a page: it is the first pages of their looks that pay for it.
   static constexpr size_t kTrialBytes = 64 << 10;
   static constexpr uint32_t kPagesTimed = 8;  // one of so many
 
+  // The best known for a page of these looks, once it was used.
+  Result<size_t> encode_best(PageLooks looks, uint8_t best, std::span<const uint8_t> page,
+                             std::span<uint8_t> to);
   Result<size_t> encode_timed(uint8_t encoding, std::span<const uint8_t> page, std::span<uint8_t> to,
                               EncodingChoice::Outcome& outcome);
+  // Where it is time for one, a trial with a part of the page.
+  Status try_part(PageLooks looks, std::span<const uint8_t> page, std::span<uint8_t> to);
   Result<size_t> try_out(PageLooks looks, uint8_t encoding, std::span<const uint8_t> page,
                          std::span<uint8_t> to);
 

@@ -152,26 +152,35 @@ Status PageCodec::unprotect(const PageHeader& header, std::span<const uint8_t> s
   return {};
 }
 
-Status PageCodec::decode(std::span<const uint8_t> stored, std::span<uint8_t> page) {
+Result<size_t> PageCodec::encode_in_place(size_t page_bytes, std::span<uint8_t> at) {
+  TESSERA_ASSIGN_OR_RETURN(PageHeader header, start(page_bytes, at));
+  header.payload_bytes = static_cast<uint32_t>(page_bytes);
+  return finish(header, at);
+}
+
+Result<std::span<const uint8_t>> PageCodec::open(std::span<const uint8_t> stored, std::span<uint8_t> room) {
   TESSERA_ASSIGN_OR_RETURN(const PageHeader header, read_page_header(stored));
-  if (header.page_bytes != page.size()) {
+  if (header.page_bytes != room.size()) {
     return Status::error(Code::kInvalidData, "a stored page of %u bytes where one of %zu was",
-                         header.page_bytes, page.size());
+                         header.page_bytes, room.size());
   }
   std::span<const uint8_t> payload;
   TESSERA_RETURN_IF_ERROR(unprotect(header, stored, payload));
+  if (header.compression == Compression::kNone) return payload;
   if (header.compression == Compression::kZeros) {
-    std::memset(page.data(), 0, page.size());
-    return {};
-  }
-  if (header.compression == Compression::kNone) {
-    std::memcpy(page.data(), payload.data(), page.size());
-    return {};
+    std::memset(room.data(), 0, room.size());
+    return std::span<const uint8_t>(room);
   }
   const PageEncoding encoding{header.compression, header.plane_width};
-  const bool whole = encoding.plane_width > 1 ? decompress_planes(encoding, payload, page)
-                                              : compressor_.decompress(encoding.compression, payload, page);
-  if (!whole) return {Code::kInvalidData, "a stored page does not decompress"};
+  const bool whole = encoding.plane_width > 1 ? decompress_planes(encoding, payload, room)
+                                              : compressor_.decompress(encoding.compression, payload, room);
+  if (!whole) return Status(Code::kInvalidData, "a stored page does not decompress");
+  return std::span<const uint8_t>(room);
+}
+
+Status PageCodec::decode(std::span<const uint8_t> stored, std::span<uint8_t> page) {
+  TESSERA_ASSIGN_OR_RETURN(const std::span<const uint8_t> opened, open(stored, page));
+  if (opened.data() != page.data()) std::memcpy(page.data(), opened.data(), page.size());
   return {};
 }
 

@@ -36,9 +36,16 @@ class PageCodec {
   // The same of a page that is known to be nothing but zeros.
   Result<size_t> encode_zeros(size_t page_bytes, std::span<uint8_t> to);
 
+  // Of a page that lies in `at` already, where its payload belongs: there it stays, as it is or encrypted.
+  size_t payload_at() const { return PageHeader{.protection = protection_}.payload_at(); }
+  Result<size_t> encode_in_place(size_t page_bytes, std::span<uint8_t> at);
+
   // Fills `page`, which must be as long as the stored one was. kInvalidData for any bytes that are not a page
   // of this codec's protection: what says it needs none is not believed.
   Status decode(std::span<const uint8_t> stored, std::span<uint8_t> page);
+  // The same without a copy where none is needed: the page lies in what is stored, in `room`, which is as
+  // long as the page, or in the codec until it is called again.
+  Result<std::span<const uint8_t>> open(std::span<const uint8_t> stored, std::span<uint8_t> room);
 
  private:
   Result<PageHeader> start(size_t page_bytes, std::span<const uint8_t> to) const;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cassert>
 
+#include "common/failpoint.h"
+
 namespace tessera::memory {
 
 Heap::Heap(DeviceMemory& device, const HeapOptions& options)
@@ -163,6 +165,7 @@ Status Heap::back_granules(ExtentId bare, uint64_t begin, uint64_t end) {
   assert(count <= stock_.size());
   const std::span<const Handle> handles = std::span(stock_).last(count);
   TESSERA_RETURN_IF_ERROR(device_.map(begin, handles));
+  failpoint("client.swap.stitch.mapped");
   for (uint64_t i = 0; i < count; ++i) map_.set_handle(begin + i * granule, handles[i]);
   stock_.resize(stock_.size() - count);
   mapped_ += count;
@@ -204,6 +207,7 @@ Status Heap::unmap_from(ExtentId id, uint64_t count) {
   const ExtentMap::Granules whole = map_.whole_granules(id);
   const uint64_t end = whole.begin + whole.count * granule, begin = end - count * granule;
   TESSERA_RETURN_IF_ERROR(device_.unmap(begin, count));
+  failpoint("client.swap.stitch.unmapped");
   for (uint64_t at = begin; at < end; at += granule) {
     stock_.push_back(map_.handle(at));
     map_.set_handle(at, 0);

@@ -24,8 +24,9 @@ uint64_t HostStore::available_host_bytes() {
   return strtoull(text->c_str() + at + kKey.size(), nullptr, 10) * 1024;
 }
 
-HostStore::HostStore(uint64_t slot_bytes, std::optional<uint32_t> numa_node, Available available)
-    : slot_bytes_(slot_bytes), numa_node_(numa_node), available_(available) {}
+HostStore::HostStore(uint64_t slot_bytes, std::optional<uint32_t> numa_node, Filling filling,
+                     Available available)
+    : slot_bytes_(slot_bytes), numa_node_(numa_node), filling_(filling), available_(available) {}
 
 HostStore::~HostStore() {
   for (std::byte* segment : segments_) munmap(segment, kSegmentSlots * slot_bytes_);
@@ -39,7 +40,7 @@ Status HostStore::add_segment() {
     return Status::from_errno(errno, "no addresses for memory that is moved off a device");
   madvise(memory, bytes, MADV_DONTFORK);
   madvise(memory, bytes, MADV_DONTDUMP);
-  madvise(memory, bytes, MADV_HUGEPAGE);  // a slot is filled at once: one fault instead of hundreds
+  if (filling_ == Filling::kWhole) madvise(memory, bytes, MADV_HUGEPAGE);  // one fault instead of hundreds
   if (numa_node_) {
     const Status near = prefer_numa_node(memory, bytes, *numa_node_);
     if (!near.ok())
@@ -73,6 +74,10 @@ void HostStore::give_back(uint32_t slot) {
   madvise(at(slot), slot_bytes_, MADV_FREE);
   free_.push_back(slot);
   --used_slots_;
+}
+
+void HostStore::shorten(uint32_t slot, uint64_t bytes) {
+  if (bytes < slot_bytes_) madvise(at(slot) + bytes, slot_bytes_ - bytes, MADV_FREE);
 }
 
 std::byte* HostStore::at(uint32_t slot) const {

@@ -22,10 +22,11 @@ class HostStore {
   // What is left to the host: a store that took its last page would have other programs killed.
   static constexpr uint64_t kLeaveBytes = uint64_t{256} << 20;
 
-  // `slot_bytes`: a power of two, at least a page. `numa_node`: whose memory it is to be, as long as that has
-  // any.
+  // Whether each slot is filled to its end.
+  enum class Filling : uint8_t { kWhole, kPartly };
+  // `slot_bytes`: of whole pages. `numa_node`: whose memory it is to be, as long as that has any.
   explicit HostStore(uint64_t slot_bytes, std::optional<uint32_t> numa_node = std::nullopt,
-                     Available available = &available_host_bytes);
+                     Filling filling = Filling::kWhole, Available available = &available_host_bytes);
   ~HostStore();
   HostStore(const HostStore&) = delete;
   HostStore& operator=(const HostStore&) = delete;
@@ -33,6 +34,8 @@ class HostStore {
   // kResourceExhausted where the host has too little memory left.
   Result<uint32_t> take();
   void give_back(uint32_t slot);
+  // Of a slot no more is needed than this many bytes, whole pages.
+  void shorten(uint32_t slot, uint64_t bytes);
   std::byte* at(uint32_t slot) const;
   uint64_t used_bytes() const { return used_slots_ * slot_bytes_; }
 
@@ -47,6 +50,7 @@ class HostStore {
 
   const uint64_t slot_bytes_;
   const std::optional<uint32_t> numa_node_;
+  const Filling filling_;
   const Available available_;
   std::vector<std::byte*> segments_;
   std::vector<uint32_t> free_;

@@ -56,9 +56,10 @@ TEST(HostStore, WhatIsGivenBackIsTheHostsToTakeAndUsedAgain) {
 }
 
 TEST(HostStore, LeavesTheHostSomeMemory) {
-  HostStore poor(kSlot, std::nullopt, [] { return uint64_t{100} << 20; });
+  constexpr auto kWhole = HostStore::Filling::kWhole;
+  HostStore poor(kSlot, std::nullopt, kWhole, [] { return uint64_t{100} << 20; });
   EXPECT_EQ(poor.take().status().code(), Code::kResourceExhausted);
-  HostStore unknown(kSlot, std::nullopt, [] { return uint64_t{0}; });
+  HostStore unknown(kSlot, std::nullopt, kWhole, [] { return uint64_t{0}; });
   EXPECT_TRUE(unknown.take().ok());
 }
 

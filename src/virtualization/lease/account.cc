@@ -40,6 +40,7 @@ Account::Account(std::unique_ptr<LeaseClient> client) : client_(std::move(client
 // Called with the part's mutex held, so the figures never run backwards.
 void Account::publish(uint32_t device, BudgetKind kind, const Budget& budget) {
   DeviceCounters& counters = client_->counters(device);
+  if (kind == BudgetKind::kSwap) return;  // its owner tells more of it
   if (kind == BudgetKind::kResident) {
     counters.resident_bytes.store(budget.used(), std::memory_order_relaxed);
     return;
@@ -74,7 +75,8 @@ Status Account::charge(uint32_t device, BudgetKind kind, uint64_t bytes) {
     }
   }
   Status charged = charge_slowly(device, kind, bytes);
-  if (!charged.ok()) counters(device).refusals.fetch_add(1, std::memory_order_relaxed);
+  if (!charged.ok() && kind != BudgetKind::kSwap)
+    counters(device).refusals.fetch_add(1, std::memory_order_relaxed);
   return charged;
 }
 
@@ -129,7 +131,7 @@ Result<uint64_t> Account::charge_return(uint32_t device, uint64_t least, uint64_
     if (!grant.ok()) return unavailable(out_bytes, grant.status());
     const uint64_t granted = grant->reply.granted_bytes;
     if (granted == 0) return refusal(device, kKind, out_bytes, grant->reply);
-    failpoint("client.return.granted");
+    failpoint("client.swap.in.granted");
     std::lock_guard lock(on.mutex);
     if (grant->epoch != on.epoch) continue;
     on.budget.take(granted);
@@ -141,17 +143,12 @@ Result<uint64_t> Account::charge_return(uint32_t device, uint64_t least, uint64_
 Status Account::refusal(uint32_t device, BudgetKind kind, uint64_t bytes, const ReservedReply& reply) {
   const std::string refused = format_size(bytes) + " of device memory refused: ";
   const std::string slice = std::string("slice ") + slice_name();
-  if (kind == BudgetKind::kResident) {
-    const uint64_t capacity = client_->slice().devices[device].capacity_bytes,
-                   own = granted_bytes(device, kind);
-    if (own > capacity || bytes > capacity - own) {
-      return Status(Code::kResourceExhausted, refused + "this process has " + format_size(own) +
-                                                  " on the device, which has " + format_size(capacity) +
-                                                  ": all that a process has must be there at once");
-    }
-    return Status(Code::kResourceExhausted, refused + slice + " has as much on the device as its limit of " +
-                                                format_size(limit_bytes(device)) + " allows");
+  if (kind == BudgetKind::kSwap) {
+    return Status(Code::kResourceExhausted,
+                  format_size(bytes) + " of the host's memory refused: " + format_size(reply.limit_bytes) +
+                      " is all that is for what is off the devices (tesserad --swap-host)");
   }
+  if (kind == BudgetKind::kResident) return not_resident(device, refused, reply);
   if (reply.awaited > 0) {
     return Status(Code::kUnavailable, refused + slice + " waits, since tesserad was restarted, for " +
                                           std::to_string(reply.awaited) +
@@ -159,6 +156,26 @@ Status Account::refusal(uint32_t device, BudgetKind kind, uint64_t bytes, const 
   }
   return Status(Code::kResourceExhausted, refused + slice + " uses " + format_size(reply.slice_used_bytes) +
                                               " of " + format_size(reply.limit_bytes));
+}
+
+Status Account::not_resident(uint32_t device, const std::string& refused, const ReservedReply& reply) {
+  switch (reply.refusal) {
+    case Refusal::kNeverFits:
+      return Status(Code::kResourceExhausted, refused + "this process has " +
+                                                  format_size(granted_bytes(device, BudgetKind::kResident)) +
+                                                  " on the device, which has " +
+                                                  format_size(reply.limit_bytes) +
+                                                  ": all that a process has must be there at once");
+    case Refusal::kNoSwap:
+      return Status(Code::kResourceExhausted,
+                    refused +
+                        "the device is full, and there is no place left for what others have on it; "
+                        "`tesserad --swap-host` and `--swap-dir` say how much there is");
+    default:
+      return Status(Code::kResourceExhausted, refused + "slice " + slice_name() +
+                                                  " has as much on the device as its limit of " +
+                                                  format_size(limit_bytes(device)) + " allows");
+  }
 }
 
 void Account::credit(uint32_t device, BudgetKind kind, uint64_t bytes) {
@@ -177,8 +194,12 @@ void Account::credit(uint32_t device, BudgetKind kind, uint64_t bytes) {
 
 void Account::give_back_if_lowered(uint32_t device) {
   if (!client_->lowered(device)) return;
-  Recalled idle = recall(device, BudgetKind::kLimit, std::numeric_limits<uint64_t>::max());
-  if (idle.bytes > 0) client_->release(device, BudgetKind::kLimit, idle.bytes, idle.epoch);
+  give_back_idle(device, BudgetKind::kLimit);
+}
+
+void Account::give_back_idle(uint32_t device, BudgetKind kind) {
+  const Recalled idle = recall(device, kind, std::numeric_limits<uint64_t>::max());
+  if (idle.bytes > 0) client_->release(device, kind, idle.bytes, idle.epoch);
 }
 
 Account::Recalled Account::recall(uint32_t device, BudgetKind kind, uint64_t bytes) {
@@ -217,10 +238,10 @@ void Account::evicted(const EvictionOrder& order, uint64_t bytes, uint64_t out_b
     if (bytes > 0) client_->release(order.device, BudgetKind::kResident, bytes, epoch);
     return;
   }
-  if (which == Evicted::kLast) bytes += order.at_hand;
-  client_->recalled(
-      {order.device, BudgetKind::kResident, bytes, out_bytes, which == Evicted::kPart ? 1u : 0u},
-      order.number, order.epoch);
+  if (which != Evicted::kPart) bytes += order.at_hand;
+  client_->recalled({order.device, BudgetKind::kResident, bytes, out_bytes, which == Evicted::kPart ? 1u : 0u,
+                     which == Evicted::kLastWithoutSwap ? 1u : 0u},
+                    order.number, order.epoch);
 }
 
 uint64_t Account::held(uint32_t device, BudgetKind kind, uint64_t epoch) {

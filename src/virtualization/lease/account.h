@@ -42,9 +42,13 @@ class Account {
   // to `most`, and says how much that is. Once all is back: returned().
   Result<uint64_t> charge_return(uint32_t device, uint64_t least, uint64_t most, uint64_t out_bytes);
   void returned(uint32_t device) { client_->returned(device); }
+  // What is at hand goes back now: others may have use for it.
+  void give_back_idle(uint32_t device, BudgetKind kind);
   uint64_t own_used_bytes(uint32_t device);                  // charged by this process to its slice
   uint64_t at_hand_bytes(uint32_t device, BudgetKind kind);  // granted, and not charged
 
+  // How to keep what is off a device.
+  const SwapTerms& swap() const { return client_->slice().swap; }
   bool is_overcommitted(uint32_t device) const {
     return client_->slice().devices[device].capacity_bytes != 0;
   }
@@ -67,7 +71,11 @@ class Account {
   // `bytes` of what is charged, which are taken back with that; what is at hand is given besides. More calls
   // follow, or it is the last one for the order: less than was asked for in all is what could be done now.
   // `out_bytes`: so much of this process's memory is off the device now.
-  enum class Evicted : uint8_t { kPart, kLast };
+  enum class Evicted : uint8_t {
+    kPart,
+    kLast,
+    kLastWithoutSwap,  // less than was asked for, as there was no place for more
+  };
   void evicted(const EvictionOrder& order, uint64_t bytes, uint64_t out_bytes, Evicted which);
 
   LeaseClient& client() { return *client_; }
@@ -85,7 +93,7 @@ class Account {
     uint64_t epoch = 0;  // of the connection that knows of all of `budget`; see LeaseClient
   };
   struct Device {
-    explicit Device(uint64_t chunk_bytes) : parts{Part(chunk_bytes), Part(chunk_bytes)} {}
+    explicit Device(uint64_t chunk_bytes) : parts{Part(chunk_bytes), Part(chunk_bytes), Part(chunk_bytes)} {}
 
     Part parts[kBudgetKinds];
     std::mutex evictor_mutex;
@@ -95,6 +103,7 @@ class Account {
   explicit Account(std::unique_ptr<LeaseClient> client);
   Part& part(uint32_t device, BudgetKind kind) { return devices_[device]->parts[static_cast<size_t>(kind)]; }
   Status charge_slowly(uint32_t device, BudgetKind kind, uint64_t bytes);
+  Status not_resident(uint32_t device, const std::string& refused, const ReservedReply& reply);
   Status refusal(uint32_t device, BudgetKind kind, uint64_t bytes, const ReservedReply& reply);
   // False where the grant is to be asked for again: the daemon has restarted, and knows nothing of it.
   bool settle(uint32_t device, BudgetKind kind, const Budget::Claim& claim, const LeaseClient::Grant& grant);

@@ -103,6 +103,9 @@ Status LeaseClient::replace_pages(const std::vector<UniqueFd>& descriptors) {
     copy(to.resident_bytes, from.resident_bytes);
     copy(to.evicted_bytes, from.evicted_bytes);
     copy(to.restored_bytes, from.restored_bytes);
+    copy(to.out_bytes, from.out_bytes);
+    copy(to.swap_host_bytes, from.swap_host_bytes);
+    copy(to.swap_file_bytes, from.swap_file_bytes);
   }
   munmap(counters, kPageBytes);
   TESSERA_RETURN_IF_ERROR(map_page(descriptors[0], PROT_READ | PROT_WRITE, "counter", counters_).status());
@@ -190,6 +193,7 @@ Status LeaseClient::try_to_attach() {
   for (uint32_t i = 0; i < request.device_count; ++i) {
     request.held_bytes[i] = handlers_.held(i, BudgetKind::kLimit, epoch);
     request.resident_bytes[i] = handlers_.held(i, BudgetKind::kResident, epoch);
+    request.swap_bytes[i] = handlers_.held(i, BudgetKind::kSwap, epoch);
   }
   failpoint("client.reattach.told");
   TESSERA_RETURN_IF_ERROR(connection.send_struct(MessageType::kReattach, 1, request));
@@ -207,7 +211,7 @@ Status LeaseClient::try_to_attach() {
   reattachments_.fetch_add(1, std::memory_order_release);
   lost_ = Status();
   turned_away_ = false;
-  for (BudgetKind kind : {BudgetKind::kLimit, BudgetKind::kResident}) {
+  for (BudgetKind kind : {BudgetKind::kLimit, BudgetKind::kResident, BudgetKind::kSwap}) {
     for (uint32_t i = 0; i < slice_.device_count; ++i) {
       uint64_t bytes = std::exchange(owed_[static_cast<size_t>(kind)][i], 0);
       // A failure to send shows on the next receive.
@@ -247,7 +251,7 @@ void LeaseClient::serve_recall(const Packet& packet) {
   }
   const auto given = handlers_.recall(recall->device, recall->kind, recall->bytes, packet.header.request);
   if (!given) return;
-  RecalledReply reply{recall->device, recall->kind, *given, 0, 0};
+  RecalledReply reply{recall->device, recall->kind, *given, 0, 0, 0};
   failpoint("client.recall.taken");
   std::lock_guard lock(mutex_);
   // A failure to send shows on the next receive.

@@ -14,7 +14,7 @@
 //     Recalled(device, bytes)  ──▶                 what was given back of it, at once or in pieces; may be 0
 //     Returned(device)         ──▶                 all that it has is on the device again; no answer
 //
-//     Reserve, Release, Recall and Recalled are of one of two budgets, see BudgetKind.
+//     Reserve, Release, Recall and Recalled are of one of several budgets, see BudgetKind.
 //
 //     Query(device)            ──▶
 //                              ◀──      Usage(limit, used, granted)
@@ -45,7 +45,7 @@
 namespace tessera::vgpu {
 
 inline constexpr uint32_t kLeaseMagic = 0x41525354;  // "TSRA"
-inline constexpr uint16_t kLeaseVersion = 9;
+inline constexpr uint16_t kLeaseVersion = 10;
 inline constexpr size_t kMaxMessageBytes = 64 * 1024;
 inline constexpr size_t kTokenBytes = 32;  // random, as hexadecimal text in TESSERA_SLICE: 64 digits
 inline constexpr size_t kMaxDevicesPerSlice = 16;
@@ -96,16 +96,18 @@ struct ReattachRequest {
   uint32_t device_count;
   uint32_t reserved;
   uint64_t held_bytes[kMaxDevicesPerSlice];
-  uint64_t resident_bytes[kMaxDevicesPerSlice];  // of the other budget
+  uint64_t resident_bytes[kMaxDevicesPerSlice];  // of the other budgets
+  uint64_t swap_bytes[kMaxDevicesPerSlice];
 };
 
-// What a process may have of a device, in two respects.
+// What a process may have of a device, in several respects.
 enum class BudgetKind : uint32_t {
   kLimit = 0,     // of its slice's limit
   kResident = 1,  // of the device's memory itself, where limits together are more than that: it may take long
                   // until it is granted, and is recalled when others need it
+  kSwap = 2,      // of the host's memory for what is off the device, where that is bounded; never waits
 };
-inline constexpr size_t kBudgetKinds = 2;
+inline constexpr size_t kBudgetKinds = 3;
 
 struct AttachedDevice {
   char uuid[kUuidBytes];
@@ -121,7 +123,16 @@ struct AttachedDevice {
   uint32_t portion_percent;
   uint32_t yields;  // 1: to be below others in priority there
 };
+// How memory is kept that is off its device, see memory/swap/swap_options.h.
+struct SwapTerms {
+  uint32_t encoding;
+  uint32_t encrypt;       // 1: it is
+  uint32_t host_bounded;  // 1: what is in the host's memory is to be charged, see BudgetKind::kSwap
+  uint32_t reserved;
+  char directory[512];  // zero-terminated; empty: there is no file
+};
 struct AttachedReply {
+  SwapTerms swap;
   uint64_t lease;  // the daemon's number of it; says nothing of what it holds. 0 for an observer
   uint32_t device_count;
   uint32_t reserved;
@@ -138,12 +149,17 @@ struct ReserveRequest {
   // requests; 0: it asks for more memory.
   uint64_t out_bytes;
 };
+enum class Refusal : uint32_t {
+  kLimit = 0,      // the slice has what its limit allows
+  kNeverFits = 1,  // all of the process's memory would not fit on the device at once
+  kNoSwap = 2,     // others could make room, but there is no place for what they have on the device
+};
 struct ReservedReply {
   uint64_t granted_bytes;     // 0 = refused, else >= bytes_needed
   uint64_t limit_bytes;       // the slice's, or what the device has
   uint64_t slice_used_bytes;  // all processes of the slice
   uint32_t awaited;           // processes that have not attached again after a restart of the daemon
-  uint32_t reserved;
+  Refusal refusal;            // where it is refused: why
 };
 
 struct ReleaseNotice {
@@ -158,7 +174,8 @@ struct RecalledReply {  // the header carries the recall's request number
   uint64_t bytes;  // of all answers: less than was asked for is all that could be given now
   // Of its memory, off the device now; while there is some nothing of it runs there.
   uint64_t out_bytes;
-  uint64_t more;  // 1: another answer under this number follows
+  uint32_t more;     // 1: another answer under this number follows
+  uint32_t no_swap;  // 1: it gave less because there is no place left for what would leave the device
 };
 struct ReturnedNotice {
   uint32_t device;
@@ -222,6 +239,10 @@ struct DeviceCounters {
   std::atomic<uint64_t> resident_bytes;
   std::atomic<uint64_t> evicted_bytes;
   std::atomic<uint64_t> restored_bytes;
+  // What is off it now, and what that takes where it is kept.
+  std::atomic<uint64_t> out_bytes;
+  std::atomic<uint64_t> swap_host_bytes;
+  std::atomic<uint64_t> swap_file_bytes;
 };
 struct CounterPage {
   DeviceCounters devices[kMaxDevicesPerSlice];

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <vector>
 
+#include "common/failpoint.h"
 #include "common/log.h"
 #include "common/numa.h"
 #include "common/size.h"
@@ -34,7 +35,8 @@ Result<std::unique_ptr<Residency>> Residency::start(const cuda::DriverTable& dri
                                                     const std::atomic<uint32_t>& captures) {
   TESSERA_ASSIGN_OR_RETURN(memory::DriverMemory lower,
                            memory::DriverMemory::of_device(driver, ordinal, false));
-  std::unique_ptr<Residency> made(new Residency(driver, std::move(lower), account, device, captures));
+  TESSERA_ASSIGN_OR_RETURN(auto memory, ResidentMemory::create(driver, std::move(lower), account, device));
+  std::unique_ptr<Residency> made(new Residency(driver, std::move(memory), account, device, captures));
   Residency* self = made.get();
   TESSERA_RETURN_IF_ERROR(start_thread("tessera-drain", &run_drains, self));
   TESSERA_RETURN_IF_ERROR(start_thread("tessera-evict", &run_evictions, self));
@@ -92,7 +94,7 @@ Status Residency::bring_back() {
     {
       std::lock_guard lock(moving_);
       if (!passage_.is_closed()) return Status();
-      if (memory_.out_bytes() == 0) {
+      if (memory_->out_bytes() == 0) {
         passage_.open();
         break;
       }
@@ -105,6 +107,7 @@ Status Residency::bring_back() {
     }
     usleep(kRestorePauseUs);
   }
+  failpoint("client.swap.in.opened");
   account_.returned(device_);
   return Status();
 }
@@ -112,19 +115,19 @@ Status Residency::bring_back() {
 // The charge waits for other processes, perhaps for long, and no lock that they need is held meanwhile: they
 // may need what of ours is on the device still. False: the device did not have what was granted.
 Result<bool> Residency::bring_piece_back() {
-  const uint64_t out = memory_.out_bytes();
+  const uint64_t out = memory_->out_bytes();
   if (out == 0) return true;
   TESSERA_ASSIGN_OR_RETURN(
       const uint64_t granted,
-      account_.charge_return(device_, std::min(out, kPieceBytes), std::min(out, kMostReturnedBytes), out));
+      account_.charge_return(device_, memory_->granularity(), std::min(out, kMostReturnedBytes), out));
   uint64_t restored = 0;
   Status status;
   bool needless = false;
   {
     std::lock_guard lock(moving_);
-    needless = memory_.out_bytes() == 0;
+    needless = memory_->out_bytes() == 0;
     status = in_some_context([&] {
-      auto moved = memory_.restore(granted);
+      auto moved = memory_->restore(granted);
       if (moved.ok()) restored = *moved;
       return moved.status();
     });
@@ -163,17 +166,19 @@ void* Residency::run_evictions(void* residency) {
 
 void Residency::serve(const Account::EvictionOrder& order) {
   // What is free anyway goes first; some of it goes back as it is freed.
-  const uint64_t before = memory_.on_device_bytes(),
+  const uint64_t before = memory_->on_device_bytes(),
                  at_hand = account_.at_hand_bytes(device_, BudgetKind::kResident);
   (void)pool_.try_trim(0);  // in use, it may not be when the daemon asks again
-  const uint64_t trimmed = before - std::min(before, memory_.on_device_bytes());
+  const uint64_t trimmed = before - std::min(before, memory_->on_device_bytes());
   const uint64_t wanted = order.bytes - std::min(order.bytes, at_hand + trimmed);
-  const uint64_t out_before = memory_.out_bytes();
-  const uint64_t last = wanted > 0 ? move_off(order, wanted) : 0;
-  const uint64_t out = memory_.out_bytes();
+  const uint64_t out_before = memory_->out_bytes();
+  Status status;
+  const uint64_t last = wanted > 0 ? move_off(order, wanted, status) : 0;
+  const uint64_t out = memory_->out_bytes();
   LOG_INFO("memory", "%s asked for: %s moved to the host", format_size(order.bytes).c_str(),
            format_size(out - std::min(out, out_before)).c_str());
-  account_.evicted(order, last, out, Account::Evicted::kLast);
+  const bool no_place = status.code() == Code::kResourceExhausted;
+  account_.evicted(order, last, out, no_place ? Account::Evicted::kLastWithoutSwap : Account::Evicted::kLast);
 }
 
 bool Residency::close_passage() {
@@ -185,24 +190,26 @@ bool Residency::close_passage() {
   return false;
 }
 
-uint64_t Residency::move_off(const Account::EvictionOrder& order, uint64_t bytes) {
+uint64_t Residency::move_off(const Account::EvictionOrder& order, uint64_t bytes, Status& status) {
   std::lock_guard lock(moving_);
   if (!close_passage()) return 0;
-  Status status;
   uint64_t piece = 0;
   const Status within = in_some_context([&] {
     for (uint64_t moved = 0; status.ok();) {
-      piece = memory_.evict(std::min(bytes - moved, kPieceBytes), status);
+      piece = memory_->evict(std::min(bytes - moved, kPieceBytes), status);
       moved += piece;
       if (moved >= bytes || piece == 0) break;
-      account_.evicted(order, std::exchange(piece, 0), memory_.out_bytes(), Account::Evicted::kPart);
+      account_.evicted(order, std::exchange(piece, 0), memory_->out_bytes(), Account::Evicted::kPart);
+      failpoint("client.swap.out.told");
     }
     return Status();
   });
   if (!within.ok()) status = within;
-  if (!status.ok())
+  // The daemon asks again and again: once is enough.
+  if (!status.ok() && !std::exchange(told_failure_, true))
     LOG_WARN("memory", "less is moved off the device than was asked for: %s", status.message().c_str());
-  if (memory_.out_bytes() == 0) passage_.open();
+  if (status.ok()) told_failure_ = false;
+  if (memory_->out_bytes() == 0) passage_.open();
   return piece;
 }
 

@@ -65,14 +65,14 @@ class Residency {
   void context_ended(CUcontext context);
 
  private:
-  Residency(const cuda::DriverTable& driver, memory::DriverMemory lower, Account& account, uint32_t device,
-            const std::atomic<uint32_t>& captures)
+  Residency(const cuda::DriverTable& driver, std::unique_ptr<ResidentMemory> memory, Account& account,
+            uint32_t device, const std::atomic<uint32_t>& captures)
       : driver_(driver),
         account_(account),
         device_(device),
         captures_(captures),
-        memory_(driver, std::move(lower), account, device),
-        pool_(memory_) {}
+        memory_(std::move(memory)),
+        pool_(*memory_) {}
 
   Result<bool> bring_piece_back();
   template <typename Body>
@@ -83,7 +83,7 @@ class Residency {
   void serve(const Account::EvictionOrder& order);
   // How much has left the device since the last piece that was told of: less, or nothing, where its work does
   // not end in time.
-  uint64_t move_off(const Account::EvictionOrder& order, uint64_t bytes);
+  uint64_t move_off(const Account::EvictionOrder& order, uint64_t bytes, Status& status);
   bool close_passage();
   // Nothing of the process is on the device; false: something still is.
   bool drain();
@@ -94,12 +94,13 @@ class Residency {
   Account& account_;
   const uint32_t device_;
   const std::atomic<uint32_t>& captures_;
-  ResidentMemory memory_;
+  const std::unique_ptr<ResidentMemory> memory_;
   memory::Pool pool_;
   Passage passage_;
 
   std::mutex returning_;  // one thread brings memory back, for all that wait for it
   std::mutex moving_;     // one moves memory at a time
+  bool told_failure_ = false;  // under it: that memory cannot be moved off the device now
 
   std::mutex deferred_mutex_;
   std::vector<uint64_t> deferred_;

@@ -1,8 +1,10 @@
 #include "virtualization/residency/resident_memory.h"
 
+#include <algorithm>
 #include <cassert>
-#include <vector>
+#include <utility>
 
+#include "common/failpoint.h"
 #include "common/log.h"
 #include "cuda/result_names.h"
 
@@ -10,13 +12,60 @@ namespace tessera::vgpu {
 
 using cuda::status_of;
 
+// Of a batch, on the default stream of the context that is current: nothing else is on the device.
+class ResidentMemory::Copies : public memory::SwapStore::Transfer {
+ public:
+  enum class Way : uint8_t { kOut, kIn };
+
+  Copies(const cuda::DriverTable& driver, const Batch& batch, uint64_t bytes, Way way)
+      : driver_(driver), batch_(batch), bytes_(bytes), way_(way) {}
+
+  Status begin(size_t number, uint8_t* host) override {
+    const uint64_t address = batch_[number]->address;
+    return way_ == Way::kOut ? status_of(driver_.cuMemcpyDtoHAsync_v2(host, address, bytes_, nullptr),
+                                         "memory cannot be copied off the device")
+                             : status_of(driver_.cuMemcpyHtoDAsync_v2(address, host, bytes_, nullptr),
+                                         "memory cannot be copied back to the device");
+  }
+  Status wait() override {
+    return status_of(driver_.cuStreamSynchronize(nullptr), "copies off a device or back to it");
+  }
+
+ private:
+  const cuda::DriverTable& driver_;
+  const Batch& batch_;
+  const uint64_t bytes_;
+  const Way way_;
+};
+
+Status ResidentMemory::HostBudget::charge(uint64_t bytes) {
+  if (account_.swap().host_bounded == 0) return Status();
+  return account_.charge(device_, BudgetKind::kSwap, bytes);
+}
+
+void ResidentMemory::HostBudget::credit(uint64_t bytes) {
+  if (account_.swap().host_bounded != 0) account_.credit(device_, BudgetKind::kSwap, bytes);
+}
+
+Result<std::unique_ptr<ResidentMemory>> ResidentMemory::create(const cuda::DriverTable& driver,
+                                                               memory::DriverMemory lower, Account& account,
+                                                               uint32_t device) {
+  std::unique_ptr<ResidentMemory> made(new ResidentMemory(driver, std::move(lower), account, device));
+  const SwapTerms& terms = account.swap();
+  const memory::SwapOptions options{static_cast<memory::SwapEncoding>(terms.encoding), terms.encrypt != 0,
+                                    terms.directory, account.numa_node(device)};
+  TESSERA_ASSIGN_OR_RETURN(made->store_,
+                           memory::SwapStore::create(made->granularity(), options, made->budget_));
+  return made;
+}
+
 ResidentMemory::ResidentMemory(const cuda::DriverTable& driver, memory::DriverMemory lower, Account& account,
                                uint32_t device)
     : driver_(driver),
       lower_(std::move(lower)),
       account_(account),
       device_(device),
-      store_(lower_.granularity(), account.numa_node(device)) {}
+      budget_(account, device) {}
 
 Result<ResidentMemory::Handle> ResidentMemory::create() {
   TESSERA_RETURN_IF_ERROR(account_.charge(device_, BudgetKind::kResident, granularity()));
@@ -94,9 +143,10 @@ Status ResidentMemory::unmap(uint64_t address, uint64_t count) {
     assert(found != mapped_.end());
     Granule& granule = granules_.at(found->second);
     if (granule.is_out) {
-      store_.give_back(granule.slot);
+      store_->give_back(granule.kept);
       granule.is_out = false;
       --out_;
+      publish();
     } else {
       TESSERA_RETURN_IF_ERROR(lower_.unmap(address, 1));
     }
@@ -106,77 +156,143 @@ Status ResidentMemory::unmap(uint64_t address, uint64_t count) {
   return Status();
 }
 
-Status ResidentMemory::move_out(Granule& granule) {
-  TESSERA_ASSIGN_OR_RETURN(const uint32_t slot, store_.take());
-  Status moved = status_of(driver_.cuMemcpyDtoH_v2(store_.at(slot), granule.address, granularity()),
-                           "memory cannot be copied off the device");
-  if (moved.ok()) moved = lower_.unmap(granule.address, 1);
-  if (!moved.ok()) {
-    store_.give_back(slot);
-    return moved;
+size_t ResidentMemory::move_out(const Batch& batch, Status& status) {
+  std::vector<memory::SwapStore::Kept> kept(batch.size());
+  Copies copies(driver_, batch, granularity(), Copies::Way::kOut);
+  const size_t copied = store_->put(kept, copies, status);
+  failpoint("client.swap.out.copied");
+  size_t gone = 0;
+  for (; gone < copied; ++gone) {
+    Granule& granule = *batch[gone];
+    const Status unmapped = lower_.unmap(granule.address, 1);
+    if (!unmapped.ok()) {
+      status = unmapped;
+      break;
+    }
+    // Unmapped, it is out whether the driver lets go of it or not.
+    granule.kept = kept[gone];
+    granule.is_out = true;
+    ++out_;
+    const Status ended = end_physical(granule);
+    if (!ended.ok()) status = ended;
+    failpoint("client.swap.out.released");
   }
-  // Unmapped, it is out whether the driver lets go of it or not.
-  granule.slot = slot;
-  granule.is_out = true;
-  ++out_;
-  return end_physical(granule);
+  for (size_t i = gone; i < copied; ++i) store_->give_back(kept[i]);
+  return gone;
 }
 
-Status ResidentMemory::move_in(Granule& granule) {
+Status ResidentMemory::put_behind(Granule& granule) {
   TESSERA_RETURN_IF_ERROR(make_physical(granule));
   const Handle physical[] = {granule.physical};
-  Status moved = lower_.map(granule.address, physical);
-  if (moved.ok()) {
-    moved = status_of(driver_.cuMemcpyHtoD_v2(granule.address, store_.at(granule.slot), granularity()),
-                      "memory cannot be copied back to the device");
-    if (!moved.ok()) (void)lower_.unmap(granule.address, 1);
+  const Status mapped = lower_.map(granule.address, physical);
+  if (!mapped.ok()) (void)end_physical(granule);
+  return mapped;
+}
+
+void ResidentMemory::take_away(Granule& granule) {
+  (void)lower_.unmap(granule.address, 1);
+  (void)end_physical(granule);
+}
+
+Status ResidentMemory::move_in(const Batch& batch) {
+  Status status;
+  size_t behind = 0;
+  while (behind < batch.size() && status.ok()) {
+    status = put_behind(*batch[behind]);
+    if (status.ok()) ++behind;
   }
-  if (!moved.ok()) {
-    (void)end_physical(granule);
-    return moved;
+  failpoint("client.swap.in.mapped");
+  if (status.ok()) {
+    std::vector<memory::SwapStore::Kept> kept;
+    for (const Granule* granule : batch) kept.push_back(granule->kept);
+    Copies copies(driver_, batch, granularity(), Copies::Way::kIn);
+    status = store_->get(kept, copies);
+    failpoint("client.swap.in.copied");
   }
-  store_.give_back(granule.slot);
-  granule.is_out = false;
-  --out_;
-  return Status();
+  for (size_t i = 0; i < behind; ++i) {
+    if (!status.ok()) {
+      take_away(*batch[i]);
+      continue;
+    }
+    store_->give_back(batch[i]->kept);
+    batch[i]->is_out = false;
+    --out_;
+  }
+  return status;
+}
+
+// Round and round, so that no memory moves each time and other never.
+ResidentMemory::Batch ResidentMemory::next_to_go(size_t most) const {
+  Batch batch;
+  auto next = mapped_.upper_bound(last_evicted_);
+  for (size_t left = mapped_.size(); left > 0 && batch.size() < most; --left, ++next) {
+    if (next == mapped_.end()) next = mapped_.begin();
+    auto* const granule = const_cast<Granule*>(&granules_.at(next->second));
+    if (!granule->is_out) batch.push_back(granule);
+  }
+  return batch;
 }
 
 uint64_t ResidentMemory::evict(uint64_t bytes, Status& status) {
   std::lock_guard lock(mutex_);
-  uint64_t moved = 0;
-  // Round and round, so that no memory moves each time and other never.
-  auto next = mapped_.upper_bound(last_evicted_);
-  for (size_t left = mapped_.size(); left > 0 && moved < bytes; --left) {
-    if (next == mapped_.end()) next = mapped_.begin();
-    Granule& granule = granules_.at(next->second);
-    if (!granule.is_out) {
-      status = move_out(granule);
-      if (!granule.is_out) break;
-      moved += granularity();
-      last_evicted_ = granule.address;
-    }
-    ++next;
+  const size_t wanted = (bytes + granularity() - 1) / granularity();
+  size_t moved = 0;
+  status = Status();
+  while (moved < wanted && status.ok()) {
+    const Batch batch = next_to_go(std::min(kBatch, wanted - moved));
+    if (batch.empty()) break;
+    const size_t gone = move_out(batch, status);
+    if (gone > 0) last_evicted_ = batch[gone - 1]->address;
+    moved += gone;
   }
-  account_.counters(device_).evicted_bytes.fetch_add(moved, std::memory_order_relaxed);
-  return moved;
+  account_.counters(device_).evicted_bytes.fetch_add(moved * granularity(), std::memory_order_relaxed);
+  publish();
+  return moved * granularity();
+}
+
+ResidentMemory::Batch ResidentMemory::next_to_come(size_t most) const {
+  Batch batch;
+  for (const auto& [address, handle] : mapped_) {
+    if (batch.size() >= most) break;
+    auto* const granule = const_cast<Granule*>(&granules_.at(handle));
+    if (granule->is_out) batch.push_back(granule);
+  }
+  return batch;
 }
 
 Result<uint64_t> ResidentMemory::restore(uint64_t charged_bytes) {
   std::lock_guard lock(mutex_);
-  uint64_t moved = 0;
-  for (auto& [address, handle] : mapped_) {
-    Granule& granule = granules_.at(handle);
-    if (!granule.is_out || charged_bytes - moved < granularity()) continue;
-    const Status in = move_in(granule);
-    if (!in.ok() && in.code() != Code::kResourceExhausted) return in;
-    if (!in.ok()) {
-      LOG_INFO("memory", "the device has less memory than was granted: %s", in.message().c_str());
+  const size_t charged = charged_bytes / granularity();
+  size_t moved = 0;
+  Status status;
+  for (size_t size = kBatch; moved < charged && size > 0;) {
+    const Batch batch = next_to_come(std::min(size, charged - moved));
+    if (batch.empty()) break;
+    status = move_in(batch);
+    if (status.ok()) {
+      moved += batch.size();
+    } else if (status.code() == Code::kResourceExhausted) {
+      size /= 2;  // some of them may fit
+    } else {
       break;
     }
-    moved += granularity();
   }
-  account_.counters(device_).restored_bytes.fetch_add(moved, std::memory_order_relaxed);
-  return moved;
+  account_.counters(device_).restored_bytes.fetch_add(moved * granularity(), std::memory_order_relaxed);
+  publish();
+  if (status.ok()) return moved * granularity();
+  if (status.code() != Code::kResourceExhausted) return status;
+  LOG_INFO("memory", "the device has less memory than was granted: %s", status.message().c_str());
+  return moved * granularity();
+}
+
+// After a move: tells what is kept where, and lets others have what it was granted ahead.
+void ResidentMemory::publish() {
+  if (account_.swap().host_bounded != 0) account_.give_back_idle(device_, BudgetKind::kSwap);
+  DeviceCounters& counters = account_.counters(device_);
+  const memory::SwapStore::Sizes& sizes = store_->sizes();
+  counters.out_bytes.store(sizes.granule_bytes, std::memory_order_relaxed);
+  counters.swap_host_bytes.store(sizes.host_bytes, std::memory_order_relaxed);
+  counters.swap_file_bytes.store(sizes.file_bytes, std::memory_order_relaxed);
 }
 
 uint64_t ResidentMemory::on_device_bytes() const {

@@ -95,6 +95,8 @@ class Field {
   Field(const Field&) = delete;
   Field& operator=(const Field&) = delete;
 
+  size_t bytes() const { return count_ * sizeof(uint32_t); }
+
   void advance() {
     launch(advance_, memory_, static_cast<uint64_t>(count_));
     ++age_;
@@ -199,6 +201,22 @@ class Sorted {
   std::mt19937 dice_;
 };
 
+// Two that lie apart end, one as large as both begins: in one piece of addresses, over memory from two
+// places. Then they begin anew.
+void reshape(const check::Module& module, std::vector<std::unique_ptr<Field>>& fields, uint32_t seed) {
+  if (fields.size() < 4) return;
+  const size_t first = fields[0]->bytes(), second = fields[2]->bytes();
+  fields[0].reset();
+  fields[2].reset();
+  {
+    Field joined(module, first + second, seed, false);
+    joined.advance();
+    joined.verify();
+  }
+  fields[0] = std::make_unique<Field>(module, first, seed + 1, false);
+  fields[2] = std::make_unique<Field>(module, second, seed + 2, false);
+}
+
 void say_step() {
   static unsigned step = 0;
   std::printf("at %u\n", ++step);
@@ -243,6 +261,7 @@ int main(int argc, char** argv) {
       field->verify();
       say_step();
     }
+    reshape(module, fields, seed + round);
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
     std::printf("round %u %.3f\n", round, took.count());
     std::fflush(stdout);

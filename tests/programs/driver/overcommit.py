@@ -115,19 +115,42 @@ def empty(arguments):
     return not asked.slices(arguments.tessera) and asked.used_bytes(arguments.tessera) == 0
 
 
-def check_kills(arguments):
-    """Tenants that are killed at any moment of their moving give everything back, and the others lose nothing."""
+class Daemon:
+    def __init__(self, arguments):
+        self.bin = arguments.bin
+        self.start()
+
+    def start(self):
+        self.process = asked.start_daemon(self.bin, "--overcommit", "2")
+
+    def kill_and_start(self):
+        self.process.kill()
+        self.process.wait()
+        self.start()
+
+    def end(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+def check_kills(arguments, daemon):
+    """Tenants that are killed at any moment of their moving give everything back, and the others lose nothing; nor do they by the daemon's
+    death."""
     dice = random.Random(arguments.seed)
     mib = arguments.device // 2
     stay = [Tenant(arguments, 1, mib), Tenant(arguments, 2, mib)]
     for number in range(arguments.kills):
         falls = Tenant(arguments, 10 + number, mib)
         time.sleep(dice.random() * 1.5)
+        if number % 2 == 1:
+            daemon.kill_and_start()
+            time.sleep(dice.random())
         falls.kill()
     for tenant in stay:
         tenant.finish()
     asked.wait_until(lambda: empty(arguments), PATIENCE, lambda: f"what the killed ones had is given back: {asked.ps(arguments.tessera)}")
-    print(f"{arguments.kills} tenants killed among three that need 1.5 times the device: the others' bytes are right, nothing is left", flush=True)
+    print(f"{arguments.kills} tenants killed among three that need 1.5 times the device, and the daemon {arguments.kills // 2} times: the "
+          "others' bytes are right, nothing is left", flush=True)
 
 
 def main():
@@ -144,14 +167,13 @@ def main():
     arguments = parser.parse_args()
     arguments.tessera, arguments.overhead = os.path.join(arguments.bin, "tessera"), 16
     with asked.own_node(SOFTGPU_DEVICES="1", SOFTGPU_MEMORY=f"{arguments.device}MiB"):
-        daemon = asked.start_daemon(arguments.bin, "--overcommit", "2")
+        daemon = Daemon(arguments)
         try:
             if arguments.kills:
-                check_kills(arguments)
+                check_kills(arguments, daemon)
             figures = {name: check(arguments, name) for name in arguments.case or CASES}
         finally:
-            daemon.terminate()
-            daemon.wait()
+            daemon.end()
     if arguments.json:
         with open(arguments.json, "w", encoding="utf-8") as file:
             json.dump(figures, file)

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -42,6 +43,14 @@ Result<PrintingChild> start_printing(const std::vector<std::string>& command) {
   fcntl(reading.get(), F_SETFL, O_NONBLOCK);
   TESSERA_ASSIGN_OR_RETURN(pid_t pid, spawn_printing_to(writing.get(), command));
   return PrintingChild{pid, std::move(reading)};
+}
+
+void LeavingChildren::reap() {
+  std::erase_if(children_, [](pid_t child) { return waitpid(child, nullptr, WNOHANG) != 0; });
+}
+
+void LeavingChildren::kill_all() {
+  for (pid_t child : children_) kill(child, SIGKILL);
 }
 
 }  // namespace tessera::node

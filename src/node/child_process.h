@@ -19,4 +19,20 @@ struct PrintingChild {
 // The command's first word is a path. The child has the environment of this process and blocks no signals.
 Result<PrintingChild> start_printing(const std::vector<std::string>& command);
 
+// Children that have been told to end, or have answered, and are not reaped yet: a moment, or for long in a
+// driver that hangs, where SIGKILL does not reach them.
+class LeavingChildren {
+ public:
+  static constexpr size_t kMost = 4;  // then nobody else should be sent there
+
+  void add(pid_t child) { children_.push_back(child); }
+  // Never waits.
+  void reap();
+  bool full() const { return children_.size() >= kMost; }
+  void kill_all();
+
+ private:
+  std::vector<pid_t> children_;
+};
+
 }  // namespace tessera::node

@@ -212,6 +212,7 @@ void Daemon::settle_clients() {
     }
     leases_.disconnected(client.connection);
     loop_.unwatch(client.watch);
+    std::erase(newcomers_, next->first);
     connections_.erase(next);
     next = connections_.begin();
   }

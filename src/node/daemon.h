@@ -27,10 +27,10 @@ struct DaemonOptions {
   bool co_execution = true;             // see ComputeBroker
   uint32_t overcommit_permille = 1000;  // see Ledger::set_overcommit
   uint64_t residence_round_ns = partitioning::kResidenceRoundNs;
-  memory::SwapOptions swap;             // see LeaseService::set_swap
-  uint64_t swap_host_bytes = 0;         // 0: no bound
-  Machine machine{};                    // see ControlService::set_machine
-  bool use_mps = false;                 // see ControlService::use_mps
+  memory::SwapOptions swap;      // see LeaseService::set_swap
+  uint64_t swap_host_bytes = 0;  // 0: no bound
+  Machine machine{};             // see ControlService::set_machine
+  bool use_mps = false;          // see ControlService::use_mps
 };
 
 class Daemon {

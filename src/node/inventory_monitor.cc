@@ -2,45 +2,36 @@
 
 #include <signal.h>
 #include <sys/epoll.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cassert>
 #include <cerrno>
-
-#include "node/child_process.h"
 
 namespace tessera::node {
 namespace {
 
 constexpr uint64_t kTimeoutNs = 10'000'000'000;  // a first nvmlInit without persistence mode takes seconds
 constexpr size_t kMaxAnswerBytes = 512 * 1024;
-constexpr size_t kMaxLeaving = 4;
 
 }  // namespace
 
 InventoryMonitor::~InventoryMonitor() {
   loop_.unwatch(watch_);
-  if (busy()) leaving_.push_back(child_);
-  for (pid_t child : leaving_) kill(child, SIGKILL);
-  reap();
-}
-
-void InventoryMonitor::reap() {
-  // Never waits: SIGKILL does not reach a process that hangs in a driver's system call.
-  std::erase_if(leaving_, [](pid_t child) { return waitpid(child, nullptr, WNOHANG) != 0; });
+  if (busy()) leaving_.add(child_);
+  leaving_.kill_all();
+  leaving_.reap();
 }
 
 void InventoryMonitor::refresh(uint64_t now_ns, Callback done) {
   waiting_.push_back(std::move(done));
   if (busy()) return;
-  reap();
+  leaving_.reap();
   Status started = start(now_ns);
   if (!started.ok()) finish(started);
 }
 
 Status InventoryMonitor::start(uint64_t now_ns) {
-  if (leaving_.size() >= kMaxLeaving) {
+  if (leaving_.full()) {
     return Status(Code::kDeadlineExceeded, "the GPU driver hangs: processes that asked it cannot be killed");
   }
   TESSERA_ASSIGN_OR_RETURN(PrintingChild child, start_printing(command_));
@@ -78,8 +69,8 @@ void InventoryMonitor::finish(const Result<Inventory>& answer) {
   loop_.unwatch(watch_);
   watch_ = 0;
   pipe_.reset();
-  if (child_ != 0) leaving_.push_back(std::exchange(child_, 0));
-  reap();
+  if (child_ != 0) leaving_.add(std::exchange(child_, 0));
+  leaving_.reap();
   std::vector<Callback> waiting = std::move(waiting_);
   waiting_.clear();
   for (const Callback& done : waiting) done(answer);

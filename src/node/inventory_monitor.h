@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "node/child_process.h"
 #include "node/event_loop.h"
 #include "node/inventory.h"
 
@@ -35,14 +36,13 @@ class InventoryMonitor {
   Status start(uint64_t now_ns);
   void on_readable();
   void finish(const Result<Inventory>& answer);
-  void reap();
 
   EventLoop& loop_;
   std::vector<std::string> command_;
   UniqueFd pipe_;
   EventLoop::Watch watch_ = 0;
   pid_t child_ = 0;
-  std::vector<pid_t> leaving_;  // answered or killed, not yet reaped: a moment, or for long in a hung driver
+  LeavingChildren leaving_;
   uint64_t deadline_ns_ = 0;
   std::string text_;
   std::vector<Callback> waiting_;

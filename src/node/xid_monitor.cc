@@ -2,14 +2,12 @@
 
 #include <signal.h>
 #include <sys/epoll.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 
 #include "common/log.h"
-#include "node/child_process.h"
 
 namespace tessera::node {
 namespace {
@@ -18,7 +16,6 @@ constexpr uint64_t kSecondNs = 1'000'000'000;
 constexpr uint64_t kLongestPauseNs = 60 * kSecondNs;
 constexpr uint64_t kLivedLongNs = 60 * kSecondNs;  // after that an end is the first of its kind again
 constexpr size_t kMaxLineBytes = 256;
-constexpr size_t kMaxLeaving = 4;  // in a driver that hangs: then nobody else is sent there
 
 }  // namespace
 
@@ -33,10 +30,10 @@ void XidMonitor::start(uint64_t now_ns) {
 }
 
 void XidMonitor::try_to_start(uint64_t now_ns) {
-  std::erase_if(leaving_, [](pid_t child) { return waitpid(child, nullptr, WNOHANG) != 0; });
+  leaving_.reap();
   pause_ns_ = pause_ns_ == 0 ? kSecondNs : std::min(2 * pause_ns_, kLongestPauseNs);
   retry_at_ns_ = now_ns + pause_ns_;
-  if (leaving_.size() >= kMaxLeaving) return;
+  if (leaving_.full()) return;
   auto child = start_printing(command_);
   if (!child.ok()) {
     LOG_WARN("health", "XIDs are not heard: %s", child.status().message().c_str());
@@ -88,7 +85,7 @@ void XidMonitor::lose_child() {
   pipe_.reset();
   text_.clear();
   kill(child_, SIGKILL);
-  leaving_.push_back(std::exchange(child_, 0));
+  leaving_.add(std::exchange(child_, 0));
 }
 
 void XidMonitor::tick(uint64_t now_ns) {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "node/child_process.h"
 #include "node/event_loop.h"
 #include "node/xid_events.h"
 
@@ -47,7 +48,7 @@ class XidMonitor {
   uint64_t started_ns_ = 0;
   uint64_t retry_at_ns_ = 0;
   uint64_t pause_ns_ = 0;
-  std::vector<pid_t> leaving_;  // killed, not yet reaped
+  LeavingChildren leaving_;
 };
 
 }  // namespace tessera::node

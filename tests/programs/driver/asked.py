@@ -73,6 +73,17 @@ def start_daemon(bin_dir, *options):
     return daemon
 
 
+@contextlib.contextmanager
+def running_daemon(bin_dir, *options):
+    """One that ends with the block."""
+    daemon = start_daemon(bin_dir, *options)
+    try:
+        yield daemon
+    finally:
+        daemon.terminate()
+        daemon.wait()
+
+
 class Program:
     """One that does what lines on its standard input say, answers each, and says PASS at their end."""
 

@@ -90,13 +90,9 @@ def main():
     with asked.own_node(SOFTGPU_SMS="2") as folder:
         alone = samples(metrics())
         require(any(name == "tessera_gpu_memory_bytes" for name, _ in alone), f"without a daemon: {alone}")
-        daemon = asked.start_daemon(BIN)
-        try:
+        with asked.running_daemon(BIN):
             check_counts(folder)
             check_refusals(folder)
-        finally:
-            daemon.terminate()
-            daemon.wait()
     print("PASS")
 
 

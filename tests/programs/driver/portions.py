@@ -86,13 +86,9 @@ def check_environment(folder):
 
 def check_without(folder):
     """Said once, and slices are in time."""
-    daemon = asked.start_daemon(BIN, "--mps")
-    try:
+    with asked.running_daemon(BIN, "--mps"):
         must_refuse("cannot keep a slice's kernels to some of its SMs", "run", "--sm", "50", "--sm-mode", "space", "--", "true")
         must("run", "--sm", "50", "--", PROGRAM)
-    finally:
-        daemon.terminate()
-        daemon.wait()
 
 
 def main():
@@ -101,13 +97,9 @@ def main():
         check_without(folder)
         with open(os.path.join(folder, "control"), "w", encoding="utf-8"):
             pass
-        daemon = asked.start_daemon(BIN, "--mps")
-        try:
+        with asked.running_daemon(BIN, "--mps"):
             check_portions()
             check_environment(folder)
-        finally:
-            daemon.terminate()
-            daemon.wait()
     print("PASS")
 
 

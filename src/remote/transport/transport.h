@@ -1,5 +1,5 @@
-// One connection between a client and a server, as bytes: ordered and whole until it breaks. What is in them is
-// remote/stream's and remote/wire's matter.
+// One connection between a client and a server, as bytes: ordered and whole until it breaks. What is in them
+// is remote/stream's and remote/wire's matter.
 #pragma once
 
 #include <sys/uio.h>
@@ -23,13 +23,13 @@ class Transport {
   virtual ~Transport() = default;
 
   // Takes as many bytes of `pieces` (in order, at most 64 pieces) as go without waiting: how many, 0 if none.
-  // kUnavailable once the connection has broken.
+  // What it has not taken begins the next call's. kUnavailable once the connection has broken.
   virtual Result<size_t> send(std::span<const iovec> pieces) = 0;
-  // Puts what has arrived into `space`: how many bytes, 0 if there are none yet. kUnavailable once the peer has
-  // ended the connection and all of it has been received, or it has broken.
+  // Puts what has arrived into `space`: how many bytes, 0 if there are none yet. kUnavailable once the peer
+  // has ended the connection and all of it has been received, or it has broken.
   virtual Result<size_t> receive(std::span<std::byte> space) = 0;
-  // Waits for any of `wanted` (Readiness), for `limit` at most: what holds now, 0 if the limit has passed. A broken
-  // connection is ready for everything: the next call says what is wrong.
+  // Waits for any of `wanted` (Readiness), for `limit` at most: what holds now, 0 if the limit has passed. A
+  // broken connection is ready for everything: the next call says what is wrong.
   virtual Result<unsigned> wait(unsigned wanted, std::chrono::nanoseconds limit) = 0;
   // Ends it both ways, from any thread, more than once; whoever waits returns.
   virtual void shutdown() = 0;

@@ -3,6 +3,7 @@
 #   install_dependencies.sh           installs what is missing (as root, or with sudo)
 #   install_dependencies.sh --check   only tells what is missing; exit code 1 if anything is
 #   install_dependencies.sh report    what `make bench-report` needs, too
+#   install_dependencies.sh browser   what the test of the daemon's page needs, too
 set -euo pipefail
 
 packages=(
@@ -18,6 +19,12 @@ packages=(
   valgrind                            # of one demonstration
 )
 [[ ${1:-} == report ]] && packages+=(python3-matplotlib)
+[[ ${1:-} == browser ]] && packages+=(chromium fonts-noto-cjk)
+# For the daemon's page, from wherever they come; without them everything else is built.
+if [[ ${1:-} != --check ]]; then
+  command -v node >/dev/null || packages+=(nodejs)
+  command -v npm >/dev/null || packages+=(npm)
+fi
 
 missing=()
 for package in "${packages[@]}"; do

@@ -1,0 +1,51 @@
+// One GPU: its tile with every tenant, and over time.
+import { formatBytes, NONE } from '../model/format';
+import { useData, useWords } from './context';
+import { EventTable } from './events';
+import { GpuState, GpuTile } from './gpu_tile';
+import { Empty } from './parts';
+import { TenantTable } from './tenant_table';
+import { Timeline } from './timeline';
+
+export function GpuPage(props: { index: number }) {
+  const { t, locale } = useWords();
+  const { gpus, slices } = useData();
+  if (gpus.data === null) return null;
+  const gpu = gpus.data.gpus.find((one) => one.index === props.index);
+  if (!gpu) return <Empty title={t.gpu.unknown(props.index)} />;
+  return (
+    <>
+      <div class="page-head">
+        <h1>{t.gpu.title(gpu.index)}</h1>
+        <span class="quiet">{gpu.name}</span>
+        {gpu.smCount !== null && <span class="quiet">{t.gpu.sms(gpu.smCount)}</span>}
+        <GpuState gpu={gpu} />
+      </div>
+      <dl class="facts wide">
+        <div>
+          <dt>{t.gpu.driver}</dt>
+          <dd>{[gpu.driverKind, gpus.data.driverVersion].filter(Boolean).join(' ') || NONE}</dd>
+        </div>
+        <div>
+          <dt>{t.gpu.uuid}</dt>
+          <dd class="mono">{gpu.uuid || NONE}</dd>
+        </div>
+        <div>
+          <dt>{t.gpu.pci}</dt>
+          <dd class="mono">{gpu.pci ?? NONE}</dd>
+        </div>
+        <div>
+          <dt>{t.gpu.unreserved}</dt>
+          <dd>{formatBytes(gpu.unreservedBytes, locale)}</dd>
+        </div>
+      </dl>
+      <div>
+        <GpuTile gpu={gpu} slices={slices.data} whole />
+        <p class="quiet below">{t.gpu.legend}</p>
+      </div>
+      <Timeline gpu={gpu.index} />
+      <TenantTable gpu={gpu.index} />
+      <EventTable gpu={gpu.index} most={20} />
+    </>
+  );
+}

@@ -1,0 +1,169 @@
+// The front and its sessions: from the fork to the end.
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/strings.h"
+#include "remote/front/control.h"
+#include "remote/front/front.h"
+
+namespace tessera::remote {
+namespace {
+
+constexpr double kBurstSeconds = 5;  // of its rate, an identity may have at once
+
+std::string peer_of(int socket) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  char text[INET6_ADDRSTRLEN] = "";
+  if (getpeername(socket, reinterpret_cast<sockaddr*>(&address), &size) != 0) return "somewhere";
+  if (address.ss_family == AF_INET) {
+    const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
+    inet_ntop(AF_INET, &v4.sin_addr, text, sizeof text);
+    return str_format("%s:%u", text, ntohs(v4.sin_port));
+  }
+  if (address.ss_family == AF_INET6) {
+    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
+    inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof text);
+    return str_format("[%s]:%u", text, ntohs(v6.sin6_port));
+  }
+  ucred process{};
+  size = sizeof process;
+  if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &process, &size) != 0) return "this machine";
+  return str_format("process %d of user %u", process.pid, process.uid);
+}
+
+Identity without_token(const Identity& identity) {
+  Identity copy = identity;
+  copy.token.clear();
+  return copy;
+}
+
+}  // namespace
+
+void Front::hand_to_session(PendingConnection& connection) {
+  const auto found = by_id_.find(connection.preamble().session);
+  if (found == by_id_.end()) return connection.refuse(Verdict::kNoSuchSession);
+  const Session& session = sessions_.at(found->second);
+  Returning returning{connection.preamble(), connection.release_socket()};
+  (void)epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, returning.socket.get(), nullptr);
+  const Status handed = hand_over(session.control.get(), returning);
+  if (handed.ok()) return;
+  LOG_WARN("front", "session %d does not take its client's connection: %s", session.pid,
+           handed.message().c_str());
+  connection.refuse(Verdict::kTooFast);
+}
+
+Status Front::may_begin(const Identity& identity, uint64_t now_ns) {
+  if (stopping_) return status_of({kWireVersion, Verdict::kEnding});
+  if (sessions_.size() >= options_.most_sessions) return status_of({kWireVersion, Verdict::kFull});
+  const auto its =
+      static_cast<size_t>(std::count_if(sessions_.begin(), sessions_.end(), [&](const auto& one) {
+        return one.second.identity == identity.name;
+      }));
+  if (identity.sessions != 0 && its >= identity.sessions) {
+    return Status::error(Code::kResourceExhausted,
+                         "'%s' has %zu sessions, as many as it may have; end one first",
+                         identity.name.c_str(), its);
+  }
+  const double burst = std::max(1.0, identity.connections_per_second * kBurstSeconds);
+  auto& rate = rates_.try_emplace(identity.name, identity.connections_per_second, burst).first->second;
+  if (rate.take(now_ns)) return Status();
+  return Status::error(Code::kResourceExhausted,
+                       "'%s' begins more sessions than its %g a second; wait a moment", identity.name.c_str(),
+                       identity.connections_per_second);
+}
+
+Status Front::begin_session(PendingConnection& connection) {
+  const int descriptor = connection.descriptor();
+  const Flavour flavour = connection.preamble().flavour;
+  const Admitted& admitted = *connection.talk().admitted;
+  const Identity* const known = options_.identities.find(admitted.identity);
+  NewSession session;
+  session.flavour = flavour;
+  SessionStart& start = session.start;
+  if (known != nullptr) start.identity = without_token(*known);
+  start.identity.name = admitted.identity;
+  TESSERA_RETURN_IF_ERROR(may_begin(start.identity, monotonic_ns()));
+  start.wishes = admitted.wishes;
+  start.peer = peer_of(descriptor);
+  start.tls = options_.tls;
+  TESSERA_RETURN_IF_ERROR(fill_random(start.id));
+  TESSERA_RETURN_IF_ERROR(fill_random(session.secret));
+  TESSERA_ASSIGN_OR_RETURN(ControlPair control, make_control());
+  start.control = std::move(control.session);
+  fflush(nullptr);  // or both would write what is left
+  const pid_t pid = fork();
+  if (pid < 0) return Status::from_errno(errno, "the server cannot start a process for the session");
+  if (pid == 0) {
+    session.talk = connection.take();
+    options_.identities.forget_tokens();
+    become_session(std::move(session), options_.hooks);
+  }
+  forget(session.secret);
+  return add_session(start, std::move(control.front), pid);
+}
+
+Status Front::add_session(const SessionStart& start, UniqueFd control, pid_t pid) {
+  UniqueFd process(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  Status watched =
+      process ? watch(process.get(), EPOLLIN, next_) : Status::from_errno(errno, "cannot watch a process");
+  if (!watched.ok()) {
+    kill(pid, SIGKILL);
+    waitpid(pid, nullptr, 0);
+    return watched;
+  }
+  sessions_.emplace(next_, Session{start.id, start.identity.name, pid, std::move(process), std::move(control),
+                                   monotonic_ns()});
+  by_id_.emplace(start.id, next_++);
+  if (options_.started) options_.started(start, pid);
+  return Status();
+}
+
+void Front::reap(Watch id) {
+  const auto found = sessions_.find(id);
+  const Session& session = found->second;
+  SessionEnd end{session.id, session.identity, session.pid, 0,
+                 static_cast<double>(monotonic_ns() - session.started_ns) * 1e-9};
+  if (waitpid(session.pid, &end.wait_status, WNOHANG) != session.pid) return;
+  (void)epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, session.process.get(), nullptr);
+  by_id_.erase(session.id);
+  sessions_.erase(found);
+  if (options_.ended) options_.ended(end);
+}
+
+void Front::stop() {
+  if (stopping_) {
+    kill_sessions();
+    return;
+  }
+  stopping_ = true;
+  kill_ns_ = monotonic_ns() + options_.ending_ns;
+  for (auto& [id, listener] : listeners_)
+    (void)epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, listener.socket.get(), nullptr);
+  listeners_.clear();
+  for (const Address& address : addresses_)
+    if (is_local(address.flavour)) unlink(address.path.c_str());
+  while (!pending_.empty()) drop(pending_.begin()->first);
+  // Who does not read what it is told is killed later.
+  for (const auto& [id, session] : sessions_) (void)ask_to_end(session.control.get());
+}
+
+void Front::kill_sessions() {
+  kill_ns_ = 0;
+  for (const auto& [id, session] : sessions_)
+    (void)syscall(SYS_pidfd_send_signal, session.process.get(), SIGKILL, nullptr, 0);
+}
+
+}  // namespace tessera::remote

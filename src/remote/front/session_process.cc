@@ -1,0 +1,98 @@
+#include "remote/front/session_process.h"
+
+#include <linux/close_range.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "remote/session/exchange.h"
+#include "remote/transport/shm_transport.h"
+#include "remote/transport/socket_transport.h"
+#include "remote/transport/tls_transport.h"
+
+namespace tessera::remote {
+namespace {
+
+constexpr uint64_t kAnswerNs = 10'000'000'000;  // a client that does not take its answer has gone
+
+void close_between(unsigned first, unsigned last) {
+  if (first <= last) (void)syscall(SYS_close_range, first, last, 0);
+}
+
+// Everything but standard streams and these two.
+void keep_only(int a, int b) {
+  const auto low = static_cast<unsigned>(std::min(a, b)), high = static_cast<unsigned>(std::max(a, b));
+  close_between(3, low - 1);
+  close_between(low + 1, high - 1);
+  close_between(high + 1, ~0U);
+}
+
+// Ctrl-C goes to the whole group of processes: the front says when to end.
+void take_signals() {
+  for (const int number : {SIGINT, SIGHUP, SIGQUIT}) signal(number, SIG_IGN);
+  for (const int number : {SIGTERM, SIGCHLD}) signal(number, SIG_DFL);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+int descriptor_of(Transport& transport, Flavour flavour) {
+  return flavour == Flavour::kTls ? static_cast<TlsTransport&>(transport).descriptor()
+                                  : static_cast<SocketTransport&>(transport).descriptor();
+}
+
+Status answer(NewSession& session, const SessionHooks& hooks) {
+  Transport& transport = *session.talk->transport;
+  if (hooks.prepare) {
+    const Status prepared = hooks.prepare(session.start);
+    if (!prepared.ok()) {
+      const Refusal refusal{prepared.code(), prepared.message()};
+      (void)send_all(transport, encode(HandshakeMessage(refusal)), monotonic_ns() + kAnswerNs);
+      return prepared;
+    }
+  }
+  const std::string frame = session.talk->admitted->answer(session.start.id, session.secret);
+  TESSERA_RETURN_IF_ERROR(send_all(transport, frame, monotonic_ns() + kAnswerNs));
+  session.start.transport = std::move(session.talk->transport);
+  if (session.flavour != Flavour::kShm) return Status();
+  UniqueFd socket = std::move(static_cast<SocketTransport&>(*session.start.transport)).release();
+  TESSERA_ASSIGN_OR_RETURN(session.start.transport,
+                           ShmTransport::accept(std::move(socket), std::chrono::nanoseconds(kAnswerNs)));
+  return Status();
+}
+
+int run_session(NewSession& session, const SessionHooks& hooks) {
+  keep_only(descriptor_of(*session.talk->transport, session.flavour), session.start.control.get());
+  take_signals();
+  session.start.secrets = std::make_unique<SessionSecrets>(session.secret);
+  const Status status = answer(session, hooks);
+  if (!status.ok()) {
+    LOG_WARN("front", "session of %s from %s does not begin: %s", session.start.identity.name.c_str(),
+             session.start.peer.c_str(), status.message().c_str());
+    return kExitRefused;
+  }
+  forget(session.secret);
+  session.talk.reset();
+  return hooks.run(std::move(session.start));
+}
+
+}  // namespace
+
+void become_session(NewSession session, const SessionHooks& hooks) {
+  int code = 1;
+  try {
+    code = run_session(session, hooks);
+  } catch (const std::exception& error) {  // memory, or a hook
+    LOG_ERROR("front", "a session ends: %s", error.what());
+  }
+  fflush(nullptr);
+  _exit(code);
+}
+
+}  // namespace tessera::remote

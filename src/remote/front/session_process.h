@@ -1,0 +1,23 @@
+// The process of a session, from the fork on.
+#pragma once
+
+#include "remote/front/pending_connection.h"
+#include "remote/front/session_start.h"
+
+namespace tessera::remote {
+
+// What the front has of a new session when it forks.
+struct NewSession {
+  std::unique_ptr<PendingConnection::Talk> talk;
+  Flavour flavour = Flavour::kTcp;
+  Secret secret{};
+  SessionStart start;  // without transport and secrets
+};
+
+// Never returns. Lets go of all of the front's descriptors but this session's, prepares it, answers the
+// client and runs it.
+[[noreturn]] void become_session(NewSession session, const SessionHooks& hooks);
+
+inline constexpr int kExitRefused = 3;  // the client was told why, or has gone before
+
+}  // namespace tessera::remote

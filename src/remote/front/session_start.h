@@ -1,0 +1,36 @@
+// What the process of a session begins with.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "common/fd.h"
+#include "remote/session/identities.h"
+#include "remote/session/preamble.h"
+#include "remote/session/proof.h"
+#include "remote/transport/tls_context.h"
+#include "remote/transport/transport.h"
+
+namespace tessera::remote {
+
+struct SessionStart {
+  std::unique_ptr<Transport> transport;  // null until the client has been answered
+  SessionId id{};
+  std::unique_ptr<SessionSecrets> secrets;
+  Identity identity;                // without its token
+  std::string wishes;               // JSON from the client, kMostWishesBytes at most: hostile
+  std::string peer;                 // where it connects from, for the log
+  UniqueFd control;                 // see control.h
+  std::shared_ptr<TlsContext> tls;  // of the server; null: it has none
+};
+
+// Both run in the session's own process, which was forked from the front and holds no descriptor of it.
+struct SessionHooks {
+  // Before the client is answered; where it fails the client is refused with that reason. May be empty.
+  std::function<Status(SessionStart& start)> prepare;
+  // The session; the process ends with what it returns, without destructors of the front.
+  std::function<int(SessionStart start)> run;
+};
+
+}  // namespace tessera::remote

@@ -7,6 +7,17 @@ function(tessera_library name)
   target_link_libraries(${name} PUBLIC tessera_flags Threads::Threads ${ARG_DEPS})
 endfunction()
 
+# tessera_embed(target symbol file): the file's bytes and a zero after them, as `extern "C" const char symbol[]` in the target.
+function(tessera_embed target symbol file)
+  get_filename_component(file "${file}" ABSOLUTE)
+  set(embedding "${CMAKE_BINARY_DIR}/embedded/${symbol}.cc")
+  file(CONFIGURE OUTPUT "${embedding}" @ONLY CONTENT [[
+asm(".section .rodata\n.global @symbol@\n@symbol@:\n.incbin \"@file@\"\n.byte 0\n.previous");
+]])
+  set_source_files_properties("${embedding}" PROPERTIES OBJECT_DEPENDS "${file}")
+  target_sources(${target} PRIVATE "${embedding}")
+endfunction()
+
 # tessera_program(name SOURCES ... [DEPS ...]): a program in bin/.
 function(tessera_program name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})

@@ -11,6 +11,7 @@ packages=(
   clang                               # kernels to PTX for the test programs and the demo
   libcli11-dev nlohmann-json3-dev     # command line, JSON
   libhwloc-dev                        # where GPUs are in the machine
+  libmicrohttpd-dev                   # the daemon's HTTP
   libyaml-cpp-dev                     # profiles of run options
   libzstd-dev liblz4-dev              # compressed fat binaries
   libsnappy-dev libxxhash-dev libssl-dev  # pages on their way: compressed, checked, encrypted

@@ -114,9 +114,11 @@ Check check_daemon(const std::string& socket) {
     if (!info.ok()) {
       return {"daemon", State::kMissing, info.status().message(), "end tesserad and try again"};
     }
+    const std::string http = node::json_string(*info, "http");
     return {"daemon", State::kOk,
-            str_format("tesserad %s runs (process %llu)", node::json_string(*info, "version").c_str(),
-                       static_cast<unsigned long long>(node::json_uint(*info, "pid").value_or(0))),
+            str_format("tesserad %s runs (process %llu)%s%s", node::json_string(*info, "version").c_str(),
+                       static_cast<unsigned long long>(node::json_uint(*info, "pid").value_or(0)),
+                       http.empty() ? "" : " and answers on http://", http.c_str()),
             ""};
   }
   if (client.status().code() != Code::kUnavailable) {

@@ -6,12 +6,14 @@
 #include <cerrno>
 
 #include "common/log.h"
+#include "common/strings.h"
 #include "cuda/multi_process_service.h"
 #include "node/compute_json.h"
 #include "node/inventory_json.h"
 #include "node/journal_records.h"
 #include "node/slice_json.h"
 #include "node/version.h"
+#include "scheduling/faults/xid.h"
 
 namespace tessera::node {
 namespace {
@@ -44,7 +46,9 @@ Status ControlService::handle(uint64_t connection_id, Connection& connection, ui
   if (!object) return Status(Code::kInvalidData, "a control request must be a JSON object");
   std::string op = json_string(*object, "op");
   if (op == "info") {
-    connection.send_control_reply(request, info());
+    Json answer = info();
+    answer["ok"] = true;
+    connection.send_control_reply(request, json_text(answer));
   } else if (op == "slices") {
     connection.send_control_reply(request, slices());
   } else if (op == "create_slice") {
@@ -91,7 +95,7 @@ void ControlService::ask_driver(InventoryMonitor::Callback done) {
 void ControlService::send_gpus(uint64_t connection_id, uint32_t request) {
   ask_driver([this, connection_id, request](const Result<Inventory>& answer) {
     Status refreshed = answer.ok() ? Status() : answer.status();
-    if (Connection* asker = find_(connection_id)) asker->send_control_reply(request, gpus(refreshed));
+    if (Connection* asker = find_(connection_id)) asker->send_control_reply(request, gpus_answer(refreshed));
   });
 }
 
@@ -121,7 +125,23 @@ void ControlService::update_closed(uint64_t now_ns) {
   for (uint32_t i = 0; i < inventory_.gpus.size(); ++i) {
     if (auto why = health_.closed(inventory_.gpus[i].uuid, i, now_ns)) closed.emplace(i, *why);
   }
+  tell_closed(closed);
   leases_.ledger().set_closed(std::move(closed));
+}
+
+void ControlService::tell_closed(const std::map<uint32_t, std::string>& closed) {
+  std::set<uint32_t> now;
+  for (const auto& [gpu, why] : closed) {
+    now.insert(gpu);
+    if (!closed_.contains(gpu))
+      leases_.tell(monitoring::Severity::kCritical, "gpu_closed", inventory_.gpus[gpu].uuid, why);
+  }
+  for (const uint32_t gpu : closed_) {
+    if (!now.contains(gpu) && gpu < inventory_.gpus.size())
+      leases_.tell(monitoring::Severity::kInfo, "gpu_opened", inventory_.gpus[gpu].uuid,
+                   "new programs get it again");
+  }
+  closed_ = std::move(now);
 }
 
 std::string ControlService::forgive_gpu(std::string_view text) {
@@ -138,10 +158,12 @@ std::string ControlService::forgive_gpu(std::string_view text) {
   LOG_INFO("health", "GPU %u is forgiven", *index);
   save_health();
   update_closed(leases_.now_ns());
-  return gpus(Status());
+  return gpus_answer(Status());
 }
 
 void ControlService::set_inventory(const Result<Inventory>& answer) {
+  if (!answer.ok() && inventory_status_.ok())
+    leases_.tell(monitoring::Severity::kWarning, "driver_silent", "", answer.status().message());
   inventory_status_ = answer.ok() ? Status() : answer.status();
   asked_ns_ = leases_.now_ns();
   if (!answer.ok()) {
@@ -191,15 +213,17 @@ void ControlService::set_inventory(const Result<Inventory>& answer) {
 void ControlService::hear_xid(const XidEvent& event) {
   const uint64_t now_ns = leases_.now_ns();
   health_.hear(event, now_ns);
+  const scheduling::Xid* known = scheduling::find_xid(event.xid);
+  leases_.tell(monitoring::Severity::kWarning, "gpu_xid", event.uuid,
+               str_format("XID %u (%s)", event.xid, known != nullptr ? known->what : "not known"));
   save_health();
   update_closed(now_ns);
   if (!monitor_.busy())
     monitor_.refresh(now_ns, [this](const Result<Inventory>& answer) { set_inventory(answer); });
 }
 
-std::string ControlService::info() const {
+Json ControlService::info() const {
   Json answer;
-  answer["ok"] = true;
   answer["version"] = kVersion;
   answer["pid"] = getpid();
   answer["driver_kind"] = inventory_.driver_kind;
@@ -208,12 +232,12 @@ std::string ControlService::info() const {
   answer["gpus"] = inventory_.gpus.size();
   answer["slices"] = leases_.ledger().slices().size();
   answer["processes"] = leases_.ledger().leases().size();
+  answer["http"] = http_.empty() ? Json(nullptr) : Json(http_);
   if (!inventory_status_.ok()) answer["problem"] = inventory_status_.message();
-  return json_text(answer);
+  return answer;
 }
 
-std::string ControlService::gpus(const Status& refreshed) const {
-  if (!refreshed.ok() && inventory_.gpus.empty()) return refusal(refreshed);
+Json ControlService::gpus() const {
   Json answer = gpus_json(inventory_, [&](uint32_t gpu) { return leases_.ledger().unreserved_bytes(gpu); });
   for (uint32_t i = 0; i < inventory_.gpus.size(); ++i) {
     auto why = health_.closed(inventory_.gpus[i].uuid, i, leases_.now_ns());
@@ -221,36 +245,54 @@ std::string ControlService::gpus(const Status& refreshed) const {
     answer["gpus"][i]["state"] = "quarantined";
     answer["gpus"][i]["problem"] = *why;
   }
+  return answer;
+}
+
+std::string ControlService::gpus_answer(const Status& refreshed) const {
+  if (!refreshed.ok() && inventory_.gpus.empty()) return refusal(refreshed);
+  Json answer = gpus();
   answer["ok"] = true;
   // The figures of use are then those of the last answer.
   if (!refreshed.ok()) answer["problem"] = refreshed.message();
   return json_text(answer);
 }
 
-std::string ControlService::slices() {
-  Json answer;
-  answer["ok"] = true;
-  answer["slices"] = Json::array();
-  for (const auto& [id, slice] : leases_.ledger().slices()) {
-    Json entry = slice_json(slice, leases_);
-    entry["processes"] = Json::array();
-    for (LeaseId lease_id : slice.leases) {
-      const Lease& lease = *leases_.ledger().find_lease(lease_id);
-      Json process;
-      process["pid"] = lease.process.pid;
-      process["age_seconds"] = seconds_since(lease.created_ns, leases_.now_ns());
-      process["round_the_gate"] = leases_.goes_round(lease);
-      process["used_bytes"] = Json::array();
-      for (size_t i = 0; i < lease.devices.size(); ++i) {
-        process["used_bytes"].push_back(leases_.lease_usage(lease, i).used_bytes);
-      }
-      entry["processes"].push_back(std::move(process));
+void ControlService::refresh_gpus() {
+  if (!monitor_.busy() && leases_.now_ns() - asked_ns_ >= kFreshNs)
+    ask_driver([](const Result<Inventory>&) {});
+}
+
+Json ControlService::slice_with_processes(const Slice& slice) const {
+  Json entry = slice_json(slice, leases_);
+  entry["processes"] = Json::array();
+  for (LeaseId lease_id : slice.leases) {
+    const Lease& lease = *leases_.ledger().find_lease(lease_id);
+    Json process;
+    process["pid"] = lease.process.pid;
+    process["age_seconds"] = seconds_since(lease.created_ns, leases_.now_ns());
+    process["round_the_gate"] = leases_.goes_round(lease);
+    process["used_bytes"] = Json::array();
+    for (size_t i = 0; i < lease.devices.size(); ++i) {
+      process["used_bytes"].push_back(leases_.lease_usage(lease, i).used_bytes);
     }
-    answer["slices"].push_back(std::move(entry));
+    entry["processes"].push_back(std::move(process));
   }
+  return entry;
+}
+
+void ControlService::add_beside_slices(Json& answer) const {
   if (leases_.residency().in_use()) answer["swap"] = swap_json(leases_);
   answer["outside"] = outside();
   answer["failing"] = failing_tenants();
+}
+
+std::string ControlService::slices() const {
+  Json answer;
+  answer["ok"] = true;
+  answer["slices"] = Json::array();
+  for (const auto& [id, slice] : leases_.ledger().slices())
+    answer["slices"].push_back(slice_with_processes(slice));
+  add_beside_slices(answer);
   return json_text(answer);
 }
 

@@ -27,6 +27,8 @@
 #pragma once
 
 #include <functional>
+#include <map>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -57,6 +59,8 @@ class ControlService {
   // Slices in space are kept to their SMs by MPS, where its control daemon is there and the driver itself
   // cannot; before the first answer of the driver.
   void use_mps() { use_mps_ = true; }
+  // Where the daemon answers over HTTP.
+  void set_http(std::string address) { http_ = std::move(address); }
 
   // An error means that the client broke the protocol; a refused request is an answer like any other.
   Status handle(uint64_t connection_id, Connection& connection, uint32_t request, std::string_view text);
@@ -69,6 +73,16 @@ class ControlService {
   void tick(uint64_t now_ns);
   std::optional<uint64_t> next_deadline_ns() const;
   bool any_gpu_closed(uint64_t now_ns) const { return health_.any_closed(now_ns); }
+
+  // What "info", "gpus" and "slices" answer, for whoever else shows it. `gpus` is what the driver last said.
+  Json info() const;
+  Json gpus() const;
+  Json slice_with_processes(const Slice& slice) const;
+  // What the answer has beside "slices".
+  void add_beside_slices(Json& answer) const;
+  // Asks the driver anew where its last answer is older than kFreshNs.
+  void refresh_gpus();
+  uint64_t asked_ns() const { return asked_ns_; }
   // Which GPUs an earlier daemon had closed, before the driver is asked; and into the journal of this one.
   void restore_health(const Journal& journal);
   void save_health();
@@ -78,10 +92,10 @@ class ControlService {
  private:
   static constexpr uint64_t kCheckNs = 5'000'000'000;
   static constexpr uint64_t kWatchNs = 1'000'000'000;
+  static constexpr uint64_t kFreshNs = 1'000'000'000;
 
-  std::string info() const;
-  std::string gpus(const Status& refreshed) const;
-  std::string slices();
+  std::string gpus_answer(const Status& refreshed) const;
+  std::string slices() const;
   Json outside() const;
   Json failing_tenants() const;
   std::string forgive_tenant(std::string_view text);
@@ -91,6 +105,7 @@ class ControlService {
   // A slice rests on what is known of the GPUs: that must not be old.
   void create_slice_soon(uint64_t connection_id, uint32_t request, std::string_view text);
   void update_closed(uint64_t now_ns);
+  void tell_closed(const std::map<uint32_t, std::string>& closed);
   std::string create_slice(Connection& connection, std::string_view text);
   struct Target {
     SliceId slice;
@@ -117,7 +132,9 @@ class ControlService {
   Machine machine_;
   uint32_t overcommit_permille_ = 1000;
   bool use_mps_ = false;
+  std::string http_;  // empty: nowhere
   uint64_t asked_ns_ = 0;
+  std::set<uint32_t> closed_;  // of which was told
   Status inventory_status_ = Status(Code::kUnavailable, "the GPU driver has not been asked yet");
 };
 

@@ -13,6 +13,7 @@
 
 #include "common/log.h"
 #include "node/journal_records.h"
+#include "node/version.h"
 
 namespace tessera::node {
 namespace {
@@ -82,6 +83,11 @@ Status Daemon::start() {
   }
   TESSERA_ASSIGN_OR_RETURN(listener_watch_,
                            loop_.watch(listener_.get(), EPOLLIN, [this](uint32_t) { accept_clients(); }));
+  leases_.tell(monitoring::Severity::kInfo, "daemon_started", "", std::string("tesserad ") + kVersion);
+  if (options_.http) {
+    TESSERA_ASSIGN_OR_RETURN(http_, HttpApi::start(loop_, control_, leases_, *options_.http));
+    control_.set_http(http_->address().text());
+  }
   return Status();
 }
 
@@ -94,6 +100,7 @@ std::optional<uint64_t> Daemon::timeout_until_due(std::optional<uint64_t> timeou
   earlier(monitor_.next_deadline_ns());
   earlier(control_.next_deadline_ns());
   earlier(xids_.next_deadline_ns());
+  if (http_) earlier(http_->next_deadline_ns());
   const auto newcomer = newcomers_.empty() ? connections_.end() : connections_.find(newcomers_.front());
   if (newcomer != connections_.end()) earlier(newcomer->second->connection.accepted_ns() + kFirstMessageNs);
   if (options_.idle_exit_ns != 0) earlier(busy_ns_ + options_.idle_exit_ns);
@@ -111,6 +118,7 @@ Status Daemon::step(std::optional<uint64_t> timeout_ns) {
   control_.tick(now_ns);
   if (!leases_.ledger().slices().empty()) xids_.start(now_ns);
   xids_.tick(now_ns);
+  if (http_) http_->tick(now_ns);
   drop_silent_clients(now_ns);
   settle_clients();
   const bool remembers = control_.any_gpu_closed(now_ns);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "node/control_service.h"
+#include "node/http_api.h"
 #include "node/xid_monitor.h"
 
 namespace tessera::node {
@@ -27,10 +28,11 @@ struct DaemonOptions {
   bool co_execution = true;             // see ComputeBroker
   uint32_t overcommit_permille = 1000;  // see Ledger::set_overcommit
   uint64_t residence_round_ns = partitioning::kResidenceRoundNs;
-  memory::SwapOptions swap;      // see LeaseService::set_swap
-  uint64_t swap_host_bytes = 0;  // 0: no bound
-  Machine machine{};             // see ControlService::set_machine
-  bool use_mps = false;          // see ControlService::use_mps
+  memory::SwapOptions swap;           // see LeaseService::set_swap
+  uint64_t swap_host_bytes = 0;       // 0: no bound
+  Machine machine{};                  // see ControlService::set_machine
+  bool use_mps = false;               // see ControlService::use_mps
+  std::optional<HttpOptions> http{};  // none: nothing is answered over HTTP
 };
 
 class Daemon {
@@ -43,6 +45,7 @@ class Daemon {
   EventLoop& loop() { return loop_; }
   LeaseService& leases() { return leases_; }
   ControlService& control() { return control_; }
+  const HttpApi* http() const { return http_.get(); }
 
   // Asks the driver for the first time (the answer may be that there is none), then lets clients in: until
   // then they wait in the listener's queue rather than hear that there is no GPU.
@@ -86,6 +89,7 @@ class Daemon {
   InventoryMonitor monitor_;
   ControlService control_;
   XidMonitor xids_;
+  std::unique_ptr<HttpApi> http_;
   UniqueFd spare_;
   uint64_t busy_ns_;  // when something was last connected or a slice existed
 };

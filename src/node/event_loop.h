@@ -24,6 +24,11 @@ class EventLoop {
 
   // What everything here goes by; nothing else in the daemon reads a clock.
   uint64_t now_ns() const { return time_.read(clock_()); }
+  // What people and other machines go by, in milliseconds since 1970; it may jump.
+  uint64_t wall_ms() const {
+    constexpr uint64_t kNsPerMs = 1'000'000;
+    return wall_ns() / kNsPerMs;
+  }
   // When that was, by this time, that a process of ours has read from the same clock.
   uint64_t when(uint64_t clock_ns) const {
     now_ns();  // or what was read since the last time would be as old as that

@@ -1,5 +1,6 @@
 // LeaseService's slices on several GPUs: which would fare better on another one, and taking them there.
 #include "common/log.h"
+#include "common/strings.h"
 #include "node/lease_service.h"
 
 namespace tessera::node {
@@ -54,6 +55,7 @@ Status LeaseService::apply_balance(const Balance& balance) {
     for (UsageWindow& window : slices_.at(move.slice).windows) window = UsageWindow();
     publish_terms(move.slice);
     LOG_INFO("slices", "'%s' moved to GPU %u", slice.name.c_str(), move.gpu);
+    tell(monitoring::Severity::kInfo, "slice_moved", slice.name, str_format("to GPU %u", move.gpu));
   }
   apply(orders);
   isolate_tenants(now_ns);

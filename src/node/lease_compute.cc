@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "common/log.h"
+#include "common/strings.h"
 #include "node/lease_service.h"
 
 namespace tessera::node {
@@ -18,6 +19,9 @@ Status LeaseService::set_compute(SliceId id, std::optional<uint32_t> gpu,
     LOG_INFO("slices", "'%s': GPU %u, share %u/1000 in %s%s, priority %s", slice.name.c_str(), part.gpu,
              part.compute.share_permille, part.sms.empty() ? "time" : "space, SMs ", part.sms.text().c_str(),
              scheduling::priority_name(part.compute.priority));
+    tell(monitoring::Severity::kInfo, "slice_changed", slice.name,
+         str_format("share %u/1000 of GPU %u, priority %s", part.compute.share_permille, part.gpu,
+                    scheduling::priority_name(part.compute.priority)));
   }
   publish_terms(id);
   apply(orders);

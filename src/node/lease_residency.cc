@@ -4,6 +4,7 @@
 #include "common/failpoint.h"
 #include "common/log.h"
 #include "common/size.h"
+#include "common/strings.h"
 #include "node/lease_service.h"
 
 namespace tessera::node {
@@ -129,6 +130,8 @@ void LeaseService::tell_thrash() {
       thrashing_.insert(gpu);
       LOG_WARN("memory", "GPU %u thrashes: %u %% of its time goes into moving memory; turns are %.1f s now",
                gpu, moving.percent, static_cast<double>(moving.turn_ns) / 1e9);
+      tell(monitoring::Severity::kWarning, "thrashing", gpu_uuids_[gpu],
+           str_format("%u %% of its time goes into moving memory", moving.percent));
     } else {
       thrashing_.erase(gpu);
       LOG_INFO("memory", "GPU %u thrashes no longer: %u %% of its time goes into moving memory", gpu,

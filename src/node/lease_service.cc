@@ -10,6 +10,7 @@
 #include "common/failpoint.h"
 #include "common/log.h"
 #include "common/size.h"
+#include "common/strings.h"
 
 namespace tessera::node {
 namespace {
@@ -156,6 +157,8 @@ Status LeaseService::attach(Connection& connection, uint32_t request, const Atta
   }
   const Slice& slice = *ledger_.find_slice(ledger_.find_lease(id)->slice);
   LOG_INFO("leases", "process %d attached to '%s'", static_cast<int>(process.pid), slice.name.c_str());
+  tell(monitoring::Severity::kInfo, "process_attached", slice.name,
+       str_format("process %d", static_cast<int>(process.pid)));
   Effects effects;
   const std::vector<uint64_t> nothing(slice.devices.size());
   TESSERA_RETURN_IF_ERROR(attach_residency(id, {{}, id, nothing, nothing, nothing}, effects));
@@ -338,6 +341,8 @@ void LeaseService::end_lease(LeaseId id, const char* why) {
   apply(orders);
   LOG_INFO("leases", "process %d %s; '%s' has its grants back", static_cast<int>(lease.process.pid), why,
            ledger_.find_slice(slice)->name.c_str());
+  tell(monitoring::Severity::kInfo, "process_ended", ledger_.find_slice(slice)->name,
+       str_format("process %d %s", static_cast<int>(lease.process.pid), why));
   loop_.unwatch(record->second.watch);
   if (Connection* connection = record->second.connection) {
     connection->lease = 0;

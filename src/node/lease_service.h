@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "memory/swap/swap_options.h"
+#include "monitoring/event_list.h"
 #include "node/broker.h"
 #include "node/compute_broker.h"
 #include "node/connection.h"
@@ -95,6 +96,11 @@ class LeaseService {
 
   Ledger& ledger() { return ledger_; }
   uint64_t now_ns() const { return loop_.now_ns(); }
+  // What has happened to slices, programs and GPUs, for people to read.
+  const monitoring::EventList& events() const { return events_; }
+  void tell(monitoring::Severity severity, const char* kind, const std::string& subject, std::string text) {
+    events_.add(loop_.wall_ms(), severity, kind, subject, std::move(text));
+  }
   // GPU UUIDs, by inventory index; set together with the ledger's totals.
   void set_gpu_uuids(std::vector<std::string> uuids) {
     gpu_uuids_ = std::move(uuids);
@@ -268,6 +274,7 @@ class LeaseService {
   memory::SwapOptions swap_options_;
   std::set<uint32_t> thrashing_;  // GPUs of which that was told
   TenantFaults faults_;
+  monitoring::EventList events_;
   bool refuses_faulty_ = false;
   RoundWatch round_watch_;
   RoundPolicy round_policy_ = RoundPolicy::kWarn;

@@ -1,6 +1,7 @@
 // LeaseService's slices: how they begin, change and end.
 #include "common/log.h"
 #include "common/size.h"
+#include "common/strings.h"
 #include "node/lease_service.h"
 
 namespace tessera::node {
@@ -31,6 +32,9 @@ Result<SliceId> LeaseService::open_slice(const SliceRequest& request) {
   LOG_INFO("slices", "'%s' opened: %zu GPU(s), GPU %u, %s%s", slice.name.c_str(), slice.devices.size(),
            slice.devices[0].gpu, format_size(slice.devices[0].limit_bytes).c_str(),
            slice.devices[0].reserved ? "" : " (not reserved)");
+  tell(monitoring::Severity::kInfo, "slice_opened", slice.name,
+       str_format("GPU %u, %s%s", slice.devices[0].gpu, format_size(slice.devices[0].limit_bytes).c_str(),
+                  slice.devices[0].reserved ? "" : " (not reserved)"));
   return id;
 }
 
@@ -53,6 +57,8 @@ Status LeaseService::set_limit(SliceId id, std::optional<uint32_t> gpu, uint64_t
   apply(effects);
   LOG_INFO("slices", "'%s': limit set to %s", ledger_.find_slice(id)->name.c_str(),
            format_size(bytes).c_str());
+  tell(monitoring::Severity::kInfo, "slice_changed", ledger_.find_slice(id)->name,
+       "memory limit " + format_size(bytes));
   return Status();
 }
 
@@ -110,6 +116,7 @@ void LeaseService::forget_slice(SliceId slice, const std::string& name) {
   compute_.remove_slice(slice, loop_.now_ns(), orders);
   apply(orders);
   LOG_INFO("slices", "'%s' ended", name.c_str());
+  tell(monitoring::Severity::kInfo, "slice_ended", name, "");
 }
 
 }  // namespace tessera::node

@@ -1,6 +1,7 @@
 // LeaseService's sums: what slices use and have used, and with what their processes failed.
 #include <algorithm>
 
+#include "common/strings.h"
 #include "node/lease_service.h"
 
 namespace tessera::node {
@@ -51,6 +52,8 @@ void LeaseService::note_fault(SliceId id, size_t device, uint64_t fault) {
   if (std::exchange(record.failed, true)) return;
   const Slice& slice = *ledger_.find_slice(id);
   const uint64_t now_ns = loop_.now_ns();
+  tell(monitoring::Severity::kWarning, "program_failed", slice.name,
+       str_format("CUDA error %llu on the GPU", static_cast<unsigned long long>(fault)));
   faults_.faulted(slice.owner, slice.tenant, fault, now_ns);
   isolate_tenants(now_ns);
 }

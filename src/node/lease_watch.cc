@@ -113,6 +113,8 @@ void LeaseService::act_on(const WatchedProcess& process, const RoundWatch::Verdi
           "it reported %llu and was granted %llu",
           pid, name.c_str(), process.gpu, milliseconds(window.window_ns), milliseconds(window.driver_ns),
           milliseconds(window.reported_ns), milliseconds(window.free_ns + window.turn_ns));
+      tell(monitoring::Severity::kWarning, "round_the_gate", name,
+           str_format("process %d works beside its turns on GPU %u", pid, process.gpu));
     }
     if (round_policy_ == RoundPolicy::kHard) confine(id, now_ns);
   }
@@ -145,6 +147,8 @@ void LeaseService::confine(SliceId id, uint64_t now_ns) {
   update_all_compute(id);
   LOG_WARN("gate", "'%s' is confined: its share is its ceiling, or without one it comes last, for %llu s",
            ledger_.find_slice(id)->name.c_str(), milliseconds(GateWatch::kForgiveNs) / 1000);
+  tell(monitoring::Severity::kWarning, "slice_confined", ledger_.find_slice(id)->name,
+       "for going round the gate");
 }
 
 void LeaseService::release_confined(uint64_t now_ns) {
@@ -174,6 +178,7 @@ void LeaseService::stop_process(LeaseId id) {
     return;
   }
   LOG_WARN("gate", "process %d of '%s' is stopped", pid, slice.name.c_str());
+  tell(monitoring::Severity::kCritical, "process_stopped", slice.name, str_format("process %d", pid));
 }
 
 bool LeaseService::goes_round(const Lease& lease) const {

@@ -1,136 +1,36 @@
 #include "node/metrics_text.h"
 
-#include <limits>
-
-#include "monitoring/exposition.h"
+#include "node/figures.h"
 #include "node/version.h"
 
 namespace tessera::node {
 namespace {
 
-using monitoring::Exposition;
 using monitoring::Labels;
 using monitoring::Metric;
-using enum monitoring::MetricType;
 
-// One figure of an answer: its key there, and what makes base units of it.
-struct Figure {
-  Metric metric;
-  const char* key;
-  double unit = 1;
-};
+constexpr Metric kBuild{"tessera_build_info", monitoring::MetricType::kGauge,
+                        "1, with the version of the tools."};
 
-constexpr double kPermille = 1e-3, kPercent = 1e-2, kNanosecond = 1e-9;
-
-constexpr Figure kGpuFigures[] = {
-    {{"tessera_gpu_memory_bytes", kGauge, "Memory of the GPU."}, "total_bytes"},
-    {{"tessera_gpu_memory_used_bytes", kGauge, "Memory in use by anybody, as the driver says."},
-     "used_bytes"},
-    {{"tessera_gpu_memory_unreserved_bytes", kGauge, "Memory that no slice has reserved."},
-     "unreserved_bytes"},
-    {{"tessera_gpu_sms", kGauge, "Streaming multiprocessors."}, "sm_count"},
-    {{"tessera_gpu_utilization_ratio", kGauge, "Time in which kernels ran, as the driver says."},
-     "utilization_percent",
-     kPercent},
-};
-constexpr Metric kGpuUp{"tessera_gpu_up", kGauge,
-                        "1 where new programs may have the GPU, 0 where it is lost or quarantined."};
-
-constexpr Figure kSliceFigures[] = {
-    {{"tessera_slice_processes_started_total", kCounter, "Processes that ever attached."}, "processes_ever"},
-    {{"tessera_slice_age_seconds", kGauge, "Time since the slice was made."}, "age_seconds"},
-    {{"tessera_slice_round_the_gate_total", kCounter, "Processes seen to use a GPU beside their turns."},
-     "round_the_gate"},
-    {{"tessera_slice_confined", kGauge, "1 while it is held to its share for that."}, "confined"},
-    {{"tessera_slice_isolated", kGauge, "1 while it runs beside nobody, as its programs keep failing."},
-     "isolated"},
-};
-constexpr Metric kProcesses{"tessera_slice_processes", kGauge, "Processes that live."};
-
-// Of a slice on a GPU. Used memory, counts and GPU time are what its processes report.
-constexpr Figure kDeviceFigures[] = {
-    {{"tessera_slice_memory_limit_bytes", kGauge, "The most memory that it may use."}, "limit_bytes"},
-    {{"tessera_slice_memory_granted_bytes", kGauge, "What its processes may use without asking again."},
-     "granted_bytes"},
-    {{"tessera_slice_memory_used_bytes", kGauge, "Memory in use."}, "used_bytes"},
-    {{"tessera_slice_memory_peak_bytes", kGauge, "The most that was in use."}, "peak_bytes"},
-    {{"tessera_slice_memory_resident_bytes", kGauge, "Of what is used, on the GPU."}, "resident_bytes"},
-    {{"tessera_slice_memory_evicted_bytes_total", kCounter, "Moved off the GPU."}, "evicted_bytes"},
-    {{"tessera_slice_memory_restored_bytes_total", kCounter, "Moved back to the GPU."}, "restored_bytes"},
-    {{"tessera_slice_refusals_total", kCounter, "Allocations refused for its limit."}, "refusals"},
-    {{"tessera_slice_allocations_total", kCounter, "Allocations."}, "allocations"},
-    {{"tessera_slice_launches_total", kCounter, "Launches of kernels and graphs."}, "launches"},
-    {{"tessera_slice_kernels_total", kCounter, "Kernels that have ended."}, "kernels"},
-    {{"tessera_slice_gpu_seconds_total", kCounter, "Time in which its kernels were on the GPU."},
-     "gpu_seconds"},
-    {{"tessera_slice_share_entitled_ratio", kGauge, "Part of the GPU that it has where all want some."},
-     "entitled_permille",
-     kPermille},
-    {{"tessera_slice_share_achieved_ratio", kGauge, "Part of the GPU that it had in the last 5 s."},
-     "achieved_permille",
-     kPermille},
-    {{"tessera_slice_share_lent_ratio", kGauge, "Part of the GPU lent to others; below 0: borrowed."},
-     "lent_permille",
-     kPermille},
-    {{"tessera_slice_waits", kGauge, "Waits for turns that the next figure is of."}, "waits"},
-    {{"tessera_slice_wait_p99_seconds", kGauge, "99th percentile of recent waits for turns."},
-     "wait_p99_ns",
-     kNanosecond},
-    {{"tessera_slice_weight_boost_ratio", kGauge, "What its targets make of its weight; 1 is neutral."},
-     "boost_permille",
-     kPermille},
-    {{"tessera_slice_side_by_side_total", kCounter, "Times that it began to run beside another slice."},
-     "times_side_by_side"},
-};
-
-constexpr Metric kBuild{"tessera_build_info", kGauge, "1, with the version of the tools."};
-
-// Not a number where there is none, which Exposition leaves out.
-double value_of(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  if (found == object.end()) return std::numeric_limits<double>::quiet_NaN();
-  if (found->is_boolean()) return found->get<bool>() ? 1 : 0;
-  return found->is_number() ? found->get<double>() : std::numeric_limits<double>::quiet_NaN();
-}
-
-template <size_t Count>
-void add_all(Exposition& exposition, const Figure (&figures)[Count], const Json& object,
-             const Labels& labels) {
-  for (const Figure& figure : figures) {
-    exposition.add(figure.metric, labels, value_of(object, figure.key) * figure.unit);
-  }
-}
-
-std::string index_text(const Json& object, const char* key) {
-  return std::to_string(json_uint(object, key).value_or(0));
-}
-
-void add_gpu(Exposition& exposition, const Json& gpu) {
-  const Labels labels = {{"gpu", index_text(gpu, "index")},
-                         {"uuid", json_string(gpu, "uuid")},
-                         {"model", json_string(gpu, "name")}};
-  exposition.add(kGpuUp, labels, json_string(gpu, "state") == "ok" ? 1 : 0);
-  add_all(exposition, kGpuFigures, gpu, labels);
-}
-
-void add_slice(Exposition& exposition, const Json& slice) {
-  const std::string name = json_string(slice, "name");
-  const Labels labels = {{"slice", name}};
-  exposition.add(kProcesses, labels, static_cast<double>(json_array(slice, "processes").size()));
-  add_all(exposition, kSliceFigures, slice, labels);
-  for (const Json& device : json_array(slice, "devices")) {
-    add_all(exposition, kDeviceFigures, device, {{"slice", name}, {"gpu", index_text(device, "gpu")}});
-  }
+FigureSink into(monitoring::Exposition& exposition) {
+  return [&exposition](const Metric& metric, const Labels& labels, double value) {
+    exposition.add(metric, labels, value);
+  };
 }
 
 }  // namespace
 
+MetricsText::MetricsText() { exposition_.add(kBuild, {{"version", kVersion}}, 1); }
+
+void MetricsText::add_gpu(const Json& gpu) { gpu_figures(gpu, into(exposition_)); }
+
+void MetricsText::add_slice(const Json& slice) { slice_figures(slice, into(exposition_)); }
+
 std::string metrics_text(const Json& gpus, const Json& slices) {
-  Exposition exposition;
-  exposition.add(kBuild, {{"version", kVersion}}, 1);
-  for (const Json& gpu : json_array(gpus, "gpus")) add_gpu(exposition, gpu);
-  for (const Json& slice : json_array(slices, "slices")) add_slice(exposition, slice);
-  return exposition.text();
+  MetricsText metrics;
+  for (const Json& gpu : json_array(gpus, "gpus")) metrics.add_gpu(gpu);
+  for (const Json& slice : json_array(slices, "slices")) metrics.add_slice(slice);
+  return metrics.text();
 }
 
 }  // namespace tessera::node

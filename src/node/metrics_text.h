@@ -3,12 +3,24 @@
 
 #include <string>
 
+#include "monitoring/exposition.h"
 #include "node/json.h"
 
 namespace tessera::node {
 
-// `gpus` as of gpus_json(), `slices` as the daemon's answer to "slices". What an answer lacks, or has as
-// null, has no sample. docs/metrics.md says what there is.
+// Made piece by piece, or at once. What an answer lacks, or has as null, has no sample. docs/metrics.md says
+// what there is.
+class MetricsText {
+ public:
+  MetricsText();
+  void add_gpu(const Json& gpu);      // of gpus_json()
+  void add_slice(const Json& slice);  // of the daemon's answer to "slices"
+  std::string text() const { return exposition_.text(); }
+
+ private:
+  monitoring::Exposition exposition_;
+};
+
 std::string metrics_text(const Json& gpus, const Json& slices);
 
 }  // namespace tessera::node

@@ -2,6 +2,7 @@
 import contextlib
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -82,6 +83,14 @@ def running_daemon(bin_dir, *options):
     finally:
         daemon.terminate()
         daemon.wait()
+
+
+def http_port(tessera):
+    """Where the daemon answers over HTTP; None where it does not."""
+    out = subprocess.run([tessera, "doctor", "--json"], capture_output=True, text=True)
+    require(out.returncode == 0, f"doctor: {out.stdout}{out.stderr}")
+    found = re.search(r"answers on http://[0-9.:\[\]]+:([0-9]+)", out.stdout)
+    return found and int(found[1])
 
 
 class Program:

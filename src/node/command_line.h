@@ -1,0 +1,36 @@
+// The command line of tesserad.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "node/daemon.h"
+#include "node/runtime_path.h"
+
+namespace tessera::node {
+
+inline constexpr int kExitUsage = 2;
+
+struct CommandLine {
+  std::string socket = default_socket_path();
+  bool foreground = false;
+  bool print_inventory = false;
+  bool print_xids = false;
+  uint64_t idle_exit_s = 0;
+  bool refuse_faulty = false;
+  scheduling::SchedulerConfig scheduling = ComputeBroker::default_config();
+  partitioning::Packing packing = partitioning::Packing::kSpread;
+  RoundPolicy round_policy = RoundPolicy::kWarn;
+  bool co_execution = true;
+  uint32_t overcommit_permille = 1000;
+  uint64_t residence_round_s = partitioning::kResidenceRoundNs / 1'000'000'000;
+  memory::SwapOptions swap;
+  uint64_t swap_host_bytes = 0;
+  bool use_mps = false;
+  std::optional<HttpOptions> http;
+};
+
+// The exit code where there is nothing left to do.
+std::optional<int> parse_command_line(int argc, char** argv, CommandLine& options);
+
+}  // namespace tessera::node

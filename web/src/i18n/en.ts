@@ -11,12 +11,12 @@ export const en = {
     title: 'tesserad does not answer',
     body: (why: string, ago: string) => `${why}. What is shown is from ${ago}; asking again.`,
     never: (why: string) =>
-      `${why}. Is it running? “tesserad --http” starts it with this page; asking again.`,
+      `${why}. Is it running? “tesserad --http 127.0.0.1:9400” starts it with this page; asking again.`,
     retry: 'Ask now',
   },
   token: {
     title: 'This node asks for a token',
-    body: 'It is in the file that “tesserad --http-token-file” names. It is kept for this tab only.',
+    body: 'It is in the file that “tesserad --http-token” names. It is kept for this tab only.',
     label: 'Token',
     send: 'Open',
     wrong: 'That token was refused.',
@@ -109,6 +109,7 @@ export const en = {
     lent: (share: string) => `lends ${share}`,
     borrowed: (share: string) => `borrows ${share}`,
     capped: 'capped',
+    all: (n: number) => `All ${n} tenants`,
     none: 'No tenant has a slice',
     noneHint: 'Start a program in one:',
     noneCommand: 'tessera run --mem 1GiB --sm 50 --name alice -- ./program',

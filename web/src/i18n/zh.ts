@@ -12,12 +12,12 @@ export const zh: Messages = {
   lost: {
     title: 'tesserad 没有应答',
     body: (why, ago) => `${why}。显示的是${ago}的数据；正在重试。`,
-    never: (why) => `${why}。它在运行吗？用 “tesserad --http” 启动即可打开此页；正在重试。`,
+    never: (why) => `${why}。它在运行吗？用 “tesserad --http 127.0.0.1:9400” 启动即可打开此页；正在重试。`,
     retry: '立即重试',
   },
   token: {
     title: '此节点需要令牌',
-    body: '令牌在 “tesserad --http-token-file” 所指的文件中，只在本标签页内保存。',
+    body: '令牌在 “tesserad --http-token” 所指的文件中，只在本标签页内保存。',
     label: '令牌',
     send: '打开',
     wrong: '该令牌被拒绝。',
@@ -109,6 +109,7 @@ export const zh: Messages = {
     lent: (share) => `借出 ${share}`,
     borrowed: (share) => `借入 ${share}`,
     capped: '封顶',
+    all: (n) => `全部 ${n} 个租户`,
     none: '还没有租户',
     noneHint: '用下面的命令启动一个程序：',
     noneCommand: 'tessera run --mem 1GiB --sm 50 --name alice -- ./program',

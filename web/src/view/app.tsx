@@ -26,6 +26,8 @@ import { TenantPage } from './tenant_page';
 import { TenantTable } from './tenant_table';
 import { Timeline } from './timeline';
 
+const MOST_TENANTS = 20; // in the overview
+
 function useRoute(): Route {
   const [route, setRoute] = useState(() => parseRoute(location.hash));
   useEffect(() => {
@@ -59,7 +61,7 @@ function Overview() {
       <Summary />
       <GpuTiles />
       <Timeline />
-      <TenantTable />
+      <TenantTable most={MOST_TENANTS} />
       <div class="columns">
         <AlertList most={5} />
         <EventTable most={8} />

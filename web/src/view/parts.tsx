@@ -39,7 +39,7 @@ export function TenantLink(props: { name: string }) {
 export interface MeterProps {
   fraction: number; // 0 to 1; more shows as full
   mark?: number; // where something is to be seen: a peak, what one is entitled to
-  tone?: string; // a class: an accent, or "full"
+  tone?: string; // a class: an accent, or "neutral"
 }
 
 // Beside the figure that it draws: nothing for screen readers.

@@ -54,18 +54,13 @@ export function MemoryCell(props: { part: Part; name: string; gpuBytes: number }
   const { t, locale } = useWords();
   const { part } = props;
   const whole = Math.max(1, part.reserved ? part.limitBytes : props.gpuBytes);
-  const isFull = part.reserved && part.usedBytes >= FULL * part.limitBytes;
   return (
     <>
       <span class="amount">
         {formatBytes(part.usedBytes, locale)}
         <span class="of"> / {part.reserved ? formatBytes(part.limitBytes, locale) : t.tenants.noLimit}</span>
       </span>
-      <Meter
-        fraction={part.usedBytes / whole}
-        mark={part.peakBytes / whole}
-        tone={`${accentClass(props.name)} ${isFull ? 'full' : ''}`}
-      />
+      <Meter fraction={part.usedBytes / whole} mark={part.peakBytes / whole} tone={accentClass(props.name)} />
     </>
   );
 }
@@ -150,7 +145,8 @@ function Head(props: { column: SortKey; sort: Sort; onSort(sort: Sort): void }) 
   );
 }
 
-export function TenantTable(props: { gpu?: number }) {
+// Of GPU `gpu` or of all; with `most`, the first of them and a way to the rest.
+export function TenantTable(props: { gpu?: number; most?: number }) {
   const { t } = useWords();
   const { slices, gpus } = useData();
   const [filter, setFilter] = useState('');
@@ -159,7 +155,8 @@ export function TenantTable(props: { gpu?: number }) {
     const rows = rowsOf(slices.data?.slices ?? []);
     return props.gpu === undefined ? rows : rows.filter((row) => row.part?.gpu === props.gpu);
   }, [slices.data, props.gpu]);
-  const rows = useMemo(() => sortRows(filterRows(all, filter), sort), [all, filter, sort]);
+  const found = useMemo(() => sortRows(filterRows(all, filter), sort), [all, filter, sort]);
+  const rows = found.slice(0, props.most ?? found.length);
   const bytesOf = (row: Row): number =>
     gpus.data?.gpus.find((gpu) => gpu.index === row.part?.gpu)?.totalBytes ?? row.part?.limitBytes ?? 1;
   const search = (
@@ -199,6 +196,11 @@ export function TenantTable(props: { gpu?: number }) {
             ))}
           </tbody>
         </table>
+      )}
+      {found.length > rows.length && (
+        <RouteLink to={{ page: 'tenants' }} class="more below">
+          {t.tenants.all(all.length)}
+        </RouteLink>
       )}
     </Section>
   );

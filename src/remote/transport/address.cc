@@ -46,6 +46,8 @@ Result<Address> parse_inet(std::string_view text, std::string_view rest, Flavour
   const std::string_view host = rest.substr(0, end);
   rest.remove_prefix(end + (in_brackets ? 1 : 0));
   if (!take(rest, ":")) return wrong(text, "no port");
+  if (in_brackets && host.find(':') == std::string_view::npos)
+    return wrong(text, "only an IPv6 address goes into brackets");
   if (!in_brackets && rest.find(':') != std::string_view::npos)
     return wrong(text, "an IPv6 address goes into brackets");
   if (!valid_host(host, in_brackets)) return wrong(text, "that is no host's name or address");

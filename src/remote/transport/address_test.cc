@@ -33,6 +33,7 @@ TEST(Address, WhatIsWrongIsSaid) {
       {"box:-1", "a port is"},
       {"::1:7070", "brackets"},
       {"[::1", "no ']'"},
+      {"[5%]:9", "only an IPv6 address"},
       {"[::1]7070", "no port"},
       {"a b:7070", "no host"},
       {"http://box:7070", "brackets"},

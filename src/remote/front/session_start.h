@@ -21,6 +21,7 @@ struct SessionStart {
   Identity identity;                // without its token
   std::string wishes;               // JSON from the client, kMostWishesBytes at most: hostile
   std::string peer;                 // where it connects from, for the log
+  std::string driver;               // the libcuda.so.1 that the session uses: prepare() says which
   UniqueFd control;                 // see control.h
   std::shared_ptr<TlsContext> tls;  // of the server; null: it has none
 };

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Builds the page with npm and puts it, compressed, into a C++ file (src/node/http_assets.h).
 
-usage: build_page.py --source web --work build/main/web --output http_assets.cc [--npm NPM] [--required]
+usage: build_page.py --source web --work build/main/web --output http_assets.cc (--npm NPM [--required] | --missing WHY)
 
 The sources are copied into the work folder, where npm puts what they need: nothing is written beside them. Packages
 are those of package-lock.json, installed anew only where that has changed, and without scripts of theirs.
-Without --npm the C++ file has no page. Where the packages cannot be had the same, and the reason is said in one line,
-unless --required: then it is an error. A page that does not compile is always one.
+With --missing the C++ file has no page and says why. Where the packages cannot be had the same, and the reason is said
+in one line, unless --required: then it is an error. A page that does not compile is always one.
 """
 import argparse
 import gzip
@@ -62,7 +62,11 @@ def c_bytes(data):
     return ",\n".join(rows)
 
 
-def assets_text(page):
+def c_string(text):
+    return '"' + "".join(c if " " <= c <= "~" and c not in '"\\\\' else "?" for c in text[:400]) + '"'
+
+
+def assets_text(page, missing):
     files = sorted(path for path in page.rglob("*") if path.is_file()) if page.is_dir() else []
     arrays, entries = [], []
     for number, path in enumerate(files):
@@ -77,7 +81,8 @@ def assets_text(page):
             '#include "node/http_assets.h"\n\n'
             "namespace tessera::node {\nnamespace {\n\n" + "\n".join(arrays) + "\n" + table +
             "}  // namespace\n\n"
-            "std::span<const HttpAsset> http_assets() { return " + ("kAssets" if files else "{}") + "; }\n\n"
+            "std::span<const HttpAsset> http_assets() { return " + ("kAssets" if files else "{}") + "; }\n"
+            "std::string_view http_assets_missing() { return " + c_string("" if files else missing) + "; }\n\n"
             "}  // namespace tessera::node\n")
 
 
@@ -87,9 +92,10 @@ def main():
     parser.add_argument("--work", type=pathlib.Path, required=True)
     parser.add_argument("--output", type=pathlib.Path, required=True)
     parser.add_argument("--npm")
+    parser.add_argument("--missing", default="")
     parser.add_argument("--required", action="store_true")
     options = parser.parse_args()
-    page = options.work / "page"
+    page, missing = options.work / "page", options.missing
     options.output.parent.mkdir(parents=True, exist_ok=True)
     if page.is_dir():
         shutil.rmtree(page)
@@ -101,13 +107,14 @@ def main():
             sys.exit(f"the page's packages cannot be had: {problem}")
         if problem:
             # Without page/index.html the next build tries again.
-            print(f"the daemon has no web page, as its packages cannot be had from npm: {problem}")
+            missing = f"its packages cannot be had from npm: {problem}"
+            print(f"No web page for the daemon: {missing}")
         else:
             try:
                 build(options.npm, options.work, page)
             except subprocess.CalledProcessError as error:
                 sys.exit(f"the page does not build: {' '.join(error.cmd)} ended with {error.returncode}")
-    options.output.write_text(assets_text(page))
+    options.output.write_text(assets_text(page, missing))
 
 
 main()

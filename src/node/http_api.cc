@@ -81,10 +81,10 @@ HttpAnswer asset_answer(const HttpRequest& request) {
   const std::string_view path = request.path() == "/" ? "/index.html" : request.path();
   const auto assets = http_assets();
   if (assets.empty() && path == "/index.html") {
-    return http_error(404,
-                      Status(Code::kNotFound,
-                             "this build has no page, as node was missing where it was made; the figures are "
-                             "under /metrics and /api/v1/"));
+    return http_text(
+        404, "text/plain; charset=utf-8",
+        "This build of tesserad has no page: " + std::string(http_assets_missing()) +
+            ".\nThe figures are under /metrics and /api/v1/, and in 'tessera ps' and 'tessera gpus'.\n");
   }
   const auto found =
       std::find_if(assets.begin(), assets.end(), [&](const HttpAsset& a) { return a.path == path; });

@@ -1,5 +1,5 @@
-// The page that the daemon serves, as the build has put it into the program: files by path, compressed.
-// Where the build had no page there are none (http_assets_none.cc).
+// The page that the daemon serves, as the build has put it into the program: files by path, compressed. web/
+// is what they are made of, and web/build_page.py writes the file that defines what is declared here.
 #pragma once
 
 #include <span>
@@ -14,6 +14,10 @@ struct HttpAsset {
   std::string_view etag;                // changes with the file: hexadecimal digits of its hash
 };
 
+// None where the build had no page.
 std::span<const HttpAsset> http_assets();
+
+// Why there are none, as "npm is not here"; empty where there are.
+std::string_view http_assets_missing();
 
 }  // namespace tessera::node

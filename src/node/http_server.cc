@@ -24,7 +24,8 @@ constexpr std::string_view kApi = "/api/", kMetrics = "/metrics";
 // What every answer carries. Pages load nothing from elsewhere and are shown inside no other's.
 constexpr std::pair<const char*, const char*> kHeaders[] = {
     {"Content-Security-Policy",
-     "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; "
+     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+     "frame-ancestors 'none'; "
      "base-uri 'none'; form-action 'none'"},
     {"X-Content-Type-Options", "nosniff"},
     {"Referrer-Policy", "no-referrer"},

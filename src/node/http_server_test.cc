@@ -84,7 +84,8 @@ TEST_F(HttpServerTest, AnswersWithWhatTheHandlerSays) {
   EXPECT_TRUE(answer.starts_with("HTTP/1.1 200 OK\r\n")) << answer;
   EXPECT_TRUE(answer.ends_with("\r\n\r\n/a b|1,2|yes")) << answer;
   EXPECT_NE(answer.find("X-Content-Type-Options: nosniff\r\n"), std::string::npos);
-  EXPECT_NE(answer.find("Content-Security-Policy: default-src 'self';"), std::string::npos);
+  EXPECT_NE(answer.find("Content-Security-Policy: default-src 'none'; script-src 'self';"),
+            std::string::npos);
   EXPECT_NE(answer.find("Cache-Control: no-store\r\n"), std::string::npos);
 }
 

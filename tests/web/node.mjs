@@ -46,10 +46,6 @@ export class Node {
     });
   }
 
-  async kill(signal = 'SIGKILL') {
-    await ended(this.daemon, signal);
-  }
-
   // A demo tenant that works until it is ended.
   run(name, options, ...more) {
     const words = ['run', '--name', name, ...options, '--', join(BIN, 'tessera-demo-tenant'), '--name', name];

@@ -1,0 +1,146 @@
+// The page of a real daemon with two tenants on a software GPU: what it shows is what `tessera ps` says.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { DARK, eventually, launch, openPage, overhang, PHONE, screenshot, unreadable } from './browser.mjs';
+import { ended, Node } from './node.mjs';
+
+const MIB = 2 ** 20;
+const node = new Node();
+let browser, opened, page, bob;
+
+// A row of the table of tenants.
+const row = (name) => page.locator(`table.tenants tr[data-tenant="${name}"]`);
+const cell = async (name, column) =>
+  (await row(name).locator(`.col-${column} .amount, .col-${column}`).first().textContent()).trim();
+const go = (hash) => page.evaluate((to) => (location.hash = to), hash);
+const fact = (name) =>
+  page
+    .locator('.facts div')
+    .filter({ has: page.getByText(name, { exact: true }) })
+    .locator('dd');
+
+before(async () => {
+  browser = await launch();
+  await node.start();
+  opened = await openPage(browser, node.base, {
+    // While the daemon is away.
+    allowed: (text) => /ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|404/.test(text),
+  });
+  page = opened.page;
+});
+
+after(async () => {
+  await node.stop();
+  await browser?.close();
+});
+
+test('an empty node says how to start a program', async (t) => {
+  await page.getByText('tessera run --mem').waitFor();
+  const paint = await page.evaluate(
+    () => performance.getEntriesByName('first-contentful-paint')[0].startTime,
+  );
+  const bytes = await page.evaluate(() =>
+    [...performance.getEntriesByType('resource'), ...performance.getEntriesByType('navigation')]
+      .filter((entry) => !entry.name.includes('/api/'))
+      .reduce((sum, entry) => sum + entry.transferSize, 0),
+  );
+  t.diagnostic(`first paint after ${paint.toFixed(0)} ms, ${bytes} bytes transferred`);
+  assert.ok(bytes > 0 && bytes < 300_000);
+});
+
+test('two tenants appear with the figures that the daemon has', async () => {
+  node.run('alice', ['--gpu', '0', '--mem', '1GiB', '--sm', '70'], '--work', 'matmul', '--memory', '600MiB');
+  const more = ['--work', 'mandelbrot', '--memory', '300MiB', '--ask-beyond', '2GiB'];
+  bob = node.run('bob', ['--gpu', '0', '--mem', '512MiB', '--sm', '30'], ...more);
+  await row('alice').waitFor();
+  await row('bob').waitFor();
+  assert.match(await cell('alice', 'memory'), /\/ 1 GiB$/);
+  assert.match(await cell('bob', 'memory'), /\/ 512 MiB$/);
+  const used = () => node.slice('alice').devices[0].used_bytes;
+  await eventually(() => used() >= 600 * MIB, 'alice holds its memory');
+  const says = async () => (await cell('alice', 'memory')).startsWith(`${Math.round(used() / MIB)} MiB`);
+  await eventually(says, 'the page says as much as the daemon');
+  // Who asks beyond the limit is refused, and that is counted.
+  await eventually(async () => Number(await cell('bob', 'refusals')) >= 1, 'bob was refused');
+  for (const name of ['alice', 'bob']) {
+    await eventually(async () => parseFloat(await cell(name, 'compute')) > 0, `${name} works`);
+  }
+  const mosaic = page.locator('article.tile').getByRole('img', { name: /Memory by tenant/ });
+  assert.match(await mosaic.getAttribute('aria-label'), /alice .*MiB/);
+  assert.deepEqual(await unreadable(page), []);
+});
+
+test('a tenant has a page of its own, and its figures go on', async () => {
+  await row('alice').getByRole('link', { name: 'alice' }).click();
+  await page.getByRole('heading', { level: 1, name: 'alice' }).waitFor();
+  const { pid } = node.slice('alice').processes[0];
+  await page.getByRole('rowheader', { name: String(pid), exact: true }).waitFor();
+  const gpuTime = async () => (await fact('GPU time').textContent()).trim();
+  const first = await gpuTime();
+  await eventually(async () => (await gpuTime()) !== first, 'GPU time goes on');
+  await page.getByRole('img', { name: /Compute share\. Now: alice/ }).waitFor();
+  await page.locator('table.events').getByText('slice opened').waitFor();
+  node.tessera('set', 'alice', '--mem', '1280MiB');
+  await page.locator('.bars').getByText('1.25 GiB').waitFor();
+  await page.locator('table.events').getByText('slice changed').waitFor();
+  await screenshot(page, 'node-tenant');
+});
+
+test('a GPU has a page of its own', async () => {
+  await go('#/gpus/0');
+  await page.getByRole('heading', { level: 1, name: 'GPU 0' }).waitFor();
+  assert.deepEqual(await unreadable(page), []);
+  assert.equal(await page.locator('table.tenants tbody tr').count(), 2);
+  await screenshot(page, 'node-gpu');
+});
+
+test('the language is switched in place', async () => {
+  await go('#/');
+  await page.getByRole('button', { name: '中文' }).click();
+  await page.getByRole('heading', { name: '租户' }).waitFor();
+  await screenshot(page, 'node-chinese');
+  await page.getByRole('button', { name: 'EN' }).click();
+  await page.getByRole('heading', { name: 'Tenants' }).waitFor();
+});
+
+test('it looks as it should, in the light, in the dark and on a phone', async () => {
+  await screenshot(page, 'node-light');
+  for (const [name, context] of Object.entries({ 'node-dark': DARK, 'node-phone': PHONE })) {
+    const other = await openPage(browser, node.base, { context, allowed: (text) => text.includes('404') });
+    await other.page.locator('table.tenants tbody tr').nth(1).waitFor();
+    await other.page.locator('.u-over').first().waitFor();
+    assert.equal(await overhang(other.page), 0);
+    await screenshot(other.page, name);
+    await other.close();
+  }
+});
+
+test('a tenant that ends goes, and leaves an event', async () => {
+  await ended(bob, 'SIGTERM');
+  await row('bob').waitFor({ state: 'detached' });
+  await go('#/events');
+  await page
+    .locator('table.events tr')
+    .filter({ hasText: 'slice ended' })
+    .filter({ hasText: 'bob' })
+    .waitFor();
+  await screenshot(page, 'node-events');
+});
+
+test('a daemon that is killed and comes back is noticed', async () => {
+  await go('#/');
+  await row('alice').waitFor();
+  await ended(node.daemon, 'SIGKILL');
+  const alert = page.getByRole('alert');
+  await alert.waitFor();
+  assert.ok(await row('alice').isVisible());
+  await screenshot(page, 'node-daemon-gone');
+  await node.start();
+  await alert.waitFor({ state: 'detached' });
+  await eventually(
+    async () => (await cell('alice', 'memory')).endsWith('/ 1.25 GiB'),
+    'alice is there again',
+  );
+});
+
+test('nothing went wrong in the browser', () => opened.close());

@@ -27,10 +27,11 @@ FLOORS = {
     "scheduling": ["common"],
     "partitioning": ["scheduling", "common"],
     "virtualization": ["memory", "cuda", "common"],
-    "remote": ["virtualization", "memory", "cuda", "common"],
-    "guest": ["remote", "virtualization", "memory", "cuda", "common"],
-    "node": ["remote", "monitoring", "partitioning", "scheduling", "virtualization", "memory", "cuda", "common"],
-    "cli": ["node", "remote", "partitioning", "scheduling", "virtualization", "memory", "cuda", "common"],
+    "cache": ["common"],
+    "remote": ["cache", "virtualization", "memory", "cuda", "common"],
+    "guest": ["remote", "cache", "virtualization", "memory", "cuda", "common"],
+    "node": ["remote", "cache", "monitoring", "partitioning", "scheduling", "virtualization", "memory", "cuda", "common"],
+    "cli": ["node", "remote", "cache", "partitioning", "scheduling", "virtualization", "memory", "cuda", "common"],
 }
 # rooms within softgpu, lowest first: each may include itself and those before it
 SOFTGPU_FLOORS = ["memory", "ptx", "exec", "device", "driver", "nvml"]

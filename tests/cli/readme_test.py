@@ -18,6 +18,8 @@ ELSEWHERE = {
     "bin/gpu_scheduler cluster --gpus 10000 --jobs 1000000": ("src/scheduling/CMakeLists.txt", "cluster --gpus 10000 --jobs 1000000"),
     "echo 'ecc double' >> /dev/shm/softgpu-$(id -u)/gpu0.control": ("tests/programs/driver/faults.cc", '"ecc double"'),
     "ctest --test-dir build/main -R failpoints": ("tests/soak/CMakeLists.txt", "add_test(NAME failpoints"),
+    "ctest --test-dir build/main -R page_browser": ("tests/web/CMakeLists.txt", "page_test(page_browser "),
+    "bin/tesserad --http 127.0.0.1:9400": ("tests/web/node.mjs", "'--http', `127.0.0.1:"),
     "cmake -DTESSERA_FAILPOINTS=ON build/main": ("CMakeLists.txt", "TESSERA_FAILPOINTS"),
     "cmake --preset fuzz && cmake --build --preset fuzz": ("CMakePresets.json", '"name": "fuzz"'),
     "build/fuzz/fuzz/fuzz_ptx tests/fuzz/corpus/ptx": ("tests/fuzz/CMakeLists.txt", "fuzz_target(fuzz_ptx"),

@@ -1,7 +1,7 @@
 // One request to the daemon.
 import { asObject } from './read';
 
-export type FailureKind = 'unreachable' | 'unauthorized' | 'absent' | 'failed';
+export type FailureKind = 'unreachable' | 'late' | 'unauthorized' | 'absent' | 'failed';
 
 export class ApiError extends Error {
   constructor(
@@ -12,7 +12,7 @@ export class ApiError extends Error {
   }
 }
 
-const TIMEOUT_MS = 8000;
+export const TIMEOUT_MS = 8000;
 const TOKEN = 'tessera.token';
 
 // The token of a daemon that listens beyond this machine: kept for this tab only.
@@ -24,7 +24,7 @@ export function storeToken(token: string): void {
   sessionStorage.setItem(TOKEN, token);
 }
 
-// The answer's JSON object. Throws ApiError with the daemon's own words where it gives any.
+// The answer's JSON object. Throws ApiError with the daemon's own words, none where it did not answer.
 export async function ask(path: string): Promise<unknown> {
   const token = storedToken();
   const headers: Record<string, string> = { Accept: 'application/json' };
@@ -37,10 +37,8 @@ export async function ask(path: string): Promise<unknown> {
     throw new ApiError(kindOf(response.status), await reasonOf(response));
   } catch (error) {
     if (error instanceof ApiError) throw error;
-    const why = abort.signal.aborted
-      ? `no answer within ${TIMEOUT_MS / 1000} s`
-      : String((error as Error).message);
-    throw new ApiError('unreachable', why);
+    // What browsers say of it, as "Failed to fetch", tells nobody anything.
+    throw new ApiError(abort.signal.aborted ? 'late' : 'unreachable', '');
   } finally {
     clearTimeout(timer);
   }

@@ -41,7 +41,8 @@ export async function askHistory(range: Range, only: string | null): Promise<His
           SOURCES[metric].unit,
         );
       } catch (error) {
-        answer.problem = (error as Error).message;
+        // That nobody answers is said elsewhere.
+        answer.problem ||= (error as Error).message;
       }
     }),
   );

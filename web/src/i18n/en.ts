@@ -9,6 +9,8 @@ export const en = {
   stale: 'Old figures',
   lost: {
     title: 'tesserad does not answer',
+    unreachable: 'There is no connection to it',
+    late: (seconds: number) => `Nothing came within ${seconds} s`,
     body: (why: string, ago: string) => `${why}. What is shown is from ${ago}; asking again.`,
     never: (why: string) =>
       `${why}. Is it running? “tesserad --http 127.0.0.1:9400” starts it with this page; asking again.`,

@@ -11,6 +11,8 @@ export const zh: Messages = {
   stale: '数据已旧',
   lost: {
     title: 'tesserad 没有应答',
+    unreachable: '无法连接',
+    late: (seconds) => `${seconds} 秒内没有应答`,
     body: (why, ago) => `${why}。显示的是${ago}的数据；正在重试。`,
     never: (why) => `${why}。它在运行吗？用 “tesserad --http 127.0.0.1:9400” 启动即可打开此页；正在重试。`,
     retry: '立即重试',

@@ -1,5 +1,5 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
-import { ApiError, storeToken, storedToken } from '../api/client';
+import { ApiError, storeToken, storedToken, TIMEOUT_MS } from '../api/client';
 import { type Language, LOCALES, MESSAGES } from '../i18n';
 import { alertKey, isFiring } from '../model/alerts';
 import { formatAgo } from '../model/format';
@@ -129,7 +129,9 @@ function Trouble(props: { error: ApiError }) {
   const { t, locale } = useWords();
   const { slices, gpus, now, retry } = useData();
   const at = slices.at ?? gpus.at;
-  const why = props.error.message;
+  const { kind, message } = props.error;
+  const why =
+    kind === 'late' ? t.lost.late(TIMEOUT_MS / 1000) : kind === 'unreachable' ? t.lost.unreachable : message;
   return (
     <div class="banner bad" role="alert">
       <b>{t.lost.title}</b>

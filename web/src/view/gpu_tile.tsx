@@ -59,6 +59,11 @@ function TenantLines(props: { tenants: GpuTenant[]; most: number; gpu: number })
   return (
     <table class="tile-tenants">
       <caption class="visually-hidden">{`${t.gpu.title(props.gpu)}: ${t.tenants.caption}`}</caption>
+      <colgroup>
+        <col />
+        <col class="of-memory" />
+        <col class="of-compute" />
+      </colgroup>
       <thead>
         <tr>
           <th scope="col">{t.gpu.tenant}</th>

@@ -84,6 +84,11 @@ function TimelineChart(props: {
     return shown;
   }, [all, promised, gpu, only, chart.metric, language]);
 
+  // A page that has just been opened, of a daemon without a history: what there is fills the width.
+  const first = all.times[0] ?? now;
+  const start =
+    now -
+    (range === '5m' ? Math.min(RANGES[range].seconds, Math.max(60, now - first)) : RANGES[range].seconds);
   const isShare = chart.metric === 'share';
   const parts = only === null ? null : slices.data?.slices.find((slice) => slice.name === only)?.parts.length;
   const whole = parts == null ? wholeShare(gpus.data, gpu) : Math.max(1, parts) * 1000;
@@ -97,7 +102,7 @@ function TimelineChart(props: {
       stacked={chart.stacked && only === null}
       top={(max) => (isShare ? Math.max(whole, max ?? 0) : niceTop(chart.metric, max))}
       scale={isShare ? String(whole) : ''}
-      from={now - RANGES[range].seconds}
+      from={start}
       to={now}
       height={168}
       locale={locale}

@@ -193,6 +193,49 @@ test('it can be used by keyboard alone', async () => {
   });
 });
 
+test('charts can be walked through by keyboard, and say what they show', async () => {
+  await withNode(new MadeUpNode(), async (base) => {
+    const { page, close } = await openPage(browser, base);
+    await page.locator('.u-over').first().waitFor();
+    const chart = page.locator('figure.chart').first();
+    await chart.getByRole('img').focus();
+    const said = async () => (await chart.getByRole('status').textContent()).trim();
+    const heard = [];
+    for (let i = 0; i < 3; ++i) {
+      await page.keyboard.press('ArrowLeft');
+      await eventually(async () => !['', ...heard].includes(await said()), 'something new is said');
+      heard.push(await said());
+    }
+    for (const text of heard) assert.match(text, /^\d\d:\d\d:\d\d, alice \d+%, /);
+    await close();
+  });
+});
+
+test('who keeps failing is named, with the way out', async () => {
+  const made = new MadeUpNode();
+  made.failing = [
+    {
+      name: 'crash<b>',
+      owner: 0,
+      faults: 3,
+      latest_error: 700,
+      isolated: true,
+      quarantined: true,
+      waits_seconds: 75,
+    },
+  ];
+  await withNode(made, async (base) => {
+    const { page, close } = await openPage(browser, base);
+    const line = page.locator('.failing li');
+    await line.waitFor();
+    assert.match(
+      await line.textContent(),
+      /“crash<b>” has failed on the GPU 3 times.*beside nobody.*1 min 15 s.*--forgive crash<b>/,
+    );
+    await close();
+  });
+});
+
 test('colours and language are switched, and kept', async () => {
   await withNode(new MadeUpNode(), async (base) => {
     const { page, close } = await openPage(browser, base);

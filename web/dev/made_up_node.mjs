@@ -27,6 +27,7 @@ export class MadeUpNode {
     this.gpuCount = gpus;
     this.names = Array.from({ length: tenants }, (_, i) => names[i] ?? NAMES[i] ?? `tenant-${i}`);
     this.events = [];
+    this.failing = [];
     this.note('daemon_started', '', 'tesserad 0.1.0 serves');
     this.names.forEach((name, i) => {
       this.note('slice_opened', name, `on GPU ${i % gpus}`);
@@ -152,7 +153,7 @@ export class MadeUpNode {
             ? []
             : [{ pid: 4200 + i, age_seconds: 512 + i, round_the_gate: false, used_bytes: [part.used_bytes] }],
       }));
-    return { time_ms: Date.now(), slices, outside: [], failing: [] };
+    return { time_ms: Date.now(), slices, outside: [], failing: this.failing };
   }
 
   eventsAfter(after) {

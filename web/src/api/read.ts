@@ -112,6 +112,7 @@ function readPart(part: Json): Part {
     waits: count(part.waits),
     waitP99Ns: asNumber(part.wait_p99_ns),
     sideBySide: part.side_by_side === true,
+    thrashing: part.thrashing === true,
   };
 }
 

@@ -55,6 +55,7 @@ export interface Part {
   waits: number;
   waitP99Ns: number | null;
   sideBySide: boolean;
+  thrashing: boolean; // much of the GPU's time goes into moving memory
 }
 
 export interface Process {

@@ -69,6 +69,7 @@ export const en = {
     none: 'No GPU was found',
     noneHint:
       '“tessera doctor” says what is missing. Without a card, the software GPU serves: it needs no driver.',
+    forgive: 'Once it is known to be well again:',
     unknown: (index: number) => `There is no GPU ${index} on this node`,
   },
   timeline: {
@@ -85,6 +86,7 @@ export const en = {
     others: 'others',
     total: 'total',
     empty: 'Figures appear here as they are measured.',
+    keys: 'Left and right arrow keys move through time.',
     noHistory: (why: string) => `No history: ${why}. Since this page was opened:`,
     summary: (title: string, lines: string) => `${title}. Now: ${lines}`,
     now: 'now',
@@ -112,6 +114,10 @@ export const en = {
     borrowed: (share: string) => `borrows ${share}`,
     capped: 'capped',
     all: (n: number) => `All ${n} tenants`,
+    failing: (name: string, n: number) =>
+      n === 1 ? `“${name}” has failed on the GPU.` : `“${name}” has failed on the GPU ${n} times in a row.`,
+    runsAlone: 'It runs beside nobody until it is quiet.',
+    waitsFor: (time: string) => `Its next slice has to wait for ${time}.`,
     none: 'No tenant has a slice',
     noneHint: 'Start a program in one:',
     noneCommand: 'tessera run --mem 1GiB --sm 50 --name alice -- ./program',
@@ -121,6 +127,7 @@ export const en = {
     flags: {
       full: 'memory full',
       fault: 'failed',
+      thrashing: 'thrashing',
       isolated: 'isolated',
       confined: 'confined',
       round: 'round the gate',

@@ -69,6 +69,7 @@ export const zh: Messages = {
     nothing: '无使用',
     none: '没有找到 GPU',
     noneHint: '“tessera doctor” 会说明缺少什么。没有显卡时可用软件 GPU，它不需要驱动。',
+    forgive: '确认它恢复正常后：',
     unknown: (index) => `本节点没有 GPU ${index}`,
   },
   timeline: {
@@ -85,6 +86,7 @@ export const zh: Messages = {
     others: '其他',
     total: '总量',
     empty: '测得的数据会显示在这里。',
+    keys: '用左右方向键在时间上移动。',
     noHistory: (why) => `没有历史数据：${why}。自打开本页以来：`,
     summary: (title, lines) => `${title}。当前：${lines}`,
     now: '当前',
@@ -112,6 +114,9 @@ export const zh: Messages = {
     borrowed: (share) => `借入 ${share}`,
     capped: '封顶',
     all: (n) => `全部 ${n} 个租户`,
+    failing: (name, n) => (n === 1 ? `“${name}” 在 GPU 上出错。` : `“${name}” 在 GPU 上连续出错 ${n} 次。`),
+    runsAlone: '在安静之前单独运行。',
+    waitsFor: (time) => `下一个切片需等待 ${time}。`,
     none: '还没有租户',
     noneHint: '用下面的命令启动一个程序：',
     noneCommand: 'tessera run --mem 1GiB --sm 50 --name alice -- ./program',
@@ -121,6 +126,7 @@ export const zh: Messages = {
     flags: {
       full: '显存已满',
       fault: '出错',
+      thrashing: '显存抖动',
       isolated: '单独运行',
       confined: '受限',
       round: '绕过闸门',

@@ -24,6 +24,7 @@ export interface ChartProps {
   format(value: number | null): string;
   summary: string; // for screen readers
   emptyText: string;
+  keysText: string; // how to go through it by keyboard
   repaint: string; // changes with theme and language
 }
 
@@ -139,6 +140,10 @@ function optionsOf(
   };
 }
 
+function clockTime(time: number, locale: string): string {
+  return new Intl.DateTimeFormat(locale, { timeStyle: 'medium', hourCycle: 'h23' }).format(time * 1000);
+}
+
 export function Chart(props: ChartProps) {
   const host = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
@@ -177,17 +182,25 @@ export function Chart(props: ChartProps) {
     });
   }, [shape, isEmpty, props.times, props.lines, props.from, props.to]);
 
+  // By keyboard: through time, as with the pointer; what is there is said.
+  const [spoken, setSpoken] = useState('');
+  const step = (event: KeyboardEvent): void => {
+    const by = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10 }[event.key];
+    const last = props.times.length - 1;
+    if (by === undefined || !plot.current || last < 0) return;
+    event.preventDefault();
+    const next = Math.min(last, Math.max(0, (index ?? last) + by));
+    plot.current.setCursor({ left: plot.current.valToPos(props.times[next], 'x'), top: 0 });
+    const values = props.lines.map((line) => `${line.label} ${props.format(line.values[next] ?? null)}`);
+    setSpoken([clockTime(props.times[next], props.locale), ...values].join(', '));
+  };
   const at = index !== null && index < props.times.length ? index : props.times.length - 1;
   return (
     <figure class="chart">
       <figcaption>
         <span class="chart-title">{props.title}</span>
         {index !== null && props.times[at] !== undefined && (
-          <span class="chart-time">
-            {new Intl.DateTimeFormat(props.locale, { timeStyle: 'medium', hourCycle: 'h23' }).format(
-              props.times[at] * 1000,
-            )}
-          </span>
+          <span class="chart-time">{clockTime(props.times[at], props.locale)}</span>
         )}
         <span class="chart-legend" aria-hidden="true">
           {props.lines.map((line) => (
@@ -201,12 +214,18 @@ export function Chart(props: ChartProps) {
       <div
         class="plot"
         ref={host}
+        tabIndex={isEmpty ? undefined : 0}
+        onKeyDown={step}
+        onBlur={() => plot.current?.setCursor({ left: -10, top: -10 })}
         role="img"
-        aria-label={props.summary}
+        aria-label={`${props.summary}. ${props.keysText}`}
         style={{ minHeight: `${props.height}px` }}
       >
         {isEmpty && <p class="plot-empty">{props.emptyText}</p>}
       </div>
+      <p class="visually-hidden" role="status">
+        {spoken}
+      </p>
     </figure>
   );
 }

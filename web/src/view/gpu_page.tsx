@@ -21,6 +21,11 @@ export function GpuPage(props: { index: number }) {
         {gpu.smCount !== null && <span class="quiet">{t.gpu.sms(gpu.smCount)}</span>}
         <GpuState gpu={gpu} />
       </div>
+      {gpu.state === 'quarantined' && (
+        <p class="quiet">
+          {t.gpu.forgive} <code class="command">tessera gpus --forgive {gpu.index}</code>
+        </p>
+      )}
       <dl class="facts wide">
         <div>
           <dt>{t.gpu.driver}</dt>

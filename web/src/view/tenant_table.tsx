@@ -25,6 +25,7 @@ const COLUMNS: readonly SortKey[] = [
   'age',
 ];
 const FULL = 0.97;
+const AT_ONCE = 200;
 
 export function Flags(props: { slice: Slice; part: Part | null }) {
   const { t } = useWords();
@@ -33,6 +34,7 @@ export function Flags(props: { slice: Slice; part: Part | null }) {
   return (
     <>
       {part?.reserved && part.usedBytes >= FULL * part.limitBytes && <Pill tone="warn">{flags.full}</Pill>}
+      {part?.thrashing && <Pill tone="warn">{flags.thrashing}</Pill>}
       {part?.fault != null && <Pill tone="bad">{flags.fault}</Pill>}
       {slice.isolated && <Pill tone="warn">{flags.isolated}</Pill>}
       {slice.confined && <Pill tone="bad">{flags.confined}</Pill>}
@@ -145,18 +147,40 @@ function Head(props: { column: SortKey; sort: Sort; onSort(sort: Sort): void }) 
   );
 }
 
+// Programs that keep failing, with a slice or waiting for one.
+function FailingTenants() {
+  const { t, locale } = useWords();
+  const { slices } = useData();
+  const failing = slices.data?.failing ?? [];
+  if (failing.length === 0) return null;
+  return (
+    <ul class="failing">
+      {failing.map((tenant) => (
+        <li key={tenant.name}>
+          <Pill tone="bad">{t.tenants.flags.fault}</Pill> {t.tenants.failing(tenant.name, tenant.faults)}
+          {tenant.isolated && ` ${t.tenants.runsAlone}`}
+          {tenant.waitsSeconds > 0 &&
+            ` ${t.tenants.waitsFor(formatDuration(tenant.waitsSeconds, locale))}`}{' '}
+          <code class="command">tessera ps --forgive {tenant.name}</code>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
 // Of GPU `gpu` or of all; with `most`, the first of them and a way to the rest.
 export function TenantTable(props: { gpu?: number; most?: number }) {
   const { t } = useWords();
   const { slices, gpus } = useData();
   const [filter, setFilter] = useState('');
+  const [shown, setShown] = useState(AT_ONCE);
   const [sort, setSort] = useState<Sort>({ key: 'name', descending: false });
   const all = useMemo(() => {
     const rows = rowsOf(slices.data?.slices ?? []);
     return props.gpu === undefined ? rows : rows.filter((row) => row.part?.gpu === props.gpu);
   }, [slices.data, props.gpu]);
   const found = useMemo(() => sortRows(filterRows(all, filter), sort), [all, filter, sort]);
-  const rows = found.slice(0, props.most ?? found.length);
+  const rows = found.slice(0, props.most ?? shown);
   const bytesOf = (row: Row): number =>
     gpus.data?.gpus.find((gpu) => gpu.index === row.part?.gpu)?.totalBytes ?? row.part?.limitBytes ?? 1;
   const search = (
@@ -197,11 +221,17 @@ export function TenantTable(props: { gpu?: number; most?: number }) {
           </tbody>
         </table>
       )}
-      {found.length > rows.length && (
+      {found.length > rows.length && props.most !== undefined && (
         <RouteLink to={{ page: 'tenants' }} class="more below">
           {t.tenants.all(all.length)}
         </RouteLink>
       )}
+      {found.length > rows.length && props.most === undefined && (
+        <button type="button" class="more below" onClick={() => setShown(shown + AT_ONCE)}>
+          {t.events.more(found.length - rows.length)}
+        </button>
+      )}
+      {props.gpu === undefined && <FailingTenants />}
     </Section>
   );
 }

@@ -109,6 +109,7 @@ function TimelineChart(props: {
       format={chart.format}
       summary={t.timeline.summary(chart.title, spoken)}
       emptyText={t.timeline.empty}
+      keysText={t.timeline.keys}
       repaint={`${theme} ${language} ${matchMedia('(prefers-color-scheme: dark)').matches}`}
     />
   );

@@ -81,6 +81,12 @@ export class MadeUpNode {
           allocations: 100 + i,
           launches: Math.round(seconds % 1e6) * (i + 3),
           kernels: Math.round(seconds % 1e6) * (i + 3),
+          bytes_to_device: Math.round((seconds % 1e6) * 1e6 * (i + 1)),
+          bytes_from_device: Math.round((seconds % 1e6) * 3e5 * (i + 1)),
+          bytes_on_device: 0,
+          errors: 0,
+          faults: i === 0 ? 1 : 0,
+          turn_wait_ns: Math.round((seconds % 1e4) * 2e8),
           gpu_seconds: (seconds % 1e4) * 0.3,
           fault: null,
           compute: {

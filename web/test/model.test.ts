@@ -76,6 +76,7 @@ test('sizes, shares and times are short', () => {
   assert.equal(formatNanoseconds(850, 'en'), '850 ns');
   assert.equal(formatNanoseconds(1_250_000, 'en'), '1.25 ms');
   assert.equal(formatNanoseconds(2.1e9, 'zh-CN'), '2.10 s');
+  assert.equal(formatNanoseconds(644e9, 'en'), '10 min 44 s');
   assert.equal(formatDuration(0.4, 'en'), '0 s');
   assert.equal(formatDuration(3600, 'en'), '1 h');
   assert.equal(formatDuration(725, 'en'), '12 min 5 s');

@@ -45,6 +45,13 @@ export interface Part {
   refusals: number;
   launches: number;
   gpuSeconds: number;
+  // null where the daemon does not count them
+  bytesToDevice: number | null;
+  bytesFromDevice: number | null;
+  bytesOnDevice: number | null;
+  errors: number | null;
+  faults: number | null;
+  turnWaitNs: number | null;
   fault: number | null;
   compute: Compute;
   sms: string;

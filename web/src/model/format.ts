@@ -48,6 +48,7 @@ export function formatPermille(permille: number | null, language: string, digits
 // A wait: "850 ns", "1.25 ms", "2.10 s".
 export function formatNanoseconds(ns: number | null, language: string): string {
   if (ns === null) return NONE;
+  if (ns >= 60e9) return formatDuration(ns / 1e9, language);
   const units: [number, string][] = [
     [1e9, 's'],
     [1e6, 'ms'],

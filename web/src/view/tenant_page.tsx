@@ -50,6 +50,17 @@ function PartCard(props: { slice: Slice; part: Part; gpuBytes: number }) {
     [words.gpuTime, formatDuration(part.gpuSeconds, locale)],
     [words.refusals, formatCount(part.refusals, locale)],
   ];
+  const counted = [
+    [words.toDevice, part.bytesToDevice, formatBytes],
+    [words.fromDevice, part.bytesFromDevice, formatBytes],
+    [words.onDevice, part.bytesOnDevice, formatBytes],
+    [words.turnWait, part.turnWaitNs, formatNanoseconds],
+    [words.errors, part.errors, formatCount],
+    [words.faults, part.faults, formatCount],
+  ] as const;
+  for (const [name, value, format] of counted) {
+    if (value !== null) facts.push([name, format(value, locale)]);
+  }
   if (part.residentBytes !== null)
     facts.splice(1, 0, [words.resident, formatBytes(part.residentBytes, locale)]);
   return (

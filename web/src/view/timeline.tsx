@@ -100,7 +100,13 @@ function TimelineChart(props: {
       times={all.times}
       lines={lines}
       stacked={chart.stacked && only === null}
-      top={(max) => (isShare ? Math.max(whole, max ?? 0) : niceTop(chart.metric, max))}
+      top={(max) =>
+        isShare
+          ? (max ?? 0) > 1.02 * whole
+            ? niceTop(chart.metric, max)
+            : whole
+          : niceTop(chart.metric, max)
+      }
       scale={isShare ? String(whole) : ''}
       from={start}
       to={now}

@@ -88,6 +88,7 @@ Status Front::step(uint64_t limit_ns) {
   if (count < 0 && errno != EINTR) return Status::from_errno(errno, "cannot wait for connections");
   for (int i = 0; i < count; ++i) handle(events[i].data.u64);
   expire(monotonic_ns());
+  share_bandwidth(monotonic_ns());
   return Status();
 }
 
@@ -188,6 +189,7 @@ void Front::expire(uint64_t now_ns) {
 int Front::wait_ms(uint64_t limit_ns, uint64_t now_ns) const {
   uint64_t until_ns = now_ns + limit_ns;
   if (!pending_.empty()) until_ns = std::min(until_ns, pending_.begin()->second.connection.deadline_ns());
+  until_ns = std::min(until_ns, next_share_ns_);
   if (stopping_ && kill_ns_ != 0) until_ns = std::min(until_ns, kill_ns_);
   if (until_ns <= now_ns) return 0;
   return static_cast<int>(std::min<uint64_t>((until_ns - now_ns) / 1'000'000 + 1, 60'000));

@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "remote/bandwidth/bandwidth_board.h"
 #include "remote/front/pending_connection.h"
 #include "remote/front/rate_limit.h"
 #include "remote/front/session_process.h"
@@ -35,6 +36,7 @@ struct FrontOptions {
   size_t most_handshakes = 128;        // with TLS objects, likewise
   uint64_t handshake_ns = 10'000'000'000;
   uint64_t ending_ns = 10'000'000'000;  // what sessions have to end, when the server does
+  BandwidthOptions bandwidth;
   SessionHooks hooks;
   std::function<void(const SessionStart&, pid_t)> started;  // in the front
   std::function<void(const SessionEnd&)> ended;
@@ -79,7 +81,8 @@ class Front final : private Gate {
     UniqueFd process;  // a pidfd
     UniqueFd control;
     uint64_t started_ns = 0;
-    RateLimit returns{20, 100};  // its client's further connections
+    SharedBandwidthPage bandwidth;  // null: no limit
+    RateLimit returns{20, 100};     // its client's further connections
   };
 
   explicit Front(FrontOptions options) : options_(std::move(options)) {}
@@ -101,7 +104,8 @@ class Front final : private Gate {
   // Whether that identity may have one more session, now.
   Status may_begin(const Identity& identity, uint64_t now_ns);
   Status begin_session(PendingConnection& connection);
-  Status add_session(const SessionStart& start, UniqueFd control, pid_t pid);
+  Status add_session(const SessionStart& start, Session session);
+  void share_bandwidth(uint64_t now_ns);
   void reap(Watch id);
   void kill_sessions();
   void expire(uint64_t now_ns);
@@ -117,6 +121,8 @@ class Front final : private Gate {
   std::map<SessionId, Watch> by_id_;
   std::map<std::string, RateLimit> rates_;
   size_t handshakes_ = 0;
+  BandwidthBoard bandwidth_;
+  uint64_t next_share_ns_ = UINT64_MAX;  // nobody has a limit
   bool stopping_ = false;
   uint64_t kill_ns_ = 0;
 };

@@ -103,6 +103,11 @@ Status Front::begin_session(PendingConnection& connection) {
   TESSERA_RETURN_IF_ERROR(fill_random(session.secret));
   TESSERA_ASSIGN_OR_RETURN(ControlPair control, make_control());
   start.control = std::move(control.session);
+  SharedBandwidthPage bandwidth;
+  if (options_.bandwidth.limited()) {
+    TESSERA_ASSIGN_OR_RETURN(bandwidth, make_bandwidth_page());
+    session.bandwidth = bandwidth.get();
+  }
   fflush(nullptr);  // or both would write what is left
   const pid_t pid = fork();
   if (pid < 0) return Status::from_errno(errno, "the server cannot start a process for the session");
@@ -112,23 +117,35 @@ Status Front::begin_session(PendingConnection& connection) {
     become_session(std::move(session), options_.hooks);
   }
   forget(session.secret);
-  return add_session(start, std::move(control.front), pid);
+  if (bandwidth) keep_from_later_forks(bandwidth.get());
+  return add_session(start, {start.id, start.identity.name, pid, UniqueFd(), std::move(control.front),
+                             monotonic_ns(), std::move(bandwidth)});
 }
 
-Status Front::add_session(const SessionStart& start, UniqueFd control, pid_t pid) {
-  UniqueFd process(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
-  Status watched =
-      process ? watch(process.get(), EPOLLIN, next_) : Status::from_errno(errno, "cannot watch a process");
+Status Front::add_session(const SessionStart& start, Session session) {
+  const pid_t pid = session.pid;
+  session.process.reset(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  const Status watched = session.process ? watch(session.process.get(), EPOLLIN, next_)
+                                         : Status::from_errno(errno, "cannot watch a process");
   if (!watched.ok()) {
     kill(pid, SIGKILL);
     waitpid(pid, nullptr, 0);
     return watched;
   }
-  sessions_.emplace(next_, Session{start.id, start.identity.name, pid, std::move(process), std::move(control),
-                                   monotonic_ns()});
+  if (session.bandwidth) {
+    bandwidth_.add(next_, session.identity, session.bandwidth.get());
+    next_share_ns_ = monotonic_ns();
+  }
+  sessions_.emplace(next_, std::move(session));
   by_id_.emplace(start.id, next_++);
   if (options_.started) options_.started(start, pid);
   return Status();
+}
+
+void Front::share_bandwidth(uint64_t now_ns) {
+  if (now_ns < next_share_ns_) return;
+  bandwidth_.share(options_.bandwidth, now_ns);
+  next_share_ns_ = bandwidth_.empty() ? UINT64_MAX : now_ns + BandwidthBoard::kPeriodNs;
 }
 
 void Front::reap(Watch id) {
@@ -139,6 +156,7 @@ void Front::reap(Watch id) {
   if (waitpid(session.pid, &end.wait_status, WNOHANG) != session.pid) return;
   (void)epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, session.process.get(), nullptr);
   by_id_.erase(session.id);
+  bandwidth_.remove(id);
   sessions_.erase(found);
   if (options_.ended) options_.ended(end);
 }

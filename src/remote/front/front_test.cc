@@ -122,10 +122,12 @@ class TestFront {
 
 // What comes back for what is sent: the same, from the session's process.
 std::string echo(Transport& transport, const std::string& text) {
-  if (!send_all(transport, text, soon()).ok()) return "cannot send";
   std::string back(text.size(), '\0');
+  Status sent;
+  std::jthread sending([&] { sent = send_all(transport, text, soon()); });
   const Status status = receive_exactly(transport, std::as_writable_bytes(std::span(back)), soon());
-  return status.ok() ? back : status.message();
+  sending.join();
+  return status.ok() && sent.ok() ? back : status.message() + sent.message();
 }
 
 std::string question(Transport& transport, char what) {
@@ -446,6 +448,26 @@ TEST(Front, HandshakesHalfDoneAreBounded) {
       connections(front, 500, tls + std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03", 10));
   EXPECT_TRUE(front.open(Flavour::kTls, {"", "", certificates.ca(), "", ""}).ok());
   EXPECT_LT(resident_bytes(front.pid()) - before, kMostIdleBytes);
+}
+
+TEST(Front, SessionsTogetherHaveNoMoreThanTheLink) {
+  TestFront front;
+  constexpr uint64_t kRate = 20'000'000;
+  front.options.bandwidth.download = kRate;
+  front.start();
+  const std::string text(2'000'000, 'x');
+  constexpr size_t kClients = 3;
+  std::vector<Opened> all;
+  for (size_t i = 0; i < kClients; ++i) {
+    all.push_back(front.open(Flavour::kTcp).value());
+    question(*all.back().transport, kAskPid);
+  }
+  const uint64_t before = monotonic_ns();
+  std::vector<std::jthread> clients;
+  for (Opened& opened : all) clients.emplace_back([&] { EXPECT_EQ(echo(*opened.transport, text), text); });
+  clients.clear();
+  const uint64_t bursts = kClients * SessionBandwidth::kBurstBytes;
+  EXPECT_GE(monotonic_ns() - before, (kClients * text.size() - bursts) * 1'000'000'000 / kRate * 9 / 10);
 }
 
 TEST(Front, EndsItsSessionsWhenItEnds) {

@@ -11,6 +11,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "remote/bandwidth/limited_transport.h"
 #include "remote/session/exchange.h"
 #include "remote/transport/shm_transport.h"
 #include "remote/transport/socket_transport.h"
@@ -47,6 +48,12 @@ int descriptor_of(Transport& transport, Flavour flavour) {
                                   : static_cast<SocketTransport&>(transport).descriptor();
 }
 
+std::unique_ptr<Transport> limited(std::unique_ptr<Transport> transport,
+                                   const std::shared_ptr<SessionBandwidth>& bandwidth) {
+  if (bandwidth == nullptr) return transport;
+  return std::make_unique<LimitedTransport>(std::move(transport), bandwidth);
+}
+
 Status answer(NewSession& session, const SessionHooks& hooks) {
   Transport& transport = *session.talk->transport;
   if (hooks.prepare) {
@@ -71,6 +78,8 @@ int run_session(NewSession& session, const SessionHooks& hooks) {
   keep_only(descriptor_of(*session.talk->transport, session.flavour), session.start.control.get());
   take_signals();
   session.start.secrets = std::make_unique<SessionSecrets>(session.secret);
+  if (session.bandwidth != nullptr)
+    session.start.bandwidth = std::make_shared<SessionBandwidth>(session.bandwidth);
   const Status status = answer(session, hooks);
   if (!status.ok()) {
     LOG_WARN("front", "session of %s from %s does not begin: %s", session.start.identity.name.c_str(),
@@ -79,10 +88,18 @@ int run_session(NewSession& session, const SessionHooks& hooks) {
   }
   forget(session.secret);
   session.talk.reset();
+  session.start.transport = limited(std::move(session.start.transport), session.start.bandwidth);
   return hooks.run(std::move(session.start));
 }
 
 }  // namespace
+
+Result<Returned> accept_connection(const SessionStart& start, Returning connection, uint64_t deadline_ns) {
+  TESSERA_ASSIGN_OR_RETURN(Returned returned,
+                           accept_returning(std::move(connection), *start.secrets, start.tls, deadline_ns));
+  returned.transport = limited(std::move(returned.transport), start.bandwidth);
+  return returned;
+}
 
 void become_session(NewSession session, const SessionHooks& hooks) {
   int code = 1;

@@ -11,7 +11,8 @@ struct NewSession {
   std::unique_ptr<PendingConnection::Talk> talk;
   Flavour flavour = Flavour::kTcp;
   Secret secret{};
-  SessionStart start;  // without transport and secrets
+  BandwidthPage* bandwidth = nullptr;  // null: no limit
+  SessionStart start;                  // without transport and secrets
 };
 
 // Never returns. Lets go of all of the front's descriptors but this session's, prepares it, answers the

@@ -6,9 +6,11 @@
 #include <string>
 
 #include "common/fd.h"
+#include "remote/bandwidth/session_bandwidth.h"
 #include "remote/session/identities.h"
 #include "remote/session/preamble.h"
 #include "remote/session/proof.h"
+#include "remote/session/returning.h"
 #include "remote/transport/tls_context.h"
 #include "remote/transport/transport.h"
 
@@ -24,7 +26,12 @@ struct SessionStart {
   std::string driver;               // the libcuda.so.1 that the session uses: prepare() says which
   UniqueFd control;                 // see control.h
   std::shared_ptr<TlsContext> tls;  // of the server; null: it has none
+  std::shared_ptr<SessionBandwidth> bandwidth;  // null: no limit
 };
+
+// accept_returning() for a connection that the front has handed over (control.h), within the session's
+// bandwidth.
+Result<Returned> accept_connection(const SessionStart& start, Returning connection, uint64_t deadline_ns);
 
 // Both run in the session's own process, which was forked from the front and holds no descriptor of it.
 struct SessionHooks {

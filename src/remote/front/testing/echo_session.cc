@@ -64,8 +64,7 @@ class EchoSession {
     if (!event.ok() || event->kind == ControlEvent::Kind::kGone || event->kind == ControlEvent::Kind::kEnd) {
       ended_ = true;
     } else if (event->kind == ControlEvent::Kind::kConnection) {
-      auto returned = accept_returning(std::move(event->connection), *start_.secrets, start_.tls,
-                                       monotonic_ns() + kPatienceNs);
+      auto returned = accept_connection(start_, std::move(event->connection), monotonic_ns() + kPatienceNs);
       if (!returned.ok()) return;
       if (returned->kind == ConnectionKind::kResume) {
         start_.transport = std::move(returned->transport);

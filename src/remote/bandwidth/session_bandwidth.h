@@ -1,0 +1,43 @@
+// What a session may send and receive, over all of its connections together. In the session's process; safe
+// from several threads.
+#pragma once
+
+#include <mutex>
+
+#include "remote/bandwidth/bandwidth_page.h"
+#include "remote/bandwidth/token_bucket.h"
+
+namespace tessera::remote {
+
+class SessionBandwidth {
+ public:
+  // What goes at once after a pause: short calls never wait.
+  static constexpr uint64_t kBurstBytes = uint64_t{256} << 10;
+
+  // `page` outlives it.
+  explicit SessionBandwidth(BandwidthPage* page);
+
+  // Up to `wanted` bytes that may go now.
+  uint64_t take(Way way, uint64_t wanted);
+  void gone(Way way, uint64_t bytes);
+  // When something worth a wake-up may go; 0: now.
+  uint64_t when_ns(Way way);
+
+ private:
+  struct OneWay {
+    BandwidthPage::OneWay* page;
+    std::mutex mutex;
+    TokenBucket bucket;
+    uint64_t rate = BandwidthPage::kUnlimited;
+
+    OneWay(BandwidthPage::OneWay* page_, uint64_t now_ns) : page(page_), bucket(0, kBurstBytes, now_ns) {}
+    void follow(uint64_t now_ns);
+    // Fewer do not go, unless there are no more.
+    uint64_t least() const;
+  };
+  OneWay& one(Way way) { return way == Way::kDownload ? download_ : upload_; }
+
+  OneWay download_, upload_;
+};
+
+}  // namespace tessera::remote

@@ -138,6 +138,30 @@ test('the last answer stays while there is no new one, and questions become rare
   assert.equal(states.length, count);
 });
 
+test('a feed that is stopped and started while it asks goes on once', async () => {
+  const clock = new FakeClock();
+  const answers: ((text: string) => void)[] = [];
+  const states: FeedState<string>[] = [];
+  const feed = new Feed(
+    () => new Promise<string>((done) => answers.push(done)),
+    1000,
+    (state) => states.push(state),
+    clock,
+  );
+  feed.start();
+  feed.stop();
+  feed.start();
+  assert.equal(answers.length, 2);
+  answers[0]('late');
+  answers[1]('fresh');
+  await new Promise(setImmediate);
+  assert.deepEqual(
+    states.map(({ data }) => data),
+    ['fresh'],
+  );
+  assert.equal(clock.waits.length, 1);
+});
+
 test('languages have the same words', () => {
   const shape = (value: unknown): unknown =>
     typeof value === 'object' && value !== null

@@ -177,6 +177,10 @@ test('the parts of a tenant add up over GPUs, of waits the longest counts', () =
   assert.deepEqual(byTenant(liveLines(live.share), 'share', 1, null).lines.get('alice'), [100, 100]);
   assert.deepEqual(byTenant(liveLines(live.wait), 'wait', null, 'alice').lines.get('alice'), [9, 9]);
   assert.deepEqual([...byTenant(liveLines(live.share), 'share', null, 'bob').lines.keys()], ['bob']);
+  // A line is broken where nothing was seen for long.
+  recordLive(live, 200, slices);
+  assert.deepEqual(liveLines(live.share).times, [100, 102, 103, 200]);
+  assert.deepEqual(liveLines(live.share).lines.get('0/alice'), [700, 700, null, 700]);
   assert.deepEqual(lastSeconds(share, 1, 102).times, [102]);
   assert.deepEqual(lastSeconds(share, 1, 900).times, []);
 });

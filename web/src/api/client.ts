@@ -14,14 +14,24 @@ export class ApiError extends Error {
 
 export const TIMEOUT_MS = 8000;
 const TOKEN = 'tessera.token';
+let kept = '';
 
 // The token of a daemon that listens beyond this machine: kept for this tab only.
 export function storedToken(): string {
-  return sessionStorage.getItem(TOKEN) ?? '';
+  try {
+    return sessionStorage.getItem(TOKEN) ?? kept;
+  } catch {
+    return kept;
+  }
 }
 
 export function storeToken(token: string): void {
-  sessionStorage.setItem(TOKEN, token);
+  kept = token;
+  try {
+    sessionStorage.setItem(TOKEN, token);
+  } catch {
+    // A browser may refuse to keep anything: then it is lost with the page.
+  }
 }
 
 // The answer's JSON object. Throws ApiError with the daemon's own words, none where it did not answer.

@@ -17,8 +17,10 @@ const MAX_BACKOFF = 8; // times the interval
 
 export class Feed<T> {
   state: FeedState<T> = { data: null, at: null, error: null };
-  private timer: number | null = null;
   private failures = 0;
+  private timer: number | null = null;
+  // Grows with each start and stop: a question that was asked before is none of ours any more.
+  private life = 0;
   private running = false;
   private asking = false;
 
@@ -32,40 +34,47 @@ export class Feed<T> {
   start(): void {
     if (this.running) return;
     this.running = true;
-    void this.turn();
+    void this.turn(++this.life);
   }
 
   stop(): void {
     this.running = false;
-    if (this.timer !== null) this.clock.cancel(this.timer);
-    this.timer = null;
+    this.life += 1;
+    this.forgetTimer();
   }
 
   // Now, whatever the interval.
   hurry(): void {
     if (!this.running || this.asking) return;
-    if (this.timer !== null) this.clock.cancel(this.timer);
-    void this.turn();
+    this.forgetTimer();
+    void this.turn(this.life);
   }
 
-  private async turn(): Promise<void> {
+  private forgetTimer(): void {
+    if (this.timer !== null) this.clock.cancel(this.timer);
+    this.timer = null;
+  }
+
+  private async turn(life: number): Promise<void> {
     this.timer = null;
     this.asking = true;
+    const next = await this.answer();
+    if (life !== this.life) return;
+    this.asking = false;
+    this.failures = next.error === null ? 0 : this.failures + 1;
+    this.state = next;
+    this.changed(next);
+    const factor = Math.min(MAX_BACKOFF, 2 ** Math.max(0, this.failures - 1));
+    this.timer = this.clock.later(() => void this.turn(life), this.intervalMs * factor);
+  }
+
+  private async answer(): Promise<FeedState<T>> {
     try {
       const data = await this.ask();
-      this.failures = 0;
-      this.state = { data, at: this.clock.now(), error: null };
+      return { data, at: this.clock.now(), error: null };
     } catch (error) {
-      this.failures += 1;
-      this.state = {
-        ...this.state,
-        error: error instanceof ApiError ? error : new ApiError('failed', String(error)),
-      };
+      const why = error instanceof ApiError ? error : new ApiError('failed', String(error));
+      return { ...this.state, error: why };
     }
-    this.asking = false;
-    if (!this.running) return;
-    this.changed(this.state);
-    const factor = Math.min(MAX_BACKOFF, 2 ** Math.max(0, this.failures - 1));
-    this.timer = this.clock.later(() => void this.turn(), this.intervalMs * factor);
   }
 }

@@ -8,6 +8,8 @@ export type Metric = (typeof METRICS)[number];
 
 const MAX_POINTS = 300;
 const MAX_LINES = 512;
+// Nothing was seen for so long (the page was hidden, the daemon away): the line is broken there.
+const GAP_S = 15;
 
 export type LiveSeries = Record<Metric, SeriesStore>;
 
@@ -32,7 +34,11 @@ export function recordLive(live: LiveSeries, time: number, slices: Slices): void
       points.wait.push({ key, value: part.waitP99Ns });
     }
   }
-  for (const metric of METRICS) live[metric].append(time, points[metric]);
+  for (const metric of METRICS) {
+    const last = live[metric].times.at(-1);
+    if (last !== undefined && time - last > GAP_S) live[metric].append(last + 1, []);
+    live[metric].append(time, points[metric]);
+  }
 }
 
 // By line key, as far back as the page has been open.

@@ -219,9 +219,10 @@ export function App() {
       : route.page === 'gpu'
         ? t.gpu.title(route.index)
         : t.nav[route.page];
+  const firing = data.alerts.data?.alerts.filter(isFiring).length ?? 0;
   useEffect(() => {
-    document.title = `${place} · Tessera`;
-  }, [place]);
+    document.title = `${firing > 0 ? `(${firing}) ` : ''}${place} · Tessera`;
+  }, [place, firing]);
   useEffect(() => {
     setHighlighted(null);
     if (!isFirst.current) {

@@ -1,5 +1,6 @@
 #include "monitoring/exposition.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -27,14 +28,8 @@ std::string number(double value) {
   return std::string(text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr);
 }
 
-}  // namespace
-
-void Exposition::add(const Metric& metric, const Labels& labels, double value) {
-  if (!std::isfinite(value)) return;
-  const auto [place, is_new] = places_.try_emplace(metric.name, families_.size());
-  if (is_new) families_.push_back({&metric, ""});
-  std::string& samples = families_[place->second].samples;
-  samples += metric.name;
+void add_sample(std::string& samples, std::string_view name, const Labels& labels, double value) {
+  samples += name;
   for (size_t i = 0; i < labels.size(); ++i) {
     samples += i == 0 ? "{" : ",";
     samples += std::string(labels[i].first) + "=\"" + escaped(labels[i].second) + "\"";
@@ -43,12 +38,42 @@ void Exposition::add(const Metric& metric, const Labels& labels, double value) {
   samples += " " + number(value) + "\n";
 }
 
+}  // namespace
+
+std::string& Exposition::samples_of(const Metric& metric) {
+  const auto [place, is_new] = places_.try_emplace(metric.name, families_.size());
+  if (is_new) families_.push_back({&metric, ""});
+  return families_[place->second].samples;
+}
+
+void Exposition::add(const Metric& metric, const Labels& labels, double value) {
+  if (std::isfinite(value)) add_sample(samples_of(metric), metric.name, labels, value);
+}
+
+void Exposition::add_histogram(const Metric& metric, const Labels& labels, std::span<const double> bounds,
+                               std::span<const uint64_t> counts, uint64_t count, double sum) {
+  std::string& samples = samples_of(metric);
+  const std::string name = metric.name;
+  Labels with_bound = labels;
+  with_bound.emplace_back("le", "");
+  uint64_t up_to = 0;
+  for (size_t i = 0; i < bounds.size(); ++i) {
+    up_to = std::min(up_to + counts[i], count);
+    with_bound.back().second = number(bounds[i]);
+    add_sample(samples, name + "_bucket", with_bound, static_cast<double>(up_to));
+  }
+  with_bound.back().second = "+Inf";
+  add_sample(samples, name + "_bucket", with_bound, static_cast<double>(count));
+  add_sample(samples, name + "_sum", labels, sum);
+  add_sample(samples, name + "_count", labels, static_cast<double>(count));
+}
+
 std::string Exposition::text() const {
   std::string text;
   for (const Family& family : families_) {
-    text +=
-        str_format("# HELP %s %s\n# TYPE %s %s\n", family.metric->name, family.metric->help,
-                   family.metric->name, family.metric->type == MetricType::kCounter ? "counter" : "gauge");
+    constexpr const char* kTypes[] = {"counter", "gauge", "histogram"};
+    text += str_format("# HELP %s %s\n# TYPE %s %s\n", family.metric->name, family.metric->help,
+                       family.metric->name, kTypes[static_cast<size_t>(family.metric->type)]);
     text += family.samples;
   }
   return text;

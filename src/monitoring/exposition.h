@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -11,7 +12,7 @@
 
 namespace tessera::monitoring {
 
-enum class MetricType : uint8_t { kCounter, kGauge };
+enum class MetricType : uint8_t { kCounter, kGauge, kHistogram };
 
 struct Metric {
   const char* name;  // [a-z0-9_]+, a counter's ends with _total
@@ -25,6 +26,10 @@ class Exposition {
  public:
   // A value that is no number is left out: there is none.
   void add(const Metric& metric, const Labels& labels, double value);
+  // Of a histogram: how many were at most each bound (and more than the one before), of all `count`; bounds
+  // rise.
+  void add_histogram(const Metric& metric, const Labels& labels, std::span<const double> bounds,
+                     std::span<const uint64_t> counts, uint64_t count, double sum);
   std::string text() const;
 
  private:
@@ -32,6 +37,7 @@ class Exposition {
     const Metric* metric;  // tables of metrics are constants
     std::string samples;
   };
+  std::string& samples_of(const Metric& metric);
   std::vector<Family> families_;
   std::map<std::string_view, size_t> places_;
 };

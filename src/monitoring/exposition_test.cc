@@ -38,5 +38,31 @@ TEST(Exposition, WhatIsNoNumberIsNotThere) {
   EXPECT_EQ(exposition.text(), "");
 }
 
+TEST(Exposition, AHistogramAddsUp) {
+  constexpr Metric kWait{"wait_seconds", MetricType::kHistogram, "Waits."};
+  Exposition exposition;
+  constexpr double kBounds[] = {0.001, 0.5};
+  constexpr uint64_t kCounts[] = {2, 3};
+  exposition.add_histogram(kWait, {{"slice", "a"}}, kBounds, kCounts, 6, 1.25);
+  EXPECT_EQ(exposition.text(),
+            "# HELP wait_seconds Waits.\n"
+            "# TYPE wait_seconds histogram\n"
+            "wait_seconds_bucket{slice=\"a\",le=\"0.001\"} 2\n"
+            "wait_seconds_bucket{slice=\"a\",le=\"0.5\"} 5\n"
+            "wait_seconds_bucket{slice=\"a\",le=\"+Inf\"} 6\n"
+            "wait_seconds_sum{slice=\"a\"} 1.25\n"
+            "wait_seconds_count{slice=\"a\"} 6\n");
+}
+
+// Who reports them may lie: what Prometheus reads is a histogram all the same.
+TEST(Exposition, BucketsNeverHoldMoreThanAll) {
+  constexpr Metric kWait{"wait_seconds", MetricType::kHistogram, "Waits."};
+  Exposition exposition;
+  constexpr double kBounds[] = {1, 2};
+  constexpr uint64_t kCounts[] = {5, 5};
+  exposition.add_histogram(kWait, {}, kBounds, kCounts, 6, 0);
+  EXPECT_NE(exposition.text().find("le=\"2\"} 6\n"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace tessera::monitoring

@@ -257,8 +257,11 @@ void ComputeBroker::set_state(Gpu& gpu, Member& member, GateState state, uint64_
   book_granted(gpu, member, now_ns);
   const bool ran = is_turn(member.state);
   if (ran && state == GateState::kStop) member.wants_since_ns = now_ns;
-  if (!ran && is_turn(state))
-    gpu.qos.waited(member.tenant, scheduling::elapsed(member.wants_since_ns, now_ns), now_ns);
+  if (!ran && is_turn(state)) {
+    const uint64_t waited_ns = scheduling::elapsed(member.wants_since_ns, now_ns);
+    member.waited_ns += waited_ns;
+    gpu.qos.waited(member.tenant, waited_ns, now_ns);
+  }
   member.stopping.clear();
   if (ran && state == GateState::kStop) {
     member.stopping = member.working;
@@ -435,6 +438,11 @@ GateState ComputeBroker::state(SliceId slice, uint32_t device) const { return me
 scheduling::WaitHistogram ComputeBroker::waits(SliceId slice, uint32_t device, uint64_t now_ns) const {
   const Place& place = places_.at({slice, device});
   return gpus_.at(place.gpu).qos.waits(place.tenant, now_ns);
+}
+
+uint64_t ComputeBroker::waited_ns(SliceId slice, uint32_t device) const {
+  const Place& place = places_.at({slice, device});
+  return gpus_.at(place.gpu).members.at(place.tenant).waited_ns;
 }
 
 uint32_t ComputeBroker::boost_permille(SliceId slice, uint32_t device) const {

@@ -134,6 +134,8 @@ class ComputeBroker {
   // Its waits for turns, lately: from the notice that it has work, or the end of its turn, to the order to
   // run. A launch that finds the gate open waits for nothing and is not among them.
   scheduling::WaitHistogram waits(SliceId slice, uint32_t device, uint64_t now_ns) const;
+  // Those that have ended, together, since it came to its GPU.
+  uint64_t waited_ns(SliceId slice, uint32_t device) const;
   uint32_t boost_permille(SliceId slice, uint32_t device) const;
   struct Company {
     uint32_t width_sms = 0;  // that its kernels need; 0: not known yet, or all
@@ -175,6 +177,7 @@ class ComputeBroker {
     uint64_t sm_ns = 0;  // SM-time that it might use, up to sm_until_ns
     uint64_t sm_until_ns = 0;
     uint64_t used_ns = 0;
+    uint64_t waited_ns = 0;
     Granted granted;  // until then:
     uint64_t granted_until_ns = 0;
   };

@@ -326,13 +326,7 @@ void LeaseService::end_lease(LeaseId id, const char* why) {
   std::vector<DeviceUsage>& ended = slices_.at(slice).ended;
   for (size_t i = 0; i < ended.size(); ++i) {
     CounterValues last = lease_usage(lease, i);
-    ended[i].refusals += last.refusals;
-    ended[i].allocations += last.allocations;
-    ended[i].launches += last.launches;
-    ended[i].busy_ns += last.busy_ns;
-    ended[i].kernels += last.kernels;
-    ended[i].evicted_bytes += last.evicted_bytes;
-    ended[i].restored_bytes += last.restored_bytes;
+    ended[i].add_counts(last);
     note_fault(slice, i, last.fault);
     report_work(lease, static_cast<uint32_t>(i), loop_.now_ns());
   }

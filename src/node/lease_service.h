@@ -21,6 +21,7 @@
 // An observing connection holds no lease and keeps no slice alive: it is closed when its slice ends.
 #pragma once
 
+#include <array>
 #include <map>
 #include <optional>
 #include <set>
@@ -66,7 +67,16 @@ struct DeviceUsage {
   uint64_t evicted_bytes = 0;   // moved off it, ever
   uint64_t restored_bytes = 0;  // and back
   uint64_t out_bytes = 0;       // off it now, as the processes report it, as what follows
-  uint64_t swap_host_bytes = 0, swap_file_bytes = 0;  // that this takes
+  uint64_t swap_host_bytes = 0, swap_file_bytes = 0;                         // that this takes
+  uint64_t graph_launches = 0, cooperative_launches = 0;                     // of the launches
+  uint64_t bytes_to_device = 0, bytes_from_device = 0, bytes_on_device = 0;  // copied
+  uint64_t errors = 0;                                                       // calls that failed
+  uint64_t faults = 0;  // processes that failed on the device
+  uint64_t gate_waits = 0, gate_wait_ns = 0;
+  std::array<uint64_t, vgpu::kWaitBuckets> gate_wait_buckets{};
+
+  // What only grows, of a process.
+  void add_counts(const CounterValues& values);
 };
 
 struct SliceUsage {

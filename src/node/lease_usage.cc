@@ -6,6 +6,26 @@
 
 namespace tessera::node {
 
+void DeviceUsage::add_counts(const CounterValues& values) {
+  refusals += values.refusals;
+  allocations += values.allocations;
+  launches += values.launches;
+  graph_launches += values.graph_launches;
+  cooperative_launches += values.cooperative_launches;
+  busy_ns += values.busy_ns;
+  kernels += values.kernels;
+  evicted_bytes += values.evicted_bytes;
+  restored_bytes += values.restored_bytes;
+  bytes_to_device += values.bytes_to_device;
+  bytes_from_device += values.bytes_from_device;
+  bytes_on_device += values.bytes_on_device;
+  errors += values.errors;
+  faults += values.fault != 0 ? 1 : 0;
+  gate_waits += values.gate_waits;
+  gate_wait_ns += values.gate_wait_ns;
+  for (size_t i = 0; i < gate_wait_buckets.size(); ++i) gate_wait_buckets[i] += values.gate_wait_buckets[i];
+}
+
 CounterValues LeaseService::lease_usage(const Lease& lease, size_t index) const {
   const LeaseDevice& device = lease.devices[index];
   return leases_.at(lease.id).counters.read(index, device.granted_bytes, device.peak_granted_bytes);
@@ -22,14 +42,8 @@ SliceUsage LeaseService::usage(SliceId id) {
       DeviceUsage& device = total.devices[i];
       device.used_bytes += values.used_bytes;
       device.peak_bytes = std::max(device.peak_bytes, values.peak_bytes);
-      device.refusals += values.refusals;
-      device.allocations += values.allocations;
-      device.launches += values.launches;
-      device.busy_ns += values.busy_ns;
-      device.kernels += values.kernels;
+      device.add_counts(values);
       device.resident_bytes += residency_.resident_bytes(lease, static_cast<uint32_t>(i));
-      device.evicted_bytes += values.evicted_bytes;
-      device.restored_bytes += values.restored_bytes;
       device.out_bytes += values.out_bytes;
       device.swap_host_bytes += values.swap_host_bytes;
       device.swap_file_bytes += values.swap_file_bytes;

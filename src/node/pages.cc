@@ -71,6 +71,16 @@ CounterValues CounterMapping::read(size_t device, uint64_t granted_bytes, uint64
   values.out_bytes = load(counters.out_bytes, kLargestCount);
   values.swap_host_bytes = load(counters.swap_host_bytes, kLargestCount);
   values.swap_file_bytes = load(counters.swap_file_bytes, kLargestCount);
+  values.graph_launches = load(counters.graph_launches, values.launches);
+  values.cooperative_launches = load(counters.cooperative_launches, values.launches);
+  values.bytes_to_device = load(counters.bytes_to_device, kLargestCount);
+  values.bytes_from_device = load(counters.bytes_from_device, kLargestCount);
+  values.bytes_on_device = load(counters.bytes_on_device, kLargestCount);
+  values.errors = load(counters.errors, kLargestCount);
+  values.gate_waits = load(counters.gate_waits, kLargestCount);
+  values.gate_wait_ns = load(counters.gate_wait_ns, kLargestCount);
+  for (size_t i = 0; i < vgpu::kWaitBuckets; ++i)
+    values.gate_wait_buckets[i] = load(counters.gate_wait_buckets[i], values.gate_waits);
   return values;
 }
 

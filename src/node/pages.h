@@ -2,6 +2,8 @@
 // so reading them can never fault, whatever the other end does.
 #pragma once
 
+#include <array>
+
 #include "common/fd.h"
 #include "common/status.h"
 #include "virtualization/lease/protocol.h"
@@ -25,6 +27,11 @@ struct CounterValues {
   uint64_t out_bytes = 0;
   uint64_t swap_host_bytes = 0;
   uint64_t swap_file_bytes = 0;
+  uint64_t graph_launches = 0, cooperative_launches = 0;  // of the launches
+  uint64_t bytes_to_device = 0, bytes_from_device = 0, bytes_on_device = 0;
+  uint64_t errors = 0;
+  uint64_t gate_waits = 0, gate_wait_ns = 0;
+  std::array<uint64_t, vgpu::kWaitBuckets> gate_wait_buckets{};
 };
 
 // The daemon's view of a process's counter page: it only reads.

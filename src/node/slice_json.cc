@@ -30,7 +30,17 @@ Json usage_json(const SliceDevice& device, const DeviceUsage& usage, const Resid
   entry["refusals"] = usage.refusals;
   entry["allocations"] = usage.allocations;
   entry["launches"] = usage.launches;
+  entry["graph_launches"] = usage.graph_launches;
+  entry["cooperative_launches"] = usage.cooperative_launches;
   entry["kernels"] = usage.kernels;
+  entry["bytes_to_device"] = usage.bytes_to_device;
+  entry["bytes_from_device"] = usage.bytes_from_device;
+  entry["bytes_on_device"] = usage.bytes_on_device;
+  entry["errors"] = usage.errors;
+  entry["faults"] = usage.faults;
+  entry["gate_waits"] = usage.gate_waits;
+  entry["gate_wait_ns"] = usage.gate_wait_ns;
+  entry["gate_wait_buckets"] = usage.gate_wait_buckets;
   entry["gpu_seconds"] = static_cast<double>(usage.busy_ns) / kNsPerSecond;
   entry["fault"] = usage.fault == 0 ? Json(nullptr) : Json(usage.fault);
   entry["compute"] = compute_json(device.compute);
@@ -51,6 +61,7 @@ void add_qos(Json& entry, LeaseService& leases, const Slice& slice, uint32_t dev
   entry["qos_class"] = scheduling::qos_name(scheduling::qos_class(spec));
   entry["waits"] = waits.count();
   constexpr uint32_t kP99 = 990;
+  entry["turn_wait_ns"] = compute.waited_ns(slice.id, device);
   entry["wait_p99_ns"] = waits.count() == 0 ? Json(nullptr) : Json(waits.quantile(kP99));
   entry["boost_permille"] = compute.boost_permille(slice.id, device);
 }

@@ -50,6 +50,28 @@ class AtTheDoor {
   std::atomic<uint32_t>& count_;
 };
 
+// Counts how long somebody waited here, and reads the clock only then.
+class CountedWait {
+ public:
+  explicit CountedWait(DeviceCounters& counters) : counters_(counters), begin_ns_(monotonic_ns()) {}
+  ~CountedWait() {
+    const uint64_t ns = monotonic_ns() - begin_ns_;
+    counters_.gate_waits.fetch_add(1, std::memory_order_relaxed);
+    counters_.gate_wait_ns.fetch_add(ns, std::memory_order_relaxed);
+    for (size_t bucket = 0; bucket < kWaitBuckets; ++bucket) {
+      if (ns > kWaitBucketsNs[bucket]) continue;
+      counters_.gate_wait_buckets[bucket].fetch_add(1, std::memory_order_relaxed);
+      return;
+    }
+  }
+  CountedWait(const CountedWait&) = delete;
+  CountedWait& operator=(const CountedWait&) = delete;
+
+ private:
+  DeviceCounters& counters_;
+  const uint64_t begin_ns_;
+};
+
 long membarrier(int command) { return syscall(SYS_membarrier, command, 0, 0); }
 
 }  // namespace
@@ -103,6 +125,7 @@ EventMeter::Ticket Gate::let_in(CUstream stream, const void* what) {
 
 EventMeter::Ticket Gate::wait_for_entry(CUstream stream, const void* what) {
   const AtTheDoor waiting(at_the_door_);
+  const CountedWait counted(client_.counters(device_));
   uint64_t full_since_ns = 0;
   uint64_t finished = 0;
   for (;;) {
@@ -123,7 +146,9 @@ EventMeter::Ticket Gate::wait_for_entry(CUstream stream, const void* what) {
 }
 
 void Gate::wait_for_turn() {
+  if (is_turn(gate_state(current_word()))) return;
   const AtTheDoor waiting(at_the_door_);
+  const CountedWait counted(client_.counters(device_));
   for (;;) {
     const uint32_t word = current_word();
     if (is_turn(gate_state(word))) return;

@@ -106,6 +106,14 @@ Status LeaseClient::replace_pages(const std::vector<UniqueFd>& descriptors) {
     copy(to.out_bytes, from.out_bytes);
     copy(to.swap_host_bytes, from.swap_host_bytes);
     copy(to.swap_file_bytes, from.swap_file_bytes);
+    copy(to.graph_launches, from.graph_launches);
+    copy(to.cooperative_launches, from.cooperative_launches);
+    copy(to.bytes_on_device, from.bytes_on_device);
+    copy(to.errors, from.errors);
+    copy(to.gate_waits, from.gate_waits);
+    copy(to.gate_wait_ns, from.gate_wait_ns);
+    for (size_t bucket = 0; bucket < kWaitBuckets; ++bucket)
+      copy(to.gate_wait_buckets[bucket], from.gate_wait_buckets[bucket]);
   }
   munmap(counters, kPageBytes);
   TESSERA_RETURN_IF_ERROR(map_page(descriptors[0], PROT_READ | PROT_WRITE, "counter", counters_).status());

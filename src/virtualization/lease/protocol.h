@@ -38,6 +38,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <type_traits>
 
 #include "common/index_set.h"
@@ -45,7 +46,7 @@
 namespace tessera::vgpu {
 
 inline constexpr uint32_t kLeaseMagic = 0x41525354;  // "TSRA"
-inline constexpr uint16_t kLeaseVersion = 10;
+inline constexpr uint16_t kLeaseVersion = 11;
 inline constexpr size_t kMaxMessageBytes = 64 * 1024;
 inline constexpr size_t kTokenBytes = 32;  // random, as hexadecimal text in TESSERA_SLICE: 64 digits
 inline constexpr size_t kMaxDevicesPerSlice = 16;
@@ -218,6 +219,10 @@ struct GateNotice {
   uint32_t word;  // of the gate, as the process saw it
 };
 
+// Waits at the gate that were no longer than these are counted apart.
+inline constexpr uint64_t kWaitBucketsNs[] = {16'000, 64'000, 256'000, 1'000'000, 16'000'000, 256'000'000};
+inline constexpr size_t kWaitBuckets = std::size(kWaitBucketsNs);
+
 // Written by the process, read by the daemon; self-reported and labelled so.
 struct DeviceCounters {
   std::atomic<uint64_t> used_bytes;
@@ -243,6 +248,16 @@ struct DeviceCounters {
   std::atomic<uint64_t> out_bytes;
   std::atomic<uint64_t> swap_host_bytes;
   std::atomic<uint64_t> swap_file_bytes;
+  // Of `launches`.
+  std::atomic<uint64_t> graph_launches;
+  std::atomic<uint64_t> cooperative_launches;
+  std::atomic<uint64_t> bytes_on_device;  // from one place of a device to another, its own or a peer's
+  std::atomic<uint64_t> errors;           // launches, copies and waits for the device that failed
+  // Launches and copies that waited here for their turn: how many, how long together, and how many of them
+  // for how long: those of a bucket are not in the one before.
+  std::atomic<uint64_t> gate_waits;
+  std::atomic<uint64_t> gate_wait_ns;
+  std::atomic<uint64_t> gate_wait_buckets[kWaitBuckets];
 };
 struct CounterPage {
   DeviceCounters devices[kMaxDevicesPerSlice];

@@ -38,7 +38,8 @@ inline CUstream shared_handle(CUstream stream, bool per_thread) {
   return per_thread ? CU_STREAM_PER_THREAD : CU_STREAM_LEGACY;
 }
 
-// Keeps the first error that ends the use of CUDA in the process, for the daemon to see.
+// Counts what failed, and keeps the first error that ends the use of CUDA in the process, for the daemon to
+// see.
 void note_fault(CUresult result);
 bool is_fault(CUresult result);
 

@@ -1,5 +1,4 @@
-// Launches, and copies whose direction their name tells: one relaxed addition each, after the driver took
-// them.
+// Launches: a relaxed addition or two each, after the driver took them.
 #include "virtualization/vgpu/gated_copies.h"
 
 namespace tessera::vgpu {
@@ -7,16 +6,17 @@ namespace {
 
 using cuda::DriverTable;
 using Counter = std::atomic<uint64_t> DeviceCounters::*;
+constexpr Counter kCooperative = &DeviceCounters::cooperative_launches;
 
 struct LaunchTarget {
   const void* what = nullptr;
   CUstream stream = nullptr;
 };
 
-template <bool PerThread, auto Entry>
+template <Counter Class, bool PerThread, auto Entry>
 struct Launch;
-template <bool PerThread, typename... Args, CUresult (*DriverTable::*Entry)(Args...)>
-struct Launch<PerThread, Entry> {
+template <Counter Class, bool PerThread, typename... Args, CUresult (*DriverTable::*Entry)(Args...)>
+struct Launch<Class, PerThread, Entry> {
   static CUresult call(Args... args) {
     CUresult result = CUDA_SUCCESS;
     ((result = result == CUDA_SUCCESS ? prepare(args) : result), ...);
@@ -27,7 +27,7 @@ struct Launch<PerThread, Entry> {
     if (touching.refused != CUDA_SUCCESS) return touching.refused;
     const auto launching = active_vgpu->launching(shared_handle(target.stream, PerThread), target.what);
     result = (lower().*Entry)(args...);
-    launching.done(result);
+    launching.done(result, is_captured<PerThread>(args...), Class);
     note_fault(result);
     return result;
   }
@@ -78,54 +78,26 @@ CUresult launch_on_several(CUDA_LAUNCH_PARAMS* launches, unsigned int count, uns
     });
   }
   const CUresult result = lower().cuLaunchCooperativeKernelMultiDevice(launches, count, flags);
-  for (const auto& launching : launchings) launching.done(result);
+  for (const auto& launching : launchings) launching.done(result, false, kCooperative);
+  note_fault(result);
   return result;
 }
 
-template <Counter Count, bool PerThread, auto Entry>
-struct Copy;
-template <Counter Count, bool PerThread, typename To, typename From, typename Size, typename... Rest,
-          CUresult (*DriverTable::*Entry)(To, From, Size, Rest...)>
-struct Copy<Count, PerThread, Entry> {
-  static CUresult call(To to, From from, Size bytes, Rest... rest) {
-    const Vgpu::Touching touching(*active_vgpu);
-    if (touching.refused != CUDA_SUCCESS) return touching.refused;
-    wait_to_copy<PerThread>(rest...);
-    CUresult result = (lower().*Entry)(to, from, bytes, rest...);
-    if (result == CUDA_SUCCESS) {
-      (active_vgpu->current_counters().*Count).fetch_add(bytes, std::memory_order_relaxed);
-    }
-    note_fault(result);
-    return result;
-  }
-};
-
-template <bool PerThread, auto... Entries>
+template <Counter Class, bool PerThread, auto... Entries>
 void count_launches(DriverTable& upper, const DriverTable& lower) {
-  (replace<Entries, &Launch<PerThread, Entries>::call>(upper, lower), ...);
-}
-
-template <Counter Count, bool PerThread, auto... Entries>
-void count_copies(DriverTable& upper, const DriverTable& lower) {
-  (replace<Entries, &Copy<Count, PerThread, Entries>::call>(upper, lower), ...);
+  (replace<Entries, &Launch<Class, PerThread, Entries>::call>(upper, lower), ...);
 }
 
 }  // namespace
 
 void install_counted_calls(DriverTable& upper, const DriverTable& lower) {
   using T = DriverTable;
-  count_launches<false, &T::cuLaunchKernel, &T::cuLaunchKernelEx, &T::cuLaunchCooperativeKernel, &T::cuLaunch,
-                 &T::cuLaunchGrid, &T::cuLaunchGridAsync>(upper, lower);
-  count_launches<true, &T::cuLaunchKernel_ptsz, &T::cuLaunchKernelEx_ptsz,
-                 &T::cuLaunchCooperativeKernel_ptsz>(upper, lower);
+  count_launches<nullptr, false, &T::cuLaunchKernel, &T::cuLaunchKernelEx, &T::cuLaunch, &T::cuLaunchGrid,
+                 &T::cuLaunchGridAsync>(upper, lower);
+  count_launches<nullptr, true, &T::cuLaunchKernel_ptsz, &T::cuLaunchKernelEx_ptsz>(upper, lower);
+  count_launches<kCooperative, false, &T::cuLaunchCooperativeKernel>(upper, lower);
+  count_launches<kCooperative, true, &T::cuLaunchCooperativeKernel_ptsz>(upper, lower);
   replace<&DriverTable::cuLaunchCooperativeKernelMultiDevice, &launch_on_several>(upper, lower);
-  constexpr Counter kTo = &DeviceCounters::bytes_to_device, kFrom = &DeviceCounters::bytes_from_device;
-  count_copies<kTo, false, &T::cuMemcpyHtoD_v2, &T::cuMemcpyHtoDAsync_v2, &T::cuMemcpyHtoD,
-               &T::cuMemcpyHtoDAsync>(upper, lower);
-  count_copies<kTo, true, &T::cuMemcpyHtoD_v2_ptds, &T::cuMemcpyHtoDAsync_v2_ptsz>(upper, lower);
-  count_copies<kFrom, false, &T::cuMemcpyDtoH_v2, &T::cuMemcpyDtoHAsync_v2, &T::cuMemcpyDtoH,
-               &T::cuMemcpyDtoHAsync>(upper, lower);
-  count_copies<kFrom, true, &T::cuMemcpyDtoH_v2_ptds, &T::cuMemcpyDtoHAsync_v2_ptsz>(upper, lower);
 }
 
 }  // namespace tessera::vgpu

@@ -45,7 +45,9 @@ bool is_fault(CUresult result) {
 }
 
 void note_fault(CUresult result) {
-  if (result == CUDA_SUCCESS || !is_fault(result)) return;
+  if (result == CUDA_SUCCESS || result == CUDA_ERROR_NOT_READY) return;
+  active_vgpu->current_counters().errors.fetch_add(1, std::memory_order_relaxed);
+  if (!is_fault(result)) return;
   uint64_t none = 0;  // the first one tells more than those that follow from it
   active_vgpu->current_counters().fault.compare_exchange_strong(none, static_cast<uint64_t>(result),
                                                                 std::memory_order_relaxed);

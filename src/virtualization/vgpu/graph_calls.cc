@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "common/log.h"
-#include "virtualization/vgpu/calls.h"
+#include "virtualization/vgpu/gated_copies.h"
 #include "virtualization/vgpu/overhead.h"
 
 namespace tessera::vgpu {
@@ -140,7 +140,8 @@ CUresult launch(CUgraphExec exec, CUstream stream) {
   if (touching.refused != CUDA_SUCCESS) return touching.refused;
   const auto launching = active_vgpu->launching(shared_handle(stream, PerThread), exec);
   const CUresult result = run_graph(exec, [&] { return (lower().*Entry)(exec, stream); });
-  launching.done(result);
+  launching.done(result, is_captured<PerThread>(stream), &DeviceCounters::graph_launches);
+  note_fault(result);
   return result;
 }
 

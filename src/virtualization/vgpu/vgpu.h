@@ -120,8 +120,13 @@ class Vgpu {
     Gate* gate;
     EventMeter::Ticket ticket;
 
-    void done(CUresult result) const {
-      if (result == CUDA_SUCCESS) counters.launches.fetch_add(1, std::memory_order_relaxed);
+    // `of_class`: where launches like it are counted beside. One that only becomes part of a graph is none.
+    void done(CUresult result, bool captured,
+              std::atomic<uint64_t> DeviceCounters::*of_class = nullptr) const {
+      if (result == CUDA_SUCCESS && !captured) {
+        counters.launches.fetch_add(1, std::memory_order_relaxed);
+        if (of_class != nullptr) (counters.*of_class).fetch_add(1, std::memory_order_relaxed);
+      }
       if (gate != nullptr) gate->launched(ticket, result == CUDA_SUCCESS);
     }
   };

@@ -15,6 +15,12 @@ def require(condition, what):
         sys.exit(f"FAIL {what}")
 
 
+def call(*command):
+    out = subprocess.run(command, capture_output=True, text=True)
+    require(out.returncode == 0, f"{command}: {out.stdout}{out.stderr}")
+    return out.stdout
+
+
 def shown(tessera, what):
     out = subprocess.run([tessera, what, "--json"], capture_output=True, text=True)
     require(out.returncode == 0, f"{what}: {out.stderr}")

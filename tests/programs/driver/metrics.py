@@ -38,7 +38,7 @@ def samples(text):
 
 def check_documented(text):
     with open(DOCUMENT, encoding="utf-8") as file:
-        documented = dict(re.findall(r"^\| `([a-z0-9_]+)` \| (counter|gauge) \|", file.read(), re.MULTILINE))
+        documented = dict(re.findall(r"^\| `([a-z0-9_]+)` \| (counter|gauge|histogram) \|", file.read(), re.MULTILINE))
     for name, kind in re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE):
         require(documented.get(name) == kind, f"{DOCUMENT} has {name} as {documented.get(name)}, not as a {kind}")
 

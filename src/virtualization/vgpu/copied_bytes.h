@@ -1,0 +1,78 @@
+// How many bytes a copy moves and which way, from its arguments. Called after the driver took it.
+#pragma once
+
+#include <cstdint>
+
+#include "virtualization/vgpu/calls.h"
+
+namespace tessera::vgpu {
+
+enum class CopyWay : uint8_t { kToDevice, kFromDevice, kOnDevice, kOnHost };
+
+inline CopyWay way_between(bool from_device, bool to_device) {
+  if (from_device) return to_device ? CopyWay::kOnDevice : CopyWay::kFromDevice;
+  return to_device ? CopyWay::kToDevice : CopyWay::kOnHost;
+}
+
+// On the calling thread's device; what stays on the host counts nowhere.
+void count_copied(CopyWay way, uint64_t bytes);
+
+// Whether a unified address is of a device's memory, managed memory included: asks the driver.
+bool is_device_address(CUdeviceptr address);
+
+// The name of the entry says which way; of its arguments the last number is how much.
+template <CopyWay Way>
+struct CopiedBySize {
+  template <typename... Args>
+  static void count(Args... args) {
+    uint64_t bytes = 0;
+    (look_at(args, bytes), ...);
+    count_copied(Way, bytes);
+  }
+  static void look_at(size_t argument, uint64_t& bytes) { bytes = argument; }
+  static void look_at(unsigned int argument, uint64_t& bytes) { bytes = argument; }
+  template <typename Other>
+  static void look_at(const Other&, uint64_t&) {}
+};
+
+// cuMemcpy: the addresses say which way.
+struct CopiedByAddress {
+  template <typename... Rest>
+  static void count(CUdeviceptr to, CUdeviceptr from, size_t bytes, Rest...) {
+    count_copied(way_between(is_device_address(from), is_device_address(to)), bytes);
+  }
+};
+
+// CUDA_MEMCPY2D, CUDA_MEMCPY3D and their like.
+struct CopiedByShape {
+  template <typename Shape, typename... Rest>
+  static void count(const Shape* shape, Rest...) {
+    uint64_t bytes = uint64_t{shape->WidthInBytes} * shape->Height;
+    if constexpr (requires { shape->Depth; }) bytes *= shape->Depth;
+    count_copied(way_between(is_on_device(shape->srcMemoryType, shape->srcDevice),
+                             is_on_device(shape->dstMemoryType, shape->dstDevice)),
+                 bytes);
+  }
+  static bool is_on_device(CUmemorytype type, CUdeviceptr unified) {
+    if (type == CU_MEMORYTYPE_UNIFIED) return is_device_address(unified);
+    return type != CU_MEMORYTYPE_HOST;
+  }
+};
+
+// cuMemcpyBatchAsync.
+struct CopiedInBatch {
+  template <typename... Rest>
+  static void count(const CUdeviceptr* to, const CUdeviceptr* from, const size_t* bytes, size_t count,
+                    Rest...) {
+    for (size_t i = 0; i < count; ++i)
+      count_copied(way_between(is_device_address(from[i]), is_device_address(to[i])), bytes[i]);
+  }
+};
+
+// Sets, and what the daemon has no counter for: batches of blocks, and prefetches.
+struct NotCounted {
+  template <typename... Args>
+  static void count(Args...) {}
+};
+
+}  // namespace tessera::vgpu

@@ -1,18 +1,13 @@
-// Values that libraries keep with a context, by key: the export table c693336e-… The runtime reads one in
-// nearly every call, so a repeated read costs two comparisons.
+// Values that libraries keep with a context, by key (cuda/context_values.h).
 #pragma once
 
-#include "cuda/abi.h"
+#include "cuda/context_values.h"
 
 namespace tessera::softgpu {
 
 class Context;
 
-using StorageDestructor = void (*)(CUcontext context, void* key, void* value);
-
-// Replaces what the key had. `destructor` may be null; it runs once, when the context is torn down.
-CUresult put_context_value(Context& context, void* key, void* value, StorageDestructor destructor);
-// Without running the destructor. CUDA_ERROR_INVALID_HANDLE where there is none.
+CUresult put_context_value(Context& context, void* key, void* value, cuda::StorageDestructor destructor);
 CUresult remove_context_value(Context& context, void* key);
 CUresult get_context_value(Context& context, void* key, void** value);
 

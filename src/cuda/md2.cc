@@ -1,8 +1,8 @@
-#include "softgpu/driver/md2.h"
+#include "cuda/md2.h"
 
 #include <algorithm>
 
-namespace tessera::softgpu {
+namespace tessera::cuda {
 namespace {
 
 constexpr size_t kBlock = 16;
@@ -74,4 +74,4 @@ Md2Digest hmac_md2(std::span<const uint8_t> key, std::span<const uint8_t> messag
   return Md2().update(outer).update(Md2().update(inner).update(message).finish()).finish();
 }
 
-}  // namespace tessera::softgpu
+}  // namespace tessera::cuda

@@ -1,11 +1,11 @@
-#include "softgpu/driver/cudart_handshake.h"
+#include "cuda/cudart_handshake.h"
 
 #include <bit>
 #include <vector>
 
-#include "softgpu/driver/md2.h"
+#include "cuda/md2.h"
 
-namespace tessera::softgpu {
+namespace tessera::cuda {
 namespace {
 
 // The two constants and the key are facts published by the ZLUDA project (its crate `dark_api`); without them
@@ -39,4 +39,4 @@ std::array<uint64_t, 2> cudart_handshake(const HandshakeInput& input,
   return std::bit_cast<std::array<uint64_t, 2>>(hmac_md2(kKey, message));
 }
 
-}  // namespace tessera::softgpu
+}  // namespace tessera::cuda

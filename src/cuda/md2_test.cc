@@ -1,11 +1,11 @@
-#include "softgpu/driver/md2.h"
+#include "cuda/md2.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 #include <string_view>
 
-namespace tessera::softgpu {
+namespace tessera::cuda {
 namespace {
 
 std::span<const uint8_t> bytes(std::string_view text) {
@@ -65,4 +65,4 @@ TEST(HmacMd2, HashesLongKeysAndPadsShortOnes) {
 }
 
 }  // namespace
-}  // namespace tessera::softgpu
+}  // namespace tessera::cuda

@@ -6,9 +6,7 @@
 #include <cstdint>
 #include <span>
 
-#include "softgpu/device/uuid.h"
-
-namespace tessera::softgpu {
+namespace tessera::cuda {
 
 // What the runtime and the driver both know; hashed as it lies in memory.
 struct HandshakeInput {
@@ -24,7 +22,7 @@ struct HandshakeInput {
 static_assert(sizeof(HandshakeInput) == 48);
 
 struct HandshakeDevice {
-  DeviceUuid uuid{};
+  std::array<uint8_t, 16> uuid{};
   int32_t pci_domain = 0, pci_bus = 0, pci_device = 0;
 };
 static_assert(sizeof(HandshakeDevice) == 28);
@@ -32,4 +30,4 @@ static_assert(sizeof(HandshakeDevice) == 28);
 std::array<uint64_t, 2> cudart_handshake(const HandshakeInput& input,
                                          std::span<const HandshakeDevice> devices);
 
-}  // namespace tessera::softgpu
+}  // namespace tessera::cuda

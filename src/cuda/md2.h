@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <span>
 
-namespace tessera::softgpu {
+namespace tessera::cuda {
 
 using Md2Digest = std::array<uint8_t, 16>;
 
@@ -29,4 +29,4 @@ class Md2 {
 
 Md2Digest hmac_md2(std::span<const uint8_t> key, std::span<const uint8_t> message);
 
-}  // namespace tessera::softgpu
+}  // namespace tessera::cuda

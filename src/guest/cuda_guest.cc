@@ -1,8 +1,10 @@
-// Our libcuda.so.1: finds the driver, and puts the vGPU before it where the program runs in a slice.
+// Our libcuda.so.1: finds the driver, and puts the vGPU before it where the program runs in a slice; or takes
+// its calls to the server of a GPU that is elsewhere.
 #include "common/log.h"
 #include "common/strings.h"
 #include "guest/once.h"
 #include "guest/upper.h"
+#include "remote/client/connection.h"
 #include "virtualization/driver_loader.h"
 #include "virtualization/driver_locator.h"
 #include "virtualization/vgpu/allocation_recorder.h"
@@ -29,6 +31,16 @@ Result<DriverTable> find_and_load() {
 // All of it lives until the process ends: programs call into the driver from their last destructors.
 const DriverTable* load() {
   log_init("tessera", "TESSERA_LOG");
+  auto remote = remote::RemoteConfig::from_environment();
+  if (!remote.ok()) {
+    LOG_ERROR("guest", "%s", remote.status().message().c_str());
+    return &kNoDriver;
+  }
+  if (!remote->server.empty()) {
+    auto* far = new DriverTable;
+    remote::install_remote(*far, exported<DriverTable>(), *std::move(remote));
+    return far;
+  }
   auto loaded = find_and_load();
   if (!loaded.ok()) {
     LOG_ERROR("guest", "%s. `tessera doctor` says more", loaded.status().message().c_str());

@@ -1,0 +1,336 @@
+#include "remote/client/boxes.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "remote/client/connection.h"
+#include "remote/client/host_ranges.h"
+#include "remote/client/request.h"
+#include "remote/rpc.h"
+#include "remote/wire/copy.h"
+
+namespace tessera::remote {
+namespace {
+
+// One side of a box in the program's memory.
+struct HostSide {
+  std::byte* start;  // of the first row
+  uint64_t pitch, slice;
+};
+
+struct BoxSize {
+  uint64_t width, height, depth;
+  uint64_t packed() const { return width * height * depth; }
+};
+
+HostSide side_of(const void* host, uint64_t x, uint64_t y, uint64_t z, uint64_t pitch, uint64_t rows,
+                 const BoxSize& size) {
+  if (pitch == 0) pitch = x + size.width;
+  if (rows == 0) rows = y + size.height;
+  auto* base = static_cast<std::byte*>(const_cast<void*>(host));
+  return {base + (z * rows + y) * pitch + x, pitch, pitch * rows};
+}
+
+template <typename Row>
+void each_row(const HostSide& side, const BoxSize& size, Row row) {
+  uint64_t at = 0;
+  for (uint64_t z = 0; z < size.depth; ++z) {
+    for (uint64_t y = 0; y < size.height; ++y) {
+      row(side.start + z * side.slice + y * side.pitch, at);
+      at += size.width;
+    }
+  }
+}
+
+void resolve(CUmemorytype& type, const void*& host, CUdeviceptr& device) {
+  if (type != CU_MEMORYTYPE_UNIFIED) return;
+  if (is_host_address(device)) {
+    type = CU_MEMORYTYPE_HOST;
+    host = reinterpret_cast<const void*>(device);
+  } else {
+    type = CU_MEMORYTYPE_DEVICE;
+  }
+}
+
+void resolve(CUDA_MEMCPY3D& copy) {
+  const void* target = copy.dstHost;
+  resolve(copy.srcMemoryType, copy.srcHost, copy.srcDevice);
+  resolve(copy.dstMemoryType, target, copy.dstDevice);
+  copy.dstHost = const_cast<void*>(target);
+}
+
+CUresult copy_on_host(const HostSide& source, const HostSide& target, const BoxSize& size) {
+  each_row(source, size, [&](const std::byte* row, uint64_t at) {
+    const uint64_t line = at / size.width, y = line % size.height, z = line / size.height;
+    memmove(target.start + z * target.slice + y * target.pitch, row, size.width);
+  });
+  return CUDA_SUCCESS;
+}
+
+struct How {
+  bool is_async = false;
+  bool per_thread = false;
+  CUstream stream = nullptr;
+};
+
+// As a captured stream keeps it.
+CUresult capture_box(CUDA_MEMCPY3D copy, const How& how) {
+  const CUresult result = share_box_memory(copy);
+  if (result != CUDA_SUCCESS) return result;
+  return Request(Op::cuMemcpy3DAsync_v2, how.per_thread).value(copy).value(how.stream).run();
+}
+
+CUresult copy_box(CUDA_MEMCPY3D copy, const How& how) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  if (how.is_async && Known::capturing()) return capture_box(copy, how);
+  resolve(copy);
+  const BoxSize size{copy.WidthInBytes, copy.Height, copy.Depth};
+  const bool from_host = copy.srcMemoryType == CU_MEMORYTYPE_HOST,
+             to_host = copy.dstMemoryType == CU_MEMORYTYPE_HOST;
+  if ((from_host && copy.srcHost == nullptr) || (to_host && copy.dstHost == nullptr))
+    return CUDA_ERROR_INVALID_VALUE;
+  if (size.width == 0 || size.height == 0 || size.depth == 0) {
+    return CUDA_SUCCESS;
+  }
+  const bool too_narrow = (from_host && copy.srcPitch != 0 && copy.srcPitch < size.width) ||
+                          (to_host && copy.dstPitch != 0 && copy.dstPitch < size.width);
+  if (too_narrow) return CUDA_ERROR_INVALID_VALUE;
+  const HostSide source =
+      side_of(copy.srcHost, copy.srcXInBytes, copy.srcY, copy.srcZ, copy.srcPitch, copy.srcHeight, size);
+  const HostSide target =
+      side_of(copy.dstHost, copy.dstXInBytes, copy.dstY, copy.dstZ, copy.dstPitch, copy.dstHeight, size);
+  if (from_host && to_host) return copy_on_host(source, target, size);
+  std::vector<std::byte> packed;
+  if (from_host) {
+    packed.resize(size.packed());
+    each_row(source, size,
+             [&](const std::byte* row, uint64_t at) { memcpy(packed.data() + at, row, size.width); });
+  }
+  Request request(Message::kCopyBox, how.per_thread);
+  const uint32_t form =
+      (how.is_async ? kBoxAsync : 0) | (from_host ? kBoxFromClient : 0) | (to_host ? kBoxToClient : 0);
+  const CUresult result = request.value(form).value(how.stream).value(copy).run(packed);
+  if (result != CUDA_SUCCESS || !to_host) return result;
+  uint64_t bytes = 0;
+  const auto* found = request.next_array<std::byte>(&bytes);
+  if (bytes != size.packed()) return CUDA_ERROR_UNKNOWN;
+  each_row(target, size, [&](std::byte* row, uint64_t at) { memcpy(row, found + at, size.width); });
+  return result;
+}
+
+CUDA_MEMCPY3D flat(const CUDA_MEMCPY2D& from) {
+  CUDA_MEMCPY3D copy{};
+  copy.srcXInBytes = from.srcXInBytes;
+  copy.srcY = from.srcY;
+  copy.srcMemoryType = from.srcMemoryType;
+  copy.srcHost = from.srcHost;
+  copy.srcDevice = from.srcDevice;
+  copy.srcArray = from.srcArray;
+  copy.srcPitch = from.srcPitch;
+  copy.dstXInBytes = from.dstXInBytes;
+  copy.dstY = from.dstY;
+  copy.dstMemoryType = from.dstMemoryType;
+  copy.dstHost = from.dstHost;
+  copy.dstDevice = from.dstDevice;
+  copy.dstArray = from.dstArray;
+  copy.dstPitch = from.dstPitch;
+  copy.WidthInBytes = from.WidthInBytes;
+  copy.Height = from.Height;
+  copy.Depth = 1;
+  return copy;
+}
+
+// The synchronous per-thread forms wait for their own stream.
+How waits(bool per_thread) { return {per_thread, per_thread, per_thread ? CU_STREAM_PER_THREAD : nullptr}; }
+
+template <bool kPerThread>
+CUresult copy_2d(const CUDA_MEMCPY2D* copy) {
+  return copy == nullptr ? CUDA_ERROR_INVALID_VALUE : copy_box(flat(*copy), waits(kPerThread));
+}
+template <bool kPerThread>
+CUresult copy_2d_async(const CUDA_MEMCPY2D* copy, CUstream stream) {
+  return copy == nullptr ? CUDA_ERROR_INVALID_VALUE : copy_box(flat(*copy), {true, kPerThread, stream});
+}
+template <bool kPerThread>
+CUresult copy_3d(const CUDA_MEMCPY3D* copy) {
+  return copy == nullptr ? CUDA_ERROR_INVALID_VALUE : copy_box(*copy, waits(kPerThread));
+}
+template <bool kPerThread>
+CUresult copy_3d_async(const CUDA_MEMCPY3D* copy, CUstream stream) {
+  return copy == nullptr ? CUDA_ERROR_INVALID_VALUE : copy_box(*copy, {true, kPerThread, stream});
+}
+
+// --- Arrays: one row of them
+
+struct Row {
+  CUmemorytype type;
+  const void* host = nullptr;
+  CUdeviceptr device = 0;
+  CUarray array = nullptr;
+  size_t offset = 0;
+};
+
+CUresult copy_row(const Row& target, const Row& source, size_t bytes, const How& how) {
+  CUDA_MEMCPY3D copy{};
+  copy.srcMemoryType = source.type;
+  copy.srcHost = source.host;
+  copy.srcDevice = source.device;
+  copy.srcArray = source.array;
+  copy.srcXInBytes = source.offset;
+  copy.dstMemoryType = target.type;
+  copy.dstHost = const_cast<void*>(target.host);
+  copy.dstDevice = target.device;
+  copy.dstArray = target.array;
+  copy.dstXInBytes = target.offset;
+  copy.WidthInBytes = bytes;
+  copy.Height = copy.Depth = 1;
+  return copy_box(copy, how);
+}
+
+Row array_row(CUarray array, size_t offset) { return {CU_MEMORYTYPE_ARRAY, nullptr, 0, array, offset}; }
+Row host_row(const void* host) { return {CU_MEMORYTYPE_HOST, host}; }
+Row device_row(CUdeviceptr device) { return {CU_MEMORYTYPE_DEVICE, nullptr, device}; }
+
+template <bool kPerThread>
+CUresult htoa(CUarray target, size_t offset, const void* source, size_t bytes) {
+  return copy_row(array_row(target, offset), host_row(source), bytes, waits(kPerThread));
+}
+template <bool kPerThread>
+CUresult htoa_async(CUarray target, size_t offset, const void* source, size_t bytes, CUstream stream) {
+  return copy_row(array_row(target, offset), host_row(source), bytes, {true, kPerThread, stream});
+}
+template <bool kPerThread>
+CUresult atoh(void* target, CUarray source, size_t offset, size_t bytes) {
+  return copy_row(host_row(target), array_row(source, offset), bytes, waits(kPerThread));
+}
+template <bool kPerThread>
+CUresult atoh_async(void* target, CUarray source, size_t offset, size_t bytes, CUstream stream) {
+  return copy_row(host_row(target), array_row(source, offset), bytes, {true, kPerThread, stream});
+}
+template <bool kPerThread>
+CUresult dtoa(CUarray target, size_t offset, CUdeviceptr source, size_t bytes) {
+  return copy_row(array_row(target, offset), device_row(source), bytes, waits(kPerThread));
+}
+template <bool kPerThread>
+CUresult atod(CUdeviceptr target, CUarray source, size_t offset, size_t bytes) {
+  return copy_row(device_row(target), array_row(source, offset), bytes, waits(kPerThread));
+}
+template <bool kPerThread>
+CUresult atoa(CUarray target, size_t target_offset, CUarray source, size_t source_offset, size_t bytes) {
+  return copy_row(array_row(target, target_offset), array_row(source, source_offset), bytes,
+                  waits(kPerThread));
+}
+
+// --- Between devices: as one device sees both
+
+CUresult flat_peer(const CUDA_MEMCPY3D_PEER* from, CUDA_MEMCPY3D* copy) {
+  if (from == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  *copy = {};
+  copy->srcXInBytes = from->srcXInBytes;
+  copy->srcY = from->srcY;
+  copy->srcZ = from->srcZ;
+  copy->srcMemoryType = from->srcMemoryType;
+  copy->srcHost = from->srcHost;
+  copy->srcDevice = from->srcDevice;
+  copy->srcArray = from->srcArray;
+  copy->srcPitch = from->srcPitch;
+  copy->srcHeight = from->srcHeight;
+  copy->dstXInBytes = from->dstXInBytes;
+  copy->dstY = from->dstY;
+  copy->dstZ = from->dstZ;
+  copy->dstMemoryType = from->dstMemoryType;
+  copy->dstHost = from->dstHost;
+  copy->dstDevice = from->dstDevice;
+  copy->dstArray = from->dstArray;
+  copy->dstPitch = from->dstPitch;
+  copy->dstHeight = from->dstHeight;
+  copy->WidthInBytes = from->WidthInBytes;
+  copy->Height = from->Height;
+  copy->Depth = from->Depth;
+  return CUDA_SUCCESS;
+}
+
+template <bool kPerThread>
+CUresult copy_3d_peer(const CUDA_MEMCPY3D_PEER* copy) {
+  CUDA_MEMCPY3D one;
+  const CUresult result = flat_peer(copy, &one);
+  return result != CUDA_SUCCESS ? result : copy_box(one, waits(kPerThread));
+}
+template <bool kPerThread>
+CUresult copy_3d_peer_async(const CUDA_MEMCPY3D_PEER* copy, CUstream stream) {
+  CUDA_MEMCPY3D one;
+  const CUresult result = flat_peer(copy, &one);
+  return result != CUDA_SUCCESS ? result : copy_box(one, {true, kPerThread, stream});
+}
+
+template <bool kPerThread>
+void install_form(cuda::DriverTable& table);
+
+template <>
+void install_form<false>(cuda::DriverTable& table) {
+  table.cuMemcpy2D_v2 = copy_2d<false>;
+  table.cuMemcpy2DUnaligned_v2 = copy_2d<false>;
+  table.cuMemcpy2DAsync_v2 = copy_2d_async<false>;
+  table.cuMemcpy3D_v2 = copy_3d<false>;
+  table.cuMemcpy3DAsync_v2 = copy_3d_async<false>;
+  table.cuMemcpy3DPeer = copy_3d_peer<false>;
+  table.cuMemcpy3DPeerAsync = copy_3d_peer_async<false>;
+  table.cuMemcpyHtoA_v2 = htoa<false>;
+  table.cuMemcpyHtoAAsync_v2 = htoa_async<false>;
+  table.cuMemcpyAtoH_v2 = atoh<false>;
+  table.cuMemcpyAtoHAsync_v2 = atoh_async<false>;
+  table.cuMemcpyDtoA_v2 = dtoa<false>;
+  table.cuMemcpyAtoD_v2 = atod<false>;
+  table.cuMemcpyAtoA_v2 = atoa<false>;
+}
+
+template <>
+void install_form<true>(cuda::DriverTable& table) {
+  table.cuMemcpy2D_v2_ptds = copy_2d<true>;
+  table.cuMemcpy2DUnaligned_v2_ptds = copy_2d<true>;
+  table.cuMemcpy2DAsync_v2_ptsz = copy_2d_async<true>;
+  table.cuMemcpy3D_v2_ptds = copy_3d<true>;
+  table.cuMemcpy3DAsync_v2_ptsz = copy_3d_async<true>;
+  table.cuMemcpy3DPeer_ptds = copy_3d_peer<true>;
+  table.cuMemcpy3DPeerAsync_ptsz = copy_3d_peer_async<true>;
+  table.cuMemcpyHtoA_v2_ptds = htoa<true>;
+  table.cuMemcpyHtoAAsync_v2_ptsz = htoa_async<true>;
+  table.cuMemcpyAtoH_v2_ptds = atoh<true>;
+  table.cuMemcpyAtoHAsync_v2_ptsz = atoh_async<true>;
+  table.cuMemcpyDtoA_v2_ptds = dtoa<true>;
+  table.cuMemcpyAtoD_v2_ptds = atod<true>;
+  table.cuMemcpyAtoA_v2_ptds = atoa<true>;
+}
+
+}  // namespace
+
+CUresult share_box_memory(CUDA_MEMCPY3D& copy) {
+  resolve(copy);
+  const BoxSize size{copy.WidthInBytes, copy.Height, copy.Depth};
+  if (size.packed() == 0) return CUDA_ERROR_INVALID_VALUE;
+  if (copy.srcPitch == 0) copy.srcPitch = copy.srcXInBytes + size.width;
+  if (copy.dstPitch == 0) copy.dstPitch = copy.dstXInBytes + size.width;
+  if (copy.srcHeight == 0) copy.srcHeight = copy.srcY + size.height;
+  if (copy.dstHeight == 0) copy.dstHeight = copy.dstY + size.height;
+  const auto share = [&](const void* host, uint64_t x, uint64_t y, uint64_t z, uint64_t pitch,
+                         uint64_t rows) {
+    const uint64_t last = ((z + size.depth - 1) * rows + y + size.height - 1) * pitch + x + size.width;
+    return share_host_memory(host, last);
+  };
+  CUresult result = CUDA_SUCCESS;
+  if (copy.srcMemoryType == CU_MEMORYTYPE_HOST) {
+    result = share(copy.srcHost, copy.srcXInBytes, copy.srcY, copy.srcZ, copy.srcPitch, copy.srcHeight);
+  }
+  if (result == CUDA_SUCCESS && copy.dstMemoryType == CU_MEMORYTYPE_HOST) {
+    result = share(copy.dstHost, copy.dstXInBytes, copy.dstY, copy.dstZ, copy.dstPitch, copy.dstHeight);
+  }
+  return result;
+}
+
+void install_box_calls(cuda::DriverTable& table) {
+  install_form<false>(table);
+  install_form<true>(table);
+}
+
+}  // namespace tessera::remote

@@ -1,0 +1,300 @@
+// Modules, libraries, the linker, and the functions in them.
+#include <cstring>
+#include <map>
+#include <memory>
+#include <mutex>
+
+#include "common/fd.h"
+#include "common/log.h"
+#include "cuda/code_image.h"
+#include "remote/client/connection.h"
+#include "remote/client/functions.h"
+#include "remote/client/installs.h"
+#include "remote/client/managed_variables.h"
+#include "remote/client/request.h"
+#include "remote/rpc.h"
+
+namespace tessera::remote {
+namespace {
+
+constexpr size_t kMostFileBytes = size_t{1} << 30;
+
+struct Options {
+  unsigned count = 0;
+  CUjit_option* options = nullptr;
+  void** values = nullptr;
+};
+
+int index_of(const Options& jit, CUjit_option wanted) {
+  for (unsigned i = 0; i < jit.count; ++i) {
+    if (jit.options[i] == wanted) return static_cast<int>(i);
+  }
+  return -1;
+}
+
+// Into the program's buffer; how much was written is told in the place of the size.
+void give_log(const Options& jit, Request& answer, CUjit_option buffer, CUjit_option size) {
+  uint64_t bytes = 0;
+  const char* text = answer.next_array<char>(&bytes);
+  const int at = index_of(jit, buffer), size_at = index_of(jit, size);
+  if (at < 0 || size_at < 0 || jit.values[at] == nullptr) return;
+  const auto room = static_cast<uint32_t>(reinterpret_cast<uintptr_t>(jit.values[size_at]));
+  const size_t written = room == 0 ? 0 : std::min<size_t>(bytes, room - 1);
+  if (written > 0) memcpy(jit.values[at], text, written);
+  if (room > 0) static_cast<char*>(jit.values[at])[written] = '\0';
+  jit.values[size_at] = reinterpret_cast<void*>(written);
+}
+
+// Handles come first in the answer, whether the call has succeeded or not; logs follow.
+CUresult load(Op op, const void* image, const Options& jit, uint64_t* handle) {
+  auto found = cuda::find_code_image(image);
+  if (!found.ok()) {
+    LOG_INFO("remote", "%s", found.status().message().c_str());
+    return image == nullptr ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_INVALID_IMAGE;
+  }
+  std::vector<uint64_t> sizes;
+  std::vector<std::byte> together;  // of several pieces
+  for (ByteSpan piece : found->pieces) sizes.push_back(piece.size());
+  ByteSpan payload = found->pieces.empty() ? ByteSpan() : found->pieces[0];
+  if (found->pieces.size() > 1) {
+    for (ByteSpan piece : found->pieces) together.insert(together.end(), piece.begin(), piece.end());
+    payload = together;
+  }
+  std::vector<uint64_t> values(jit.count);
+  for (unsigned i = 0; i < jit.count; ++i) values[i] = reinterpret_cast<uint64_t>(jit.values[i]);
+  Request request(op, false);
+  request.value(static_cast<uint32_t>(found->form)).array(sizes.data(), sizes.size());
+  request.array(jit.options, jit.options == nullptr ? 0 : jit.count).array(values.data(), values.size());
+  const CUresult result = request.run_with_results(payload);
+  uint64_t handles = 0;
+  const auto* first = request.next_array<uint64_t>(&handles);
+  if (handles == 1) memcpy(handle, first, sizeof *handle);
+  give_log(jit, request, CU_JIT_INFO_LOG_BUFFER, CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES);
+  give_log(jit, request, CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES);
+  return result;
+}
+
+CUresult module_load_data_ex(CUmodule* module, const void* image, unsigned int count, CUjit_option* options,
+                             void** values) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  if (module == nullptr || (count != 0 && (options == nullptr || values == nullptr)))
+    return CUDA_ERROR_INVALID_VALUE;
+  uint64_t handle = 0;
+  const CUresult result = load(Op::cuModuleLoadDataEx, image, {count, options, values}, &handle);
+  if (result == CUDA_SUCCESS) *module = reinterpret_cast<CUmodule>(handle);
+  return result;
+}
+
+CUresult module_load_data(CUmodule* module, const void* image) {
+  return module_load_data_ex(module, image, 0, nullptr, nullptr);
+}
+
+// Files lie where the program runs.
+template <typename Load>
+CUresult load_file(const char* path, Load load_bytes) {
+  if (path == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  auto bytes = read_file(path, kMostFileBytes);
+  if (!bytes.ok()) return CUDA_ERROR_FILE_NOT_FOUND;
+  // Headers are believed as far as the file goes.
+  if (!cuda::is_whole_code(std::as_bytes(std::span(bytes->c_str(), bytes->size() + 1))))
+    return CUDA_ERROR_INVALID_IMAGE;
+  return load_bytes(bytes->c_str());
+}
+
+CUresult module_load(CUmodule* module, const char* path) {
+  return load_file(path, [&](const void* image) { return module_load_data(module, image); });
+}
+
+CUresult library_load_data(CUlibrary* library, const void* code, CUjit_option* options, void** values,
+                           unsigned int count, CUlibraryOption* library_options, void**,
+                           unsigned int library_count) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  if (library == nullptr || (count != 0 && (options == nullptr || values == nullptr)))
+    return CUDA_ERROR_INVALID_VALUE;
+  // That the program keeps its image is no news for the server, which has a copy.
+  for (unsigned i = 0; i < library_count; ++i) {
+    if (library_options[i] != CU_LIBRARY_BINARY_IS_PRESERVED) {
+      return not_over_the_wire("cuLibraryLoadData with a table of host functions");
+    }
+  }
+  uint64_t handle = 0;
+  const CUresult result = load(Op::cuLibraryLoadData, code, {count, options, values}, &handle);
+  if (result == CUDA_SUCCESS) *library = reinterpret_cast<CUlibrary>(handle);
+  return result;
+}
+
+CUresult library_load_from_file(CUlibrary* library, const char* path, CUjit_option* options, void** values,
+                                unsigned int count, CUlibraryOption* library_options, void** library_values,
+                                unsigned int library_count) {
+  return load_file(path, [&](const void* image) {
+    return library_load_data(library, image, options, values, count, library_options, library_values,
+                             library_count);
+  });
+}
+
+CUresult module_unload(CUmodule module) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  const CUresult result = rpc::cuModuleUnload(false, module);
+  if (result == CUDA_SUCCESS) forget_functions();
+  return result;
+}
+
+CUresult library_unload(CUlibrary library) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  const CUresult result = rpc::cuLibraryUnload(false, library);
+  if (result == CUDA_SUCCESS) forget_functions();
+  return result;
+}
+
+template <typename Handle, typename Holder>
+CUresult get_function(Op op, Handle* function, Holder holder, const char* name) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  if (function == nullptr || name == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  Request request(op, false);
+  const CUresult result = request.value(holder).text(name).run();
+  if (result != CUDA_SUCCESS) return result;
+  *function = reinterpret_cast<Handle>(request.next_value<uint64_t>());
+  learn_function(reinterpret_cast<CUfunction>(*function), request);
+  return result;
+}
+
+CUresult module_get_function(CUfunction* function, CUmodule module, const char* name) {
+  return get_function(Op::cuModuleGetFunction, function, module, name);
+}
+
+CUresult library_get_kernel(CUkernel* kernel, CUlibrary library, const char* name) {
+  return get_function(Op::cuLibraryGetKernel, kernel, library, name);
+}
+
+CUresult kernel_get_function(CUfunction* function, CUkernel kernel) {
+  return rpc::cuKernelGetFunction(false, function, kernel);
+}
+
+CUresult func_get_name(const char** name, CUfunction function) { return name_of_function(function, name); }
+CUresult kernel_get_name(const char** name, CUkernel kernel) {
+  return name_of_function(reinterpret_cast<CUfunction>(kernel), name);
+}
+
+CUresult func_set_attribute(CUfunction function, CUfunction_attribute attribute, int value) {
+  const CUresult result = rpc::cuFuncSetAttribute(false, function, attribute, value);
+  if (result == CUDA_SUCCESS && attribute == CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES) {
+    note_dynamic_shared(function, value);
+  }
+  return result;
+}
+
+CUresult kernel_set_attribute(CUfunction_attribute attribute, int value, CUkernel kernel, CUdevice device) {
+  const CUresult result = rpc::cuKernelSetAttribute(false, attribute, value, kernel, device);
+  if (result == CUDA_SUCCESS && attribute == CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES) {
+    note_dynamic_shared(reinterpret_cast<CUfunction>(kernel), value);
+  }
+  return result;
+}
+
+// --- The linker. Results are memory of ours that lives until the link is destroyed.
+
+struct Links {
+  std::mutex lock;
+  std::map<CUlinkState, std::vector<std::byte>> images;
+};
+
+Links& links() {
+  static auto* found = new Links;
+  return *found;
+}
+
+// Logs are not brought back from the linker: they are empty.
+void empty_logs(const Options& jit) {
+  for (const auto& [buffer, size] :
+       {std::pair(CU_JIT_INFO_LOG_BUFFER, CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES),
+        std::pair(CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES)}) {
+    const int at = index_of(jit, buffer), size_at = index_of(jit, size);
+    if (at < 0 || size_at < 0 || jit.values[at] == nullptr || jit.values[size_at] == nullptr) continue;
+    *static_cast<char*>(jit.values[at]) = '\0';
+    jit.values[size_at] = nullptr;
+  }
+}
+
+CUresult link_create(unsigned int count, CUjit_option* options, void** values, CUlinkState* state) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  if (state == nullptr || (count != 0 && (options == nullptr || values == nullptr)))
+    return CUDA_ERROR_INVALID_VALUE;
+  Request request(Op::cuLinkCreate_v2, false);
+  const CUresult result = request.run();
+  request.take(state);
+  empty_logs({count, options, values});
+  return result;
+}
+
+CUresult link_add_data(CUlinkState state, CUjitInputType type, void* data, size_t size, const char* name,
+                       unsigned int, CUjit_option*, void**) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  if (data == nullptr || size == 0 || size > kMostFileBytes) return CUDA_ERROR_INVALID_VALUE;
+  Request request(Op::cuLinkAddData_v2, false);
+  request.value(state).value(type).template value<uint64_t>(size).text(name);
+  return request.run({static_cast<const std::byte*>(data), size});
+}
+
+CUresult link_add_file(CUlinkState state, CUjitInputType type, const char* path, unsigned int count,
+                       CUjit_option* options, void** values) {
+  if (path == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  auto bytes = read_file(path, kMostFileBytes);
+  if (!bytes.ok()) return CUDA_ERROR_FILE_NOT_FOUND;
+  return link_add_data(state, type, bytes->data(), bytes->size(), path, count, options, values);
+}
+
+CUresult link_complete(CUlinkState state, void** image, size_t* size) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  if (image == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  Request request(Op::cuLinkComplete, false);
+  const CUresult result = request.value(state).run();
+  if (result != CUDA_SUCCESS) return result;
+  uint64_t bytes = 0;
+  const auto* found = request.next_array<std::byte>(&bytes);
+  std::lock_guard lock(links().lock);
+  auto& kept = links().images[state];
+  kept.assign(found, found + bytes);
+  *image = kept.data();
+  if (size != nullptr) *size = kept.size();
+  return result;
+}
+
+CUresult link_destroy(CUlinkState state) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  const CUresult result = rpc::cuLinkDestroy(false, state);
+  std::lock_guard lock(links().lock);
+  if (result == CUDA_SUCCESS) links().images.erase(state);
+  return result;
+}
+
+}  // namespace
+
+void install_code_calls(cuda::DriverTable& table) {
+  table.cuModuleLoad = module_load;
+  table.cuModuleLoadData = module_load_data;
+  table.cuModuleLoadDataEx = module_load_data_ex;
+  table.cuModuleLoadFatBinary = module_load_data;
+  table.cuModuleUnload = module_unload;
+  table.cuModuleGetFunction = module_get_function;
+  table.cuModuleGetGlobal_v2 = module_get_global;
+  table.cuLibraryLoadData = library_load_data;
+  table.cuLibraryLoadFromFile = library_load_from_file;
+  table.cuLibraryUnload = library_unload;
+  table.cuLibraryGetKernel = library_get_kernel;
+  table.cuLibraryGetManaged = library_get_managed;
+  table.cuKernelGetFunction = kernel_get_function;
+  table.cuKernelGetName = kernel_get_name;
+  table.cuFuncGetName = func_get_name;
+  table.cuFuncSetAttribute = func_set_attribute;
+  table.cuKernelSetAttribute = kernel_set_attribute;
+  table.cuLinkCreate = link_create;
+  table.cuLinkCreate_v2 = link_create;
+  table.cuLinkAddData = link_add_data;
+  table.cuLinkAddData_v2 = link_add_data;
+  table.cuLinkAddFile = link_add_file;
+  table.cuLinkAddFile_v2 = link_add_file;
+  table.cuLinkComplete = link_complete;
+  table.cuLinkDestroy = link_destroy;
+}
+
+}  // namespace tessera::remote

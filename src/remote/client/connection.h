@@ -1,0 +1,58 @@
+// The process's connection to its GPU server: made by the first call that needs it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "common/status.h"
+#include "cuda/driver_table.h"
+
+namespace tessera::remote {
+
+// From the environment, as `tessera run --server` sets it:
+//   TESSERA_SERVER             where the server listens: host:7070, tls://host:7070, shm:/path
+//   (docs/remote.md) TESSERA_SERVER_TOKEN_FILE  a file with the token to show TESSERA_SERVER_IDENTITY    who
+//   we are, where the token does not say it TESSERA_SERVER_CA, TESSERA_SERVER_CERT, TESSERA_SERVER_KEY   PEM
+//   files for TLS TESSERA_SERVER_WISHES      JSON: the limits that are asked for TESSERA_SERVER_GRACE seconds
+//   to come back in after the connection has broken (60) TESSERA_SERVER_CHECKSUMS   on: for ways that alter
+//   bytes; off: by default
+struct RemoteConfig {
+  std::string server;
+  std::string token_file, identity, ca, certificate, key, wishes;
+  double grace_seconds = 60;
+  bool checksums = false;
+
+  static Result<RemoteConfig> from_environment();  // no server: a local GPU is wanted
+};
+
+struct RemoteDevice {
+  std::string name;
+  CUuuid uuid{};
+  uint64_t total_bytes = 0;
+  std::vector<int> attributes;
+  std::vector<uint8_t> has_attribute;
+};
+
+// What the server has, as it said when the session began. It does not change.
+struct ServerInfo {
+  CUresult init_result = CUDA_ERROR_NOT_INITIALIZED;
+  int driver_version = 0;
+  std::vector<uint8_t> entries;  // by the index in cuda::kDriverEntries: whether its driver has the function
+  std::vector<RemoteDevice> devices;
+
+  const RemoteDevice* device(CUdevice device) const {
+    return device >= 0 && static_cast<size_t>(device) < devices.size() ? &devices[device] : nullptr;
+  }
+};
+
+// Connects where it has not been tried yet. Null where it failed, which has been logged.
+const ServerInfo* server_info();
+// Whether cuInit has been called, and has worked.
+bool is_initialised();
+void set_initialised();
+
+// Makes `table` the functions of a remote GPU. `exported`: our own exported functions, for cuGetProcAddress.
+void install_remote(cuda::DriverTable& table, const cuda::DriverTable& exported, RemoteConfig config);
+
+}  // namespace tessera::remote

@@ -1,0 +1,257 @@
+// Copies. Ordinary memory is read, and written, while the call lasts; pinned memory may be used by both sides
+// later.
+#include <algorithm>
+#include <cstring>
+
+#include "common/log.h"
+#include "remote/client/boxes.h"
+#include "remote/client/connection.h"
+#include "remote/client/host_ranges.h"
+#include "remote/client/installs.h"
+#include "remote/client/launch.h"
+#include "remote/client/request.h"
+#include "remote/rpc.h"
+#include "remote/wire/copy.h"
+
+namespace tessera::remote {
+namespace {
+
+bool is_host(uint64_t address, uint64_t bytes) {
+  if (Known::device(address, 1)) return false;
+  HostRange range;
+  if (session() != nullptr && session()->host().find(address, 1, &range))
+    return range.kind != HostKind::kManaged;
+  // Memory of devices that was not had by one of the calls that we follow: mapped, imported, a variable.
+  CUmemorytype type{};
+  (void)bytes;
+  const CUresult result = Request(Op::cuPointerGetAttribute, false)
+                              .value(CU_POINTER_ATTRIBUTE_MEMORY_TYPE)
+                              .value(CUdeviceptr{address})
+                              .run_take(&type);
+  return result != CUDA_SUCCESS || type == CU_MEMORYTYPE_HOST;
+}
+
+// Small pieces that name pinned memory: a kernel may follow what is in them.
+void note_addresses(const void* source, size_t bytes) {
+  constexpr size_t kMostScanned = 64 << 10;
+  if (session() != nullptr && session()->host().has_any()) {
+    publish_host_memory({static_cast<const std::byte*>(source), std::min(bytes, kMostScanned)});
+  }
+}
+
+CUresult copy_in(CUdeviceptr target, const void* source, size_t bytes, CUstream stream, bool per_thread) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  if (bytes == 0) return CUDA_SUCCESS;
+  if (source == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  note_addresses(source, bytes);
+  Request request(Message::kCopyIn, per_thread);
+  request.value(CopyFields{target, bytes, reinterpret_cast<uint64_t>(stream)});
+  const ByteSpan payload(static_cast<const std::byte*>(source), bytes);
+  const bool may_queue =
+      Known::healthy() && Known::device(target, bytes) && Known::stream(per_thread, stream);
+  return may_queue ? request.queue(payload) : request.run(payload);
+}
+
+CUresult copy_out(void* target, CUdeviceptr source, size_t bytes, CUstream stream, bool per_thread) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  if (bytes == 0) return CUDA_SUCCESS;
+  if (target == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  Request request(Message::kCopyOut, per_thread);
+  request.value(CopyFields{source, bytes, reinterpret_cast<uint64_t>(stream)});
+  const CUresult result =
+      request.run({}, {static_cast<std::byte*>(target), bytes > kInlineBytes ? bytes : 0});
+  if (result != CUDA_SUCCESS) return result;
+  if (bytes <= kInlineBytes) request.take_array(static_cast<std::byte*>(target), bytes);
+  if (session() == nullptr) return result;
+  session()->host().arrived(reinterpret_cast<uint64_t>(target), {static_cast<std::byte*>(target), bytes});
+  return session()->take_earlier();
+}
+
+// --- In streams
+
+MirroredCopyFields mirrored(CUdeviceptr device, const void* host, size_t bytes, CUstream stream) {
+  return {device, reinterpret_cast<uint64_t>(host), bytes, reinterpret_cast<uint64_t>(stream),
+          Known::capturing() ? uint64_t{1} : uint64_t{0}};
+}
+
+// A stream that is being captured keeps the address, not what is there now: both sides need to have the
+// memory.
+template <Op kOp>
+CUresult captured(CUdeviceptr device, const void* host, size_t bytes, CUstream stream, bool per_thread) {
+  const CUresult result = share_host_memory(host, bytes);
+  if (result != CUDA_SUCCESS) return result;
+  return Request(kOp, per_thread).value(mirrored(device, host, bytes, stream)).run();
+}
+
+CUresult copy_in_async(CUdeviceptr target, const void* source, size_t bytes, CUstream stream,
+                       bool per_thread) {
+  if (Known::capturing())
+    return captured<Op::cuMemcpyHtoDAsync_v2>(target, source, bytes, stream, per_thread);
+  return copy_in(target, source, bytes, stream, per_thread);
+}
+
+CUresult copy_out_async(void* target, CUdeviceptr source, size_t bytes, CUstream stream, bool per_thread) {
+  if (Known::capturing())
+    return captured<Op::cuMemcpyDtoHAsync_v2>(source, target, bytes, stream, per_thread);
+  HostRange range;
+  const bool is_pinned = session() != nullptr && bytes != 0 &&
+                         session()->host().find(reinterpret_cast<uint64_t>(target), bytes, &range) &&
+                         range.kind != HostKind::kManaged;
+  if (!is_pinned) return copy_out(target, source, bytes, stream, per_thread);
+  Request request(Op::cuMemcpyDtoHAsync_v2, per_thread);
+  request.value(mirrored(source, target, bytes, stream));
+  const bool may_queue =
+      Known::healthy() && Known::device(source, bytes) && Known::stream(per_thread, stream);
+  return may_queue ? request.queue() : request.run();
+}
+
+template <bool kPerThread>
+CUresult htod(CUdeviceptr target, const void* source, size_t bytes) {
+  return copy_in(target, source, bytes, nullptr, kPerThread);
+}
+template <bool kPerThread>
+CUresult dtoh(void* target, CUdeviceptr source, size_t bytes) {
+  return copy_out(target, source, bytes, nullptr, kPerThread);
+}
+template <bool kPerThread>
+CUresult htod_async(CUdeviceptr target, const void* source, size_t bytes, CUstream stream) {
+  return copy_in_async(target, source, bytes, stream, kPerThread);
+}
+template <bool kPerThread>
+CUresult dtoh_async(void* target, CUdeviceptr source, size_t bytes, CUstream stream) {
+  return copy_out_async(target, source, bytes, stream, kPerThread);
+}
+
+CUresult dtod(CUdeviceptr target, CUdeviceptr source, size_t bytes) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  Request request(Op::cuMemcpyDtoD_v2, false);
+  request.value(target).value(source).value(bytes);
+  const bool may_queue = Known::healthy() && Known::device(target, bytes) && Known::device(source, bytes) &&
+                         Known::stream(false, nullptr);
+  return may_queue ? request.queue() : request.run();
+}
+CUresult dtod_per_thread(CUdeviceptr target, CUdeviceptr source, size_t bytes) {
+  return rpc::cuMemcpyDtoDAsync_v2(true, target, source, bytes, CU_STREAM_PER_THREAD);
+}
+
+// --- Either side anywhere
+
+template <bool kPerThread, bool kAsync>
+CUresult copy_any(CUdeviceptr target, CUdeviceptr source, size_t bytes, CUstream stream) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  if (bytes == 0) return CUDA_SUCCESS;
+  const bool to_host = is_host(target, bytes), from_host = is_host(source, bytes);
+  auto* host_target = reinterpret_cast<void*>(target);
+  const auto* host_source = reinterpret_cast<const void*>(source);
+  if (to_host && from_host) {
+    if (Known::capturing()) return rpc::cuMemcpyAsync(kPerThread, target, source, bytes, stream);
+    if (kAsync) {
+      const CUresult waited = Request(Op::cuStreamSynchronize, kPerThread).value(stream).run_and_tell();
+      if (waited != CUDA_SUCCESS) return waited;
+    }
+    memcpy(host_target, host_source, bytes);
+    return CUDA_SUCCESS;
+  }
+  if (to_host) {
+    return kAsync ? copy_out_async(host_target, source, bytes, stream, kPerThread)
+                  : copy_out(host_target, source, bytes, stream, kPerThread);
+  }
+  if (from_host) {
+    return kAsync ? copy_in_async(target, host_source, bytes, stream, kPerThread)
+                  : copy_in(target, host_source, bytes, stream, kPerThread);
+  }
+  if (kAsync || kPerThread) return rpc::cuMemcpyDtoDAsync_v2(kPerThread, target, source, bytes, stream);
+  return dtod(target, source, bytes);
+}
+
+template <bool kPerThread>
+CUresult copy(CUdeviceptr target, CUdeviceptr source, size_t bytes) {
+  return copy_any<kPerThread, false>(target, source, bytes, nullptr);
+}
+template <bool kPerThread>
+CUresult copy_async(CUdeviceptr target, CUdeviceptr source, size_t bytes, CUstream stream) {
+  return copy_any<kPerThread, true>(target, source, bytes, stream);
+}
+
+template <bool kPerThread>
+CUresult copy_peer(CUdeviceptr target, CUcontext to, CUdeviceptr source, CUcontext from, size_t bytes) {
+  return kPerThread ? rpc::cuMemcpyPeerAsync(true, target, to, source, from, bytes, CU_STREAM_PER_THREAD)
+                    : rpc::cuMemcpyPeer(false, target, to, source, from, bytes);
+}
+template <bool kPerThread>
+CUresult copy_peer_async(CUdeviceptr target, CUcontext to, CUdeviceptr source, CUcontext from, size_t bytes,
+                         CUstream stream) {
+  return rpc::cuMemcpyPeerAsync(kPerThread, target, to, source, from, bytes, stream);
+}
+
+// --- Many at once: one after the other in the stream. The first that is refused is named.
+
+template <bool kPerThread>
+CUresult copy_batch_v2(CUdeviceptr* targets, CUdeviceptr* sources, size_t* sizes, size_t count,
+                       CUmemcpyAttributes*, size_t*, size_t attributes, CUstream stream) {
+  if (targets == nullptr || sources == nullptr || sizes == nullptr || count == 0 || attributes == 0 ||
+      stream == nullptr || stream == CU_STREAM_LEGACY) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  for (size_t i = 0; i < count; ++i) {
+    const CUresult result = copy_async<kPerThread>(targets[i], sources[i], sizes[i], stream);
+    if (result != CUDA_SUCCESS) return result;
+  }
+  return CUDA_SUCCESS;
+}
+
+template <bool kPerThread>
+CUresult copy_batch(CUdeviceptr* targets, CUdeviceptr* sources, size_t* sizes, size_t count,
+                    CUmemcpyAttributes* attributes, size_t* indexes, size_t attribute_count, size_t* failed,
+                    CUstream stream) {
+  if (failed != nullptr) *failed = SIZE_MAX;
+  return copy_batch_v2<kPerThread>(targets, sources, sizes, count, attributes, indexes, attribute_count,
+                                   stream);
+}
+
+}  // namespace
+
+bool is_host_address(uint64_t address) { return is_host(address, 1); }
+
+CUresult share_host_memory(const void* host, uint64_t bytes) {
+  HostRange range;
+  const auto address = reinterpret_cast<uint64_t>(host);
+  if (host == nullptr || session() == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  if (!session()->host().find(address, bytes, &range)) {
+    Request request(Message::kHostAdd, false);
+    const CUresult result = request.value(address).value(bytes).value<uint32_t>(0).run();
+    if (result != CUDA_SUCCESS) return result;
+    range = {address, bytes, HostKind::kImplicit, 0, request.next_value<CUdeviceptr>(), nullptr};
+    session()->host().add(range);
+  }
+  if (!session()->host().watch(address)) return CUDA_SUCCESS;
+  return Request(Message::kHostWatch, false).value(range.address).run();
+}
+
+void install_copy_calls(cuda::DriverTable& table) {
+  table.cuMemcpyHtoD_v2 = htod<false>;
+  table.cuMemcpyHtoD_v2_ptds = htod<true>;
+  table.cuMemcpyDtoH_v2 = dtoh<false>;
+  table.cuMemcpyDtoH_v2_ptds = dtoh<true>;
+  table.cuMemcpyDtoD_v2 = dtod;
+  table.cuMemcpyDtoD_v2_ptds = dtod_per_thread;
+  table.cuMemcpyHtoDAsync_v2 = htod_async<false>;
+  table.cuMemcpyHtoDAsync_v2_ptsz = htod_async<true>;
+  table.cuMemcpyDtoHAsync_v2 = dtoh_async<false>;
+  table.cuMemcpyDtoHAsync_v2_ptsz = dtoh_async<true>;
+  table.cuMemcpy = copy<false>;
+  table.cuMemcpy_ptds = copy<true>;
+  table.cuMemcpyAsync = copy_async<false>;
+  table.cuMemcpyAsync_ptsz = copy_async<true>;
+  table.cuMemcpyPeer = copy_peer<false>;
+  table.cuMemcpyPeer_ptds = copy_peer<true>;
+  table.cuMemcpyPeerAsync = copy_peer_async<false>;
+  table.cuMemcpyPeerAsync_ptsz = copy_peer_async<true>;
+  table.cuMemcpyBatchAsync = copy_batch<false>;
+  table.cuMemcpyBatchAsync_ptsz = copy_batch<true>;
+  table.cuMemcpyBatchAsync_v2 = copy_batch_v2<false>;
+  table.cuMemcpyBatchAsync_v2_ptsz = copy_batch_v2<true>;
+  install_box_calls(table);
+}
+
+}  // namespace tessera::remote

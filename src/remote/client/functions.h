@@ -1,0 +1,35 @@
+// Functions and kernels as the client knows them: enough to launch them without asking.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cuda/abi.h"
+#include "remote/client/request.h"
+#include "remote/wire/launch.h"
+
+namespace tessera::remote {
+
+struct ClientFunction {
+  FunctionInfo info;
+  bool is_known = false;  // how the parameters lie; not where the server's driver is older than CUDA 12.4
+  std::string name;       // once it has been asked for
+};
+
+// From an answer that has the fields of a function's description next.
+void learn_function(CUfunction function, Request& answer);
+// Asks the server where it has not been told. Null where the handle is none.
+const ClientFunction* find_function(CUfunction function);
+// The largest dynamic shared memory has been set.
+void note_dynamic_shared(CUfunction function, int bytes);
+// Its name: owned here, for as long as the process lives.
+CUresult name_of_function(CUfunction function, const char** name);
+// The library or the module is gone.
+void forget_functions();
+
+// Parameters as they lie in the kernel's parameter space, appended to `values`. CUDA_ERROR_INVALID_VALUE
+// where they are not given in one of the two ways of cuLaunchKernel.
+CUresult gather_parameters(const ClientFunction& function, void** parameters, void** extra,
+                           std::vector<std::byte>& values);
+
+}  // namespace tessera::remote

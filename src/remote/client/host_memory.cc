@@ -1,0 +1,124 @@
+#include "remote/client/host_memory.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace tessera::remote {
+namespace {
+
+constexpr uint64_t kPage = 4096;
+
+}  // namespace
+
+void HostMemory::add(const HostRange& range, const std::byte* last_known) {
+  std::lock_guard lock(lock_);
+  Kept& kept = ranges_[range.address];
+  kept.range = range;
+  if (range.is_watched) {
+    const auto* start =
+        last_known != nullptr ? last_known : reinterpret_cast<const std::byte*>(range.address);
+    kept.last.assign(start, start + range.bytes);
+    watched_.fetch_add(1);
+  }
+  count_.fetch_add(1);
+}
+
+bool HostMemory::remove(uint64_t address) {
+  std::lock_guard lock(lock_);
+  auto found = ranges_.find(address);
+  if (found == ranges_.end()) return false;
+  if (found->second.range.is_watched) watched_.fetch_sub(1);
+  ranges_.erase(found);
+  count_.fetch_sub(1);
+  return true;
+}
+
+HostMemory::Kept* HostMemory::holder(uint64_t address, uint64_t bytes) {
+  auto after = ranges_.upper_bound(address);
+  if (after == ranges_.begin()) return nullptr;
+  Kept& kept = std::prev(after)->second;
+  return range_fits(address - kept.range.address, bytes, kept.range.bytes) ? &kept : nullptr;
+}
+
+bool HostMemory::find(uint64_t address, uint64_t bytes, HostRange* range) {
+  if (!has_any()) return false;
+  std::lock_guard lock(lock_);
+  Kept* kept = holder(address, bytes);
+  if (kept == nullptr) return false;
+  *range = kept->range;
+  return true;
+}
+
+bool HostMemory::find_device(CUdeviceptr device, HostRange* range) {
+  if (!has_any()) return false;
+  std::lock_guard lock(lock_);
+  for (const auto& [address, kept] : ranges_) {
+    if (kept.range.device != 0 && device - kept.range.device < kept.range.bytes) {
+      *range = kept.range;
+      return true;
+    }
+  }
+  return false;
+}
+
+bool HostMemory::watch(uint64_t address) {
+  std::lock_guard lock(lock_);
+  Kept* kept = holder(address, 1);
+  if (kept == nullptr || kept->range.is_watched) return false;
+  kept->range.is_watched = true;
+  // The server has zeros where the program has not told it anything.
+  kept->last.assign(kept->range.bytes, std::byte{0});
+  watched_.fetch_add(1);
+  return true;
+}
+
+std::vector<uint64_t> HostMemory::named_in(ByteSpan bytes) {
+  std::vector<uint64_t> named;
+  if (count_.load(std::memory_order_relaxed) == watched_.load(std::memory_order_relaxed)) return named;
+  std::lock_guard lock(lock_);
+  for (size_t at = 0; at + 8 <= bytes.size(); at += 4) {
+    uint64_t word = 0;
+    memcpy(&word, bytes.data() + at, sizeof word);
+    Kept* kept = holder(word, 1);
+    if (kept != nullptr && !kept->range.is_watched) named.push_back(kept->range.address);
+  }
+  return named;
+}
+
+void HostMemory::publish(const std::function<void(uint64_t, ByteSpan)>& send) {
+  std::lock_guard lock(lock_);
+  for (auto& [address, kept] : ranges_) {
+    if (!kept.range.is_watched) continue;
+    const auto* now = reinterpret_cast<const std::byte*>(address);
+    uint64_t run = 0;
+    const auto send_run = [&](uint64_t end) {
+      if (run > 0) send(address + end - run, {kept.last.data() + end - run, run});
+      run = 0;
+    };
+    for (uint64_t at = 0; at < kept.range.bytes; at += kPage) {
+      const uint64_t part = std::min(kPage, kept.range.bytes - at);
+      if (memcmp(now + at, kept.last.data() + at, part) == 0) {
+        send_run(at);
+        continue;
+      }
+      memcpy(kept.last.data() + at, now + at, part);
+      run += part;
+    }
+    send_run(kept.range.bytes);
+  }
+}
+
+std::span<std::byte> HostMemory::place_for(uint64_t address, uint64_t bytes) {
+  std::lock_guard lock(lock_);
+  if (holder(address, bytes) == nullptr) return {};
+  return {reinterpret_cast<std::byte*>(address), bytes};
+}
+
+void HostMemory::arrived(uint64_t address, ByteSpan bytes) {
+  std::lock_guard lock(lock_);
+  Kept* kept = holder(address, bytes.size());
+  if (kept == nullptr || !kept->range.is_watched) return;
+  memcpy(kept->last.data() + (address - kept->range.address), bytes.data(), bytes.size());
+}
+
+}  // namespace tessera::remote

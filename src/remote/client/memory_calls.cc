@@ -1,0 +1,342 @@
+// Memory of devices, and of the program where the device can use it.
+#include <sys/mman.h>
+
+#include <atomic>
+#include <cstring>
+
+#include "common/log.h"
+#include "remote/client/connection.h"
+#include "remote/client/contexts.h"
+#include "remote/client/installs.h"
+#include "remote/client/managed_variables.h"
+#include "remote/client/request.h"
+#include "remote/rpc.h"
+#include "remote/wire/extents.h"
+
+namespace tessera::remote {
+namespace {
+
+constexpr uint64_t kPage = 4096;
+
+// --- Memory of devices
+
+CUresult mem_alloc(CUdeviceptr* address, size_t bytes) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  const CUresult result = rpc::cuMemAlloc_v2(false, address, bytes);
+  if (result == CUDA_SUCCESS) Known::add_device(*address, bytes);
+  return result;
+}
+
+CUresult mem_alloc_pitch(CUdeviceptr* address, size_t* pitch, size_t width, size_t height, unsigned element) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  const CUresult result = rpc::cuMemAllocPitch_v2(false, address, pitch, width, height, element);
+  if (result == CUDA_SUCCESS) Known::add_device(*address, *pitch * height);
+  return result;
+}
+
+CUresult mem_free(CUdeviceptr address) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  HostRange range;
+  const bool is_managed = session() != nullptr && session()->host().find(address, 1, &range) &&
+                          range.address == address && range.kind == HostKind::kManaged;
+  const CUresult result = rpc::cuMemFree_v2(false, address);
+  if (result != CUDA_SUCCESS) return result;
+  Known::remove_device(address);
+  if (is_managed) {
+    session()->host().remove(address);
+    munmap(reinterpret_cast<void*>(address), (range.bytes + kPage - 1) / kPage * kPage);
+  }
+  return result;
+}
+
+template <bool kPerThread>
+CUresult mem_alloc_async(CUdeviceptr* address, size_t bytes, CUstream stream) {
+  const CUresult result = rpc::cuMemAllocAsync(kPerThread, address, bytes, stream);
+  if (result == CUDA_SUCCESS && !Known::capturing()) Known::add_device(*address, bytes);
+  return result;
+}
+
+template <bool kPerThread>
+CUresult mem_alloc_from_pool_async(CUdeviceptr* address, size_t bytes, CUmemoryPool pool, CUstream stream) {
+  const CUresult result = rpc::cuMemAllocFromPoolAsync(kPerThread, address, bytes, pool, stream);
+  if (result == CUDA_SUCCESS && !Known::capturing()) Known::add_device(*address, bytes);
+  return result;
+}
+
+template <bool kPerThread>
+CUresult mem_free_async(CUdeviceptr address, CUstream stream) {
+  const CUresult result = rpc::cuMemFreeAsync(kPerThread, address, stream);
+  if (result == CUDA_SUCCESS) Known::remove_device(address);
+  return result;
+}
+
+CUresult mem_map(CUdeviceptr address, size_t bytes, size_t offset, CUmemGenericAllocationHandle handle,
+                 unsigned long long flags) {
+  return rpc::cuMemMap(false, address, bytes, offset, handle, flags);
+}
+
+CUresult mem_unmap(CUdeviceptr address, size_t bytes) {
+  const CUresult result = rpc::cuMemUnmap(false, address, bytes);
+  if (result == CUDA_SUCCESS) Known::remove_device(address);
+  return result;
+}
+
+// --- Memory of the program
+
+// Addresses for memory that both sides have, from a part of the address space that the kernel gives out last.
+void* map_host(size_t bytes) {
+  static std::atomic<uint64_t> next{uint64_t{0x2a00} << 32};
+  const size_t span = (bytes + kPage - 1) / kPage * kPage;
+  for (int attempt = 0; attempt < 16; ++attempt) {
+    void* wanted = reinterpret_cast<void*>(next.fetch_add(span + (uint64_t{1} << 21)));
+    void* got =
+        mmap(wanted, span, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    if (got != MAP_FAILED) return got;
+  }
+  return nullptr;
+}
+
+CUresult tell_server(HostRange& range, unsigned register_flags) {
+  Request request(Message::kHostAdd, false);
+  request.value(range.address).value(range.bytes).value<uint32_t>(register_flags);
+  const CUresult result = request.run();
+  if (result != CUDA_SUCCESS) return result;
+  range.device = request.next_value<CUdeviceptr>();
+  range.context = this_thread().current();
+  session()->host().add(range);
+  return result;
+}
+
+CUresult host_alloc(void** address, size_t bytes, unsigned int flags) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  constexpr unsigned kFlags =
+      CU_MEMHOSTALLOC_PORTABLE | CU_MEMHOSTALLOC_DEVICEMAP | CU_MEMHOSTALLOC_WRITECOMBINED;
+  if (address == nullptr || bytes == 0 || (flags & ~kFlags) != 0) return CUDA_ERROR_INVALID_VALUE;
+  if (this_thread().current() == nullptr) return CUDA_ERROR_INVALID_CONTEXT;
+  void* memory = map_host(bytes);
+  if (memory == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
+  HostRange range{reinterpret_cast<uint64_t>(memory), bytes, HostKind::kPinned, flags};
+  const CUresult result = tell_server(range, CU_MEMHOSTREGISTER_PORTABLE);
+  if (result != CUDA_SUCCESS) {
+    munmap(memory, (bytes + kPage - 1) / kPage * kPage);
+    return result;
+  }
+  *address = memory;
+  return result;
+}
+
+CUresult mem_alloc_host(void** address, size_t bytes) { return host_alloc(address, bytes, 0); }
+
+CUresult mem_free_host(void* address) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  HostRange range;
+  const auto begin = reinterpret_cast<uint64_t>(address);
+  if (session() == nullptr || !session()->host().find(begin, 1, &range) || range.address != begin ||
+      range.kind != HostKind::kPinned) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  const CUresult result = Request(Message::kHostRemove, false).value(begin).run();
+  if (result != CUDA_SUCCESS) return result;
+  session()->host().remove(begin);
+  munmap(address, (range.bytes + kPage - 1) / kPage * kPage);
+  return result;
+}
+
+CUresult host_register(void* address, size_t bytes, unsigned int flags) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  constexpr unsigned kFlags = CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP |
+                              CU_MEMHOSTREGISTER_IOMEMORY | CU_MEMHOSTREGISTER_READ_ONLY;
+  if (address == nullptr || bytes == 0 || (flags & ~kFlags) != 0) return CUDA_ERROR_INVALID_VALUE;
+  if (this_thread().current() == nullptr) return CUDA_ERROR_INVALID_CONTEXT;
+  if ((flags & CU_MEMHOSTREGISTER_IOMEMORY) != 0) return not_over_the_wire("memory of another device");
+  HostRange range{reinterpret_cast<uint64_t>(address), bytes, HostKind::kRegistered, flags};
+  return tell_server(range, flags);
+}
+
+CUresult host_unregister(void* address) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  HostRange range;
+  const auto begin = reinterpret_cast<uint64_t>(address);
+  if (address == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  if (session() == nullptr || !session()->host().find(begin, 1, &range) || range.address != begin ||
+      range.kind != HostKind::kRegistered) {
+    return CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED;
+  }
+  const CUresult result = Request(Message::kHostRemove, false).value(begin).run();
+  if (result == CUDA_SUCCESS) session()->host().remove(begin);
+  return result;
+}
+
+// Whoever asks for it gives it to a kernel.
+CUresult host_get_device_pointer(CUdeviceptr* device, void* address, unsigned int flags) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  HostRange range;
+  const auto begin = reinterpret_cast<uint64_t>(address);
+  if (device == nullptr || flags != 0 || session() == nullptr || !session()->host().find(begin, 1, &range)) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  if (session()->host().watch(begin)) {
+    const CUresult result = Request(Message::kHostWatch, false).value(range.address).run();
+    if (result != CUDA_SUCCESS) return result;
+  }
+  *device = range.device + (begin - range.address);
+  return CUDA_SUCCESS;
+}
+
+CUresult host_get_flags(unsigned int* flags, void* address) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  HostRange range;
+  if (flags == nullptr || session() == nullptr ||
+      !session()->host().find(reinterpret_cast<uint64_t>(address), 1, &range) ||
+      range.kind == HostKind::kManaged) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  // Every driver of today maps all of it.
+  *flags = range.flags | CU_MEMHOSTALLOC_DEVICEMAP;
+  return CUDA_SUCCESS;
+}
+
+// --- Managed memory: both sides have it at the server's address.
+
+bool map_managed(CUdeviceptr address, uint64_t bytes) {
+  const uint64_t begin = address / kPage * kPage;
+  const uint64_t span = (address + bytes + kPage - 1) / kPage * kPage - begin;
+  void* got = mmap(reinterpret_cast<void*>(begin), span, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+  if (got == MAP_FAILED) {
+    LOG_ERROR("remote",
+              "managed memory cannot be had: the program has something else at the address of the server's");
+    return false;
+  }
+  return true;
+}
+
+CUresult alloc_managed(CUdeviceptr* address, size_t bytes, unsigned int flags) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  if (address == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  Request request(Op::cuMemAllocManaged, false);
+  const CUresult result = request.value<uint64_t>(bytes).value<uint32_t>(flags).run();
+  if (result != CUDA_SUCCESS) return result;
+  const auto found = request.next_value<CUdeviceptr>();
+  if (!map_managed(found, bytes)) {
+    (void)rpc::cuMemFree_v2(false, found);
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  }
+  HostRange range{found, bytes, HostKind::kManaged, flags, found, this_thread().current(), true};
+  session()->host().add(range);
+  *address = found;
+  return result;
+}
+
+// A variable of the program's code; where it is managed, the program gets memory of its own for it, as it is
+// now.
+CUresult take_variable(Request& request, CUresult result, CUdeviceptr* address, size_t* bytes) {
+  if (result != CUDA_SUCCESS) return result;
+  const auto found = request.next_value<CUdeviceptr>();
+  const auto size = request.next_value<uint64_t>();
+  const bool is_managed = request.next_value<uint32_t>() != 0;
+  HostRange known;
+  if (is_managed && !session()->host().find(found, 1, &known)) {
+    uint64_t count = 0;
+    const auto* content = request.next_array<std::byte>(&count);
+    // Several variables may share a page: it is there already then.
+    (void)mmap(reinterpret_cast<void*>(found / kPage * kPage), kPage, PROT_READ | PROT_WRITE,
+               MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    if (found / kPage != (found + size - 1) / kPage) {
+      (void)map_managed((found / kPage + 1) * kPage, found + size - (found / kPage + 1) * kPage);
+    }
+    if (count == size) memcpy(reinterpret_cast<void*>(found), content, size);
+    session()->host().add({found, size, HostKind::kManaged, 0, found, this_thread().current(), true});
+  }
+  if (address != nullptr) *address = found;
+  if (bytes != nullptr) *bytes = size;
+  return result;
+}
+
+// --- What is known of an address
+
+CUresult pointer_get_attributes(unsigned int count, CUpointer_attribute* attributes, void** data,
+                                CUdeviceptr address) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  if (count == 0 || attributes == nullptr || data == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  for (unsigned i = 0; i < count; ++i) {
+    if (data[i] == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  }
+  Request request(Op::cuPointerGetAttributes, false);
+  const CUresult result = request.array(attributes, count).value(address).run();
+  if (result != CUDA_SUCCESS) return result;
+  for (unsigned i = 0; i < count; ++i) {
+    uint64_t bytes = 0;
+    const auto* value = request.next_array<std::byte>(&bytes);
+    if (bytes == pointer_attribute_bytes(attributes[i])) memcpy(data[i], value, bytes);
+  }
+  return result;
+}
+
+CUresult pointer_get_attribute(void* data, CUpointer_attribute attribute, CUdeviceptr address) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  if (data == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  Request request(Op::cuPointerGetAttribute, false);
+  const CUresult result = request.value(attribute).value(address).run();
+  uint64_t bytes = 0;
+  const auto* value = request.next_array<std::byte>(&bytes);
+  if (result == CUDA_SUCCESS && bytes == pointer_attribute_bytes(attribute)) memcpy(data, value, bytes);
+  return result;
+}
+
+CUresult range_get_attributes(void** data, size_t* sizes, CUmem_range_attribute* attributes, size_t count,
+                              CUdeviceptr address, size_t bytes) {
+  if (data == nullptr || sizes == nullptr || attributes == nullptr || count == 0)
+    return CUDA_ERROR_INVALID_VALUE;
+  for (size_t i = 0; i < count; ++i) {
+    const CUresult result =
+        rpc::cuMemRangeGetAttribute(false, data[i], sizes[i], attributes[i], address, bytes);
+    if (result != CUDA_SUCCESS) return result;
+  }
+  return CUDA_SUCCESS;
+}
+
+}  // namespace
+
+CUresult module_get_global(CUdeviceptr* address, size_t* bytes, CUmodule module, const char* name) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  if (name == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  Request request(Op::cuModuleGetGlobal_v2, false);
+  const CUresult result = request.value(module).text(name).run();
+  return take_variable(request, result, address, bytes);
+}
+
+CUresult library_get_managed(CUdeviceptr* address, size_t* bytes, CUlibrary library, const char* name) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  if (name == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  Request request(Op::cuLibraryGetManaged, false);
+  const CUresult result = request.value(library).text(name).run();
+  return take_variable(request, result, address, bytes);
+}
+
+void install_memory_calls(cuda::DriverTable& table) {
+  table.cuMemAlloc_v2 = mem_alloc;
+  table.cuMemAllocPitch_v2 = mem_alloc_pitch;
+  table.cuMemFree_v2 = mem_free;
+  table.cuMemAllocAsync = mem_alloc_async<false>;
+  table.cuMemAllocAsync_ptsz = mem_alloc_async<true>;
+  table.cuMemAllocFromPoolAsync = mem_alloc_from_pool_async<false>;
+  table.cuMemAllocFromPoolAsync_ptsz = mem_alloc_from_pool_async<true>;
+  table.cuMemFreeAsync = mem_free_async<false>;
+  table.cuMemFreeAsync_ptsz = mem_free_async<true>;
+  table.cuMemMap = mem_map;
+  table.cuMemUnmap = mem_unmap;
+  table.cuMemHostAlloc = host_alloc;
+  table.cuMemAllocHost_v2 = mem_alloc_host;
+  table.cuMemFreeHost = mem_free_host;
+  table.cuMemHostRegister_v2 = host_register;
+  table.cuMemHostUnregister = host_unregister;
+  table.cuMemHostGetDevicePointer_v2 = host_get_device_pointer;
+  table.cuMemHostGetFlags = host_get_flags;
+  table.cuMemAllocManaged = alloc_managed;
+  table.cuPointerGetAttribute = pointer_get_attribute;
+  table.cuPointerGetAttributes = pointer_get_attributes;
+  table.cuMemRangeGetAttributes = range_get_attributes;
+}
+
+}  // namespace tessera::remote

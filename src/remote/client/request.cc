@@ -1,0 +1,37 @@
+#include "remote/client/request.h"
+
+#include "common/log.h"
+
+namespace tessera::remote {
+
+Request::Request(uint16_t op, bool per_thread)
+    : thread_(this_thread()), writer_(thread_.message), op_(op), flags_(per_thread ? kPerThreadDefault : 0) {
+  thread_.message.assign(sizeof(MessageHeader), std::byte{0});
+}
+
+CUresult Request::run(ByteSpan payload, std::span<std::byte> payload_to) {
+  Session* found = session();
+  if (found == nullptr) return CUDA_ERROR_NOT_INITIALIZED;
+  const CUresult result = found->call(thread_, op_, flags_, payload, payload_to);
+  tells_ = result == CUDA_SUCCESS || result == CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE;
+  return result;
+}
+
+CUresult Request::run_and_tell() {
+  const CUresult result = run();
+  if (result != CUDA_SUCCESS || session() == nullptr) return result;
+  return session()->take_earlier();
+}
+
+CUresult Request::queue(ByteSpan payload) {
+  Session* found = session();
+  if (found == nullptr) return CUDA_ERROR_NOT_INITIALIZED;
+  return found->queue(thread_, op_, flags_, payload);
+}
+
+CUresult not_over_the_wire(const char* name) {
+  LOG_INFO("remote", "%s: it concerns one machine only, and the GPU is on another", name);
+  return CUDA_ERROR_NOT_SUPPORTED;
+}
+
+}  // namespace tessera::remote

@@ -1,0 +1,361 @@
+#include "remote/client/session.h"
+
+#include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "remote/client/callbacks.h"
+#include "remote/wire/writer.h"
+#include "virtualization/quiet_thread.h"
+
+namespace tessera::remote {
+namespace {
+
+constexpr size_t kFlushAtBytes = 32 << 10;
+constexpr size_t kBorrowFromBytes = 64 << 10;  // smaller payloads are copied, so that nobody waits for them
+constexpr uint32_t kMostAnswerBytes = 256 << 20;
+constexpr std::byte kPadding[8] = {};
+
+void nap(uint64_t nanoseconds) {
+  timespec pause{0, static_cast<long>(nanoseconds)};
+  nanosleep(&pause, nullptr);
+}
+
+}  // namespace
+
+Session::Session(std::unique_ptr<Link> link) : link_(std::move(link)) {}
+
+void Session::append(ThreadState& thread, Link::Sender& sender, uint16_t op, uint16_t flags) {
+  if (thread.told != thread.current()) {
+    struct {
+      MessageHeader header;
+      uint64_t context;
+    } use;
+    use.header = {sizeof use, static_cast<uint16_t>(Message::kUseContext), thread.number};
+    use.context = reinterpret_cast<uint64_t>(thread.current());
+    sender.append(std::as_bytes(std::span(&use, 1)));
+    thread.told = thread.current();
+  }
+  const MessageHeader header{static_cast<uint32_t>(thread.message.size()), op,
+                             static_cast<uint16_t>(thread.number | flags)};
+  memcpy(thread.message.data(), &header, sizeof header);
+  sender.append(thread.message);
+}
+
+CUresult Session::lost(const Status& why) {
+  if (!has_said_lost_.exchange(true)) {
+    LOG_ERROR("remote", "the session with the GPU server is lost, and what it had on the GPU with it: %s",
+              why.message().c_str());
+  }
+  return CUDA_ERROR_DEVICE_UNAVAILABLE;
+}
+
+CUresult Session::queue(ThreadState& thread, uint16_t op, uint16_t flags, ByteSpan payload) {
+  if (is_abandoned_.load(std::memory_order_relaxed)) return CUDA_ERROR_NOT_INITIALIZED;
+  queued_.fetch_add(1, std::memory_order_relaxed);
+  const bool is_borrowed = payload.size() >= kBorrowFromBytes;
+  uint64_t offset = 0;
+  size_t unsent = 0;
+  {
+    Link::Sender sender(*link_);
+    append(thread, sender, op, flags);
+    if (is_borrowed) {
+      offset = sender.append_borrowed(payload);
+    } else {
+      sender.append(payload);
+    }
+    sender.append(ByteSpan(kPadding, padded(payload.size()) - payload.size()));
+    unsent = sender.unsent_bytes();
+  }
+  if (is_borrowed) {
+    const Status status = link_->wait_taken(offset);
+    return status.ok() ? CUDA_SUCCESS : lost(status);
+  }
+  if (unsent >= kFlushAtBytes) {
+    const Status status = link_->flush();
+    return status.ok() ? CUDA_SUCCESS : lost(status);
+  }
+  wake_flusher();
+  return CUDA_SUCCESS;
+}
+
+CUresult Session::call(ThreadState& thread, uint16_t op, uint16_t flags, ByteSpan payload,
+                       std::span<std::byte> payload_to) {
+  if (is_abandoned_.load(std::memory_order_relaxed)) return CUDA_ERROR_NOT_INITIALIZED;
+  calls_.fetch_add(1, std::memory_order_relaxed);
+  thread.payload = payload_to;
+  thread.payload_result = CUDA_SUCCESS;
+  {
+    std::lock_guard lock(turn_);
+    thread.has_answer = false;
+    threads_[thread.number] = &thread;
+  }
+  Status status;
+  {
+    Link::Sender sender(*link_);
+    append(thread, sender, op, flags | kAnswerWanted);
+    if (!payload.empty()) {
+      sender.append_borrowed(payload);
+      sender.append(ByteSpan(kPadding, padded(payload.size()) - payload.size()));
+    }
+    status = sender.flush();
+  }
+  if (status.ok()) status = await(thread);
+  AnswerHead head;
+  if (status.ok() && thread.answer.size() < sizeof head)
+    status = Status(Code::kInvalidData, "an empty answer");
+  if (!status.ok()) return lost(status);
+  memcpy(&head, thread.answer.data(), sizeof head);
+  if (int none = 0; head.earlier_result != 0) earlier_.compare_exchange_strong(none, head.earlier_result);
+  const CUresult result = head.result != 0 ? static_cast<CUresult>(head.result) : thread.payload_result;
+  Known::heard(result);
+  Known::heard(static_cast<CUresult>(head.earlier_result));
+  return result;
+}
+
+CUresult Session::take_earlier() { return static_cast<CUresult>(earlier_.exchange(0)); }
+
+Status Session::await(ThreadState& thread) {
+  std::unique_lock lock(turn_);
+  for (;;) {
+    if (thread.has_answer) return Status();
+    if (Status status = link_->failure(); !status.ok()) return status;
+    if (is_reading_) {
+      ++waiting_;
+      turned_.wait(lock);
+      --waiting_;
+      continue;
+    }
+    is_reading_ = true;
+    lock.unlock();
+    Status status;
+    while (status.ok() && !thread.has_answer) status = read_message(&thread);
+    lock.lock();
+    is_reading_ = false;
+    if (waiting_ > 0) turned_.notify_all();
+    if (!status.ok()) return status;
+  }
+}
+
+Status Session::read_message(ThreadState* me) {
+  MessageHeader header;
+  TESSERA_RETURN_IF_ERROR(link_->read(std::as_writable_bytes(std::span(&header, 1))));
+  if (header.bytes < sizeof header || header.bytes > kMostAnswerBytes || header.bytes % 8 != 0) {
+    return Status::error(Code::kInvalidData, "the server sent a message of %u bytes", header.bytes);
+  }
+  if (header.op == static_cast<uint16_t>(Message::kAnswer)) return read_answer(header, me);
+  std::vector<std::byte> fields(header.bytes - sizeof header);
+  TESSERA_RETURN_IF_ERROR(link_->read(fields));
+  switch (static_cast<Message>(header.op)) {
+    case Message::kHostData:
+      return read_host_data(fields);
+    case Message::kOutput:
+      return read_output(fields);
+    case Message::kCallback: {
+      const auto number = read_at<uint64_t>(fields, 0);
+      const auto status = read_at<int32_t>(fields, 8);
+      if (!status) break;
+      std::lock_guard lock(callback_lock_);
+      due_callbacks_.emplace_back(*number, static_cast<CUresult>(*status));
+      has_callback_.notify_one();
+      return Status();
+    }
+    default:
+      break;
+  }
+  return Status::error(Code::kInvalidData, "the server sent message %u", header.op);
+}
+
+Status Session::read_answer(const MessageHeader& header, ThreadState* me) {
+  const uint16_t number = header.thread & kThreadMask;
+  ThreadState* thread = nullptr;
+  {
+    std::lock_guard lock(turn_);
+    if (number < kMaxThreads) thread = threads_[number];
+    if (thread == nullptr || thread->has_answer) {
+      return Status(Code::kInvalidData, "the server answered what nobody asked");
+    }
+    threads_[number] = nullptr;
+  }
+  thread->answer.resize(header.bytes - sizeof header);
+  TESSERA_RETURN_IF_ERROR(link_->read(thread->answer));
+  const auto payload_bytes = read_at<uint64_t>(thread->answer, offsetof(AnswerHead, payload_bytes));
+  if (!payload_bytes || (*payload_bytes != 0 && *payload_bytes != thread->payload.size())) {
+    return Status(Code::kInvalidData, "the server sent a payload that nobody asked for");
+  }
+  if (*payload_bytes != 0) {
+    TESSERA_RETURN_IF_ERROR(link_->read(thread->payload));
+    std::byte end[16];
+    const size_t padding = padded(*payload_bytes) - *payload_bytes;
+    TESSERA_RETURN_IF_ERROR(link_->read(std::span(end, padding + 8)));
+    uint64_t result = 0;
+    memcpy(&result, end + padding, sizeof result);
+    thread->payload_result = static_cast<CUresult>(result);
+  }
+  if (thread == me) {
+    thread->has_answer = true;
+    return Status();
+  }
+  std::lock_guard lock(turn_);
+  thread->has_answer = true;
+  turned_.notify_all();
+  return Status();
+}
+
+Status Session::read_host_data(ByteSpan fields) {
+  const auto address = read_at<uint64_t>(fields, 0);
+  const auto bytes = read_at<uint64_t>(fields, 8);
+  if (!bytes) return Status(Code::kInvalidData, "the server sent memory without its address");
+  const std::span<std::byte> place = host_.place_for(*address, *bytes);
+  if (place.size() != *bytes) {  // freed meanwhile, or nothing of ours: it is not written
+    std::vector<std::byte> nowhere(std::min<uint64_t>(padded(*bytes), 64 << 10));
+    for (uint64_t left = padded(*bytes); left > 0;) {
+      const uint64_t part = std::min<uint64_t>(left, nowhere.size());
+      TESSERA_RETURN_IF_ERROR(link_->read(std::span(nowhere).first(part)));
+      left -= part;
+    }
+    return Status();
+  }
+  TESSERA_RETURN_IF_ERROR(link_->read(place));
+  std::byte padding[8];
+  TESSERA_RETURN_IF_ERROR(link_->read(std::span(padding, padded(*bytes) - *bytes)));
+  host_.arrived(*address, place);
+  return Status();
+}
+
+Status Session::read_output(ByteSpan fields) {
+  const auto bytes = read_at<uint64_t>(fields, 0);
+  if (!bytes || *bytes > kMaxMessageBytes)
+    return Status(Code::kInvalidData, "the server sent too much output");
+  std::vector<std::byte> text(padded(*bytes));
+  TESSERA_RETURN_IF_ERROR(link_->read(text));
+  // Behind what the program has printed before by stdio.
+  fflush(stdout);
+  for (size_t at = 0; at < *bytes;) {
+    const ssize_t written = write(STDOUT_FILENO, text.data() + at, *bytes - at);
+    if (written <= 0) break;
+    at += static_cast<size_t>(written);
+  }
+  return Status();
+}
+
+void Session::wake_flusher() {
+  appended_.fetch_add(1, std::memory_order_relaxed);
+  if (flusher_awake_.load(std::memory_order_relaxed) == 0 && flusher_awake_.exchange(1) == 0) {
+    flusher_awake_.notify_one();
+  }
+}
+
+// Sends what was queued and has waited for a moment: many messages go with one system call.
+void Session::flush_soon() {
+  prctl(PR_SET_TIMERSLACK, 1000UL);
+  constexpr uint64_t kMoment = 20'000;
+  constexpr int kIdleMoments = 50;
+  while (!is_abandoned_.load(std::memory_order_relaxed)) {
+    flusher_awake_.wait(0);
+    uint64_t seen = ~uint64_t{0};
+    for (int idle = 0; idle < kIdleMoments;) {
+      nap(kMoment);
+      const uint64_t now = appended_.load(std::memory_order_relaxed);
+      idle = now == seen ? idle + 1 : 0;
+      if (idle == 0 && !link_->flush().ok()) return;
+      seen = now;
+    }
+    flusher_awake_.store(0);
+    // What was queued between the last look and this is sent now.
+    if (!link_->flush().ok()) return;
+  }
+}
+
+// Answers heartbeats while the program makes no calls, and reads while functions of the program are in
+// streams.
+void Session::keep() {
+  while (!is_abandoned_.load(std::memory_order_relaxed)) {
+    const bool expects = callbacks_.load() > 0;
+    bool reads = false;
+    {
+      std::unique_lock lock(turn_);
+      if (!is_reading_) reads = is_reading_ = true;
+    }
+    Status status;
+    if (reads) {
+      auto is_readable =
+          link_->readable(expects ? std::chrono::milliseconds(5) : std::chrono::milliseconds(0));
+      status = is_readable.status();
+      if (is_readable.ok() && *is_readable) status = read_message(nullptr);
+      std::lock_guard lock(turn_);
+      is_reading_ = false;
+      turned_.notify_all();
+    }
+    if (!status.ok()) {
+      lost(status);
+      return;
+    }
+    if (!expects) nap(100'000'000);
+    if (!reads && expects) nap(1'000'000);
+  }
+}
+
+void Session::run_callbacks() {
+  for (;;) {
+    std::pair<uint64_t, CUresult> due;
+    {
+      std::unique_lock lock(callback_lock_);
+      has_callback_.wait(lock, [&] { return !due_callbacks_.empty(); });
+      due = due_callbacks_.front();
+      due_callbacks_.erase(due_callbacks_.begin());
+    }
+    ThreadState& thread = this_thread();
+    thread.message.assign(sizeof(MessageHeader), std::byte{0});
+    (void)call(thread, static_cast<uint16_t>(Message::kCollect), 0);
+    run_callback(due.first, due.second);
+    callbacks_.fetch_sub(1);
+    thread.message.assign(sizeof(MessageHeader), std::byte{0});
+    Writer(thread.message).value(due.first);
+    (void)queue(thread, static_cast<uint16_t>(Message::kCallbackDone), 0);
+    if (!link_->flush().ok()) return;
+  }
+}
+
+namespace {
+
+template <auto Body>
+void* run_body(void* session) {
+  (static_cast<Session*>(session)->*Body)();
+  return nullptr;
+}
+
+}  // namespace
+
+void Session::start_threads() {
+  const Result<pthread_t> started[] = {
+      vgpu::start_quiet_thread("tessera-flush", run_body<&Session::flush_soon>, this),
+      vgpu::start_quiet_thread("tessera-keep", run_body<&Session::keep>, this),
+      vgpu::start_quiet_thread("tessera-calls", run_body<&Session::run_callbacks>, this),
+  };
+  for (const auto& thread : started) {
+    if (!thread.ok()) LOG_ERROR("remote", "%s", thread.status().message().c_str());
+  }
+}
+
+void Session::goodbye() {
+  if (is_abandoned_.exchange(true)) return;
+  {
+    Link::Sender sender(*link_);
+    const MessageHeader header{sizeof header, static_cast<uint16_t>(Message::kGoodbye), 0};
+    sender.append(std::as_bytes(std::span(&header, 1)));
+    (void)sender.flush();
+  }
+  link_->end();
+}
+
+SessionFigures Session::figures() const {
+  return {calls_.load(std::memory_order_relaxed), queued_.load(std::memory_order_relaxed), link_->figures()};
+}
+
+}  // namespace tessera::remote

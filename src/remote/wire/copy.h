@@ -1,0 +1,33 @@
+// Copies on the wire.
+#pragma once
+
+#include <cstdint>
+
+namespace tessera::remote {
+
+// kCopyIn (the payload follows the message) and kCopyOut (it follows the answer, or is in it up to
+// kInlineBytes).
+struct CopyFields {
+  uint64_t device = 0;
+  uint64_t bytes = 0;
+  uint64_t stream = 0;
+};
+
+inline constexpr uint64_t kInlineBytes = 32 << 10;
+
+// Between the device and memory that both sides have.
+struct MirroredCopyFields {
+  uint64_t device = 0;
+  uint64_t host = 0;
+  uint64_t bytes = 0;
+  uint64_t stream = 0;
+  uint64_t is_captured = 0;
+};
+
+// kCopyBox: u32 of these, u64 stream, CUDA_MEMCPY3D, then the packed payload where it is from the client.
+inline constexpr uint32_t kBoxAsync = 1;
+inline constexpr uint32_t kBoxFromClient = 2;
+inline constexpr uint32_t kBoxToClient = 4;
+inline constexpr uint64_t kMaxBoxBytes = uint64_t{4} << 30;
+
+}  // namespace tessera::remote

@@ -1,0 +1,67 @@
+#include "remote/worker/handle_table.h"
+
+#include <algorithm>
+
+namespace tessera::remote {
+
+uint64_t HandleTable::find(uint64_t id) const {
+  std::lock_guard lock(lock_);
+  auto found = entries_.find(id);
+  return found == entries_.end() ? 0 : found->second.real;
+}
+
+void HandleTable::add(uint64_t id, uint64_t real, uint64_t parent) {
+  auto above = entries_.find(parent);
+  if (above != entries_.end()) above->second.children.push_back(id);
+  entries_[id] = {real, above == entries_.end() ? 0 : parent, {}};
+  ids_[{kind_of(id), real}] = id;
+}
+
+uint64_t HandleTable::id_of(HandleKind kind, uint64_t real, uint64_t parent) {
+  std::lock_guard lock(lock_);
+  if (auto found = ids_.find({kind, real}); found != ids_.end()) return found->second;
+  const uint64_t id = handle_id(kind, next_number_++);
+  add(id, real, parent);
+  return id;
+}
+
+bool HandleTable::bind(uint64_t id, uint64_t real, uint64_t parent) {
+  std::lock_guard lock(lock_);
+  if (!is_of_client(id) || entries_.contains(id)) return false;
+  add(id, real, parent);
+  return true;
+}
+
+void HandleTable::forget_one(uint64_t id) {
+  auto found = entries_.find(id);
+  if (found == entries_.end()) return;
+  // Another object may have the driver's handle by now.
+  auto reverse = ids_.find({kind_of(id), found->second.real});
+  if (reverse != ids_.end() && reverse->second == id) ids_.erase(reverse);
+  entries_.erase(found);
+}
+
+void HandleTable::forget(uint64_t id) {
+  std::lock_guard lock(lock_);
+  auto found = entries_.find(id);
+  if (found == entries_.end()) return;
+  if (auto above = entries_.find(found->second.parent); above != entries_.end()) {
+    std::erase(above->second.children, id);
+  }
+  std::vector<uint64_t> gone = {id};
+  while (!gone.empty()) {
+    const uint64_t one = gone.back();
+    gone.pop_back();
+    if (auto entry = entries_.find(one); entry != entries_.end()) {
+      gone.insert(gone.end(), entry->second.children.begin(), entry->second.children.end());
+    }
+    forget_one(one);
+  }
+}
+
+size_t HandleTable::size() const {
+  std::lock_guard lock(lock_);
+  return entries_.size();
+}
+
+}  // namespace tessera::remote

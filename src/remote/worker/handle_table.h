@@ -1,0 +1,52 @@
+// The driver's handles of one session, and the ids that the client has for them.
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+#include "remote/wire/handle_id.h"
+
+namespace tessera::remote {
+
+// Safe from any thread.
+class HandleTable {
+ public:
+  // The driver's handle, or 0 where the client has none such.
+  uint64_t find(uint64_t id) const;
+  // The id of the driver's handle; a new one where it is new. `parent`: whose end is its end (0: nobody's).
+  uint64_t id_of(HandleKind kind, uint64_t real, uint64_t parent);
+  // Takes a client's id for the driver's handle; false where the id cannot be used.
+  bool bind(uint64_t id, uint64_t real, uint64_t parent);
+  // It is gone, and what came from it.
+  void forget(uint64_t id);
+  size_t size() const;
+
+ private:
+  struct Entry {
+    uint64_t real = 0;
+    uint64_t parent = 0;
+    std::vector<uint64_t> children;
+  };
+  struct Real {
+    HandleKind kind;
+    uint64_t handle;
+    bool operator==(const Real&) const = default;
+  };
+  struct RealHash {
+    size_t operator()(const Real& real) const {
+      return std::hash<uint64_t>()(real.handle * 31 + static_cast<uint64_t>(real.kind));
+    }
+  };
+
+  void add(uint64_t id, uint64_t real, uint64_t parent);
+  void forget_one(uint64_t id);
+
+  mutable std::mutex lock_;
+  std::unordered_map<uint64_t, Entry> entries_;
+  std::unordered_map<Real, uint64_t, RealHash> ids_;
+  uint64_t next_number_ = 1;
+};
+
+}  // namespace tessera::remote

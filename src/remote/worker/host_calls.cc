@@ -1,0 +1,123 @@
+// Memory of the program that the device can use.
+#include <algorithm>
+
+#include "remote/wire/extents.h"
+#include "remote/worker/own_calls.h"
+#include "remote/worker/worker.h"
+
+namespace tessera::remote {
+namespace {
+
+CUresult host_add(Serving& s) {
+  const auto address = s.in.value<uint64_t>();
+  const auto bytes = s.in.value<uint64_t>();
+  const auto flags = s.in.value<uint32_t>();
+  if (!s.in.whole()) return s.malformed();
+  CUdeviceptr device = 0;
+  const CUresult result = s.worker.mirrors().add(address, bytes, flags, &device);
+  s.out.value(device);
+  return result;
+}
+
+CUresult host_remove(Serving& s) {
+  const auto address = s.in.value<uint64_t>();
+  if (!s.in.whole()) return s.malformed();
+  s.worker.bring_host_changes();
+  return s.worker.mirrors().remove(address);
+}
+
+CUresult host_watch(Serving& s) {
+  const auto address = s.in.value<uint64_t>();
+  if (!s.in.whole()) return s.malformed();
+  return s.worker.mirrors().watch(address) ? CUDA_SUCCESS : CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED;
+}
+
+CUresult host_data(Serving& s) {
+  const auto address = s.in.value<uint64_t>();
+  const auto bytes = s.in.value<uint64_t>();
+  if (!s.in.whole() || bytes > kMaxPayloadBytes) return s.malformed();
+  std::byte piece[16 << 10];
+  bool is_known = true;
+  for (uint64_t at = 0; at < padded(bytes);) {
+    const uint64_t part = std::min<uint64_t>(padded(bytes) - at, sizeof piece);
+    if (!s.worker.read_payload(std::span(piece, part)).ok()) return s.malformed();
+    const uint64_t useful = std::min(part, bytes - at);
+    is_known = s.worker.mirrors().put(address + at, ByteSpan(piece, useful)) && is_known;
+    at += part;
+  }
+  return is_known ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+CUresult alloc_managed(Serving& s) {
+  const auto bytes = s.in.value<uint64_t>();
+  const auto flags = s.in.value<uint32_t>();
+  if (!s.in.whole()) return s.malformed();
+  CUdeviceptr address = 0;
+  CUresult result = s.table.cuMemAllocManaged(&address, bytes, flags);
+  if (result == CUDA_SUCCESS) {
+    result = s.worker.mirrors().add_managed(address, bytes);
+    if (result != CUDA_SUCCESS) (void)s.table.cuMemFree_v2(address);
+  }
+  s.out.value(address);
+  return result;
+}
+
+// Handles among the values are named as the client knows them.
+void give_attribute(Serving& s, CUpointer_attribute attribute, uint64_t* value) {
+  if (attribute == CU_POINTER_ATTRIBUTE_CONTEXT) *value = s.id_of(HandleKind::kCUcontext, *value, 0);
+  if (attribute == CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE)
+    *value = s.id_of(HandleKind::kCUmemoryPool, *value, 0);
+  s.out.array(reinterpret_cast<const std::byte*>(value), pointer_attribute_bytes(attribute));
+}
+
+CUresult pointer_attribute(Serving& s) {
+  const auto attribute = s.in.value<CUpointer_attribute>();
+  const auto address = s.in.value<CUdeviceptr>();
+  if (!s.in.whole()) return s.malformed();
+  uint64_t value[2] = {};
+  const CUresult result = s.table.cuPointerGetAttribute(value, attribute, address);
+  if (result == CUDA_SUCCESS) give_attribute(s, attribute, value);
+  return result;
+}
+
+CUresult pointer_attributes(Serving& s) {
+  constexpr uint64_t kMost = 64;
+  uint64_t count = 0;
+  auto* attributes = s.in.array<CUpointer_attribute>(&count);
+  const auto address = s.in.value<CUdeviceptr>();
+  if (!s.in.whole() || count > kMost) return s.malformed();
+  uint64_t values[kMost][2] = {};
+  void* places[kMost] = {};
+  for (uint64_t i = 0; i < count; ++i) places[i] = values[i];
+  const CUresult result =
+      s.table.cuPointerGetAttributes(static_cast<unsigned>(count), attributes, places, address);
+  for (uint64_t i = 0; result == CUDA_SUCCESS && i < count; ++i) give_attribute(s, attributes[i], values[i]);
+  return result;
+}
+
+CUresult mem_free(Serving& s) {
+  const auto address = s.in.value<CUdeviceptr>();
+  if (!s.in.whole()) return s.malformed();
+  s.worker.bring_host_changes();
+  const CUresult result = s.table.cuMemFree_v2(address);
+  if (result == CUDA_SUCCESS) (void)s.worker.mirrors().remove(address);  // where it was managed
+  return result;
+}
+
+}  // namespace
+
+std::span<const OwnCall> host_calls() {
+  static constexpr OwnCall kCallsHere[] = {
+      own(Message::kHostAdd, host_add),
+      own(Message::kHostRemove, host_remove),
+      own(Message::kHostWatch, host_watch),
+      own(Message::kHostData, host_data),
+      own(Op::cuMemAllocManaged, alloc_managed),
+      own(Op::cuMemFree_v2, mem_free),
+      own(Op::cuPointerGetAttribute, pointer_attribute),
+      own(Op::cuPointerGetAttributes, pointer_attributes),
+  };
+  return kCallsHere;
+}
+
+}  // namespace tessera::remote

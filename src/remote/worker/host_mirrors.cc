@@ -1,0 +1,193 @@
+#include "remote/worker/host_mirrors.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace tessera::remote {
+namespace {
+
+constexpr uint64_t kPage = 4096;
+constexpr size_t kMostCopies = 4096;
+
+uint64_t whole_pages(uint64_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
+
+}  // namespace
+
+HostMirrors::~HostMirrors() {
+  for (auto& [address, mirror] : mirrors_) drop(mirror);
+}
+
+CUresult HostMirrors::add(uint64_t address, uint64_t bytes, unsigned flags, CUdeviceptr* device) {
+  std::lock_guard lock(lock_);
+  const uint64_t begin = address / kPage * kPage;
+  if (bytes == 0 || bytes > kMostBytes || total_bytes_ + bytes > kMostBytes || address + bytes < address) {
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  }
+  auto next = mirrors_.lower_bound(address);
+  if (next != mirrors_.end() && next->first < address + bytes)
+    return CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
+  if (next != mirrors_.begin() && std::prev(next)->first + std::prev(next)->second.bytes > address) {
+    return CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
+  }
+  if (driver_.cuMemHostRegister_v2 == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+  const uint64_t span = whole_pages(address - begin + bytes);
+  void* place = mmap(reinterpret_cast<void*>(begin), span, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+  // Taken here by something else: then the device's address of it is another than the program's.
+  if (place == MAP_FAILED) {
+    place = mmap(nullptr, span, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  }
+  if (place == MAP_FAILED) return CUDA_ERROR_OUT_OF_MEMORY;
+  Mirror mirror;
+  mirror.bytes = bytes;
+  mirror.place = static_cast<std::byte*>(place) + (address - begin);
+  mirror.is_mapped = true;
+  CUresult result = driver_.cuMemHostRegister_v2(mirror.place, bytes, flags | CU_MEMHOSTREGISTER_DEVICEMAP);
+  if (result == CUDA_SUCCESS) {
+    mirror.is_registered = true;
+    result = driver_.cuMemHostGetDevicePointer_v2(device, mirror.place, 0);
+  }
+  if (result != CUDA_SUCCESS) {
+    drop(mirror);
+    return result;
+  }
+  total_bytes_ += bytes;
+  mirrors_.emplace(address, std::move(mirror));
+  return result;
+}
+
+CUresult HostMirrors::add_managed(uint64_t address, uint64_t bytes) {
+  std::lock_guard lock(lock_);
+  if (total_bytes_ + bytes > kMostBytes) return CUDA_ERROR_OUT_OF_MEMORY;
+  Mirror mirror;
+  mirror.bytes = bytes;
+  mirror.place = reinterpret_cast<std::byte*>(address);
+  auto [at, is_new] = mirrors_.emplace(address, std::move(mirror));
+  if (!is_new) return CUDA_ERROR_INVALID_VALUE;
+  total_bytes_ += bytes;
+  begin_watching(at->second);
+  return CUDA_SUCCESS;
+}
+
+void HostMirrors::drop(Mirror& mirror) {
+  if (mirror.is_registered && driver_.cuMemHostUnregister != nullptr) {
+    (void)driver_.cuMemHostUnregister(mirror.place);
+  }
+  if (!mirror.is_mapped) return;
+  const auto begin = reinterpret_cast<uint64_t>(mirror.place) / kPage * kPage;
+  munmap(reinterpret_cast<void*>(begin),
+         whole_pages(reinterpret_cast<uint64_t>(mirror.place) - begin + mirror.bytes));
+}
+
+CUresult HostMirrors::remove(uint64_t address) {
+  std::lock_guard lock(lock_);
+  auto found = mirrors_.find(address);
+  if (found == mirrors_.end()) return CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED;
+  std::erase_if(copies_, [&](const Copy& copy) {
+    const bool is_here = copy.address >= address && copy.address < address + found->second.bytes;
+    if (is_here) (void)driver_.cuEventDestroy_v2(copy.event);
+    return is_here;
+  });
+  total_bytes_ -= found->second.bytes;
+  drop(found->second);
+  mirrors_.erase(found);
+  return CUDA_SUCCESS;
+}
+
+HostMirrors::Mirror* HostMirrors::mirror_of(uint64_t address, uint64_t bytes, uint64_t* offset) {
+  auto after = mirrors_.upper_bound(address);
+  if (after == mirrors_.begin()) return nullptr;
+  auto& [begin, mirror] = *std::prev(after);
+  if (!range_fits(address - begin, bytes, mirror.bytes)) return nullptr;
+  *offset = address - begin;
+  return &mirror;
+}
+
+std::byte* HostMirrors::find(uint64_t address, uint64_t bytes) {
+  std::lock_guard lock(lock_);
+  uint64_t offset = 0;
+  Mirror* mirror = mirror_of(address, bytes, &offset);
+  return mirror == nullptr ? nullptr : mirror->place + offset;
+}
+
+bool HostMirrors::put(uint64_t address, ByteSpan bytes) {
+  std::lock_guard lock(lock_);
+  uint64_t offset = 0;
+  Mirror* mirror = mirror_of(address, bytes.size(), &offset);
+  if (mirror == nullptr) return false;
+  memcpy(mirror->place + offset, bytes.data(), bytes.size());
+  if (mirror->is_watched) memcpy(mirror->last.data() + offset, bytes.data(), bytes.size());
+  return true;
+}
+
+void HostMirrors::begin_watching(Mirror& mirror) {
+  if (mirror.is_watched) return;
+  mirror.is_watched = true;
+  mirror.last.assign(mirror.place, mirror.place + mirror.bytes);
+}
+
+bool HostMirrors::watch(uint64_t address) {
+  std::lock_guard lock(lock_);
+  uint64_t offset = 0;
+  Mirror* mirror = mirror_of(address, 1, &offset);
+  if (mirror == nullptr) return false;
+  begin_watching(*mirror);
+  return true;
+}
+
+const void* HostMirrors::clients_address(const void* place) {
+  std::lock_guard lock(lock_);
+  for (const auto& [address, mirror] : mirrors_) {
+    const auto* at = static_cast<const std::byte*>(place);
+    if (at >= mirror.place && at < mirror.place + mirror.bytes) {
+      return reinterpret_cast<const void*>(address + static_cast<uint64_t>(at - mirror.place));
+    }
+  }
+  return place;
+}
+
+void HostMirrors::copy_comes(uint64_t address, uint64_t bytes, CUstream stream) {
+  CUevent event = nullptr;
+  if (driver_.cuEventCreate(&event, CU_EVENT_DISABLE_TIMING) != CUDA_SUCCESS) return;
+  if (driver_.cuEventRecord(event, stream) != CUDA_SUCCESS) {
+    (void)driver_.cuEventDestroy_v2(event);
+    return;
+  }
+  std::unique_lock lock(lock_);
+  if (copies_.size() >=
+      kMostCopies) {  // the oldest is waited for: its bytes go with the next answer all the same
+    const CUevent oldest = copies_.front().event;
+    lock.unlock();
+    (void)driver_.cuEventSynchronize(oldest);
+    lock.lock();
+  }
+  copies_.push_back({address, bytes, event});
+}
+
+void HostMirrors::collect(const std::function<void(uint64_t, ByteSpan)>& send) {
+  std::lock_guard lock(lock_);
+  std::erase_if(copies_, [&](const Copy& copy) {
+    if (driver_.cuEventQuery(copy.event) == CUDA_ERROR_NOT_READY) return false;
+    (void)driver_.cuEventDestroy_v2(copy.event);
+    uint64_t offset = 0;
+    Mirror* mirror = mirror_of(copy.address, copy.bytes, &offset);
+    if (mirror == nullptr) return true;
+    send(copy.address, {mirror->place + offset, copy.bytes});
+    if (mirror->is_watched) memcpy(mirror->last.data() + offset, mirror->place + offset, copy.bytes);
+    return true;
+  });
+  if (!has_launched_.load(std::memory_order_relaxed)) return;
+  for (auto& [address, mirror] : mirrors_) {
+    if (!mirror.is_watched) continue;
+    for (uint64_t at = 0; at < mirror.bytes; at += kPage) {
+      const uint64_t part = std::min(kPage, mirror.bytes - at);
+      if (memcmp(mirror.place + at, mirror.last.data() + at, part) == 0) continue;
+      memcpy(mirror.last.data() + at, mirror.place + at, part);
+      send(address + at, {mirror.last.data() + at, part});
+    }
+  }
+}
+
+}  // namespace tessera::remote

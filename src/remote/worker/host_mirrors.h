@@ -1,0 +1,75 @@
+// The program's memory that the device can use - pinned, registered, managed - as it is on the server: a
+// piece of the same size, at the same address where that is free. What the program has changed comes with
+// messages before the work that could see it; what the device has changed goes back at each point where the
+// program may look.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "common/bytes.h"
+#include "cuda/driver_table.h"
+
+namespace tessera::remote {
+
+// Safe from any thread.
+class HostMirrors {
+ public:
+  static constexpr uint64_t kMostBytes = uint64_t{64} << 30;
+
+  explicit HostMirrors(const cuda::DriverTable& driver) : driver_(driver) {}
+  ~HostMirrors();
+
+  // Memory of the client at `address`, pinned here with `flags` of cuMemHostRegister. The device's address of
+  // it in `device`.
+  CUresult add(uint64_t address, uint64_t bytes, unsigned flags, CUdeviceptr* device);
+  // Managed memory that the driver has made: both sides have it at `address`.
+  CUresult add_managed(uint64_t address, uint64_t bytes);
+  CUresult remove(uint64_t address);
+  // Where the client's bytes are here, or null.
+  std::byte* find(uint64_t address, uint64_t bytes);
+  // Bytes that the program has written.
+  bool put(uint64_t address, ByteSpan bytes);
+  // The device may read and write it by itself: it is compared at each synchronisation.
+  bool watch(uint64_t address);
+
+  // What the client calls this memory of ours; as it is where it is none of the client's.
+  const void* clients_address(const void* place);
+
+  void launched() { has_launched_.store(true, std::memory_order_relaxed); }
+  // A copy into the mirror of [address, address + bytes) is in the stream.
+  void copy_comes(uint64_t address, uint64_t bytes, CUstream stream);
+  // Calls `send` with each run of bytes that have changed.
+  void collect(const std::function<void(uint64_t address, ByteSpan bytes)>& send);
+
+ private:
+  struct Mirror {
+    uint64_t bytes = 0;
+    std::byte* place = nullptr;
+    bool is_mapped = false;      // by us
+    bool is_registered = false;  // with the driver
+    bool is_watched = false;
+    std::vector<std::byte> last;  // what both sides had, where watched
+  };
+  struct Copy {
+    uint64_t address, bytes;
+    CUevent event;
+  };
+
+  Mirror* mirror_of(uint64_t address, uint64_t bytes, uint64_t* offset);
+  void begin_watching(Mirror& mirror);
+  void drop(Mirror& mirror);
+
+  const cuda::DriverTable& driver_;
+  std::mutex lock_;
+  std::map<uint64_t, Mirror> mirrors_;
+  std::vector<Copy> copies_;
+  uint64_t total_bytes_ = 0;
+  std::atomic<bool> has_launched_{false};
+};
+
+}  // namespace tessera::remote

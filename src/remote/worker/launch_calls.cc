@@ -1,0 +1,142 @@
+// Launches of kernels and of host functions.
+#include <cstring>
+
+#include "remote/wire/launch.h"
+#include "remote/worker/own_calls.h"
+#include "remote/worker/worker.h"
+
+namespace tessera::remote {
+namespace {
+
+// Handles and addresses in attributes, each at its own place.
+bool translate_attributes(Serving& s, CUlaunchAttribute* attributes, uint64_t count) {
+  for (uint64_t i = 0; i < count; ++i) {
+    CUlaunchAttributeValue& value = attributes[i].value;
+    switch (attributes[i].id) {
+      case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT:
+        s.translate(HandleKind::kCUevent, &value.programmaticEvent.event, 1);
+        break;
+      case CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT:
+        s.translate(HandleKind::kCUevent, &value.launchCompletionEvent.event, 1);
+        break;
+      case CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE:
+        return false;  // an address of a node is not for other machines
+      default:
+        break;
+    }
+  }
+  return s.failed == CUDA_SUCCESS;
+}
+
+CUresult launch(Serving& s) {
+  const auto fields = s.in.value<LaunchFields>();
+  if (fields.attributes > kMaxLaunchAttributes || fields.parameter_bytes > kMaxParameterBytes)
+    return s.malformed();
+  const ByteSpan attribute_bytes = s.in.raw(fields.attributes * sizeof(CUlaunchAttribute));
+  const ByteSpan parameters = s.in.raw(fields.parameter_bytes);
+  if (!s.in.whole()) return s.malformed();
+  const auto function = s.handle<CUfunction>(HandleKind::kCUfunction, fields.function);
+  const auto stream = s.handle<CUstream>(HandleKind::kCUstream, fields.stream);
+  if (s.failed != CUDA_SUCCESS) return s.failed;
+  const FunctionInfo* info = s.worker.code().info(fields.function);
+  if (info == nullptr || info->parameter_bytes() != fields.parameter_bytes) return s.malformed();
+  void* pointers[kMaxParameters];
+  for (size_t i = 0; i < info->parameters.size(); ++i) {
+    pointers[i] = const_cast<std::byte*>(parameters.data() + info->parameters[i].offset);
+  }
+  s.worker.note_launch();
+  const auto op = static_cast<Op>(s.op);
+  if (op == Op::cuLaunchKernel) {
+    return s.table.cuLaunchKernel(function, fields.grid[0], fields.grid[1], fields.grid[2], fields.block[0],
+                                  fields.block[1], fields.block[2], fields.shared_bytes, stream, pointers,
+                                  nullptr);
+  }
+  if (op == Op::cuLaunchCooperativeKernel) {
+    return s.table.cuLaunchCooperativeKernel(function, fields.grid[0], fields.grid[1], fields.grid[2],
+                                             fields.block[0], fields.block[1], fields.block[2],
+                                             fields.shared_bytes, stream, pointers);
+  }
+  if (s.table.cuLaunchKernelEx == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+  auto* attributes = s.arena.array<CUlaunchAttribute>(fields.attributes);
+  if (attributes == nullptr) return s.too_large();
+  if (!attribute_bytes.empty()) memcpy(attributes, attribute_bytes.data(), attribute_bytes.size());
+  if (!translate_attributes(s, attributes, fields.attributes)) {
+    return s.failed != CUDA_SUCCESS ? s.failed : CUDA_ERROR_NOT_SUPPORTED;
+  }
+  CUlaunchConfig config{};
+  config.gridDimX = fields.grid[0];
+  config.gridDimY = fields.grid[1];
+  config.gridDimZ = fields.grid[2];
+  config.blockDimX = fields.block[0];
+  config.blockDimY = fields.block[1];
+  config.blockDimZ = fields.block[2];
+  config.sharedMemBytes = fields.shared_bytes;
+  config.hStream = stream;
+  config.attrs = attributes;
+  config.numAttrs = fields.attributes;
+  if (op == Op::cuOccupancyMaxPotentialClusterSize || op == Op::cuOccupancyMaxActiveClusters) {
+    int found = 0;
+    const CUresult result = op == Op::cuOccupancyMaxActiveClusters
+                                ? s.table.cuOccupancyMaxActiveClusters(&found, function, &config)
+                                : s.table.cuOccupancyMaxPotentialClusterSize(&found, function, &config);
+    s.out.value(found);
+    return result;
+  }
+  return s.table.cuLaunchKernelEx(&config, function, pointers, nullptr);
+}
+
+CUresult graph_launch(Serving& s) {
+  s.worker.note_launch();
+  return kServes[static_cast<size_t>(Op::cuGraphLaunch)](s);
+}
+
+// A function of the client's: it is told when its turn has come, and the stream waits until it has returned.
+CUresult launch_host(Serving& s) {
+  const auto stream = s.handle<CUstream>(HandleKind::kCUstream, s.in.value<uint64_t>());
+  const auto callback = s.in.value<uint64_t>();
+  if (!s.in.whole()) return s.malformed();
+  if (s.failed != CUDA_SUCCESS) return s.failed;
+  return s.worker.callbacks().launch(stream, callback);
+}
+
+CUresult add_callback(Serving& s) {
+  const auto stream = s.handle<CUstream>(HandleKind::kCUstream, s.in.value<uint64_t>());
+  const auto callback = s.in.value<uint64_t>();
+  if (!s.in.whole()) return s.malformed();
+  if (s.failed != CUDA_SUCCESS) return s.failed;
+  return s.worker.callbacks().add(stream, callback);
+}
+
+CUresult callback_done(Serving& s) {
+  const auto callback = s.in.value<uint64_t>();
+  if (!s.in.whole()) return s.malformed();
+  s.worker.callbacks().done(callback);
+  return CUDA_SUCCESS;
+}
+
+// The client is about to look at its memory, in a function of its own.
+CUresult collect(Serving& s) {
+  if (!s.in.whole()) return s.malformed();
+  s.worker.bring_host_changes();
+  return CUDA_SUCCESS;
+}
+
+}  // namespace
+
+std::span<const OwnCall> launch_calls() {
+  static constexpr OwnCall kCallsHere[] = {
+      own(Op::cuLaunchKernel, launch),
+      own(Op::cuLaunchKernelEx, launch),
+      own(Op::cuLaunchCooperativeKernel, launch),
+      own(Op::cuOccupancyMaxPotentialClusterSize, launch),
+      own(Op::cuOccupancyMaxActiveClusters, launch),
+      own(Op::cuGraphLaunch, graph_launch),
+      own(Op::cuLaunchHostFunc, launch_host),
+      own(Op::cuStreamAddCallback, add_callback),
+      own(Message::kCallbackDone, callback_done),
+      own(Message::kCollect, collect),
+  };
+  return kCallsHere;
+}
+
+}  // namespace tessera::remote

@@ -1,0 +1,36 @@
+// Memory that payloads of answers are sent from: a piece is used again once the link needs it no more.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+
+#include "cuda/driver_table.h"
+#include "remote/link/link.h"
+
+namespace tessera::remote {
+
+class PiecesOut {
+ public:
+  static constexpr size_t kPieceBytes = 1 << 20;
+  static constexpr size_t kPieces = 16;
+
+  explicit PiecesOut(const cuda::DriverTable& driver) : driver_(driver) {}
+  ~PiecesOut();
+
+  // One payload at a time.
+  std::unique_lock<std::mutex> turn() { return std::unique_lock(turn_); }
+  // The next piece, or null where there is no memory or the link is over.
+  std::byte* take(Link& link, size_t* index);
+  // The link has it, up to that offset of its stream.
+  void sent(size_t index, uint64_t offset) { offsets_[index] = offset; }
+
+ private:
+  const cuda::DriverTable& driver_;
+  std::mutex turn_;
+  std::byte* memory_ = nullptr;
+  uint64_t offsets_[kPieces] = {};
+  size_t next_ = 0;
+};
+
+}  // namespace tessera::remote

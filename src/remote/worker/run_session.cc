@@ -1,0 +1,133 @@
+#include "remote/worker/run_session.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/strings.h"
+#include "remote/front/control.h"
+#include "remote/worker/worker.h"
+#include "virtualization/driver_loader.h"
+
+namespace tessera::remote {
+namespace {
+
+constexpr uint64_t kProofNs = 10'000'000'000;
+// How long a session without a connection is kept for its client.
+constexpr std::chrono::seconds kParked(120);
+constexpr std::chrono::microseconds kSpin(30);
+
+// Connections that the client makes later, as they come.
+class Returns {
+ public:
+  Result<std::unique_ptr<Transport>> wait(const Status& broken) {
+    LOG_INFO("session", "without a connection (%s): kept for %lld s", broken.message().c_str(),
+             static_cast<long long>(kParked.count()));
+    std::unique_lock lock(lock_);
+    const bool came = changed_.wait_for(lock, kParked, [&] { return next_ != nullptr || is_ending_; });
+    if (is_ending_) return Status(Code::kFailedPrecondition, "the server ends");
+    if (!came) return broken.with_context("the client has not come back");
+    return std::move(next_);
+  }
+  void put(std::unique_ptr<Transport> transport) {
+    {
+      std::lock_guard lock(lock_);
+      next_ = std::move(transport);
+    }
+    changed_.notify_all();
+  }
+  void end() {
+    {
+      std::lock_guard lock(lock_);
+      is_ending_ = true;
+    }
+    changed_.notify_all();
+  }
+
+ private:
+  std::mutex lock_;
+  std::condition_variable changed_;
+  std::unique_ptr<Transport> next_;
+  bool is_ending_ = false;
+};
+
+struct Session {
+  SessionStart start;
+  Returns returns;
+  std::unique_ptr<Link> link;
+  std::atomic<bool> is_over{false};
+};
+
+// False where the session is to end.
+bool look_at_control(Session& session) {
+  auto event = receive_control(session.start.control.get());
+  if (!event.ok() || event->kind == ControlEvent::Kind::kGone || event->kind == ControlEvent::Kind::kEnd)
+    return false;
+  if (event->kind != ControlEvent::Kind::kConnection) return true;
+  // Whoever connects may be slow on purpose.
+  std::thread([&session, connection = std::move(event->connection)]() mutable {
+    auto returned = accept_returning(std::move(connection), *session.start.secrets, session.start.tls,
+                                     monotonic_ns() + kProofNs);
+    if (!returned.ok()) {
+      LOG_INFO("session", "a connection was refused: %s", returned.status().message().c_str());
+    } else if (returned->kind == ConnectionKind::kResume) {
+      session.returns.put(std::move(returned->transport));
+      session.link->break_connection();  // the one before, where it has not been seen to be broken
+    }
+  }).detach();
+  return true;
+}
+
+void watch_control(Session& session) {
+  while (!session.is_over.load()) {
+    pollfd waiting{session.start.control.get(), POLLIN, 0};
+    if (poll(&waiting, 1, 200) <= 0) continue;
+    if (look_at_control(session)) continue;
+    session.returns.end();
+    session.link->end();
+    return;
+  }
+}
+
+bool has_processors_to_spare() {
+  cpu_set_t set;
+  return sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 1;
+}
+
+}  // namespace
+
+int run_session(SessionStart start) {
+  auto driver = vgpu::load_driver(start.driver);
+  if (!driver.ok()) {
+    LOG_ERROR("session", "%s", driver.status().message().c_str());
+    return 1;
+  }
+  // Lives as long as the process: threads may still hold it when it ends.
+  auto& session = *new Session;
+  session.start = std::move(start);
+  LinkOptions options;
+  options.checked = env_or("TESSERA_SERVER_CHECKSUMS", "off") == "on";
+  if (has_processors_to_spare()) options.spin = kSpin;
+  if (std::string_view(session.start.transport->kind()) != "shm") {
+    options.reconnect = [&session](const Status& broken) { return session.returns.wait(broken); };
+  }
+  session.link = std::make_unique<Link>(std::move(session.start.transport), std::move(options));
+  std::thread control([&session] { watch_control(session); });
+  Status ended;
+  {
+    Worker worker(*session.link, *driver);
+    ended = worker.run();
+  }
+  session.is_over.store(true);
+  control.join();
+  if (!ended.ok()) LOG_WARN("session", "ended: %s", ended.message().c_str());
+  return ended.ok() ? 0 : 1;
+}
+
+}  // namespace tessera::remote

@@ -1,0 +1,50 @@
+#include "remote/worker/serving.h"
+
+#include "remote/worker/worker.h"
+
+namespace tessera::remote {
+namespace {
+
+// What the driver answers to a handle of that kind that it does not know.
+CUresult unknown_handle(HandleKind kind) {
+  switch (kind) {
+    case HandleKind::kCUcontext:
+      return CUDA_ERROR_INVALID_CONTEXT;
+    case HandleKind::kCUgraph:
+    case HandleKind::kCUgraphNode:
+    case HandleKind::kCUgraphExec:
+    case HandleKind::kCUmemoryPool:
+    case HandleKind::kCUuserObject:
+    case HandleKind::kCUmemGenericAllocationHandle:
+      return CUDA_ERROR_INVALID_VALUE;
+    default:
+      return CUDA_ERROR_INVALID_HANDLE;
+  }
+}
+
+}  // namespace
+
+uint64_t Serving::real_handle(HandleKind kind, uint64_t id) {
+  if (kind == HandleKind::kCUstream) {
+    const bool is_own = id == (uint64_t)CU_STREAM_PER_THREAD || (id == 0 && per_thread);
+    if (is_own) {
+      CUstream stream = nullptr;
+      const CUresult result = worker.default_stream(*thread, &stream);
+      if (result != CUDA_SUCCESS) failed = result;
+      return (uint64_t)stream;
+    }
+    if (id == (uint64_t)CU_STREAM_LEGACY) return id;
+  }
+  if (id == 0) return 0;
+  const uint64_t real = may_stand_for(id, kind) ? handles.find(id) : 0;
+  if (real == 0 && failed == CUDA_SUCCESS) failed = unknown_handle(kind);
+  return real;
+}
+
+uint64_t Serving::id_of(HandleKind kind, uint64_t real, uint64_t parent) {
+  if (real == 0) return 0;
+  if (kind == HandleKind::kCUstream && real <= (uint64_t)CU_STREAM_PER_THREAD) return real;
+  return handles.id_of(kind, real, parent);
+}
+
+}  // namespace tessera::remote

@@ -1,0 +1,249 @@
+#include "remote/worker/worker.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "common/log.h"
+
+namespace tessera::remote {
+namespace {
+
+constexpr size_t kMostThreads = 512;  // of the server, for one session
+
+// Which context is current to this thread of the server, as far as we made it so.
+thread_local CUcontext current_here = nullptr;
+thread_local bool knows_current = false;
+thread_local bool leads = false;
+
+}  // namespace
+
+Worker::Worker(Link& link, const cuda::DriverTable& driver)
+    : link_(link),
+      driver_(driver),
+      staging_(driver),
+      pieces_out_(driver),
+      mirrors_(driver),
+      callbacks_(*this),
+      code_(driver) {}
+
+Worker::~Worker() {
+  stop(Status(Code::kUnavailable, "the session has ended"));
+  for (std::thread& thread : pool_) thread.join();
+}
+
+Status Worker::run() {
+  {
+    std::lock_guard lock(pool_lock_);
+    pool_.emplace_back([this] { lead(); });
+  }
+  std::unique_lock lock(pool_lock_);
+  has_ended_.wait(lock, [&] { return is_stopping_; });
+  return ended_;
+}
+
+void Worker::stop(const Status& why) {
+  is_over_.store(true);
+  {
+    std::lock_guard lock(pool_lock_);
+    if (!is_stopping_) ended_ = why;
+    is_stopping_ = true;
+  }
+  has_ended_.notify_all();
+  callbacks_.abandon();
+  link_.end();
+}
+
+void Worker::lead() {
+  Serving serving(*this, driver_, handles_);
+  while (!is_over_.load()) {
+    waiting_to_lead_.fetch_add(1);
+    lead_.lock();
+    waiting_to_lead_.fetch_sub(1);
+    leads = true;
+    while (leads && !is_over_.load()) {
+      Status status = serve_next(serving);
+      if (!status.ok()) stop(status.code() == Code::kFailedPrecondition ? Status() : status);
+    }
+    if (leads) {
+      leads = false;
+      lead_.unlock();
+    }
+  }
+}
+
+void Worker::let_others_lead() {
+  if (!leads) return;
+  if (waiting_to_lead_.load() == 0) {
+    std::lock_guard lock(pool_lock_);
+    if (pool_.size() >= kMostThreads || is_stopping_) return;  // then everything waits for this call
+    pool_.emplace_back([this] { lead(); });
+  }
+  leads = false;
+  lead_.unlock();
+}
+
+ClientThread* Worker::thread_of(uint16_t number) {
+  if (number >= kMaxThreads) return nullptr;
+  if (threads_.size() <= number) threads_.resize(number + 1U);
+  if (threads_[number] == nullptr) {
+    threads_[number] = std::make_unique<ClientThread>();
+    threads_[number]->number = number;
+  }
+  return threads_[number].get();
+}
+
+void Worker::activate(const ClientThread& thread) {
+  if (knows_current && current_here == thread.current) return;
+  if (driver_.cuCtxSetCurrent == nullptr) return;
+  knows_current = driver_.cuCtxSetCurrent(thread.current) == CUDA_SUCCESS;
+  current_here = thread.current;
+}
+
+void Worker::set_current(ClientThread& thread, CUcontext context) { thread.current = context; }
+void Worker::forget_current() { knows_current = false; }
+
+void Worker::context_is_gone(CUcontext context) {
+  for (auto& thread : threads_) {
+    if (thread == nullptr) continue;
+    if (thread->current == context) thread->current = nullptr;
+    std::erase_if(thread->default_streams, [&](const auto& own) { return own.first == context; });
+  }
+  staging_.context_is_gone();
+  forget_current();
+}
+
+CUresult Worker::default_stream(ClientThread& thread, CUstream* stream) {
+  for (const auto& [context, own] : thread.default_streams) {
+    if (context == thread.current) {
+      *stream = own;
+      return CUDA_SUCCESS;
+    }
+  }
+  if (driver_.cuStreamCreate == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+  const CUresult result = driver_.cuStreamCreate(stream, CU_STREAM_DEFAULT);
+  if (result == CUDA_SUCCESS) thread.default_streams.emplace_back(thread.current, *stream);
+  return result;
+}
+
+void Worker::latch(CUresult result) {
+  int none = 0;
+  earlier_result_.compare_exchange_strong(none, result);
+}
+
+Status Worker::serve_next(Serving& serving) {
+  MessageHeader header;
+  TESSERA_RETURN_IF_ERROR(link_.read(std::as_writable_bytes(std::span(&header, 1))));
+  if (header.bytes < sizeof header || header.bytes > kMaxMessageBytes || header.bytes % 8 != 0) {
+    return Status::error(Code::kInvalidData, "a message of %u bytes", header.bytes);
+  }
+  static thread_local std::vector<std::byte> body;
+  body.resize(header.bytes - sizeof header);
+  if (!body.empty()) TESSERA_RETURN_IF_ERROR(link_.read(body));
+  if (header.op == static_cast<uint16_t>(Message::kGoodbye)) {
+    return Status(Code::kFailedPrecondition, "the client has said goodbye");
+  }
+  serve(serving, header, body);
+  if (serving.is_malformed) {
+    return Status::error(Code::kInvalidData, "message %u of %u bytes is malformed", header.op, header.bytes);
+  }
+  return link_.failure();
+}
+
+void Worker::serve(Serving& serving, const MessageHeader& header, ByteSpan body) {
+  serving.arena.clear();
+  serving.answer.clear();
+  serving.in.begin(body);
+  serving.op = header.op;
+  serving.per_thread = (header.thread & kPerThreadDefault) != 0;
+  serving.wants_answer = (header.thread & kAnswerWanted) != 0;
+  serving.has_answered = false;
+  serving.failed = CUDA_SUCCESS;
+  serving.thread = thread_of(header.thread & kThreadMask);
+  Serve function = own_serve(header.op);
+  if (function == nullptr && header.op < kCalls) function = kServes[header.op];
+  if (serving.thread == nullptr || function == nullptr) {
+    serving.malformed();
+    return;
+  }
+  activate(*serving.thread);
+  const CUresult result = function(serving);
+  if (serving.is_malformed) return;
+  if (serving.wants_answer) {
+    if (!serving.has_answered)
+      (void)answer(serving, result, nullptr);  // a broken link shows at the next read
+  } else if (result != CUDA_SUCCESS) {
+    LOG_INFO("session", "%s failed after its return: %d",
+             header.op < kCalls ? kCallNames[header.op] : "a message", result);
+    latch(result);
+  }
+}
+
+Status Worker::answer(Serving& serving, CUresult result, Payload* payload) {
+  serving.has_answered = true;
+  AnswerHead head;
+  head.result = result;
+  head.earlier_result = earlier_result_.exchange(0);
+  head.payload_bytes = payload == nullptr ? 0 : payload->bytes;
+  MessageHeader header;
+  header.bytes = static_cast<uint32_t>(sizeof header + sizeof head + serving.answer.size());
+  header.op = static_cast<uint16_t>(Message::kAnswer);
+  header.thread = serving.thread->number;
+  std::lock_guard answering(answering_);
+  Link::Sender sender(link_);
+  sender.append(std::as_bytes(std::span(&header, 1)));
+  sender.append(std::as_bytes(std::span(&head, 1)));
+  sender.append(serving.answer);
+  if (payload == nullptr) return sender.flush();
+  for (uint64_t left = payload->bytes; left > 0;) {
+    const ByteSpan piece = payload->next(left);
+    static constexpr std::byte kNothing[4096] = {};
+    if (piece.empty()) {  // the rest is filled up; the end says that it is worth nothing
+      const ByteSpan filler(kNothing, std::min<uint64_t>(left, sizeof kNothing));
+      sender.append(filler);
+      left -= filler.size();
+    } else {
+      payload->sent(sender.append_borrowed(piece));
+      left -= piece.size();
+    }
+    TESSERA_RETURN_IF_ERROR(sender.flush());
+  }
+  const uint64_t end = payload->result();
+  static constexpr std::byte kPadding[8] = {};
+  sender.append(ByteSpan(kPadding, padded(payload->bytes) - payload->bytes));
+  sender.append(std::as_bytes(std::span(&end, 1)));
+  return sender.flush();
+}
+
+Status Worker::tell(Message message, const std::vector<std::byte>& fields, ByteSpan payload) {
+  MessageHeader header;
+  header.bytes = static_cast<uint32_t>(sizeof header + fields.size());
+  header.op = static_cast<uint16_t>(message);
+  std::lock_guard answering(answering_);
+  Link::Sender sender(link_);
+  sender.append(std::as_bytes(std::span(&header, 1)));
+  sender.append(fields);
+  sender.append(payload);
+  static constexpr std::byte kPadding[8] = {};
+  sender.append(ByteSpan(kPadding, padded(payload.size()) - payload.size()));
+  return sender.flush();
+}
+
+// What kernels have printed and written where the program can see it goes before the answer that says they
+// are done.
+void Worker::bring_host_changes() {
+  mirrors_.collect([&](uint64_t address, ByteSpan bytes) {
+    std::vector<std::byte> fields;
+    Writer writer(fields);
+    writer.value(address);
+    writer.value<uint64_t>(bytes.size());
+    (void)tell(Message::kHostData, fields, bytes);
+  });
+  output_.collect([&](ByteSpan bytes) {
+    std::vector<std::byte> fields;
+    Writer writer(fields);
+    writer.value<uint64_t>(bytes.size());
+    (void)tell(Message::kOutput, fields, bytes);
+  });
+}
+
+}  // namespace tessera::remote

@@ -1,0 +1,120 @@
+// Serves one session: reads the client's messages in their order and makes the calls. One thread at a time
+// leads: it reads and serves. Before a call that may wait for the GPU for long it lets another lead, so that
+// other threads of the client are not kept from the call that would end the wait; the client's thread itself
+// waits for its answer, so its order is kept.
+//
+// Lock order: lead_, then answering_, then those of the link and the handles.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "common/status.h"
+#include "cuda/driver_table.h"
+#include "remote/link/link.h"
+#include "remote/worker/callbacks.h"
+#include "remote/worker/captured_output.h"
+#include "remote/worker/functions.h"
+#include "remote/worker/handle_table.h"
+#include "remote/worker/host_mirrors.h"
+#include "remote/worker/pieces_out.h"
+#include "remote/worker/serving.h"
+#include "remote/worker/staging.h"
+
+namespace tessera::remote {
+
+class Worker {
+ public:
+  // `driver`: what the calls go to; in a slice the guest's own library.
+  Worker(Link& link, const cuda::DriverTable& driver);
+  ~Worker();
+
+  // Until the session ends: why. An orderly farewell is ok.
+  Status run();
+
+  // --- for the calls
+
+  // The caller's call may wait: another thread leads from here on.
+  void let_others_lead();
+  // Before memory of the program is read or an answer is sent that a wait stands behind.
+  void bring_host_changes();
+  CUresult default_stream(ClientThread& thread, CUstream* stream);
+  void set_current(ClientThread& thread, CUcontext context);
+  // The thread's contexts on our side are not what we think.
+  void forget_current();
+  void context_is_gone(CUcontext context);
+  // Work has been given to the GPU; and such that may write wherever the program sees it; and none is left.
+  void note_work() { is_quiet_.store(false, std::memory_order_relaxed); }
+  void note_launch() {
+    note_work();
+    mirrors_.launched();
+  }
+  void note_all_done() { is_quiet_.store(true, std::memory_order_relaxed); }
+  bool is_quiet() const { return is_quiet_.load(std::memory_order_relaxed); }
+
+  // Payload of the message that is being served.
+  Status read_payload(std::span<std::byte> space) { return link_.read(space); }
+  // Sends the answer of `serving`, followed by a payload that `next` yields in pieces of its own, then by
+  // what it says at the end. Null: no payload.
+  struct Payload {
+    uint64_t bytes = 0;
+    // A piece that stays as it is until the link has taken it, at most `limit` bytes; empty where it fails,
+    // which is told at the end.
+    virtual ByteSpan next(uint64_t limit) = 0;
+    virtual void sent(uint64_t offset) = 0;
+    virtual CUresult result() = 0;
+    virtual ~Payload() = default;
+  };
+  Status answer(Serving& serving, CUresult result, Payload* payload);
+  // A message of the server's own, with a copied payload.
+  Status tell(Message message, const std::vector<std::byte>& fields, ByteSpan payload);
+
+  const cuda::DriverTable& driver() const { return driver_; }
+  HandleTable& handles() { return handles_; }
+  Staging& staging() { return staging_; }
+  HostMirrors& mirrors() { return mirrors_; }
+  Callbacks& callbacks() { return callbacks_; }
+  Functions& code() { return code_; }
+  PiecesOut& pieces_out() { return pieces_out_; }
+  Link& link() { return link_; }
+
+ private:
+  void lead();
+  Status serve_next(Serving& serving);
+  void serve(Serving& serving, const MessageHeader& header, ByteSpan body);
+  ClientThread* thread_of(uint16_t number);
+  void activate(const ClientThread& thread);
+  void latch(CUresult result);
+  void stop(const Status& why);
+
+  Link& link_;
+  const cuda::DriverTable& driver_;
+  HandleTable handles_;
+  Staging staging_;
+  PiecesOut pieces_out_;
+  HostMirrors mirrors_;
+  Callbacks callbacks_;
+  Functions code_;
+  CapturedOutput output_;
+
+  std::mutex lead_;  // held by whoever leads
+  std::atomic<int> waiting_to_lead_{0};
+  std::vector<std::unique_ptr<ClientThread>> threads_;  // under lead_
+  std::mutex pool_lock_;
+  std::vector<std::thread> pool_;
+  bool is_stopping_ = false;  // under pool_lock_
+  Status ended_;              // under pool_lock_
+  std::condition_variable has_ended_;
+  std::mutex answering_;
+  std::atomic<int> earlier_result_{0};
+  std::atomic<bool> is_over_{false};
+  std::atomic<bool> is_quiet_{true};  // nothing has been given to the GPU since a wait for all of it
+};
+
+}  // namespace tessera::remote

@@ -5,16 +5,17 @@ _tessera_profiles() {
 }
 _tessera() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]}
-  local commands="run ps set slice gpus metrics topo doctor trace version help"
+  local commands="run ps set slice gpus metrics topo doctor serve trace version help"
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
     mapfile -t COMPREPLY < <(compgen -W "$commands --help --version" -- "$current")
     return
   fi
   case $previous in
-    --socket | --json-summary | --file | --output) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+    --socket | --json-summary | --file | --output | --tls-cert | --tls-key | --client-ca | --identities | --token-file) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     --forgive) [[ $command == ps ]] && mapfile -t COMPREPLY < <(compgen -W "$(tessera ps 2>&1 >/dev/null | sed -n "s/^'\([^']*\)' has failed on the GPU.*/\1/p")" -- "$current"); return ;;
-    --gpu | --mem | --name | --sm | --weight) return ;;
+    --gpu | --mem | --name | --sm | --weight | --max-sessions | --download | --upload) return ;;
+    --listen) mapfile -t COMPREPLY < <(compgen -W "127.0.0.1:7070 tls:// shm:" -- "$current"); return ;;
     --slice) mapfile -t COMPREPLY < <(compgen -W "$(tessera slice list 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$current"); return ;;
     --sm-mode) mapfile -t COMPREPLY < <(compgen -W "auto time space" -- "$current"); return ;;
     --packing) mapfile -t COMPREPLY < <(compgen -W "spread binpack" -- "$current"); return ;;
@@ -53,6 +54,7 @@ _tessera() {
     metrics) mapfile -t COMPREPLY < <(compgen -W "--output --socket --help" -- "$current") ;;
     topo) mapfile -t COMPREPLY < <(compgen -W "--tree --matrix --json --socket --help" -- "$current") ;;
     doctor) mapfile -t COMPREPLY < <(compgen -W "--json --socket --help" -- "$current") ;;
+    serve) mapfile -t COMPREPLY < <(compgen -W "--listen --tls-cert --tls-key --client-ca --identities --token-file --max-sessions --download --upload --json --socket --help" -- "$current") ;;
     slice)
       if ((COMP_CWORD == 2)); then
         mapfile -t COMPREPLY < <(compgen -W "plan create list resize balance delete --help" -- "$current")

@@ -19,6 +19,7 @@ int doctor_command(const DoctorOptions& options);
 int metrics_command(const MetricsOptions& options);
 int topo_command(const TopoOptions& options);
 int trace_replay_command(const TraceReplayOptions& options);
+int serve_command(const ServeOptions& options);
 
 // What gpus_json() says, with what the daemon knows beyond it where one runs; `forgive`: a GPU that is to be
 // let in again before.

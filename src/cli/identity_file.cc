@@ -9,6 +9,7 @@
 #include "common/fd.h"
 #include "common/size.h"
 #include "common/strings.h"
+#include "remote/bandwidth/rate.h"
 #include "remote/session/client.h"
 
 namespace tessera::cli {
@@ -62,13 +63,15 @@ class Reader {
       remote::Identity identity;
       identity.name = entry.first.Scalar();
       SessionLimits limits;
+      remote::BandwidthTerms bandwidth;
       if (!entry.second.IsMap()) return wrong(entry.second, "'" + identity.name + "' is not a map");
       for (const auto& option : entry.second)
-        TESSERA_RETURN_IF_ERROR(read_option(option.first, option.second, identity, limits));
+        TESSERA_RETURN_IF_ERROR(read_option(option.first, option.second, identity, limits, bandwidth));
       if (identity.token.empty() && identity.certificates.empty())
         return wrong(entry.first,
                      "'" + identity.name + "' needs a token-file or a certificate, or cannot get in");
       known_.limits[identity.name] = limits;
+      if (bandwidth != remote::BandwidthTerms()) known_.bandwidth[identity.name] = bandwidth;
       const Status added = known_.identities.add(std::move(identity));
       if (!added.ok()) return wrong(entry.first, added.message());
     }
@@ -88,7 +91,7 @@ class Reader {
   }
 
   Status read_option(const YAML::Node& key, const YAML::Node& value, remote::Identity& identity,
-                     SessionLimits& limits) const {
+                     SessionLimits& limits, remote::BandwidthTerms& bandwidth) const {
     const std::string& name = key.Scalar();
     TESSERA_ASSIGN_OR_RETURN(const std::vector<std::string> all, texts(value));
     if (name == "certificate") {
@@ -97,7 +100,8 @@ class Reader {
     }
     if (name == "gpu") return read_gpus(value, all, limits);
     if (all.size() != 1) return wrong(value, name + " needs one value");
-    const Status status = read_value(name, all[0], identity, limits);
+    const Status status = is_bandwidth(name) ? read_bandwidth(name, all[0], bandwidth)
+                                             : read_value(name, all[0], identity, limits);
     return status.ok() ? status : wrong(value, status.message());
   }
 
@@ -132,6 +136,30 @@ class Reader {
       return Status();
     }
     return read_limit(name, text, limits);
+  }
+
+  static bool is_bandwidth(const std::string& name) {
+    return name.starts_with("download") || name.starts_with("upload") || name == "link-weight";
+  }
+
+  static Status read_bandwidth(const std::string& name, const std::string& text,
+                               remote::BandwidthTerms& terms) {
+    if (name == "link-weight") {
+      const auto weight = parse_uint(text);
+      if (!weight || *weight < 1 || *weight > scheduling::kMaxWeight)
+        return {Code::kInvalidArgument, "link-weight is a number from 1 to 10000"};
+      terms.download.weight = terms.upload.weight = static_cast<uint32_t>(*weight);
+      return Status();
+    }
+    uint64_t* const into = name == "download"              ? &terms.download.ceiling
+                           : name == "upload"              ? &terms.upload.ceiling
+                           : name == "download-guaranteed" ? &terms.download.guaranteed
+                           : name == "upload-guaranteed"   ? &terms.upload.guaranteed
+                                                           : nullptr;
+    if (into == nullptr)
+      return Status::error(Code::kInvalidArgument, "unknown option '%s'; known: %s", name.c_str(), kKeys);
+    TESSERA_ASSIGN_OR_RETURN(*into, remote::parse_rate(text));
+    return Status();
   }
 
   static Status read_limit(const std::string& name, const std::string& text, SessionLimits& limits) {

@@ -11,19 +11,24 @@
 //       sm: 25                      # likewise
 //       priority: normal
 //       weight: 100
+//       download: 1Gbit             # of the link, the most; upload likewise
+//       download-guaranteed: 100Mbit  # whatever others want; upload-guaranteed likewise
+//       link-weight: 100            # against others, of what is left
 #pragma once
 
 #include <map>
 #include <string>
 
 #include "cli/session_slice.h"
+#include "remote/bandwidth/bandwidth_board.h"
 #include "remote/session/identities.h"
 
 namespace tessera::cli {
 
 struct KnownIdentities {
   remote::Identities identities;
-  std::map<std::string, SessionLimits> limits;  // by name; none: no limits
+  std::map<std::string, SessionLimits> limits;              // by name; none: no limits
+  std::map<std::string, remote::BandwidthTerms> bandwidth;  // likewise
 };
 
 // Adds what the file says. Errors name file and line, what is wrong there, and what would be right.

@@ -48,6 +48,9 @@ identities:
     sm: 25
     priority: low
     weight: 50
+    download: 1Gbit
+    upload-guaranteed: 80Mbit
+    link-weight: 300
   bob:
     certificate: [bob.example, bob]
 )"),
@@ -64,6 +67,10 @@ identities:
   EXPECT_EQ(limits.share_permille, 250u);
   EXPECT_EQ(limits.priority, scheduling::PriorityClass::kLow);
   EXPECT_EQ(limits.weight, 50u);
+  const remote::BandwidthTerms& bandwidth = known.bandwidth.at("alice");
+  EXPECT_EQ(bandwidth.download, (remote::RateTerms{0, 125'000'000, 300}));
+  EXPECT_EQ(bandwidth.upload, (remote::RateTerms{10'000'000, UINT64_MAX, 300}));
+  EXPECT_FALSE(known.bandwidth.contains("bob"));
   EXPECT_EQ(known.identities.with_certificate("bob")->name, "bob");
   EXPECT_FALSE(known.limits.at("bob").memory_bytes);
 }
@@ -84,9 +91,10 @@ TEST_F(IdentityFile, SaysWhereItIsWrong) {
             std::string::npos);
   EXPECT_NE(wrong("identities:\n  a:\n    colour: red").find("/file:3: unknown option 'colour'; known:"),
             std::string::npos);
-  for (const char* option : {"sessions: 0", "sessions: x", "rate: 0", "rate: -1", "rate: x", "mem: 2XB",
-                             "sm: 101", "priority: first", "weight: 0", "weight: x", "gpu: x", "gpu: [[0]]",
-                             "mem: [1GiB, 2GiB]", "token-file: {}"}) {
+  for (const char* option :
+       {"sessions: 0", "sessions: x", "rate: 0", "rate: -1", "rate: x", "mem: 2XB", "sm: 101",
+        "priority: first", "weight: 0", "weight: x", "gpu: x", "gpu: [[0]]", "mem: [1GiB, 2GiB]",
+        "download: fast", "upload: 1", "link-weight: 0", "downloads: 1Gbit", "token-file: {}"}) {
     EXPECT_NE(wrong(std::string("identities:\n  a:\n    ") + option).find("/file:3: "), std::string::npos)
         << option << ": " << wrong(std::string("identities:\n  a:\n    ") + option);
   }

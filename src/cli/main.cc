@@ -27,6 +27,7 @@ struct Dispatch {
   int operator()(const MetricsOptions& options) const { return metrics_command(options); }
   int operator()(const TopoOptions& options) const { return topo_command(options); }
   int operator()(const TraceReplayOptions& options) const { return trace_replay_command(options); }
+  int operator()(const ServeOptions& options) const { return serve_command(options); }
   int operator()(const VersionOptions&) const {
     puts("tessera " TESSERA_VERSION);
     return 0;

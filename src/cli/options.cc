@@ -203,6 +203,8 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
   topo_command->add_flag("--matrix", topo.matrix, "what lies between GPUs, and between NUMA nodes, alone");
   TraceParser trace;
   trace.add(app);
+  ServeParser serve;
+  serve.add(app);
   app.footer("tessera help COMMAND says more about one of them.");
   CLI::App* version_command = app.add_subcommand("version", "print the version");
 
@@ -246,6 +248,11 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
     auto options = slice.parse();
     if (!options.ok()) return usage_error(chosen_command(app), options.status().message());
     return std::visit([](const auto& chosen) { return Options(chosen); }, *options);
+  }
+  if (serve.chosen()) {
+    auto options = serve.parse();
+    return options.ok() ? std::variant<Options, int>(Options(*options))
+                        : usage_error(chosen_command(app), options.status().message());
   }
   if (*gpus_command) return Options(gpus);
   if (*doctor_command) return Options(doctor);

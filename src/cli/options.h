@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cli/hami_environment.h"
+#include "cli/serve_command_options.h"
 #include "cli/slice_command_options.h"
 #include "cli/trace_command_options.h"
 
@@ -51,9 +52,10 @@ struct TopoOptions {
 };
 struct VersionOptions {};
 
-using Options = std::variant<RunOptions, PsOptions, SetOptions, SlicePlanOptions, SliceCreateOptions,
-                             SliceListOptions, SliceDeleteOptions, SliceBalanceOptions, GpusOptions,
-                             DoctorOptions, MetricsOptions, TopoOptions, TraceReplayOptions, VersionOptions>;
+using Options =
+    std::variant<RunOptions, PsOptions, SetOptions, SlicePlanOptions, SliceCreateOptions, SliceListOptions,
+                 SliceDeleteOptions, SliceBalanceOptions, GpusOptions, DoctorOptions, MetricsOptions,
+                 TopoOptions, TraceReplayOptions, ServeOptions, VersionOptions>;
 
 // Options, or the exit code where help was printed or the input is wrong; the message is printed already, one
 // line.

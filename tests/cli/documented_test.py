@@ -121,7 +121,7 @@ class WrongCommandLines(unittest.TestCase):
             if section(help_of(words), "Subcommands") != "":
                 self.refused("unknown command 'frobnicate'", *words, "frobnicate")
         for words in (("tessera", "ps"), ("tessera", "gpus"), ("tessera", "doctor"), ("tessera", "version"), ("tesserad",),
-                      ("tessera", "slice", "list"), ("tessera", "set", "one"), ("tessera", "slice", "delete", "one"),
+                      ("tessera", "slice", "list"), ("tessera", "set", "one"), ("tessera", "serve"), ("tessera", "slice", "delete", "one"),
                       ("gpu_scheduler", "check"), ("hybrid_slicing",)):
             self.refused("unexpected argument 'extra'", *words, "extra")
 
@@ -145,6 +145,7 @@ class WrongCommandLines(unittest.TestCase):
             for option, value in compute:
                 self.refused(option, *words, option, value, *(("--", "true") if words[1] == "run" else ()))
         for words in (("tessera", "gpus", "--forgive", "x"), ("tessera", "slice", "create", "one", "--packing", "loose"),
+                      ("tessera", "serve", "--max-sessions", "0"), ("tessera", "serve", "--listen", "nowhere"), ("tessera", "serve", "--upload", "fast"),
                       ("tesserad", "--idle-exit", "-1"), ("tesserad", "--order", "x"), ("tesserad", "--time-slice", "x"),
                       ("tesserad", "--packing", "x"), ("tesserad", "--co-execution", "x"),
                       ("tesserad", "--overcommit", "0.5"), ("tesserad", "--overcommit", "x"),

@@ -13,6 +13,8 @@ namespace tessera::remote {
 
 struct BandwidthTerms {
   RateTerms download, upload;
+
+  bool operator==(const BandwidthTerms&) const = default;
 };
 
 struct BandwidthOptions {

@@ -16,6 +16,8 @@ struct RateTerms {
   uint64_t guaranteed = 0;
   uint64_t ceiling = UINT64_MAX;
   uint32_t weight = 100;  // of what is lent; 1 at least
+
+  bool operator==(const RateTerms&) const = default;
 };
 
 struct RateClaim {

@@ -1,0 +1,209 @@
+// tessera serve: lets programs of other machines use this node's GPUs. Each session is a program in a slice
+// of its own, as `tessera run` would have it.
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+
+#include "cli/commands.h"
+#include "cli/daemon_start.h"
+#include "cli/identity_file.h"
+#include "cli/installation.h"
+#include "common/fd.h"
+#include "common/strings.h"
+#include "remote/front/front.h"
+#include "remote/transport/dial.h"
+#include "remote/worker/run_session.h"
+
+namespace tessera::cli {
+namespace {
+
+using node::ControlClient;
+using node::Json;
+using remote::Front;
+using remote::SessionStart;
+
+std::string id_text(const remote::SessionId& id) {
+  std::string text;
+  for (const std::byte byte : id) text += str_format("%02x", static_cast<unsigned>(byte));
+  return text;
+}
+
+// What happens, to standard output: a line for people, or an object.
+class Reporter {
+ public:
+  explicit Reporter(bool json) : json_(json) {}
+
+  void listening(const std::vector<remote::Address>& addresses) const {
+    Json event{{"event", "listening"}};
+    std::string text;
+    for (const remote::Address& address : addresses) {
+      event["addresses"].push_back(remote::to_text(address));
+      text += (text.empty() ? "" : ", ") + remote::to_text(address);
+    }
+    say(event, "listening on " + text);
+  }
+  void started(const SessionStart& start, pid_t pid) const {
+    say({{"event", "session_started"},
+         {"session", id_text(start.id)},
+         {"identity", start.identity.name},
+         {"peer", start.peer},
+         {"pid", pid}},
+        str_format("session %d of %s from %s", pid, start.identity.name.c_str(), start.peer.c_str()));
+  }
+  void ended(const remote::SessionEnd& end) const {
+    const bool killed = WIFSIGNALED(end.wait_status);
+    const int code = killed ? 128 + WTERMSIG(end.wait_status) : WEXITSTATUS(end.wait_status);
+    say({{"event", "session_ended"},
+         {"session", id_text(end.id)},
+         {"identity", end.identity},
+         {"pid", end.pid},
+         {"exit_code", code},
+         {"signal", killed ? WTERMSIG(end.wait_status) : 0},
+         {"seconds", end.seconds}},
+        str_format("session %d of %s has ended after %.1f s, exit code %d", end.pid, end.identity.c_str(),
+                   end.seconds, code));
+  }
+
+ private:
+  void say(const Json& event, const std::string& text) const {
+    puts(json_ ? node::json_text(event).c_str() : ("tessera serve: " + text).c_str());
+    fflush(stdout);
+  }
+
+  const bool json_;
+};
+
+Status take_identities(const ServeOptions& options, KnownIdentities& known) {
+  if (!options.identities.empty()) TESSERA_RETURN_IF_ERROR(read_identities(options.identities, known));
+  if (!options.token_file.empty()) TESSERA_RETURN_IF_ERROR(add_token_file(options.token_file, known));
+  return Status();
+}
+
+// Beyond this machine nobody gets in who has not shown who they are.
+Status check_exposure(const ServeOptions& options, const remote::Identities& identities) {
+  const bool knows_clients = identities.any_token() || !options.client_ca.empty();
+  for (const remote::Address& address : options.listen) {
+    TESSERA_ASSIGN_OR_RETURN(const bool loopback, remote::is_loopback(address));
+    if (loopback) continue;
+    if (!knows_clients) {
+      return Status::error(
+          Code::kInvalidArgument,
+          "%s can be reached from other machines, and whoever does would get in: give --token-file "
+          "or --identities, or --tls-cert, --tls-key and --client-ca",
+          remote::to_text(address).c_str());
+    }
+    if (options.tls_certificate.empty()) {
+      fprintf(stderr,
+              "tessera serve: what goes to and from %s is not encrypted: --tls-cert and --tls-key would see "
+              "to it\n",
+              remote::to_text(address).c_str());
+    }
+  }
+  return Status();
+}
+
+// The slice of a session, which lives as long as the session's process.
+class SessionSlices {
+ public:
+  SessionSlices(std::string socket, std::string guest_folder, std::map<std::string, SessionLimits> limits)
+      : socket_(std::move(socket)), guest_folder_(std::move(guest_folder)), limits_(std::move(limits)) {}
+
+  // In the session's process: the driver that it loads then finds itself in the slice.
+  Status prepare(SessionStart& start) {
+    const auto limits = limits_.find(start.identity.name);
+    TESSERA_ASSIGN_OR_RETURN(
+        Json request,
+        session_slice_request(start.identity.name, limits == limits_.end() ? SessionLimits() : limits->second,
+                              start.wishes));
+    request["op"] = "create_slice";
+    TESSERA_ASSIGN_OR_RETURN(ControlClient client, connect_or_start(socket_));
+    TESSERA_ASSIGN_OR_RETURN(const Json slice, client.ask(request));
+    setenv("TESSERA_SLICE", node::json_string(slice, "token").c_str(), 1);
+    setenv("TESSERA_SOCKET", socket_.c_str(), 1);
+    start.driver = guest_folder_ + "/libcuda.so.1";
+    // The slice lives as long as this connection, and the connection as long as the process.
+    held_ = std::make_unique<ControlClient>(std::move(client));
+    return Status();
+  }
+
+ private:
+  const std::string socket_;
+  const std::string guest_folder_;
+  const std::map<std::string, SessionLimits> limits_;
+  std::unique_ptr<ControlClient> held_;
+};
+
+// Ctrl-C and its like, as a descriptor.
+Result<UniqueFd> stop_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals, number);
+  sigprocmask(SIG_BLOCK, &signals, nullptr);
+  UniqueFd descriptor(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!descriptor) return Status::from_errno(errno, "cannot make a signalfd");
+  return descriptor;
+}
+
+// A descriptor for each connection of which nothing is known yet, and two for each session.
+void allow_descriptors() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// The session's process may go to another folder.
+std::string absolute(const std::string& path) {
+  std::error_code error;
+  const std::filesystem::path whole = std::filesystem::absolute(path, error);
+  return error ? path : whole.string();
+}
+
+Status serve(const ServeOptions& options) {
+  KnownIdentities known;
+  TESSERA_RETURN_IF_ERROR(take_identities(options, known));
+  TESSERA_RETURN_IF_ERROR(check_exposure(options, known.identities));
+  TESSERA_ASSIGN_OR_RETURN(std::string guest_folder, find_guest_folder());
+  remote::FrontOptions front_options;
+  if (!options.tls_certificate.empty()) {
+    TESSERA_ASSIGN_OR_RETURN(
+        front_options.tls,
+        remote::TlsContext::server({options.tls_certificate, options.tls_key, options.client_ca}));
+    front_options.wants_tls = true;
+  }
+  front_options.addresses = options.listen;
+  front_options.nobody_may_in = !known.identities.any_token() && options.client_ca.empty();
+  front_options.identities = std::move(known.identities);
+  front_options.most_sessions = options.most_sessions;
+  front_options.bandwidth = {options.download, options.upload, std::move(known.bandwidth)};
+  TESSERA_ASSIGN_OR_RETURN(const UniqueFd stop, stop_signals());
+  front_options.stop_descriptor = stop.get();
+  allow_descriptors();
+  SessionSlices slices(absolute(options.socket), std::move(guest_folder), std::move(known.limits));
+  const Reporter reporter(options.json);
+  front_options.hooks.prepare = [&](SessionStart& start) { return slices.prepare(start); };
+  front_options.hooks.run = remote::run_session;
+  front_options.started = [&](const SessionStart& start, pid_t pid) { reporter.started(start, pid); };
+  front_options.ended = [&](const remote::SessionEnd& end) { reporter.ended(end); };
+  TESSERA_ASSIGN_OR_RETURN(const std::unique_ptr<Front> front, Front::create(std::move(front_options)));
+  reporter.listening(front->addresses());
+  return front->run();
+}
+
+}  // namespace
+
+int serve_command(const ServeOptions& options) {
+  const Status status = serve(options);
+  if (status.ok()) return 0;
+  print_error("serve", status);
+  return status.code() == Code::kInvalidArgument ? kExitUsage : kExitFailure;
+}
+
+}  // namespace tessera::cli

@@ -1,0 +1,82 @@
+#include "cli/serve_command_options.h"
+
+#include <CLI/CLI.hpp>
+
+#include "cli/slice_command_options.h"
+#include "common/strings.h"
+#include "remote/bandwidth/rate.h"
+
+namespace tessera::cli {
+namespace {
+
+constexpr size_t kDefaultSessions = 64;
+constexpr size_t kMostSessions = 100'000;
+// Nothing where nothing was said.
+Status take_rate(const char* option, const std::string& text, uint64_t& rate) {
+  if (text.empty()) return Status();
+  auto parsed = remote::parse_rate(text);
+  if (!parsed.ok()) return parsed.status().with_context(option);
+  rate = *parsed;
+  return Status();
+}
+
+constexpr const char* kDefaultListen = "127.0.0.1:7070";
+
+}  // namespace
+
+void ServeParser::add(CLI::App& app) {
+  command_ = app.add_subcommand("serve", "let programs of other machines use this node's GPUs");
+  add_common(command_, options_.socket, nullptr);
+  command_
+      ->add_option("--listen", listen_,
+                   "host:port, or shm:PATH for this machine's processes; may be given again (default: "
+                   "127.0.0.1:7070)")
+      ->type_name("ADDRESS")
+      ->allow_extra_args(false);
+  const auto file = [&](const char* name, std::string& into, const char* text) {
+    command_->add_option(name, into, text)->type_name("FILE");
+  };
+  file("--tls-cert", options_.tls_certificate,
+       "the server's certificate, PEM: nobody is served without TLS then");
+  file("--tls-key", options_.tls_key, "its key, PEM");
+  file("--client-ca", options_.client_ca, "whose certificates clients may show, PEM");
+  file("--identities", options_.identities, "who may use how much, YAML");
+  file("--token-file", options_.token_file, "a token that lets whoever knows it in");
+  command_->add_option("--max-sessions", most_sessions_, "at once, of all clients (default: 64)")
+      ->type_name("N");
+  command_
+      ->add_option("--download", download_,
+                   "bytes to all clients together, e.g. 1Gbit or 100MB/s (default: no limit)")
+      ->type_name("RATE");
+  command_->add_option("--upload", upload_, "bytes from all clients together, likewise")->type_name("RATE");
+  command_->add_flag("--json", options_.json, "print what happens as JSON, an object a line");
+}
+
+bool ServeParser::chosen() const { return static_cast<bool>(*command_); }
+
+Result<ServeOptions> ServeParser::parse() const {
+  ServeOptions options = options_;
+  options.most_sessions = kDefaultSessions;
+  if (!most_sessions_.empty()) {
+    const auto count = parse_uint(most_sessions_);
+    if (!count || *count < 1 || *count > kMostSessions) {
+      return Status::error(Code::kInvalidArgument, "--max-sessions: 1 to %zu, not '%s'", kMostSessions,
+                           most_sessions_.c_str());
+    }
+    options.most_sessions = *count;
+  }
+  TESSERA_RETURN_IF_ERROR(take_rate("--download", download_, options.download));
+  TESSERA_RETURN_IF_ERROR(take_rate("--upload", upload_, options.upload));
+  for (const std::string& text : listen_.empty() ? std::vector<std::string>{kDefaultListen} : listen_) {
+    auto address = remote::parse_address(text, remote::Purpose::kListen);
+    if (!address.ok()) return address.status().with_context("--listen");
+    options.listen.push_back(std::move(*address));
+  }
+  if (options.tls_certificate.empty() != options.tls_key.empty())
+    return Status(Code::kInvalidArgument, "--tls-cert and --tls-key are given together");
+  if (!options.client_ca.empty() && options.tls_certificate.empty())
+    return Status(Code::kInvalidArgument, "--client-ca needs --tls-cert and --tls-key");
+  return options;
+}
+
+}  // namespace tessera::cli

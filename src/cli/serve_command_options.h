@@ -1,0 +1,39 @@
+// The options of `tessera serve`.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "common/status.h"
+#include "remote/transport/address.h"
+
+namespace CLI {
+class App;
+}
+
+namespace tessera::cli {
+
+struct ServeOptions {
+  std::string socket;
+  bool json = false;
+  std::vector<remote::Address> listen;
+  std::string tls_certificate, tls_key, client_ca;  // files; empty: none
+  std::string identities, token_file;
+  size_t most_sessions = 0;
+  uint64_t download = 0, upload = 0;  // of all clients together, bytes a second; 0: no limit
+};
+
+class ServeParser {
+ public:
+  void add(CLI::App& app);
+  bool chosen() const;
+  Result<ServeOptions> parse() const;
+
+ private:
+  CLI::App* command_ = nullptr;
+  ServeOptions options_;
+  std::vector<std::string> listen_;
+  std::string most_sessions_, download_, upload_;
+};
+
+}  // namespace tessera::cli

@@ -58,13 +58,18 @@ Result<unsigned> poll_socket(int socket, unsigned wanted, std::chrono::nanosecon
   }
 }
 
-Result<std::unique_ptr<SocketTransport>> SocketTransport::create(UniqueFd socket, const char* kind) {
-  const int flags = fcntl(socket.get(), F_GETFL);
-  if (flags < 0 || fcntl(socket.get(), F_SETFL, flags | O_NONBLOCK) != 0)
+Status prepare_socket(int socket) {
+  const int flags = fcntl(socket, F_GETFL);
+  if (flags < 0 || fcntl(socket, F_SETFL, flags | O_NONBLOCK) != 0)
     return Status::from_errno(errno, "cannot prepare a connection");
   const int on = 1;
   // Fails on Unix sockets, which need none.
-  (void)setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  (void)setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  return Status();
+}
+
+Result<std::unique_ptr<SocketTransport>> SocketTransport::create(UniqueFd socket, const char* kind) {
+  TESSERA_RETURN_IF_ERROR(prepare_socket(socket.get()));
   return std::unique_ptr<SocketTransport>(new SocketTransport(std::move(socket), kind));
 }
 

@@ -33,6 +33,9 @@ class SocketTransport final : public Transport {
   Spinner spinner_;
 };
 
+// Non-blocking, and TCP sends at once what it gets.
+Status prepare_socket(int socket);
+
 // poll(2) of one descriptor for Transport::Readiness, for `limit` at most, whatever signals come. A socket
 // that is broken or ended is ready for all of `wanted`.
 Result<unsigned> poll_socket(int socket, unsigned wanted, std::chrono::nanoseconds limit);

@@ -4,27 +4,27 @@
 #include <sys/socket.h>
 
 #include <cerrno>
-#include <cstdint>
+
+#include "remote/transport/socket_transport.h"
 
 namespace tessera::remote {
 namespace {
 
-int socket_of(BIO* bio) { return static_cast<int>(reinterpret_cast<intptr_t>(BIO_get_data(bio))); }
+TlsEnds& ends_of(BIO* bio) { return *static_cast<TlsEnds*>(BIO_get_data(bio)); }
 
 bool may_be_tried_again(int error_number) {
   return error_number == EAGAIN || error_number == EWOULDBLOCK || error_number == EINTR;
 }
 
-int write_socket(BIO* bio, const char* bytes, int count) {
+int write_collected(BIO* bio, const char* bytes, int count) {
   BIO_clear_retry_flags(bio);
-  const ssize_t sent = send(socket_of(bio), bytes, static_cast<size_t>(count), MSG_NOSIGNAL | MSG_DONTWAIT);
-  if (sent < 0 && may_be_tried_again(errno)) BIO_set_retry_write(bio);
-  return static_cast<int>(sent);
+  ends_of(bio).output.append(bytes, static_cast<size_t>(count));
+  return count;
 }
 
 int read_socket(BIO* bio, char* space, int count) {
   BIO_clear_retry_flags(bio);
-  const ssize_t received = recv(socket_of(bio), space, static_cast<size_t>(count), MSG_DONTWAIT);
+  const ssize_t received = recv(ends_of(bio).socket, space, static_cast<size_t>(count), MSG_DONTWAIT);
   if (received < 0 && may_be_tried_again(errno)) BIO_set_retry_read(bio);
   if (received == 0) BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
   return static_cast<int>(received);
@@ -42,7 +42,7 @@ const BIO_METHOD* socket_method() {
     BIO_METHOD* const made = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK | BIO_TYPE_DESCRIPTOR,
                                           "socket without signals");
     if (made == nullptr) return made;
-    BIO_meth_set_write(made, write_socket);
+    BIO_meth_set_write(made, write_collected);
     BIO_meth_set_read(made, read_socket);
     BIO_meth_set_ctrl(made, control_socket);
     return made;
@@ -52,11 +52,32 @@ const BIO_METHOD* socket_method() {
 
 }  // namespace
 
-bio_st* new_socket_bio(int socket) {
+void TlsOutput::append(const char* bytes, size_t count) {
+  bytes_.insert(bytes_.end(), bytes, bytes + count);
+  written_ += count;
+}
+
+Result<bool> TlsOutput::flush(int socket) {
+  while (waiting() > 0) {
+    const ssize_t count = send(socket, bytes_.data() + sent_, waiting(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && may_be_tried_again(errno)) return false;
+    if (count < 0) return broken_connection(errno);
+    sent_ += static_cast<size_t>(count);
+  }
+  // Many connections never send again: they keep no memory for it.
+  constexpr size_t kKeptBytes = size_t{32} << 10;
+  sent_ = 0;
+  bytes_.clear();
+  if (bytes_.capacity() < kKeptBytes) bytes_.shrink_to_fit();
+  return true;
+}
+
+bio_st* new_socket_bio(TlsEnds* ends) {
   const BIO_METHOD* const method = socket_method();
   BIO* const bio = method != nullptr ? BIO_new(method) : nullptr;
   if (bio == nullptr) return nullptr;
-  BIO_set_data(bio, reinterpret_cast<void*>(static_cast<intptr_t>(socket)));
+  BIO_set_data(bio, ends);
   BIO_set_init(bio, 1);
   return bio;
 }

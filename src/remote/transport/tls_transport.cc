@@ -11,7 +11,6 @@
 #include <cstring>
 
 #include "remote/transport/socket_transport.h"
-#include "remote/transport/tls_bio.h"
 
 namespace tessera::remote {
 namespace {
@@ -77,13 +76,14 @@ std::string common_name(X509* certificate) {
 Result<std::unique_ptr<TlsTransport>> TlsTransport::create(UniqueFd socket,
                                                            std::shared_ptr<TlsContext> context,
                                                            const std::string& host) {
+  TESSERA_RETURN_IF_ERROR(prepare_socket(socket.get()));
   ERR_clear_error();
   SSL* const ssl = SSL_new(context->get());
   const bool server = context->is_server();
   // From here on it is freed with the transport.
   if (ssl == nullptr) return Status(Code::kResourceExhausted, "no memory for a TLS connection");
   std::unique_ptr<TlsTransport> transport(new TlsTransport(std::move(socket), std::move(context), ssl));
-  BIO* const bio = new_socket_bio(transport->socket_.get());
+  BIO* const bio = new_socket_bio(&transport->ends_);
   if (bio == nullptr) return Status(Code::kResourceExhausted, "no memory for a TLS connection");
   SSL_set_bio(ssl, bio, bio);
   if (!server && !expect_host(ssl, host))
@@ -107,10 +107,14 @@ Result<unsigned> TlsTransport::handshake() {
   ERR_clear_error();
   errno = 0;
   const int result = SSL_do_handshake(ssl_);
-  if (result == 1) return 0u;
   const int reason = SSL_get_error(ssl_, result);
-  if (reason == SSL_ERROR_WANT_READ) return static_cast<unsigned>(kReadable);
-  if (reason == SSL_ERROR_WANT_WRITE) return static_cast<unsigned>(kWritable);
+  // An alert is worth sending, too.
+  const auto flushed = ends_.output.flush(ends_.socket);
+  if (result == 1 || reason == SSL_ERROR_WANT_READ) {
+    if (!flushed.ok()) return flushed.status();
+    if (!*flushed) return static_cast<unsigned>(kWritable);
+    return result == 1 ? 0U : static_cast<unsigned>(kReadable);
+  }
   const long verified = SSL_get_verify_result(ssl_);
   if (verified != X509_V_OK) {
     ERR_clear_error();
@@ -121,39 +125,50 @@ Result<unsigned> TlsTransport::handshake() {
   return failure(result, "shaking hands");
 }
 
-// Seals and sends the next record, of the bytes from `skip` on, or the one that has not gone yet: how many
-// bytes it holds; 0 where the socket has no room for it.
-Result<size_t> TlsTransport::write_record(std::span<const iovec> pieces, size_t skip) {
-  if (!sealing_) {
-    if (!record_) record_ = std::make_unique<std::byte[]>(kRecordBytes);
-    record_bytes_ = gather(pieces, skip, {record_.get(), kRecordBytes});
-    if (record_bytes_ == 0) return size_t{0};
+size_t TlsTransport::sealed_bytes() const {
+  size_t bytes = 0;
+  for (size_t i = 0; i < sealed_count_; ++i) bytes += sealed_[i].plain;
+  return bytes;
+}
+
+Status TlsTransport::seal(std::span<const iovec> pieces, size_t skip) {
+  if (!record_) record_ = std::make_unique<std::byte[]>(kRecordBytes);
+  while (sealed_count_ < kRecordsAtOnce) {
+    const size_t count = gather(pieces, skip, {record_.get(), kRecordBytes});
+    if (count == 0) return Status();
+    ERR_clear_error();
+    errno = 0;
+    const int result = SSL_write(ssl_, record_.get(), static_cast<int>(count));
+    if (result <= 0) return failure(result, "sending");
+    skip += count;
+    sealed_[sealed_count_++] = {count, ends_.output.written()};
   }
-  ERR_clear_error();
-  errno = 0;
-  const int result = SSL_write(ssl_, record_.get(), static_cast<int>(record_bytes_));
-  if (result > 0) {
-    sealing_ = false;
-    return static_cast<size_t>(result);
-  }
-  const int reason = SSL_get_error(ssl_, result);
-  if (reason != SSL_ERROR_WANT_WRITE && reason != SSL_ERROR_WANT_READ) return failure(result, "sending");
-  sealing_ = true;
-  return size_t{0};
+  return Status();
+}
+
+Result<size_t> TlsTransport::send_sealed() {
+  TESSERA_RETURN_IF_ERROR(ends_.output.flush(ends_.socket).status());
+  size_t gone = 0, records = 0;
+  while (records < sealed_count_ && sealed_[records].end <= ends_.output.gone())
+    gone += sealed_[records++].plain;
+  std::copy(sealed_.begin() + records, sealed_.begin() + sealed_count_, sealed_.begin());
+  sealed_count_ -= records;
+  return gone;
 }
 
 Result<size_t> TlsTransport::send(std::span<const iovec> pieces) {
   size_t total = 0, taken = 0;
   for (const iovec& piece : pieces) total += piece.iov_len;
   while (taken < total) {
-    // Held for a record at a time: whoever receives gets its turn between them.
+    // Held for some records at a time: whoever receives gets its turn between them.
     const std::lock_guard lock(mutex_);
     if (closed_) return ended_connection();
-    if (sealing_ && record_bytes_ > total)
+    if (sealed_bytes() > total - taken)
       return Status(Code::kInternal, "a send began with other bytes than the one before had left");
-    TESSERA_ASSIGN_OR_RETURN(size_t count, write_record(pieces, taken));
-    if (count == 0) break;
-    taken += count;
+    if (sealed_count_ == 0) TESSERA_RETURN_IF_ERROR(seal(pieces, taken));
+    TESSERA_ASSIGN_OR_RETURN(const size_t gone, send_sealed());
+    taken += gone;
+    if (sealed_count_ > 0) break;
   }
   return taken;
 }
@@ -161,7 +176,7 @@ Result<size_t> TlsTransport::send(std::span<const iovec> pieces) {
 Result<size_t> TlsTransport::receive(std::span<std::byte> space) {
   size_t received = 0;
   const std::lock_guard lock(mutex_);
-  receiving_needs_room_ = false;
+  may_have_received_ = true;
   while (received < space.size()) {
     ERR_clear_error();
     errno = 0;
@@ -172,11 +187,14 @@ Result<size_t> TlsTransport::receive(std::span<std::byte> space) {
       continue;
     }
     const int reason = SSL_get_error(ssl_, result);
-    if (reason == SSL_ERROR_WANT_WRITE) receiving_needs_room_ = true;
-    if (reason == SSL_ERROR_WANT_READ || reason == SSL_ERROR_WANT_WRITE) break;
+    may_have_received_ = reason != SSL_ERROR_WANT_READ;
+    if (reason == SSL_ERROR_WANT_READ) break;
     if (received > 0) break;  // the next call says it again
     return failure(result, "receiving");
   }
+  // A change of keys is answered.
+  if (ends_.output.waiting() > 0) TESSERA_RETURN_IF_ERROR(ends_.output.flush(ends_.socket).status());
+  answers_wait_ = ends_.output.waiting() > 0 && sealed_count_ == 0;
   return received;
 }
 
@@ -184,11 +202,10 @@ Result<unsigned> TlsTransport::wait(unsigned wanted, std::chrono::nanoseconds li
   {
     const std::lock_guard lock(mutex_);
     if (closed_) return wanted;
-    // What has been decrypted already makes no socket readable.
-    if ((wanted & kReadable) != 0 && SSL_pending(ssl_) > 0) return static_cast<unsigned>(kReadable);
+    if ((wanted & kReadable) != 0 && may_have_received_) return static_cast<unsigned>(kReadable);
   }
   unsigned asked = wanted;
-  if (receiving_needs_room_ && (wanted & kReadable) != 0) asked |= kWritable;
+  if (answers_wait_ && (wanted & kReadable) != 0) asked |= kWritable;
   Result<unsigned> now = 0u;
   const bool ready = spinner_.spin<1>(limit.count() > 0 ? static_cast<uint64_t>(limit.count()) : 0, [&] {
     now = poll_socket(socket_.get(), asked, std::chrono::nanoseconds(0));
@@ -201,9 +218,10 @@ Result<unsigned> TlsTransport::wait(unsigned wanted, std::chrono::nanoseconds li
 
 void TlsTransport::shutdown() {
   const std::lock_guard lock(mutex_);
-  if (!closed_.exchange(true) && SSL_is_init_finished(ssl_) && !sealing_) {
+  if (!closed_.exchange(true) && SSL_is_init_finished(ssl_)) {
     ERR_clear_error();
     (void)SSL_shutdown(ssl_);  // says goodbye, if there is room for it
+    (void)ends_.output.flush(ends_.socket);
     ERR_clear_error();
   }
   (void)::shutdown(socket_.get(), SHUT_RDWR);

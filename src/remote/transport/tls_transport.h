@@ -12,6 +12,7 @@
 
 #include "common/fd.h"
 #include "remote/transport/spinner.h"
+#include "remote/transport/tls_bio.h"
 #include "remote/transport/tls_context.h"
 #include "remote/transport/transport.h"
 
@@ -24,7 +25,7 @@ class TlsTransport final : public Transport {
   static constexpr size_t kBindingBytes = 32;
   static constexpr size_t kRecordBytes = 16384;  // the most that a record of TLS holds
 
-  // The socket is non-blocking. A client says which host it means: its certificate has to be that host's.
+  // A client says which host it means: its certificate has to be that host's.
   static Result<std::unique_ptr<TlsTransport>> create(UniqueFd socket, std::shared_ptr<TlsContext> context,
                                                       const std::string& host);
   ~TlsTransport() override;
@@ -39,7 +40,7 @@ class TlsTransport final : public Transport {
   void shutdown() override;
   const char* kind() const override { return "tls"; }
 
-  int descriptor() const { return socket_.get(); }
+  int descriptor() const { return ends_.socket; }
   // Both ends compute the same, and nobody between them who ends the encryption does (RFC 9266).
   Result<std::array<std::byte, kBindingBytes>> channel_binding();
   // Of the peer's certificate, which was verified: its first DNS name, or its common name; empty: it showed
@@ -47,19 +48,34 @@ class TlsTransport final : public Transport {
   std::string peer_name();
 
  private:
-  TlsTransport(UniqueFd socket, std::shared_ptr<TlsContext> context, ssl_st* ssl)
-      : socket_(std::move(socket)), context_(std::move(context)), ssl_(ssl) {}
+  // A record on its way: the bytes in it, and where in the output it ends.
+  struct Sealed {
+    size_t plain = 0;
+    size_t end = 0;
+  };
+  static constexpr size_t kRecordsAtOnce = 8;
 
-  Result<size_t> write_record(std::span<const iovec> pieces, size_t skip);
+  TlsTransport(UniqueFd socket, std::shared_ptr<TlsContext> context, ssl_st* ssl)
+      : socket_(std::move(socket)), context_(std::move(context)), ssl_(ssl) {
+    ends_.socket = socket_.get();
+  }
+
+  // Seals records of the bytes from `skip` on, up to kRecordsAtOnce of them.
+  Status seal(std::span<const iovec> pieces, size_t skip);
+  // Sends what is sealed, as far as there is room: how many of the bytes in it have gone as whole records.
+  Result<size_t> send_sealed();
+  size_t sealed_bytes() const;
   Status failure(int result, const char* doing);
 
-  UniqueFd socket_;
+  const UniqueFd socket_;
   const std::shared_ptr<TlsContext> context_;
   std::mutex mutex_;  // an SSL object is one thread's at a time
+  TlsEnds ends_;
   ssl_st* const ssl_;
-  bool sealing_ = false;  // the record in `record_` has not gone yet
-  size_t record_bytes_ = 0;
-  std::atomic<bool> receiving_needs_room_{false};  // an answer to a change of keys waits for the socket
+  std::array<Sealed, kRecordsAtOnce> sealed_;  // in order
+  size_t sealed_count_ = 0;
+  bool may_have_received_ = true;          // more than was asked for: no socket is readable for that
+  std::atomic<bool> answers_wait_{false};  // what receiving has to send, for which there was no room
   std::atomic<bool> closed_{false};
   Spinner spinner_;
   std::unique_ptr<std::byte[]> record_;  // kRecordBytes, from the first send on: many connections never send

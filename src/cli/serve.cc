@@ -125,6 +125,7 @@ class SessionSlices {
     request["op"] = "create_slice";
     TESSERA_ASSIGN_OR_RETURN(ControlClient client, connect_or_start(socket_));
     TESSERA_ASSIGN_OR_RETURN(const Json slice, client.ask(request));
+    unsetenv("TESSERA_SERVER");  // of a client: the driver would look for its GPUs elsewhere
     setenv("TESSERA_SLICE", node::json_string(slice, "token").c_str(), 1);
     setenv("TESSERA_SOCKET", socket_.c_str(), 1);
     start.driver = guest_folder_ + "/libcuda.so.1";

@@ -50,15 +50,16 @@ Result<cuda::DriverTable> load_driver(const std::string& path) {
   return driver_in(library, path);
 }
 
-Result<cuda::DriverTable> load_program_driver() {
-  constexpr const char* kName = "libcuda.so.1";
-  void* library = dlopen(kName, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+Result<cuda::DriverTable> load_program_driver() { return load_program_driver("libcuda.so.1"); }
+
+Result<cuda::DriverTable> load_program_driver(const std::string& path) {
+  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   if (library == nullptr) {
     const char* reason = dlerror();
     return Status::error(Code::kNotFound, "the program has no CUDA driver: %s",
                          reason != nullptr ? reason : "no reason given");
   }
-  return driver_in(library, kName);
+  return driver_in(library, path);
 }
 
 Result<cuda::NvmlTable> load_nvml(const std::string& path) {

@@ -18,6 +18,8 @@ Result<cuda::DriverTable> load_driver(const std::string& path);
 // The driver that the program itself gets by the name of libcuda.so.1: in a slice the guest, which keeps its
 // limit. For libraries that programs link; kNotFound where there is none.
 Result<cuda::DriverTable> load_program_driver();
+// The one at `path`, which may be the guest: for processes that are programs of a slice themselves.
+Result<cuda::DriverTable> load_program_driver(const std::string& path);
 Result<cuda::NvmlTable> load_nvml(const std::string& path);
 
 }  // namespace tessera::vgpu

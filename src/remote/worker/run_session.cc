@@ -72,8 +72,7 @@ bool look_at_control(Session& session) {
   if (event->kind != ControlEvent::Kind::kConnection) return true;
   // Whoever connects may be slow on purpose.
   std::thread([&session, connection = std::move(event->connection)]() mutable {
-    auto returned = accept_returning(std::move(connection), *session.start.secrets, session.start.tls,
-                                     monotonic_ns() + kProofNs);
+    auto returned = accept_connection(session.start, std::move(connection), monotonic_ns() + kProofNs);
     if (!returned.ok()) {
       LOG_INFO("session", "a connection was refused: %s", returned.status().message().c_str());
     } else if (returned->kind == ConnectionKind::kResume) {
@@ -103,7 +102,7 @@ bool has_processors_to_spare() {
 }  // namespace
 
 int run_session(SessionStart start) {
-  auto driver = vgpu::load_driver(start.driver);
+  auto driver = vgpu::load_program_driver(start.driver);
   if (!driver.ok()) {
     LOG_ERROR("session", "%s", driver.status().message().c_str());
     return 1;

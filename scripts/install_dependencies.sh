@@ -12,6 +12,7 @@ packages=(
   libcli11-dev nlohmann-json3-dev     # command line, JSON
   libhwloc-dev                        # where GPUs are in the machine
   libmicrohttpd-dev                   # the daemon's HTTP
+  libsqlite3-dev libcurl4-openssl-dev # its history, and where alerts are sent
   libyaml-cpp-dev                     # profiles of run options
   libzstd-dev liblz4-dev              # compressed fat binaries
   libsnappy-dev libxxhash-dev libssl-dev  # pages on their way: compressed, checked, encrypted

@@ -11,14 +11,16 @@
 namespace tessera::node {
 namespace {
 
-Result<pid_t> spawn_printing_to(int descriptor, const std::vector<std::string>& command) {
+// `input` below 0: it has this process's.
+Result<pid_t> spawn(int input, int output, const std::vector<std::string>& command) {
   std::vector<char*> arguments;
   arguments.reserve(command.size() + 1);
   for (const std::string& word : command) arguments.push_back(const_cast<char*>(word.c_str()));
   arguments.push_back(nullptr);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, descriptor, STDOUT_FILENO);
+  if (input >= 0) posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
+  posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
   sigset_t none;
@@ -33,16 +35,32 @@ Result<pid_t> spawn_printing_to(int descriptor, const std::vector<std::string>& 
   return child;
 }
 
+struct Pipe {
+  UniqueFd reading, writing;
+};
+
+Result<Pipe> make_pipe() {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return Status::from_errno(errno, "cannot make a pipe");
+  return Pipe{UniqueFd(ends[0]), UniqueFd(ends[1])};
+}
+
 }  // namespace
 
 Result<PrintingChild> start_printing(const std::vector<std::string>& command) {
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return Status::from_errno(errno, "cannot make a pipe");
-  UniqueFd reading(ends[0]);
-  UniqueFd writing(ends[1]);
-  fcntl(reading.get(), F_SETFL, O_NONBLOCK);
-  TESSERA_ASSIGN_OR_RETURN(pid_t pid, spawn_printing_to(writing.get(), command));
-  return PrintingChild{pid, std::move(reading)};
+  TESSERA_ASSIGN_OR_RETURN(Pipe pipe, make_pipe());
+  fcntl(pipe.reading.get(), F_SETFL, O_NONBLOCK);
+  TESSERA_ASSIGN_OR_RETURN(pid_t pid, spawn(-1, pipe.writing.get(), command));
+  return PrintingChild{pid, std::move(pipe.reading)};
+}
+
+Result<TalkingChild> start_talking(const std::vector<std::string>& command) {
+  TESSERA_ASSIGN_OR_RETURN(Pipe told, make_pipe());
+  TESSERA_ASSIGN_OR_RETURN(Pipe tells, make_pipe());
+  fcntl(told.writing.get(), F_SETFL, O_NONBLOCK);
+  fcntl(tells.reading.get(), F_SETFL, O_NONBLOCK);
+  TESSERA_ASSIGN_OR_RETURN(pid_t pid, spawn(told.reading.get(), tells.writing.get(), command));
+  return TalkingChild{pid, std::move(told.writing), std::move(tells.reading)};
 }
 
 void LeavingChildren::reap() {

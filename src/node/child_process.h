@@ -19,6 +19,14 @@ struct PrintingChild {
 // The command's first word is a path. The child has the environment of this process and blocks no signals.
 Result<PrintingChild> start_printing(const std::vector<std::string>& command);
 
+struct TalkingChild {
+  pid_t pid = 0;
+  UniqueFd input;   // what it is told; neither blocks
+  UniqueFd output;  // what it tells
+};
+// The same, which reads what it is told.
+Result<TalkingChild> start_talking(const std::vector<std::string>& command);
+
 // Children that have been told to end, or have answered, and are not reaped yet: a moment, or for long in a
 // driver that hangs, where SIGKILL does not reach them.
 class LeavingChildren {

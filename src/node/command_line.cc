@@ -2,6 +2,7 @@
 
 #include <getopt.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <climits>
@@ -12,6 +13,8 @@
 #include "common/log.h"
 #include "common/size.h"
 #include "common/strings.h"
+#include "monitoring/alerts/alert_rules.h"
+#include "node/figures.h"
 #include "node/version.h"
 
 namespace tessera::node {
@@ -53,6 +56,10 @@ constexpr const char* kHelp =
     "  --http ADDRESS:PORT  answer over HTTP there, as 127.0.0.1:9400: /metrics for Prometheus, /api/v1/, "
     "the page\n"
     "  --http-token FILE    whoever asks there must carry the token in FILE; needed beyond the loopback\n"
+    "  --history FILE       keep figures of the past in FILE: an hour of samples, a day of minutes, a month\n"
+    "  --alerts FILE        judge figures by the rules in FILE (YAML), see docs/alerts.md\n"
+    "  --alert-webhook URL  post each alert there when it fires and when it is resolved\n"
+    "  --alert-secret FILE  and sign it with the secret in FILE\n"
     "  --log-level LEVEL    error, warn (default), info or debug\n"
     "  --version, --help\n";
 
@@ -93,6 +100,15 @@ Result<std::string> swap_folder(const char* text) {
   return std::string(path);
 }
 
+bool is_figure(std::string_view name) { return find_figure(name) != nullptr; }
+
+// The daemon leaves the folder that it was started in.
+std::string absolute(const char* path) {
+  char folder[PATH_MAX];
+  if (path[0] == '/' || getcwd(folder, sizeof folder) == nullptr) return path;
+  return std::string(folder) + "/" + path;
+}
+
 }  // namespace
 
 std::optional<int> parse_command_line(int argc, char** argv, CommandLine& options) {
@@ -115,11 +131,17 @@ std::optional<int> parse_command_line(int argc, char** argv, CommandLine& option
     kRoundTheGate,
     kHttp,
     kHttpToken,
+    kHistory,
+    kAlerts,
+    kAlertWebhook,
+    kAlertSecret,
     kLogLevel,
     kVersionFlag,
     kHelpFlag,
     kPrintInventory,
-    kPrintXids
+    kPrintXids,
+    kKeepHistory,
+    kSendWebhooks
   };
   static const option kOptions[] = {{"socket", required_argument, nullptr, kSocket},
                                     {"foreground", no_argument, nullptr, kForeground},
@@ -139,6 +161,10 @@ std::optional<int> parse_command_line(int argc, char** argv, CommandLine& option
                                     {"round-the-gate", required_argument, nullptr, kRoundTheGate},
                                     {"http", required_argument, nullptr, kHttp},
                                     {"http-token", required_argument, nullptr, kHttpToken},
+                                    {"history", required_argument, nullptr, kHistory},
+                                    {"alerts", required_argument, nullptr, kAlerts},
+                                    {"alert-webhook", required_argument, nullptr, kAlertWebhook},
+                                    {"alert-secret", required_argument, nullptr, kAlertSecret},
                                     {"log-level", required_argument, nullptr, kLogLevel},
                                     {"version", no_argument, nullptr, kVersionFlag},
                                     {"help", no_argument, nullptr, kHelpFlag},
@@ -146,6 +172,9 @@ std::optional<int> parse_command_line(int argc, char** argv, CommandLine& option
                                     {"print-inventory", no_argument, nullptr, kPrintInventory},
                                     // What XidMonitor starts: waits for the driver's events, prints them.
                                     {"print-xids", no_argument, nullptr, kPrintXids},
+                                    // What the history and the alerts start.
+                                    {"keep-history", no_argument, nullptr, kKeepHistory},
+                                    {"send-webhooks", no_argument, nullptr, kSendWebhooks},
                                     {nullptr, 0, nullptr, 0}};
   HttpOptions http;
   bool serves_http = false;
@@ -262,6 +291,36 @@ std::optional<int> parse_command_line(int argc, char** argv, CommandLine& option
         } else {
           return usage_error("--http-token: %s", token.status().message().c_str());
         }
+      case kHistory:
+        if (*optarg == '\0') return usage_error("--history needs a file%s", "");
+        options.history = absolute(optarg);
+        break;
+      case kAlerts:
+        if (auto rules = monitoring::read_alert_rules(optarg, is_figure); rules.ok()) {
+          options.rules = std::move(*rules);
+          break;
+        } else {
+          return usage_error("--alerts: %s", rules.status().message().c_str());
+        }
+      case kAlertWebhook:
+        if (const Status fine = check_webhook_url(optarg); !fine.ok())
+          return usage_error("--alert-webhook: %s", fine.message().c_str());
+        options.webhook.url = optarg;
+        break;
+      case kAlertSecret:
+        if (const auto secret = read_http_token(optarg); secret.ok()) {
+          options.webhook.secret = *secret;
+          options.webhook_secret_file = absolute(optarg);
+          break;
+        } else {
+          return usage_error("--alert-secret: %s", secret.status().message().c_str());
+        }
+      case kKeepHistory:
+        options.keep_history = true;
+        break;
+      case kSendWebhooks:
+        options.send_webhooks = true;
+        break;
       case kLogLevel:
         if (!set_log_level(optarg)) {
           return usage_error("--log-level is error, warn, info or debug, not '%s'", optarg);

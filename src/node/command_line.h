@@ -6,6 +6,7 @@
 
 #include "node/daemon.h"
 #include "node/runtime_path.h"
+#include "node/webhook_sender.h"
 
 namespace tessera::node {
 
@@ -28,6 +29,11 @@ struct CommandLine {
   uint64_t swap_host_bytes = 0;
   bool use_mps = false;
   std::optional<HttpOptions> http;
+  std::string history;  // file; empty: none is kept
+  std::vector<monitoring::AlertRule> rules;
+  WebhookOptions webhook;  // without an address alerts are sent nowhere
+  std::string webhook_secret_file;
+  bool keep_history = false, send_webhooks = false;  // what the daemon starts itself as
 };
 
 // The exit code where there is nothing left to do.

@@ -84,8 +84,11 @@ Status Daemon::start() {
   TESSERA_ASSIGN_OR_RETURN(listener_watch_,
                            loop_.watch(listener_.get(), EPOLLIN, [this](uint32_t) { accept_clients(); }));
   leases_.tell(monitoring::Severity::kInfo, "daemon_started", "", std::string("tesserad ") + kVersion);
+  if (options_.monitor.is_wanted())
+    monitoring_ = std::make_unique<MonitorService>(loop_, control_, leases_, options_.monitor);
   if (options_.http) {
-    TESSERA_ASSIGN_OR_RETURN(http_, HttpApi::start(loop_, control_, leases_, *options_.http));
+    TESSERA_ASSIGN_OR_RETURN(http_,
+                             HttpApi::start(loop_, control_, leases_, monitoring_.get(), *options_.http));
     control_.set_http(http_->address().text());
   }
   return Status();
@@ -100,6 +103,7 @@ std::optional<uint64_t> Daemon::timeout_until_due(std::optional<uint64_t> timeou
   earlier(monitor_.next_deadline_ns());
   earlier(control_.next_deadline_ns());
   earlier(xids_.next_deadline_ns());
+  if (monitoring_) earlier(monitoring_->next_deadline_ns());
   if (http_) earlier(http_->next_deadline_ns());
   const auto newcomer = newcomers_.empty() ? connections_.end() : connections_.find(newcomers_.front());
   if (newcomer != connections_.end()) earlier(newcomer->second->connection.accepted_ns() + kFirstMessageNs);
@@ -118,6 +122,7 @@ Status Daemon::step(std::optional<uint64_t> timeout_ns) {
   control_.tick(now_ns);
   if (!leases_.ledger().slices().empty()) xids_.start(now_ns);
   xids_.tick(now_ns);
+  if (monitoring_) monitoring_->tick(now_ns);
   if (http_) http_->tick(now_ns);
   drop_silent_clients(now_ns);
   settle_clients();

@@ -28,10 +28,11 @@ struct DaemonOptions {
   bool co_execution = true;             // see ComputeBroker
   uint32_t overcommit_permille = 1000;  // see Ledger::set_overcommit
   uint64_t residence_round_ns = partitioning::kResidenceRoundNs;
-  memory::SwapOptions swap;           // see LeaseService::set_swap
-  uint64_t swap_host_bytes = 0;       // 0: no bound
-  Machine machine{};                  // see ControlService::set_machine
-  bool use_mps = false;               // see ControlService::use_mps
+  memory::SwapOptions swap;      // see LeaseService::set_swap
+  uint64_t swap_host_bytes = 0;  // 0: no bound
+  Machine machine{};             // see ControlService::set_machine
+  bool use_mps = false;          // see ControlService::use_mps
+  MonitorOptions monitor{};
   std::optional<HttpOptions> http{};  // none: nothing is answered over HTTP
 };
 
@@ -89,6 +90,7 @@ class Daemon {
   InventoryMonitor monitor_;
   ControlService control_;
   XidMonitor xids_;
+  std::unique_ptr<MonitorService> monitoring_;  // null where nobody wants it
   std::unique_ptr<HttpApi> http_;
   UniqueFd spare_;
   uint64_t busy_ns_;  // when something was last connected or a slice existed

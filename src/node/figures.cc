@@ -1,6 +1,7 @@
 #include "node/figures.h"
 
 #include <limits>
+#include <set>
 
 namespace tessera::node {
 namespace {
@@ -149,11 +150,39 @@ const std::vector<const Metric*>& all_figures() {
   return kAll;
 }
 
-const Metric* find_figure(std::string_view name) {
+std::string_view short_name(const Metric& metric) {
   constexpr std::string_view kPrefix = "tessera_";
+  return std::string_view(metric.name).substr(kPrefix.size());
+}
+
+bool is_in_history(std::string_view name) {
+  static const std::set<std::string_view> kKept = {"gpu_up",
+                                                   "gpu_memory_used_bytes",
+                                                   "gpu_memory_unreserved_bytes",
+                                                   "gpu_utilization_ratio",
+                                                   "slice_processes",
+                                                   "slice_memory_limit_bytes",
+                                                   "slice_memory_used_bytes",
+                                                   "slice_memory_resident_bytes",
+                                                   "slice_memory_evicted_bytes_total",
+                                                   "slice_memory_restored_bytes_total",
+                                                   "slice_refusals_total",
+                                                   "slice_launches_total",
+                                                   "slice_copied_to_device_bytes_total",
+                                                   "slice_copied_from_device_bytes_total",
+                                                   "slice_errors_total",
+                                                   "slice_faults_total",
+                                                   "slice_turn_wait_seconds_total",
+                                                   "slice_gpu_seconds_total",
+                                                   "slice_share_entitled_ratio",
+                                                   "slice_share_achieved_ratio",
+                                                   "slice_wait_p99_seconds"};
+  return kKept.contains(name);
+}
+
+const Metric* find_figure(std::string_view name) {
   for (const Metric* metric : all_figures()) {
-    const std::string_view full = metric->name;
-    if (name == full || name == full.substr(kPrefix.size())) return metric;
+    if (name == metric->name || name == short_name(*metric)) return metric;
   }
   return nullptr;
 }

@@ -21,6 +21,10 @@ void slice_figures(const Json& slice, const FigureSink& sink);
 
 // All that those may give.
 const std::vector<const monitoring::Metric*>& all_figures();
+// Without "tessera_": what history and alerts call it.
+std::string_view short_name(const monitoring::Metric& metric);
+// Whether the history keeps it: what plots and reports show.
+bool is_in_history(std::string_view short_name);
 // By its name, with "tessera_" before it or not; null where there is none.
 const monitoring::Metric* find_figure(std::string_view name);
 

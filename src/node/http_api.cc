@@ -118,16 +118,21 @@ bool SlicesPage::step(const std::map<SliceId, Slice>& slices, uint64_t now_ns) {
   return true;
 }
 
-HttpApi::HttpApi(EventLoop& loop, ControlService& control, LeaseService& leases)
+HttpApi::HttpApi(EventLoop& loop, ControlService& control, LeaseService& leases, MonitorService* monitor)
     : loop_(loop),
       control_(control),
       leases_(leases),
+      monitor_(monitor),
       slices_page_(std::make_unique<SlicesJson>(loop, control)),
-      metrics_page_(std::make_unique<MetricsPage>(control)) {}
+      metrics_page_(std::make_unique<MetricsPage>(control)) {
+  if (monitor != nullptr && monitor->history() != nullptr)
+    history_ = std::make_unique<HttpHistory>(loop, *monitor->history(), [this] { server_->wake(); });
+}
 
 Result<std::unique_ptr<HttpApi>> HttpApi::start(EventLoop& loop, ControlService& control,
-                                                LeaseService& leases, HttpOptions options) {
-  std::unique_ptr<HttpApi> api(new HttpApi(loop, control, leases));
+                                                LeaseService& leases, MonitorService* monitor,
+                                                HttpOptions options) {
+  std::unique_ptr<HttpApi> api(new HttpApi(loop, control, leases, monitor));
   TESSERA_ASSIGN_OR_RETURN(api->server_, HttpServer::start(loop, std::move(options),
                                                            [raw = api.get()](const HttpRequest& request) {
                                                              return raw->answer(request);
@@ -161,9 +166,11 @@ std::optional<HttpAnswer> HttpApi::answer_api(const HttpRequest& request, std::s
   if (what == "events") return events(request);
   if (what == "info") return info();
   if (what == "openapi.json") return HttpAnswer{.body = {}, .constant = openapi_json};
-  if (what == "history") return http_error(404, Status(Code::kNotFound, "this daemon keeps no history"));
-  if (what == "alerts")
-    return json_answer({{"time_ms", loop_.wall_ms()}, {"rules", 0}, {"alerts", Json::array()}});
+  if (what == "alerts") return alerts();
+  if (what == "history" && history_) return history_->answer(request);
+  if (what == "history")
+    return http_error(404,
+                      Status(Code::kNotFound, "this daemon keeps no history: start it with --history FILE"));
   return not_found(request.path());
 }
 
@@ -177,8 +184,18 @@ HttpAnswer HttpApi::info() const {
   Json answer = control_.info();
   answer["time_ms"] = loop_.wall_ms();
   answer["hostname"] = host_name();
-  answer["history"] = false;
-  answer["alert_rules"] = 0;
+  answer["history"] = history_ != nullptr;
+  const AlertService* alerts = monitor_ == nullptr ? nullptr : monitor_->alerts();
+  answer["alert_rules"] = alerts == nullptr ? 0 : alerts->rules();
+  return json_answer(answer);
+}
+
+HttpAnswer HttpApi::alerts() const {
+  const AlertService* alerts = monitor_ == nullptr ? nullptr : monitor_->alerts();
+  Json answer;
+  answer["time_ms"] = loop_.wall_ms();
+  answer["rules"] = alerts == nullptr ? 0 : alerts->rules();
+  answer["alerts"] = alerts == nullptr ? Json::array() : alerts->alerts();
   return json_answer(answer);
 }
 

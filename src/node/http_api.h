@@ -6,8 +6,10 @@
 #include <string>
 
 #include "node/control_service.h"
+#include "node/http_history.h"
 #include "node/http_server.h"
 #include "node/metrics_text.h"
+#include "node/monitor_service.h"
 #include "node/slice_walk.h"
 
 namespace tessera::node {
@@ -39,27 +41,31 @@ class SlicesPage {
 class HttpApi {
  public:
   static Result<std::unique_ptr<HttpApi>> start(EventLoop& loop, ControlService& control,
-                                                LeaseService& leases, HttpOptions options);
+                                                LeaseService& leases, MonitorService* monitor,
+                                                HttpOptions options);
 
   const HttpAddress& address() const { return server_->address(); }
   void tick(uint64_t now_ns);
   std::optional<uint64_t> next_deadline_ns() const;
 
  private:
-  HttpApi(EventLoop& loop, ControlService& control, LeaseService& leases);
+  HttpApi(EventLoop& loop, ControlService& control, LeaseService& leases, MonitorService* monitor);
   std::optional<HttpAnswer> answer(const HttpRequest& request);
   std::optional<HttpAnswer> answer_api(const HttpRequest& request, std::string_view what);
   std::optional<HttpAnswer> page(SlicesPage& page, const char* type);
   HttpAnswer info() const;
   HttpAnswer gpus();
+  HttpAnswer alerts() const;
   HttpAnswer events(const HttpRequest& request) const;
 
   EventLoop& loop_;
   ControlService& control_;
   LeaseService& leases_;
+  MonitorService* monitor_;  // null: neither history nor alerts
   std::unique_ptr<SlicesPage> slices_page_;
   std::unique_ptr<SlicesPage> metrics_page_;
-  std::unique_ptr<HttpServer> server_;  // last: its requests need the rest
+  std::unique_ptr<HttpHistory> history_;  // null where none is kept
+  std::unique_ptr<HttpServer> server_;    // last: its requests need the rest
 };
 
 }  // namespace tessera::node

@@ -17,6 +17,7 @@
 #include "common/log.h"
 #include "node/command_line.h"
 #include "node/daemon.h"
+#include "node/history_keeper.h"
 #include "node/instance.h"
 #include "node/runtime_path.h"
 #include "node/version.h"
@@ -102,6 +103,19 @@ Status serve(Daemon& daemon) {
   return status;
 }
 
+MonitorOptions monitor_options(const CommandLine& options) {
+  MonitorOptions monitor;
+  if (!options.history.empty())
+    monitor.history_command = {"/proc/self/exe", "--keep-history", "--history", options.history};
+  monitor.rules = options.rules;
+  if (options.webhook.url.empty()) return monitor;
+  monitor.webhook_command = {"/proc/self/exe", "--send-webhooks", "--alert-webhook", options.webhook.url};
+  if (!options.webhook_secret_file.empty())
+    monitor.webhook_command.insert(monitor.webhook_command.end(),
+                                   {"--alert-secret", options.webhook_secret_file});
+  return monitor;
+}
+
 Status run(const CommandLine& options, UniqueFd ready) {
   TESSERA_RETURN_IF_ERROR(prepare_socket_folder(options.socket));
   TESSERA_ASSIGN_OR_RETURN(InstanceLock lock, InstanceLock::take(options.socket));
@@ -121,6 +135,7 @@ Status run(const CommandLine& options, UniqueFd ready) {
   daemon_options.use_mps = options.use_mps;
   daemon_options.round_policy = options.round_policy;
   daemon_options.http = options.http;
+  daemon_options.monitor = monitor_options(options);
   Result<Machine> machine = Machine::read();
   if (machine.ok()) {
     daemon_options.machine = std::move(machine).value();
@@ -156,6 +171,8 @@ int daemon_main(int argc, char** argv) {
     const Status printed = print_xids(stdout);
     return printed.ok() ? 0 : fail(printed);
   }
+  if (options.keep_history) return keep_history(options.history, stdin, stdout);
+  if (options.send_webhooks) return send_webhooks(options.webhook, stdin, stdout);
   if (options.socket.front() != '/') {
     char folder[PATH_MAX];
     if (getcwd(folder, sizeof folder) == nullptr) return fail(Status::from_errno(errno, "no current folder"));

@@ -1,0 +1,430 @@
+#include "monitoring/history/history_store.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+
+#include "common/strings.h"
+
+namespace tessera::monitoring {
+namespace {
+
+constexpr int64_t kApplication = 0x54535248;  // "TSRH"
+constexpr int64_t kFormat = 1;
+constexpr int64_t kNoGpu = -1;
+constexpr int64_t kTidyMs = 600'000;
+constexpr int64_t kMostStepsAtOnce = 64;  // to roll up, of a commit
+constexpr int64_t kPageBytes = 4096;
+// Where a counter was not told for so long its growth says nothing of a rate.
+constexpr int64_t kLongestGapMs = 60'000;
+
+constexpr const char* kTables =
+    "CREATE TABLE IF NOT EXISTS metrics(id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS subjects(id INTEGER PRIMARY KEY, slice TEXT NOT NULL, gpu INTEGER NOT NULL,"
+    " UNIQUE(slice, gpu));"
+    "CREATE TABLE IF NOT EXISTS rolled_up(level INTEGER PRIMARY KEY, to_ms INTEGER NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS points(level INTEGER, subject INTEGER, time_ms INTEGER, figures BLOB NOT "
+    "NULL,"
+    " PRIMARY KEY(level, subject, time_ms)) WITHOUT ROWID;";
+
+// A figure of a row: as sampled it is its own mean, least and most.
+struct Packed {
+  uint16_t metric;
+  std::array<float, 3> values;
+};
+constexpr size_t packed_bytes(size_t level) {
+  return sizeof(uint16_t) + (level == 0 ? 1 : 3) * sizeof(float);
+}
+
+void pack(std::vector<std::byte>& row, size_t level, int64_t metric, const std::array<float, 3>& values) {
+  const auto id = static_cast<uint16_t>(metric);
+  const size_t at = row.size();
+  row.resize(at + packed_bytes(level));
+  memcpy(&row[at], &id, sizeof id);
+  memcpy(&row[at + sizeof id], values.data(), packed_bytes(level) - sizeof id);
+}
+
+// A row that was cut short has what is whole of it.
+template <typename Visit>
+void unpack(std::span<const std::byte> row, size_t level, Visit visit) {
+  for (; row.size() >= packed_bytes(level); row = row.subspan(packed_bytes(level))) {
+    Packed figure{};
+    memcpy(&figure.metric, row.data(), sizeof figure.metric);
+    memcpy(figure.values.data(), row.data() + sizeof figure.metric,
+           packed_bytes(level) - sizeof figure.metric);
+    if (level == 0) figure.values[1] = figure.values[2] = figure.values[0];
+    visit(figure);
+  }
+}
+
+struct Bucket {
+  double sum = 0;
+  double count = 0;
+  double least = 0, most = 0;
+
+  void add(const std::array<float, 3>& values) {
+    least = count == 0 ? values[1] : std::min<double>(least, values[1]);
+    most = count == 0 ? values[2] : std::max<double>(most, values[2]);
+    sum += values[0];
+    count += 1;
+  }
+};
+
+int64_t floor_to(int64_t time_ms, int64_t step_ms) { return time_ms - time_ms % step_ms; }
+
+bool is_damaged(const Status& status) { return status.code() == Code::kInvalidData; }
+
+}  // namespace
+
+Result<HistoryStore::Opened> HistoryStore::open(const std::string& path, const Options& options) {
+  auto whole = open_whole(path, options);
+  if (whole.ok()) return Opened{std::move(whole).value(), ""};
+  if (!is_damaged(whole.status())) return whole.status();
+  // Its log first: a new file must never find it.
+  for (const char* log : {"-wal", "-shm"}) remove((path + log).c_str());
+  const std::string aside = path + ".damaged";
+  if (rename(path.c_str(), aside.c_str()) != 0)
+    return Status::from_errno(errno, "cannot move %s aside", path.c_str());
+  TESSERA_ASSIGN_OR_RETURN(HistoryStore fresh, open_whole(path, options));
+  return Opened{std::move(fresh), str_format("%s is damaged (%s): it is %s now, and a new one is begun",
+                                             path.c_str(), whole.status().message().c_str(), aside.c_str())};
+}
+
+Result<HistoryStore> HistoryStore::open_whole(const std::string& path, const Options& options) {
+  HistoryStore store;
+  store.options_ = options;
+  TESSERA_ASSIGN_OR_RETURN(store.database_, Database::open(path, Database::Access::kReadWrite));
+  TESSERA_RETURN_IF_ERROR(store.make_tables());
+  TESSERA_RETURN_IF_ERROR(store.prepare());
+  return store;
+}
+
+Result<HistoryStore> HistoryStore::open_to_read(const std::string& path) {
+  HistoryStore store;
+  TESSERA_ASSIGN_OR_RETURN(store.database_, Database::open(path, Database::Access::kRead));
+  TESSERA_ASSIGN_OR_RETURN(const int64_t application, store.database_.number("PRAGMA application_id"));
+  if (application != kApplication) return Status(Code::kInvalidArgument, path + " is no history of Tessera");
+  TESSERA_RETURN_IF_ERROR(store.prepare());
+  return store;
+}
+
+Status HistoryStore::make_tables() {
+  TESSERA_ASSIGN_OR_RETURN(const int64_t tables, database_.number("SELECT count(*) FROM sqlite_master"));
+  TESSERA_ASSIGN_OR_RETURN(const int64_t application, database_.number("PRAGMA application_id"));
+  TESSERA_ASSIGN_OR_RETURN(const int64_t format, database_.number("PRAGMA user_version"));
+  if (tables != 0 && (application != kApplication || format != kFormat)) {
+    return Status(Code::kFailedPrecondition,
+                  "the file is a database of something else, or of another release: "
+                  "name another one, or move it away");
+  }
+  TESSERA_RETURN_IF_ERROR(database_.execute(
+      str_format("PRAGMA page_size=%lld; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; "
+                 "PRAGMA synchronous=NORMAL; PRAGMA journal_size_limit=%lld; PRAGMA max_page_count=%lld; "
+                 "PRAGMA application_id=%lld; PRAGMA user_version=%lld",
+                 static_cast<long long>(kPageBytes), static_cast<long long>(options_.most_bytes / 8),
+                 static_cast<long long>(
+                     std::max<int64_t>(options_.most_bytes + options_.most_bytes / 4, 1 << 20) / kPageBytes),
+                 static_cast<long long>(kApplication), static_cast<long long>(kFormat))
+          .c_str()));
+  if (tables != 0) {
+    TESSERA_ASSIGN_OR_RETURN(Statement check, database_.prepare("PRAGMA quick_check(1)"));
+    TESSERA_ASSIGN_OR_RETURN(const bool told, check.step());
+    std::string verdict(told ? check.text(0) : "no answer");
+    std::replace(verdict.begin(), verdict.end(), '\n', ' ');
+    if (verdict != "ok") return Status(Code::kInvalidData, verdict);
+  }
+  return database_.execute(kTables);
+}
+
+Status HistoryStore::prepare() {
+  TESSERA_ASSIGN_OR_RETURN(insert_, database_.prepare("INSERT OR REPLACE INTO points VALUES(?,?,?,?)"));
+  TESSERA_ASSIGN_OR_RETURN(
+      select_, database_.prepare("SELECT time_ms, figures FROM points WHERE level=? AND subject=? AND "
+                                 "time_ms>=? AND time_ms<? ORDER BY time_ms"));
+  TESSERA_ASSIGN_OR_RETURN(remember_, database_.prepare("INSERT OR REPLACE INTO rolled_up VALUES(?,?)"));
+  return load_names();
+}
+
+Status HistoryStore::load_names() {
+  metric_ids_.clear();
+  subject_ids_.clear();
+  TESSERA_ASSIGN_OR_RETURN(Statement metrics, database_.prepare("SELECT id, name FROM metrics"));
+  for (;;) {
+    TESSERA_ASSIGN_OR_RETURN(const bool found, metrics.step());
+    if (!found) break;
+    metric_ids_.emplace(metrics.text(1), metrics.integer(0));
+  }
+  TESSERA_ASSIGN_OR_RETURN(Statement subjects, database_.prepare("SELECT id, slice, gpu FROM subjects"));
+  for (;;) {
+    TESSERA_ASSIGN_OR_RETURN(const bool found, subjects.step());
+    if (!found) break;
+    const int64_t gpu = subjects.integer(2);
+    Subject subject{std::string(subjects.text(1)), std::nullopt};
+    if (gpu >= 0) subject.gpu = static_cast<uint32_t>(gpu);
+    subject_ids_.emplace(std::move(subject), subjects.integer(0));
+  }
+  TESSERA_ASSIGN_OR_RETURN(Statement rolled, database_.prepare("SELECT level, to_ms FROM rolled_up"));
+  for (;;) {
+    TESSERA_ASSIGN_OR_RETURN(const bool found, rolled.step());
+    if (!found) break;
+    const int64_t level = rolled.integer(0);
+    if (level > 0 && level < static_cast<int64_t>(kHistoryLevelCount))
+      rolled_up_to_ms_[level] = rolled.integer(1);
+  }
+  return Status();
+}
+
+Result<int64_t> HistoryStore::metric_id(const std::string& name) {
+  if (auto known = metric_ids_.find(name); known != metric_ids_.end()) return known->second;
+  if (metric_ids_.size() >= kMostFigures)
+    return Status(Code::kResourceExhausted, "history: too many names of figures");
+  TESSERA_ASSIGN_OR_RETURN(Statement insert,
+                           database_.prepare("INSERT INTO metrics(name) VALUES(?) RETURNING id"));
+  TESSERA_ASSIGN_OR_RETURN([[maybe_unused]] const bool made, insert.bind(1, name).step());
+  const int64_t id = insert.integer(0);
+  TESSERA_RETURN_IF_ERROR(insert.run());
+  return metric_ids_.emplace(name, id).first->second;
+}
+
+Result<int64_t> HistoryStore::subject_id(const Subject& subject) {
+  if (auto known = subject_ids_.find(subject); known != subject_ids_.end()) return known->second;
+  TESSERA_ASSIGN_OR_RETURN(Statement insert,
+                           database_.prepare("INSERT INTO subjects(slice, gpu) VALUES(?,?) RETURNING id"));
+  const int64_t gpu = subject.gpu ? int64_t{*subject.gpu} : kNoGpu;
+  TESSERA_ASSIGN_OR_RETURN([[maybe_unused]] const bool made,
+                           insert.bind(1, subject.slice).bind(2, gpu).step());
+  const int64_t id = insert.integer(0);
+  TESSERA_RETURN_IF_ERROR(insert.run());
+  return subject_ids_.emplace(subject, id).first->second;
+}
+
+Status HistoryStore::begin() {
+  if (in_transaction_) return Status();
+  TESSERA_RETURN_IF_ERROR(database_.execute("BEGIN IMMEDIATE"));
+  in_transaction_ = true;
+  return Status();
+}
+
+// What failed leaves nothing behind: names that were made on the way are not there any more.
+Status HistoryStore::end(Status status) {
+  if (status.ok()) status = database_.execute("COMMIT");
+  in_transaction_ = false;
+  if (status.ok()) return status;
+  (void)database_.execute("ROLLBACK");
+  (void)load_names();
+  return status;
+}
+
+std::optional<double> HistoryStore::stored_value(int64_t subject, int64_t metric, int64_t time_ms,
+                                                 const Figure& figure) {
+  if (!std::isfinite(figure.value)) return std::nullopt;
+  if (!figure.is_counter) return figure.value;
+  const auto [last, is_new] = counters_.try_emplace({subject, metric}, Last{time_ms, figure.value});
+  const Last before = std::exchange(last->second, Last{time_ms, figure.value});
+  const int64_t gap_ms = time_ms - before.time_ms;
+  if (is_new || gap_ms <= 0 || gap_ms > kLongestGapMs) return std::nullopt;
+  // One that has begun anew has grown by what it is.
+  const double grown = figure.value < before.value ? figure.value : figure.value - before.value;
+  return grown * 1000 / static_cast<double>(gap_ms);
+}
+
+Status HistoryStore::add(int64_t time_ms, const Subject& subject, const std::vector<Figure>& figures) {
+  TESSERA_RETURN_IF_ERROR(begin());
+  const auto id = subject_id(subject);
+  if (!id.ok()) return end(id.status());
+  std::vector<std::byte> row;
+  for (const Figure& figure : figures) {
+    const auto metric = metric_id(figure.name);
+    if (!metric.ok()) return end(metric.status());
+    const auto value = stored_value(*id, *metric, time_ms, figure);
+    const auto narrow = static_cast<float>(value.value_or(0));
+    if (value && std::isfinite(narrow)) pack(row, 0, *metric, {narrow});
+  }
+  if (row.empty()) return Status();
+  seen_ms_[*id] = time_ms;
+  if (!first_ms_) first_ms_ = time_ms;
+  const Status inserted = insert_.bind(1, int64_t{0})
+                              .bind(2, *id)
+                              .bind(3, time_ms)
+                              .bind(4, std::span<const std::byte>(row))
+                              .run();
+  return inserted.ok() ? inserted : end(inserted);
+}
+
+Status HistoryStore::commit(int64_t time_ms) {
+  TESSERA_RETURN_IF_ERROR(begin());
+  Status status;
+  for (size_t level = 1; level < kHistoryLevelCount && status.ok(); ++level) status = roll_up(level, time_ms);
+  // A clock that was set back is no reason to tidy less.
+  if (status.ok() && std::abs(time_ms - tidied_ms_) >= kTidyMs) {
+    status = tidy(time_ms);
+    tidied_ms_ = time_ms;
+  }
+  return end(status);
+}
+
+// Steps that are over. Where the clock was set back, those in what was the future are done again when they
+// come.
+Status HistoryStore::roll_up(size_t level, int64_t time_ms) {
+  const int64_t step_ms = kHistoryLevels[level].step_ms;
+  const int64_t end_ms = floor_to(time_ms, step_ms);
+  int64_t& done_ms = rolled_up_to_ms_[level];
+  if (done_ms > end_ms) done_ms = end_ms;
+  // What is older is not there any more.
+  done_ms = std::max(done_ms, floor_to(time_ms - kHistoryLevels[level - 1].kept_ms, step_ms));
+  if (done_ms == end_ms) return Status();
+  const int64_t until_ms = std::min(end_ms, done_ms + kMostStepsAtOnce * step_ms);
+  for (; done_ms < until_ms; done_ms += step_ms)
+    TESSERA_RETURN_IF_ERROR(roll_up_step(level, {done_ms, done_ms + step_ms}));
+  return remember_.bind(1, static_cast<int64_t>(level)).bind(2, done_ms).run();
+}
+
+template <typename Visit>
+Status HistoryStore::read_rows(size_t level, int64_t subject, Times times, Visit visit) {
+  select_.bind(1, static_cast<int64_t>(level)).bind(2, subject).bind(3, times.first).bind(4, times.second);
+  for (;;) {
+    TESSERA_ASSIGN_OR_RETURN(const bool found, select_.step());
+    if (!found) break;
+    unpack(select_.bytes(1), level, [&](const Packed& figure) { visit(select_.integer(0), figure); });
+  }
+  select_.reset();
+  return Status();
+}
+
+Status HistoryStore::roll_up_step(size_t level, Times step) {
+  // Of those that an earlier process recorded nothing is known but what is in the file.
+  const bool all = !first_ms_ || step.first < *first_ms_;
+  for (const auto& [subject, id] : subject_ids_) {
+    const auto seen = seen_ms_.find(id);
+    if (!all && (seen == seen_ms_.end() || seen->second < step.first)) continue;
+    std::map<uint16_t, Bucket> buckets;
+    TESSERA_RETURN_IF_ERROR(read_rows(level - 1, id, step, [&](int64_t, const Packed& figure) {
+      buckets[figure.metric].add(figure.values);
+    }));
+    if (buckets.empty()) continue;
+    std::vector<std::byte> row;
+    for (const auto& [metric, bucket] : buckets) {
+      pack(row, level, metric,
+           {static_cast<float>(bucket.sum / bucket.count), static_cast<float>(bucket.least),
+            static_cast<float>(bucket.most)});
+    }
+    TESSERA_RETURN_IF_ERROR(insert_.bind(1, static_cast<int64_t>(level))
+                                .bind(2, id)
+                                .bind(3, step.first)
+                                .bind(4, std::span<const std::byte>(row))
+                                .run());
+  }
+  return Status();
+}
+
+Status HistoryStore::tidy(int64_t time_ms) {
+  for (size_t level = 0; level < kHistoryLevelCount; ++level) {
+    TESSERA_ASSIGN_OR_RETURN(
+        Statement forget, database_.prepare("DELETE FROM points WHERE level=? AND (time_ms<? OR time_ms>?)"));
+    TESSERA_RETURN_IF_ERROR(forget.bind(1, static_cast<int64_t>(level))
+                                .bind(2, time_ms - kHistoryLevels[level].kept_ms)
+                                .bind(3, time_ms + kDayMs)
+                                .run());
+  }
+  TESSERA_RETURN_IF_ERROR(keep_small());
+  TESSERA_RETURN_IF_ERROR(
+      database_.execute("DELETE FROM subjects WHERE NOT EXISTS (SELECT 1 FROM points WHERE level=0 AND "
+                        "subject=subjects.id) AND NOT "
+                        "EXISTS (SELECT 1 FROM points WHERE level=1 AND subject=subjects.id) AND NOT EXISTS "
+                        "(SELECT 1 FROM points "
+                        "WHERE level=2 AND subject=subjects.id)"));
+  std::erase_if(counters_,
+                [&](const auto& entry) { return std::abs(time_ms - entry.second.time_ms) > kLongestGapMs; });
+  std::erase_if(seen_ms_, [&](const auto& entry) { return std::abs(time_ms - entry.second) > kHourMs; });
+  TESSERA_RETURN_IF_ERROR(load_names());
+  return database_.execute("PRAGMA incremental_vacuum");
+}
+
+Result<int64_t> HistoryStore::used_bytes() {
+  TESSERA_ASSIGN_OR_RETURN(const int64_t pages, database_.number("PRAGMA page_count"));
+  TESSERA_ASSIGN_OR_RETURN(const int64_t free, database_.number("PRAGMA freelist_count"));
+  return (pages - free) * kPageBytes;
+}
+
+// The oldest tenth of the coarsest level that there is goes, until the rest fits.
+Status HistoryStore::keep_small() {
+  for (size_t level = kHistoryLevelCount; level-- > 0;) {
+    for (;;) {
+      TESSERA_ASSIGN_OR_RETURN(const int64_t used, used_bytes());
+      if (used <= options_.most_bytes) return Status();
+      const auto number = static_cast<int>(level);
+      TESSERA_ASSIGN_OR_RETURN(
+          const int64_t first,
+          database_.number(str_format("SELECT min(time_ms) FROM points WHERE level=%d", number).c_str()));
+      TESSERA_ASSIGN_OR_RETURN(
+          const int64_t last,
+          database_.number(str_format("SELECT max(time_ms) FROM points WHERE level=%d", number).c_str()));
+      if (last == 0) break;
+      TESSERA_ASSIGN_OR_RETURN(Statement forget,
+                               database_.prepare("DELETE FROM points WHERE level=? AND time_ms<=?"));
+      TESSERA_RETURN_IF_ERROR(forget.bind(1, int64_t{number}).bind(2, first + (last - first) / 10).run());
+    }
+  }
+  return Status();
+}
+
+Result<HistoryAnswer> HistoryStore::query(const HistoryQuery& query) {
+  TESSERA_RETURN_IF_ERROR(load_names());  // another process may have added some
+  HistoryAnswer answer;
+  size_t level = 0;
+  while (level + 1 < kHistoryLevelCount && query.now_ms - query.since_ms > kHistoryLevels[level].kept_ms)
+    ++level;
+  const int64_t range_ms = std::max<int64_t>(query.until_ms - query.since_ms, 1);
+  const int64_t points = std::clamp<int64_t>(query.points, 1, kMostPoints);
+  const int64_t unit_ms = std::max<int64_t>(kHistoryLevels[level].step_ms, 1000);
+  answer.step_ms = ((range_ms + points - 1) / points + unit_ms - 1) / unit_ms * unit_ms;
+  for (const auto& [subject, id] : subject_ids_) {
+    if ((query.slice && subject.slice != *query.slice) || (query.gpu && subject.gpu != query.gpu)) continue;
+    TESSERA_RETURN_IF_ERROR(add_series(query, level, id, subject, answer));
+    if (answer.truncated) break;
+  }
+  return answer;
+}
+
+// Where the coarse level does not reach to the end yet, finer ones tell the rest.
+Status HistoryStore::add_series(const HistoryQuery& query, size_t level, int64_t subject,
+                                const Subject& named, HistoryAnswer& answer) {
+  std::map<int64_t, std::map<int64_t, Bucket>> buckets;  // by metric and time
+  for (const std::string& metric : query.metrics) {
+    if (auto known = metric_ids_.find(metric); known != metric_ids_.end()) buckets[known->second];
+  }
+  int64_t from_ms = query.since_ms;
+  for (size_t at = level + 1; at-- > 0 && from_ms < query.until_ms;) {
+    const int64_t to_ms = at == 0 ? query.until_ms : std::min(query.until_ms, rolled_up_to_ms_[at]);
+    if (to_ms <= from_ms) continue;
+    TESSERA_RETURN_IF_ERROR(
+        read_rows(at, subject, {from_ms, to_ms}, [&](int64_t time_ms, const Packed& figure) {
+          auto series = buckets.find(figure.metric);
+          if (series != buckets.end()) series->second[floor_to(time_ms, answer.step_ms)].add(figure.values);
+        }));
+    from_ms = to_ms;
+  }
+  for (const std::string& metric : query.metrics) {
+    const auto known = metric_ids_.find(metric);
+    if (known == metric_ids_.end() || buckets[known->second].empty()) continue;
+    if (answer.series.size() == kMostSeries) {
+      answer.truncated = true;
+      return Status();
+    }
+    HistorySeries& series = answer.series.emplace_back(HistorySeries{metric, named, {}});
+    for (const auto& [time_ms, bucket] : buckets[known->second])
+      series.points.push_back({time_ms, bucket.sum / bucket.count, bucket.least, bucket.most});
+  }
+  return Status();
+}
+
+std::vector<std::string> HistoryStore::metrics() const {
+  std::vector<std::string> names;
+  for (const auto& [name, id] : metric_ids_) names.push_back(name);
+  return names;
+}
+
+}  // namespace tessera::monitoring

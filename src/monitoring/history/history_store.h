@@ -1,0 +1,134 @@
+// Figures of the past in a file: each sample for an hour, minutes for a day, ten minutes for a month. Reads
+// no clock: times are given to it, in milliseconds since 1970, and may jump.
+//
+// A sample is of subjects: a GPU, a slice, or a slice on a GPU; a row holds all figures of one. Counters
+// become what they grew by in a second, so that every figure can be averaged. A row of a coarser level has
+// the mean, the least and the most of its finer ones.
+//
+// The file is SQLite's, with its write-ahead log: whatever ends the process, the file is whole. One that is
+// damaged is moved aside and begun anew. Its size is bounded: the oldest of the coarsest level goes first.
+#pragma once
+
+#include <cstdint>
+#include <iterator>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "monitoring/history/database.h"
+#include "monitoring/subject.h"
+
+namespace tessera::monitoring {
+
+inline constexpr int64_t kHourMs = 3'600'000, kDayMs = 24 * kHourMs;
+
+struct HistoryLevel {
+  int64_t step_ms;  // 0: as sampled
+  int64_t kept_ms;
+};
+inline constexpr HistoryLevel kHistoryLevels[] = {
+    {0, kHourMs}, {60'000, kDayMs + kHourMs}, {600'000, 31 * kDayMs}};
+inline constexpr size_t kHistoryLevelCount = std::size(kHistoryLevels);
+inline constexpr size_t kMostSeries = 64;     // of an answer
+inline constexpr int64_t kMostPoints = 2000;  // of a series
+inline constexpr size_t kMostFigures = 4096;  // by name, ever
+
+struct Figure {
+  std::string name;
+  double value;
+  bool is_counter;
+};
+
+struct HistoryQuery {
+  std::vector<std::string> metrics;  // without "tessera_"
+  std::optional<std::string> slice;
+  std::optional<uint32_t> gpu;
+  int64_t since_ms = 0;
+  int64_t until_ms = 0;
+  int64_t now_ms = 0;    // what is older than an hour is known in minutes only, and so on
+  int64_t points = 300;  // at most
+};
+
+struct HistoryPoint {
+  int64_t time_ms;  // where its step begins
+  double mean, least, most;
+};
+struct HistorySeries {
+  std::string metric;
+  Subject subject;
+  std::vector<HistoryPoint> points;  // by time; a step in which nothing was recorded has none
+};
+struct HistoryAnswer {
+  int64_t step_ms = 0;
+  std::vector<HistorySeries> series;
+  bool truncated = false;  // there are more series than kMostSeries
+};
+
+class HistoryStore {
+ public:
+  struct Options {
+    int64_t most_bytes = 256 * 1024 * 1024;
+  };
+  // What was done to a file that could not be used, for people; empty where all is well.
+  struct Opened;
+  static Result<Opened> open(const std::string& path, const Options& options);
+  // One that another process may be writing.
+  static Result<HistoryStore> open_to_read(const std::string& path);
+
+  // One sample: any number of subjects, then commit(). Figures that are no numbers are left out. An error
+  // loses the sample and nothing else.
+  Status add(int64_t time_ms, const Subject& subject, const std::vector<Figure>& figures);
+  Status commit(int64_t time_ms);
+
+  Result<HistoryAnswer> query(const HistoryQuery& query);
+  // Names that have ever been recorded.
+  std::vector<std::string> metrics() const;
+  Result<int64_t> used_bytes();
+
+ private:
+  struct Last {
+    int64_t time_ms;
+    double value;
+  };
+  using Times = std::pair<int64_t, int64_t>;  // from, and until before
+
+  static Result<HistoryStore> open_whole(const std::string& path, const Options& options);
+  Status make_tables();
+  Status prepare();
+  Status load_names();
+  Result<int64_t> metric_id(const std::string& name);
+  Result<int64_t> subject_id(const Subject& subject);
+  Status begin();
+  Status end(Status status);
+  std::optional<double> stored_value(int64_t subject, int64_t metric, int64_t time_ms, const Figure& figure);
+  Status roll_up(size_t level, int64_t time_ms);
+  Status roll_up_step(size_t level, Times step);
+  Status tidy(int64_t time_ms);
+  Status keep_small();
+  // Calls `visit` with the figures of each row, as {metric, mean, least, most}.
+  template <typename Visit>
+  Status read_rows(size_t level, int64_t subject, Times times, Visit visit);
+  Status add_series(const HistoryQuery& query, size_t level, int64_t subject, const Subject& named,
+                    HistoryAnswer& answer);
+
+  Options options_;
+  Database database_;
+  Statement insert_, select_, remember_;
+  std::map<std::string, int64_t> metric_ids_;
+  std::map<Subject, int64_t> subject_ids_;
+  std::map<std::pair<int64_t, int64_t>, Last> counters_;  // by subject and metric: as last told
+  std::map<int64_t, int64_t> seen_ms_;  // by subject: its latest sample since the first one here
+  std::optional<int64_t> first_ms_;
+  int64_t rolled_up_to_ms_[kHistoryLevelCount] = {};
+  int64_t tidied_ms_ = 0;
+  bool in_transaction_ = false;
+};
+
+struct HistoryStore::Opened {
+  HistoryStore store;
+  std::string remark;
+};
+
+}  // namespace tessera::monitoring

@@ -1,0 +1,65 @@
+#include "node/figure_sampler.h"
+
+#include <cmath>
+#include <map>
+
+#include "common/strings.h"
+#include "node/figures.h"
+
+namespace tessera::node {
+namespace {
+
+using monitoring::Figure;
+using monitoring::Subject;
+
+// By what figures are of: the slice, and each part of it.
+class BySubject {
+ public:
+  FigureSink sink() {
+    return [this](const monitoring::Metric& metric, const monitoring::Labels& labels, double value) {
+      if (!std::isfinite(value)) return;
+      Subject subject;
+      for (const auto& [label, text] : labels) {
+        if (std::string_view(label) == "slice") subject.slice = text;
+        if (std::string_view(label) == "gpu")
+          subject.gpu = static_cast<uint32_t>(parse_uint(text).value_or(0));
+      }
+      figures_[subject].push_back(
+          {std::string(short_name(metric)), value, metric.type == monitoring::MetricType::kCounter});
+    };
+  }
+  const std::map<Subject, std::vector<Figure>>& figures() const { return figures_; }
+
+ private:
+  std::map<Subject, std::vector<Figure>> figures_;
+};
+
+}  // namespace
+
+void FigureSampler::tick(uint64_t now_ns) {
+  if (!walk_ && now_ns >= next_ns_) begin(now_ns);
+  if (!walk_) return;
+  const bool done =
+      walk_->step(leases_.ledger().slices(), kSlicesAStep, [this](const Slice& slice) { add_slice(slice); });
+  if (!done) return;
+  walk_.reset();
+  sinks_.commit(now_ns, wall_ms_);
+}
+
+void FigureSampler::begin(uint64_t now_ns) {
+  next_ns_ = now_ns + kSampleNs;
+  wall_ms_ = loop_.wall_ms();
+  walk_.emplace();
+  control_.refresh_gpus();
+  BySubject gpus;
+  for (const Json& gpu : json_array(control_.gpus(), "gpus")) gpu_figures(gpu, gpus.sink());
+  for (const auto& [subject, figures] : gpus.figures()) sinks_.add(subject, figures);
+}
+
+void FigureSampler::add_slice(const Slice& slice) {
+  BySubject parts;
+  slice_figures(control_.slice_with_processes(slice), parts.sink());
+  for (const auto& [subject, figures] : parts.figures()) sinks_.add(subject, figures);
+}
+
+}  // namespace tessera::node

@@ -1,11 +1,21 @@
 // The page of a real daemon with two tenants on a software GPU: what it shows is what `tessera ps` says.
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
+import { join } from 'node:path';
 import { DARK, eventually, launch, openPage, overhang, PHONE, screenshot, unreadable } from './browser.mjs';
 import { ended, Node } from './node.mjs';
 
 const MIB = 2 ** 20;
+const RULES = `rules:
+- name: memory-nearly-full
+  metric: slice_memory_used_bytes
+  of: slice_memory_limit_bytes
+  above: 0.95
+  summary: its next allocation may be refused
+`;
 const node = new Node();
+const OPTIONS = ['--alerts', join(node.folder, 'rules.yaml'), '--history', join(node.folder, 'history')];
 let browser, opened, page, bob;
 
 // A row of the table of tenants.
@@ -21,10 +31,11 @@ const fact = (name) =>
 
 before(async () => {
   browser = await launch();
-  await node.start();
+  writeFileSync(join(node.folder, 'rules.yaml'), RULES);
+  await node.start(...OPTIONS);
   opened = await openPage(browser, node.base, {
     // While the daemon is away.
-    allowed: (text) => /ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|404/.test(text),
+    allowed: (text) => /ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE/.test(text),
   });
   page = opened.page;
 });
@@ -86,6 +97,50 @@ test('a tenant has a page of its own, and its figures go on', async () => {
   await screenshot(page, 'node-tenant');
 });
 
+test('an alert appears when a limit is hit, and goes when that is over', async () => {
+  await go('#/');
+  await page.getByText('No alert is firing').waitFor();
+  const more = ['--work', 'reduce', '--memory', '250MiB'];
+  const carol = node.run('carol', ['--gpu', '0', '--mem', '256MiB'], ...more);
+  const alert = page.locator('.alert').filter({ hasText: 'memory-nearly-full' }).filter({ hasText: 'carol' });
+  await alert.and(page.locator('.firing')).waitFor();
+  assert.match(await alert.textContent(), /its next allocation may be refused/);
+  assert.equal((await page.locator('nav .count').textContent()).trim(), '1');
+  await page
+    .getByRole('status')
+    .filter({ hasText: 'Alert: memory-nearly-full' })
+    .waitFor({ state: 'attached' });
+  assert.match(await page.title(), /^\(1\) /);
+  await screenshot(page, 'node-alert');
+  await ended(carol, 'SIGTERM');
+  await alert.and(page.locator('.resolved')).waitFor();
+  await go('#/events');
+  await page.locator('table.events').getByText('alert fired').waitFor();
+});
+
+test('time past is shown as the daemon has kept it', async () => {
+  // Another page, opened now, has not seen it itself.
+  const other = await openPage(browser, node.base, { path: '/#/tenants/alice' });
+  await other.page.getByRole('button', { name: '1 h' }).click();
+  const chart = other.page.locator('figure.chart').filter({ hasText: 'Memory' });
+  await chart.locator('.u-over').waitFor();
+  const keptBefore = () =>
+    other.page.evaluate(async () => {
+      const answer = await fetch('/api/v1/history?metric=slice_memory_used_bytes&slice=alice&since=1h');
+      const clock = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium', hourCycle: 'h23' });
+      const times = (await answer.json()).series[0].points.map((point) => point[0]);
+      return times.filter((time) => time < performance.timeOrigin).map((time) => clock.format(time));
+    });
+  await eventually(async () => {
+    await chart.getByRole('img').focus();
+    for (let i = 0; i < 40; ++i) await other.page.keyboard.press('PageUp');
+    const [time, figure] = (await chart.getByRole('status').textContent()).split(', ');
+    return (await keptBefore()).includes(time) && /^alice \d+ MiB$/.test(figure);
+  }, 'the first figure is of before the page was opened');
+  await screenshot(other.page, 'node-history');
+  await other.close();
+});
+
 test('a GPU has a page of its own', async () => {
   await go('#/gpus/0');
   await page.getByRole('heading', { level: 1, name: 'GPU 0' }).waitFor();
@@ -106,7 +161,7 @@ test('the language is switched in place', async () => {
 test('it looks as it should, in the light, in the dark and on a phone', async () => {
   await screenshot(page, 'node-light');
   for (const [name, context] of Object.entries({ 'node-dark': DARK, 'node-phone': PHONE })) {
-    const other = await openPage(browser, node.base, { context, allowed: (text) => text.includes('404') });
+    const other = await openPage(browser, node.base, { context });
     await other.page.locator('table.tenants tbody tr').nth(1).waitFor();
     await other.page.locator('.u-over').first().waitFor();
     assert.equal(await overhang(other.page), 0);
@@ -135,7 +190,7 @@ test('a daemon that is killed and comes back is noticed', async () => {
   await alert.waitFor();
   assert.ok(await row('alice').isVisible());
   await screenshot(page, 'node-daemon-gone');
-  await node.start();
+  await node.start(...OPTIONS);
   await alert.waitFor({ state: 'detached' });
   await eventually(
     async () => (await cell('alice', 'memory')).endsWith('/ 1.25 GiB'),

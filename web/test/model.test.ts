@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Accents, ACCENTS } from '../src/model/accents';
-import { sortAlerts } from '../src/model/alerts';
+import { sortAlerts, summaryOf } from '../src/model/alerts';
 import {
   formatAgo,
   formatBytes,
@@ -191,6 +191,12 @@ test('scales end at round figures', () => {
   assert.equal(niceTop('memory', 11 * 2 ** 30), 12 * 2 ** 30);
   assert.equal(niceTop('memory', 2 ** 30), 2 ** 30);
   assert.ok(niceTop('wait', null) > 0);
+});
+
+test('a summary does not say the rule once more', () => {
+  const [alert] = readAlerts({ alerts: [{ rule: 'full', summary: 'full: slice bob is full' }] }).alerts;
+  assert.equal(summaryOf(alert), 'slice bob is full');
+  assert.equal(summaryOf({ ...alert, rule: 'other' }), 'full: slice bob is full');
 });
 
 test('firing alerts come first, the worst of them before the others', () => {

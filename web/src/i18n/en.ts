@@ -187,7 +187,7 @@ export const en = {
     noneHint: 'The rules are evaluated all the time; what fires appears here by itself.',
     noRules: 'There are no alert rules',
     noRulesHint:
-      'Write some and start the daemon with “tesserad --alerts FILE”; “tessera alerts test” tries them out.',
+      'Write some, as docs/alerts.md has them, and start the daemon with “tesserad --alerts FILE”.',
     absent: 'This daemon keeps no alerts',
     fired: (rule: string) => `Alert: ${rule}`,
     history: 'Ended',
@@ -225,6 +225,9 @@ export const en = {
       gpu_xid: 'XID',
       gpu_closed: 'GPU closed',
       gpu_opened: 'GPU opened',
+      alert_fired: 'alert fired',
+      alert_resolved: 'alert resolved',
+      history: 'history',
     } as Record<string, string>,
   },
   severity: { info: 'info', warning: 'warning', critical: 'critical' },

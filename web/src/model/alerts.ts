@@ -17,6 +17,12 @@ export function sortAlerts(alerts: readonly Alert[]): Alert[] {
 
 export const isFiring = (alert: Alert): boolean => alert.state === 'firing';
 
+// Its summary without its rule's name, which stands before it already.
+export function summaryOf(alert: Alert): string {
+  const prefix = `${alert.rule}: `;
+  return alert.summary.startsWith(prefix) ? alert.summary.slice(prefix.length) : alert.summary;
+}
+
 // One alert among others: its rule and what it is of.
 export function alertKey(alert: Alert): string {
   const labels = Object.entries(alert.labels).map(([name, value]) => `${name}=${value}`);

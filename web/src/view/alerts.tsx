@@ -1,6 +1,6 @@
 // What is wrong now, by the rules that the daemon was given.
 import type { Alert } from '../api/types';
-import { alertKey, isFiring, sortAlerts } from '../model/alerts';
+import { alertKey, isFiring, sortAlerts, summaryOf } from '../model/alerts';
 import { useData, useWords } from './context';
 import { Empty, Pill, RouteLink, Section, TenantLink, When } from './parts';
 
@@ -44,7 +44,7 @@ function AlertRow(props: { alert: Alert }) {
         <p class="alert-rule">
           <b>{alert.rule}</b> <Where labels={alert.labels} />
         </p>
-        {alert.summary && <p class="alert-summary">{alert.summary}</p>}
+        {alert.summary && <p class="alert-summary">{summaryOf(alert)}</p>}
       </div>
       {time !== null && (
         <span class="alert-time">

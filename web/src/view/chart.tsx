@@ -77,7 +77,7 @@ function optionsOf(
   return {
     width,
     height: props.height,
-    padding: [8, 18, 0, 0],
+    padding: [8, 26, 0, 0],
     legend: { show: false },
     cursor: { sync: { key: SYNC }, points: { size: 6 }, drag: { x: false, y: false }, y: false },
     scales: {

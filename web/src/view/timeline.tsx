@@ -89,6 +89,8 @@ function TimelineChart(props: {
   const start =
     now -
     (range === '5m' ? Math.min(RANGES[range].seconds, Math.max(60, now - first)) : RANGES[range].seconds);
+  // The page's clock is a moment behind what has just come.
+  const end = Math.max(now, all.times.at(-1) ?? now);
   const isShare = chart.metric === 'share';
   const parts = only === null ? null : slices.data?.slices.find((slice) => slice.name === only)?.parts.length;
   const whole = parts == null ? wholeShare(gpus.data, gpu) : Math.max(1, parts) * 1000;
@@ -109,7 +111,7 @@ function TimelineChart(props: {
       }
       scale={isShare ? String(whole) : ''}
       from={start}
-      to={now}
+      to={end}
       height={168}
       locale={locale}
       format={chart.format}

@@ -193,10 +193,19 @@ test('scales end at round figures', () => {
   assert.ok(niceTop('wait', null) > 0);
 });
 
-test('a summary does not say the rule once more', () => {
-  const [alert] = readAlerts({ alerts: [{ rule: 'full', summary: 'full: slice bob is full' }] }).alerts;
-  assert.equal(summaryOf(alert), 'slice bob is full');
-  assert.equal(summaryOf({ ...alert, rule: 'other' }), 'full: slice bob is full');
+test('a summary does not say once more what stands before it', () => {
+  const [alert] = readAlerts({
+    alerts: [
+      { rule: 'full', labels: { slice: 'bob', gpu: '1' }, summary: "full: slice 'bob' on GPU 1: it is 0.97" },
+    ],
+  }).alerts;
+  assert.equal(summaryOf(alert), 'it is 0.97');
+  assert.equal(summaryOf({ ...alert, rule: 'other' }), alert.summary);
+  assert.equal(summaryOf({ ...alert, labels: { gpu: '1' } }), "slice 'bob' on GPU 1: it is 0.97");
+  assert.equal(
+    summaryOf({ ...alert, labels: { gpu: '1' }, summary: 'full: GPU 1: it is lost' }),
+    'it is lost',
+  );
 });
 
 test('firing alerts come first, the worst of them before the others', () => {

@@ -17,10 +17,16 @@ export function sortAlerts(alerts: readonly Alert[]): Alert[] {
 
 export const isFiring = (alert: Alert): boolean => alert.state === 'firing';
 
-// Its summary without its rule's name, which stands before it already.
+// Its summary without its rule and whom it is of, which stand before it already.
 export function summaryOf(alert: Alert): string {
-  const prefix = `${alert.rule}: `;
-  return alert.summary.startsWith(prefix) ? alert.summary.slice(prefix.length) : alert.summary;
+  const { slice, gpu } = alert.labels;
+  const onGpu = gpu === undefined ? '' : ` on GPU ${gpu}`;
+  const whom =
+    slice !== undefined ? `slice '${slice}'${onGpu}: ` : gpu !== undefined ? `GPU ${gpu}: ` : 'the node: ';
+  return [`${alert.rule}: `, whom].reduce(
+    (text, prefix) => (text.startsWith(prefix) ? text.slice(prefix.length) : text),
+    alert.summary,
+  );
 }
 
 // One alert among others: its rule and what it is of.

@@ -1,7 +1,7 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { ApiError, storeToken, storedToken, TIMEOUT_MS } from '../api/client';
 import { type Language, LOCALES, MESSAGES } from '../i18n';
-import { alertKey, isFiring, summaryOf } from '../model/alerts';
+import { alertKey, isFiring } from '../model/alerts';
 import { formatAgo } from '../model/format';
 import { parseRoute, type Route } from '../model/route';
 import { loadLanguage, loadTheme, saveLanguage, saveTheme } from '../settings';
@@ -155,7 +155,7 @@ function Announcer() {
     const fresh = firing.filter((alert) => known.current !== null && !known.current.has(alertKey(alert)));
     known.current = new Set(firing.map(alertKey));
     if (fresh.length > 0)
-      setText(fresh.map((alert) => t.alerts.fired(`${alert.rule}, ${summaryOf(alert)}`)).join('. '));
+      setText(fresh.map((alert) => t.alerts.fired(alert.summary || alert.rule)).join('. '));
   }, [alerts.data]);
   return (
     <p class="visually-hidden" role="status">

@@ -12,10 +12,10 @@ _tessera() {
     return
   fi
   case $previous in
-    --socket | --json-summary | --file | --output | --tls-cert | --tls-key | --client-ca | --identities | --token-file) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+    --socket | --json-summary | --file | --output | --tls-ca | --tls-cert | --tls-key | --client-ca | --identities | --token-file) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     --forgive) [[ $command == ps ]] && mapfile -t COMPREPLY < <(compgen -W "$(tessera ps 2>&1 >/dev/null | sed -n "s/^'\([^']*\)' has failed on the GPU.*/\1/p")" -- "$current"); return ;;
-    --gpu | --mem | --name | --sm | --weight | --max-sessions | --download | --upload) return ;;
-    --listen) mapfile -t COMPREPLY < <(compgen -W "127.0.0.1:7070 tls:// shm:" -- "$current"); return ;;
+    --gpu | --mem | --name | --sm | --weight | --identity | --max-sessions | --download | --upload) return ;;
+    --listen | --server) mapfile -t COMPREPLY < <(compgen -W "127.0.0.1:7070 tls:// shm:" -- "$current"); return ;;
     --slice) mapfile -t COMPREPLY < <(compgen -W "$(tessera slice list 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$current"); return ;;
     --sm-mode) mapfile -t COMPREPLY < <(compgen -W "auto time space" -- "$current"); return ;;
     --packing) mapfile -t COMPREPLY < <(compgen -W "spread binpack" -- "$current"); return ;;
@@ -31,7 +31,7 @@ _tessera() {
       while ((i < COMP_CWORD)); do
         word=${COMP_WORDS[i]}
         case $word in
-          --gpu | --mem | --name | --slice | --sm | --sm-mode | --priority | --weight | --slo | --qos | --socket | --json-summary) ((i += 2)) ;;
+          --gpu | --mem | --name | --slice | --sm | --sm-mode | --priority | --weight | --slo | --qos | --socket | --json-summary | --server | --token-file | --identity | --tls-ca | --tls-cert | --tls-key) ((i += 2)) ;;
           --) ((i += 1)); break ;;
           -*) ((i += 1)) ;;
           *) break ;;
@@ -44,7 +44,7 @@ _tessera() {
       if ((i < COMP_CWORD)); then
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
       elif [[ $current == -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "--gpu --mem --sm --sm-cap --sm-mode --priority --weight --slo --qos --gate-copies --name --slice --summary --json-summary --socket --help" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "--gpu --mem --sm --sm-cap --sm-mode --priority --weight --slo --qos --gate-copies --name --slice --server --token-file --identity --tls-ca --tls-cert --tls-key --checksums --summary --json-summary --socket --help" -- "$current")
       else
         mapfile -t COMPREPLY < <(compgen -c -- "$current")
       fi

@@ -88,10 +88,10 @@ ChildResult wait_to_end(pid_t child, int signals, const DaemonWatch& watch) {
       return {WEXITSTATUS(status), 0};
     }
     pollfd entries[] = {{signals, POLLIN, 0}, {daemon, POLLIN, 0}};  // a negative descriptor is passed over
-    if (poll(entries, 2, daemon < 0 ? kRegainPauseMs : -1) < 0) continue;
+    if (poll(entries, 2, daemon < 0 && watch.regain ? kRegainPauseMs : -1) < 0) continue;
     if ((entries[0].revents & POLLIN) != 0) forward_signals(signals, child);
     if (daemon < 0) {
-      daemon = watch.regain();
+      if (watch.regain) daemon = watch.regain();
     } else if (entries[1].revents != 0) {
       daemon = -1;
       watch.gone();

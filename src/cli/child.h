@@ -28,7 +28,7 @@ struct ChildResult {
   int signal = 0;
 };
 
-// The daemon behind the program, watched while it runs.
+// The daemon behind the program, watched while it runs; empty: there is none.
 struct DaemonWatch {
   int connection = -1;
   std::function<void()> gone;  // the connection has ended

@@ -44,7 +44,19 @@ Status check_join(const CLI::App& command, RunOptions& run) {
   return status.ok() ? status : status.with_context("--slice");
 }
 
+// The slice is made on the server, as it decides.
+Status check_remote(const CLI::App& command, const RunOptions& run) {
+  TESSERA_RETURN_IF_ERROR(check_server_options(run.remote));
+  if (run.remote.server.empty()) return Status();
+  for (const char* option : {"--slice", "--name", "--summary", "--json-summary"}) {
+    if (command.count(option) > 0)
+      return Status::error(Code::kInvalidArgument, "%s: with --server the slice is the server's", option);
+  }
+  return Status();
+}
+
 Status check_run(const CLI::App& command, const RawSlice& raw, bool has_name, RunOptions& run) {
+  TESSERA_RETURN_IF_ERROR(check_remote(command, run));
   if (command.count("--slice") > 0) TESSERA_RETURN_IF_ERROR(check_join(command, run));
   TESSERA_RETURN_IF_ERROR(parse_slice_options(raw, run));
   TESSERA_RETURN_IF_ERROR(take_hami_settings(run));
@@ -167,6 +179,7 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
   add_slice_options(run_command, raw);
   run_command->add_option("--slice", run.slice, "run in this slice that stays ('tessera slice create')")
       ->type_name("NAME");
+  add_server_options(run_command, run.remote);
   CLI::Option* name = run_command->add_option("--name", run.name, "name of the slice")->type_name("NAME");
   run_command->add_flag("--summary", run.summary, "print a line of figures at the end");
   run_command->add_option("--json-summary", run.json_summary, "write the figures to FILE at the end")

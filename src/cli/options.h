@@ -9,6 +9,7 @@
 
 #include "cli/hami_environment.h"
 #include "cli/serve_command_options.h"
+#include "cli/server_options.h"
 #include "cli/slice_command_options.h"
 #include "cli/trace_command_options.h"
 
@@ -19,7 +20,8 @@ inline constexpr int kExitUsage = 2;
 
 struct RunOptions : SliceOptions {
   std::string socket;
-  std::string slice;  // one that is there already; empty: a new one is made
+  ServerOptions remote;  // a server's GPUs instead of this machine's
+  std::string slice;     // one that is there already; empty: a new one is made
   std::string name;
   bool summary = false;
   std::string json_summary;  // file, empty: none

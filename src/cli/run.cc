@@ -66,19 +66,22 @@ Result<HeldSlice> open_slice(const RunOptions& options) {
   }
 }
 
+// The guest's folder before others.
+std::string with_guest(const std::string& guest_folder) {
+  const std::string libraries = env_or("LD_LIBRARY_PATH", "");
+  return libraries.empty() ? guest_folder : guest_folder + ":" + libraries;
+}
+
 std::vector<std::pair<std::string, std::string>> child_environment(const RunOptions& options,
                                                                    const std::string& token,
                                                                    const std::string& guest_folder) {
-  std::string libraries = env_or("LD_LIBRARY_PATH", "");
   std::string socket = options.socket;
   if (char* resolved = realpath(socket.c_str(), nullptr)) {
     socket = resolved;
     free(resolved);
   }
   std::vector<std::pair<std::string, std::string>> environment = {
-      {"TESSERA_SLICE", token},
-      {"TESSERA_SOCKET", socket},
-      {"LD_LIBRARY_PATH", libraries.empty() ? guest_folder : guest_folder + ":" + libraries}};
+      {"TESSERA_SLICE", token}, {"TESSERA_SOCKET", socket}, {"LD_LIBRARY_PATH", with_guest(guest_folder)}};
   if (!options.trace.empty()) environment.emplace_back("TESSERA_TRACE", absolute(options.trace));
   if (!options.hami.log_level.empty() && env_or("TESSERA_LOG", "").empty()) {
     environment.emplace_back("TESSERA_LOG", options.hami.log_level);
@@ -176,6 +179,17 @@ int fail(const Status& status, int code) {
   return code;
 }
 
+// The slice is made on the server, by what the program's first call asks for.
+int run_remotely(const RunOptions& options, const std::string& path, const std::string& guest_folder) {
+  Json wishes = slice_request(options);
+  wishes["program"] = file_name(options.command[0]);
+  auto environment = server_environment(options.remote, node::json_text(wishes));
+  environment.emplace_back("LD_LIBRARY_PATH", with_guest(guest_folder));
+  unsetenv("TESSERA_SLICE");
+  auto result = run_child({path, options.command}, environment, DaemonWatch());
+  return result.ok() ? result->exit_code : fail(result.status(), kExitNotExecutable);
+}
+
 }  // namespace
 
 int run_command(const RunOptions& options) {
@@ -183,6 +197,7 @@ int run_command(const RunOptions& options) {
   if (!path.ok()) return fail(path.status(), code);
   auto guest_folder = find_guest_folder();
   if (!guest_folder.ok()) return fail(guest_folder.status(), kExitOwnFailure);
+  if (!options.remote.server.empty()) return run_remotely(options, *path, *guest_folder);
   UniqueFd summary_file;
   if (!options.json_summary.empty()) {
     summary_file.reset(open(options.json_summary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));

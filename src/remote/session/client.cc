@@ -60,8 +60,7 @@ Result<Welcomed> connect_to(const Address& address, const Credentials& credentia
   return welcomed;
 }
 
-Result<Method> choose_method(const Challenge& challenge, const Address& address,
-                             const Credentials& credentials) {
+Result<Method> choose_method(const Challenge& challenge, const Credentials& credentials) {
   const auto offers = [&](Method method) { return (challenge.methods & static_cast<unsigned>(method)) != 0; };
   if (!credentials.token.empty() && offers(Method::kToken)) return Method::kToken;
   if (!credentials.certificate.empty() && offers(Method::kCertificate)) return Method::kCertificate;
@@ -72,7 +71,7 @@ Result<Method> choose_method(const Challenge& challenge, const Address& address,
     wanted += "a client's certificate: give --tls-cert and --tls-key";
   }
   if (wanted.empty()) wanted = "a client's certificate: name it as tls://host:port";
-  return Status::error(Code::kPermissionDenied, "%s wants %s", to_text(address).c_str(), wanted.c_str());
+  return Status(Code::kPermissionDenied, "the server wants " + wanted);
 }
 
 // What goes over shared memory leaves its socket once the server has agreed.
@@ -88,7 +87,7 @@ Result<Opened> open(const Address& address, const Credentials& credentials, cons
   const Preamble preamble{kWireVersion, ConnectionKind::kNew, address.flavour, {}};
   TESSERA_ASSIGN_OR_RETURN(Welcomed welcomed, connect_to(address, credentials, preamble, deadline_ns));
   Hello hello;
-  TESSERA_ASSIGN_OR_RETURN(hello.method, choose_method(welcomed.challenge, address, credentials));
+  TESSERA_ASSIGN_OR_RETURN(hello.method, choose_method(welcomed.challenge, credentials));
   TESSERA_RETURN_IF_ERROR(fill_random(hello.nonce));
   hello.identity = credentials.identity;
   hello.wishes = wishes;

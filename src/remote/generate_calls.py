@@ -21,6 +21,9 @@ import generate_api  # noqa: E402
 HANDLES = ["CUcontext", "CUmodule", "CUfunction", "CUlibrary", "CUkernel", "CUarray", "CUmipmappedArray", "CUtexref",
            "CUsurfref", "CUevent", "CUstream", "CUgraph", "CUgraphNode", "CUgraphExec", "CUmemoryPool", "CUuserObject",
            "CUlinkState", "CUmemGenericAllocationHandle"]
+# handles that end with another
+PARENTS = {"CUgraphNode": "CUgraph", "CUfunction": "CUmodule", "CUkernel": "CUlibrary", "CUtexref": "CUmodule",
+           "CUsurfref": "CUmodule", "CUmodule": "CUlibrary"}
 CALLBACKS = {"CUhostFn", "CUstreamCallback", "CUoccupancyB2DSize", "CUasyncCallback", "CUlogsCallback"}
 # Structures with addresses of the program's memory in them: calls with them are written by hand.
 HOST_ADDRESSES = re.compile(r"CUDA_MEMCPY|CUDA_KERNEL_NODE|CUDA_HOST_NODE|CUDA_BATCH_MEM|CUDA_MEM_ALLOC_NODE|"
@@ -72,12 +75,14 @@ class Call:
         self.number, self.name, self.form, self.result = number, function.name, function.form, function.result
         self.function = function
         self.parameters = [Parameter(t) for t in texts]
-        self.kind, self.destroys, self.knows = "generic", None, None
+        self.kind, self.destroys, self.knows, self.waits, self.tells = "generic", None, None, False, False
 
     def annotate(self, words):
         for word in words:
             if word in CLASSES:
                 self.kind = word
+            elif word in ("waits", "tells"):
+                setattr(self, word, True)
             elif word.startswith("destroys="):
                 self.destroys = word.split("=", 1)[1]
             elif word.startswith("knows="):
@@ -101,8 +106,12 @@ class Call:
     def declared(self):
         return "".join(", %s %s" % (t, n) for t, n in self.function.parameters)
 
-    def has_stream(self):
-        return any(p.type == "CUstream" for p in self.parameters)
+    def parent_of(self, handle):
+        """Whose end is the end of a handle that comes from the call: the id of it, or 0."""
+        for p in self.parameters:
+            if p.kind == "value" and p.type == PARENTS.get(handle):
+                return "%s_id" % p.name
+        return "0"
 
 
 def read(api_table, calls_table):
@@ -180,11 +189,14 @@ def client_body(c):
             yield "  request.want(%s);" % p.name
     if c.kind == "queued":
         yield "  if (Known::healthy() && %s) return request.queue();" % " && ".join(knows or ["true"])
-    yield "  const CUresult result = request.run();"
+    for p in c.parameters:
+        if p.kind in ("out", "inout") and p.extent is not None:
+            yield "  const auto %s_extent = static_cast<uint64_t>(%s);" % (p.name, p.count)
+    yield "  const CUresult result = request.%s();" % ("run_with_results" if c.tells else "run")
     for p in c.parameters:
         if p.kind in ("out", "inout"):
             if p.extent is not None:
-                yield "  request.take_array(reinterpret_cast<%s*>(%s), %s);" % (p.element, p.name, p.count)
+                yield "  request.take_array(reinterpret_cast<%s*>(%s), %s_extent);" % (p.element, p.name, p.name)
             else:
                 yield "  request.take(%s);" % p.name
     yield "  return result;\n}"
@@ -231,13 +243,10 @@ def client(calls):
 
 def worker_body(c):
     yield "CUresult serve_%s([[maybe_unused]] Serving& s) {" % c.name
-    parent = "0"
     for p in c.parameters:
         if p.kind == "value" and p.type in HANDLES:
             yield "  const uint64_t %s_id = s.in.value<uint64_t>();" % p.name
             yield "  auto %s = s.handle<%s>(HandleKind::k%s, %s_id);" % (p.name, p.type, p.type, p.name)
-            if parent == "0":
-                parent = "%s_id" % p.name
         elif p.kind == "value":
             yield "  auto %s = s.in.value<%s>();" % (p.name, re.sub(r"^const ", "", p.type) if not p.type.endswith("*") else p.type)
         elif p.extent == "cstr":
@@ -264,12 +273,17 @@ def worker_body(c):
                 p.name, p.name, p.count)
     for p in c.parameters:
         if p.kind == "out":
-            count = p.count or "1"
-            yield "  auto* %s = %s_wanted ? s.arena.array<%s>(static_cast<uint64_t>(%s)) : nullptr;" % (
-                p.name, p.name, p.element, count)
+            # as it was asked for: the call may write the number that says it
+            yield "  const auto %s_extent = static_cast<uint64_t>(%s);" % (p.name, p.count or "1")
+            yield "  auto* %s = %s_wanted ? s.arena.array<%s>(%s_extent) : nullptr;" % (
+                p.name, p.name, p.element, p.name)
             yield "  if (%s_wanted && %s == nullptr) return s.too_large();" % (p.name, p.name)
     yield "  if (s.failed != CUDA_SUCCESS) return s.failed;"
     yield "  if (s.table.%s == nullptr) return CUDA_ERROR_NOT_SUPPORTED;" % c.name
+    if re.match(r"cuMem(cpy|set)", c.name):
+        yield "  s.gives_work();"
+    if c.waits:
+        yield "  s.may_wait();"
     arguments = []
     for (kind, name), p in zip(c.function.parameters, c.parameters):
         if p.kind == "value":
@@ -280,12 +294,11 @@ def worker_body(c):
     yield "  const CUresult result = s.table.%s(%s);" % (c.name, ", ".join(arguments))
     for p in c.parameters:
         if p.kind in ("out", "inout"):
-            count = p.count if p.extent is not None else "1"
+            count = "%s_extent" % p.name if p.kind == "out" else p.count or "1"
             if p.element in HANDLES:
-                yield "  s.give_handles(HandleKind::k%s, %s, static_cast<uint64_t>(%s), %s);" % (
-                    p.element, p.name, count, parent)
+                yield "  s.give_handles(HandleKind::k%s, %s, %s, %s);" % (p.element, p.name, count, c.parent_of(p.element))
             else:
-                yield "  s.give(%s, static_cast<uint64_t>(%s));" % (p.name, count)
+                yield "  s.give(%s, %s);" % (p.name, count)
     if c.destroys:
         yield "  if (result == CUDA_SUCCESS) s.handles.forget(%s_id);" % c.destroys
     yield "  return result;\n}"
@@ -301,6 +314,9 @@ def worker(calls):
     yield "const Serve kServes[kCalls] = {"
     for c in calls:
         yield "    %s," % ("serve_%s" % c.name if c.sent() else "nullptr")
+    yield "};\n\nconst bool kWaits[kCalls] = {"
+    for c in calls:
+        yield "    %s," % ("true" if c.waits else "false")
     yield "};\n\n}  // namespace tessera::remote"
 
 

@@ -161,65 +161,56 @@ CUresult copy_3d_async(const CUDA_MEMCPY3D* copy, CUstream stream) {
   return copy == nullptr ? CUDA_ERROR_INVALID_VALUE : copy_box(*copy, {true, kPerThread, stream});
 }
 
-// --- Arrays: one row of them
+// --- Arrays, as a line of their elements
 
-struct Row {
-  CUmemorytype type;
-  const void* host = nullptr;
-  CUdeviceptr device = 0;
-  CUarray array = nullptr;
-  size_t offset = 0;
-};
-
-CUresult copy_row(const Row& target, const Row& source, size_t bytes, const How& how) {
-  CUDA_MEMCPY3D copy{};
-  copy.srcMemoryType = source.type;
-  copy.srcHost = source.host;
-  copy.srcDevice = source.device;
-  copy.srcArray = source.array;
-  copy.srcXInBytes = source.offset;
-  copy.dstMemoryType = target.type;
-  copy.dstHost = const_cast<void*>(target.host);
-  copy.dstDevice = target.device;
-  copy.dstArray = target.array;
-  copy.dstXInBytes = target.offset;
-  copy.WidthInBytes = bytes;
-  copy.Height = copy.Depth = 1;
-  return copy_box(copy, how);
+CUresult row_in(CUarray target, size_t offset, const void* source, size_t bytes, const How& how) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  if (source == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  RowFields fields{reinterpret_cast<uint64_t>(target), offset, bytes, reinterpret_cast<uint64_t>(how.stream)};
+  fields.form = kBoxFromClient | (how.is_async ? kBoxAsync : 0);
+  return Request(Message::kCopyRow, how.per_thread)
+      .value(fields)
+      .run({static_cast<const std::byte*>(source), bytes});
 }
 
-Row array_row(CUarray array, size_t offset) { return {CU_MEMORYTYPE_ARRAY, nullptr, 0, array, offset}; }
-Row host_row(const void* host) { return {CU_MEMORYTYPE_HOST, host}; }
-Row device_row(CUdeviceptr device) { return {CU_MEMORYTYPE_DEVICE, nullptr, device}; }
+CUresult row_out(void* target, CUarray source, size_t offset, size_t bytes, const How& how) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  if (target == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  RowFields fields{reinterpret_cast<uint64_t>(source), offset, bytes, reinterpret_cast<uint64_t>(how.stream)};
+  fields.form = kBoxToClient | (how.is_async ? kBoxAsync : 0);
+  Request request(Message::kCopyRow, how.per_thread);
+  const CUresult result = request.value(fields).run();
+  request.take_array(static_cast<std::byte*>(target), bytes);
+  return result;
+}
 
 template <bool kPerThread>
 CUresult htoa(CUarray target, size_t offset, const void* source, size_t bytes) {
-  return copy_row(array_row(target, offset), host_row(source), bytes, waits(kPerThread));
+  return row_in(target, offset, source, bytes, waits(kPerThread));
 }
 template <bool kPerThread>
 CUresult htoa_async(CUarray target, size_t offset, const void* source, size_t bytes, CUstream stream) {
-  return copy_row(array_row(target, offset), host_row(source), bytes, {true, kPerThread, stream});
+  return row_in(target, offset, source, bytes, {true, kPerThread, stream});
 }
 template <bool kPerThread>
 CUresult atoh(void* target, CUarray source, size_t offset, size_t bytes) {
-  return copy_row(host_row(target), array_row(source, offset), bytes, waits(kPerThread));
+  return row_out(target, source, offset, bytes, waits(kPerThread));
 }
 template <bool kPerThread>
 CUresult atoh_async(void* target, CUarray source, size_t offset, size_t bytes, CUstream stream) {
-  return copy_row(host_row(target), array_row(source, offset), bytes, {true, kPerThread, stream});
+  return row_out(target, source, offset, bytes, {true, kPerThread, stream});
 }
 template <bool kPerThread>
 CUresult dtoa(CUarray target, size_t offset, CUdeviceptr source, size_t bytes) {
-  return copy_row(array_row(target, offset), device_row(source), bytes, waits(kPerThread));
+  return rpc::cuMemcpyDtoA_v2(kPerThread, target, offset, source, bytes);
 }
 template <bool kPerThread>
 CUresult atod(CUdeviceptr target, CUarray source, size_t offset, size_t bytes) {
-  return copy_row(device_row(target), array_row(source, offset), bytes, waits(kPerThread));
+  return rpc::cuMemcpyAtoD_v2(kPerThread, target, source, offset, bytes);
 }
 template <bool kPerThread>
 CUresult atoa(CUarray target, size_t target_offset, CUarray source, size_t source_offset, size_t bytes) {
-  return copy_row(array_row(target, target_offset), array_row(source, source_offset), bytes,
-                  waits(kPerThread));
+  return rpc::cuMemcpyAtoA_v2(kPerThread, target, target_offset, source, source_offset, bytes);
 }
 
 // --- Between devices: as one device sees both

@@ -1,4 +1,7 @@
 // Modules, libraries, the linker, and the functions in them.
+#include <sys/uio.h>
+#include <unistd.h>
+
 #include <cstring>
 #include <map>
 #include <memory>
@@ -45,6 +48,15 @@ void give_log(const Options& jit, Request& answer, CUjit_option buffer, CUjit_op
   jit.values[size_at] = reinterpret_cast<void*>(written);
 }
 
+// Damaged headers may say more than there is: then it is no image, and no crash.
+bool append_readable(ByteSpan piece, std::vector<std::byte>& bytes) {
+  const size_t at = bytes.size();
+  bytes.resize(at + piece.size());
+  const iovec to{bytes.data() + at, piece.size()};
+  const iovec from{const_cast<std::byte*>(piece.data()), piece.size()};
+  return process_vm_readv(getpid(), &to, 1, &from, 1, 0) == static_cast<ssize_t>(piece.size());
+}
+
 // Handles come first in the answer, whether the call has succeeded or not; logs follow.
 CUresult load(Op op, const void* image, const Options& jit, uint64_t* handle) {
   auto found = cuda::find_code_image(image);
@@ -53,12 +65,10 @@ CUresult load(Op op, const void* image, const Options& jit, uint64_t* handle) {
     return image == nullptr ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_INVALID_IMAGE;
   }
   std::vector<uint64_t> sizes;
-  std::vector<std::byte> together;  // of several pieces
-  for (ByteSpan piece : found->pieces) sizes.push_back(piece.size());
-  ByteSpan payload = found->pieces.empty() ? ByteSpan() : found->pieces[0];
-  if (found->pieces.size() > 1) {
-    for (ByteSpan piece : found->pieces) together.insert(together.end(), piece.begin(), piece.end());
-    payload = together;
+  std::vector<std::byte> payload;
+  for (ByteSpan piece : found->pieces) {
+    sizes.push_back(piece.size());
+    if (!append_readable(piece, payload)) return CUDA_ERROR_INVALID_IMAGE;
   }
   std::vector<uint64_t> values(jit.count);
   for (unsigned i = 0; i < jit.count; ++i) values[i] = reinterpret_cast<uint64_t>(jit.values[i]);
@@ -177,25 +187,32 @@ CUresult kernel_get_name(const char** name, CUkernel kernel) {
 
 CUresult func_set_attribute(CUfunction function, CUfunction_attribute attribute, int value) {
   const CUresult result = rpc::cuFuncSetAttribute(false, function, attribute, value);
-  if (result == CUDA_SUCCESS && attribute == CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES) {
-    note_dynamic_shared(function, value);
-  }
+  if (result == CUDA_SUCCESS) ask_at_next_launches();
   return result;
 }
 
 CUresult kernel_set_attribute(CUfunction_attribute attribute, int value, CUkernel kernel, CUdevice device) {
   const CUresult result = rpc::cuKernelSetAttribute(false, attribute, value, kernel, device);
-  if (result == CUDA_SUCCESS && attribute == CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES) {
-    note_dynamic_shared(reinterpret_cast<CUfunction>(kernel), value);
-  }
+  if (result == CUDA_SUCCESS) ask_at_next_launches();
   return result;
 }
 
 // --- The linker. Results are memory of ours that lives until the link is destroyed.
 
+struct LinkInProgress {
+  // The program's buffers, which live as long as the link; how much is in them is told in the place of their
+  // sizes.
+  char* info = nullptr;
+  char* error = nullptr;
+  void** info_size = nullptr;
+  void** error_size = nullptr;
+  uint32_t info_bytes = 0, error_bytes = 0;
+  std::vector<std::byte> image;
+};
+
 struct Links {
   std::mutex lock;
-  std::map<CUlinkState, std::vector<std::byte>> images;
+  std::map<CUlinkState, LinkInProgress> known;
 };
 
 Links& links() {
@@ -203,26 +220,59 @@ Links& links() {
   return *found;
 }
 
-// Logs are not brought back from the linker: they are empty.
-void empty_logs(const Options& jit) {
-  for (const auto& [buffer, size] :
-       {std::pair(CU_JIT_INFO_LOG_BUFFER, CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES),
-        std::pair(CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES)}) {
-    const int at = index_of(jit, buffer), size_at = index_of(jit, size);
-    if (at < 0 || size_at < 0 || jit.values[at] == nullptr || jit.values[size_at] == nullptr) continue;
-    *static_cast<char*>(jit.values[at]) = '\0';
-    jit.values[size_at] = nullptr;
-  }
+void put_log(Request& answer, char* buffer, void** size, uint32_t room) {
+  uint64_t bytes = 0;
+  const char* text = answer.next_array<char>(&bytes);
+  if (buffer == nullptr || size == nullptr || room == 0) return;
+  const size_t written = std::min<size_t>(bytes, room - 1);
+  if (written > 0) memcpy(buffer, text, written);
+  buffer[written] = '\0';
+  *size = reinterpret_cast<void*>(written);
+}
+
+void take_logs(CUlinkState state, Request& answer) {
+  std::lock_guard lock(links().lock);
+  LinkInProgress& link = links().known[state];
+  put_log(answer, link.info, link.info_size, link.info_bytes);
+  put_log(answer, link.error, link.error_size, link.error_bytes);
 }
 
 CUresult link_create(unsigned int count, CUjit_option* options, void** values, CUlinkState* state) {
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
   if (state == nullptr || (count != 0 && (options == nullptr || values == nullptr)))
     return CUDA_ERROR_INVALID_VALUE;
+  constexpr uint32_t kMostLogBytes = 1 << 20;
+  const Options jit{count, options, values};
+  LinkInProgress link;
+  const auto find = [&](CUjit_option buffer, CUjit_option size, char*& place, void**& size_place,
+                        uint32_t& bytes) {
+    const int at = index_of(jit, buffer), size_at = index_of(jit, size);
+    if (at < 0 || size_at < 0 || values[at] == nullptr) return;
+    place = static_cast<char*>(values[at]);
+    size_place = &values[size_at];
+    bytes = std::min(static_cast<uint32_t>(reinterpret_cast<uintptr_t>(values[size_at])), kMostLogBytes);
+  };
+  find(CU_JIT_INFO_LOG_BUFFER, CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES, link.info, link.info_size, link.info_bytes);
+  find(CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES, link.error, link.error_size,
+       link.error_bytes);
   Request request(Op::cuLinkCreate_v2, false);
-  const CUresult result = request.run();
+  std::vector<CUjit_option> others;
+  std::vector<uint64_t> numbers;
+  for (unsigned i = 0; i < count; ++i) {
+    const bool is_log =
+        options[i] == CU_JIT_INFO_LOG_BUFFER || options[i] == CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES ||
+        options[i] == CU_JIT_ERROR_LOG_BUFFER || options[i] == CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES;
+    if (is_log) continue;
+    others.push_back(options[i]);
+    numbers.push_back(reinterpret_cast<uint64_t>(values[i]));
+  }
+  request.value<uint64_t>(link.info_bytes).value<uint64_t>(link.error_bytes);
+  const CUresult result =
+      request.array(others.data(), others.size()).array(numbers.data(), numbers.size()).run();
   request.take(state);
-  empty_logs({count, options, values});
+  if (result != CUDA_SUCCESS) return result;
+  std::lock_guard lock(links().lock);
+  links().known[*state] = std::move(link);
   return result;
 }
 
@@ -231,8 +281,10 @@ CUresult link_add_data(CUlinkState state, CUjitInputType type, void* data, size_
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
   if (data == nullptr || size == 0 || size > kMostFileBytes) return CUDA_ERROR_INVALID_VALUE;
   Request request(Op::cuLinkAddData_v2, false);
-  request.value(state).value(type).template value<uint64_t>(size).text(name);
-  return request.run({static_cast<const std::byte*>(data), size});
+  request.value(state).value(type).value<uint64_t>(size).text(name);
+  const CUresult result = request.run_with_results({static_cast<const std::byte*>(data), size});
+  take_logs(state, request);
+  return result;
 }
 
 CUresult link_add_file(CUlinkState state, CUjitInputType type, const char* path, unsigned int count,
@@ -247,12 +299,13 @@ CUresult link_complete(CUlinkState state, void** image, size_t* size) {
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
   if (image == nullptr) return CUDA_ERROR_INVALID_VALUE;
   Request request(Op::cuLinkComplete, false);
-  const CUresult result = request.value(state).run();
+  const CUresult result = request.value(state).run_with_results({});
+  take_logs(state, request);
   if (result != CUDA_SUCCESS) return result;
   uint64_t bytes = 0;
   const auto* found = request.next_array<std::byte>(&bytes);
   std::lock_guard lock(links().lock);
-  auto& kept = links().images[state];
+  auto& kept = links().known[state].image;
   kept.assign(found, found + bytes);
   *image = kept.data();
   if (size != nullptr) *size = kept.size();
@@ -263,7 +316,7 @@ CUresult link_destroy(CUlinkState state) {
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
   const CUresult result = rpc::cuLinkDestroy(false, state);
   std::lock_guard lock(links().lock);
-  if (result == CUDA_SUCCESS) links().images.erase(state);
+  if (result == CUDA_SUCCESS) links().known.erase(state);
   return result;
 }
 

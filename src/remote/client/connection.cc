@@ -37,6 +37,7 @@ constinit std::atomic<const ServerInfo*> current_info{nullptr};
 constinit std::atomic<bool> has_tried{false};
 constinit std::atomic<bool> initialised{false};
 constinit bool is_forked_child = false;
+constinit std::atomic<bool> has_ended{false};
 std::mutex& connecting() {
   static auto* lock = new std::mutex;
   return *lock;
@@ -120,7 +121,9 @@ void read_info(Request& hello, ServerInfo& info) {
   }
 }
 
-void say_goodbye() {
+// After the exit handlers and destructors of the program, which may still call the driver.
+__attribute__((destructor)) void say_goodbye() {
+  has_ended.store(true);
   if (Session* found = current_session.exchange(nullptr)) found->goodbye();
 }
 
@@ -134,6 +137,10 @@ void after_fork_in_child() {
 }  // namespace
 
 Session* session() { return current_session.load(std::memory_order_acquire); }
+
+CUresult without_session() {
+  return has_ended.load() ? CUDA_ERROR_DEINITIALIZED : CUDA_ERROR_NOT_INITIALIZED;
+}
 
 Result<RemoteConfig> RemoteConfig::from_environment() {
   RemoteConfig config;
@@ -165,11 +172,12 @@ const ServerInfo* server_info() {
   if (status.ok()) {
     c.info = std::make_unique<ServerInfo>();
     Request hello(Message::kHello, false);
-    c.info->init_result = hello.value<uint32_t>(0).run();
+    hello.value<uint32_t>(0);
+    for (const char* name : kDriverSettings) hello.text(getenv(name));
+    c.info->init_result = hello.run();
     if (c.info->init_result == CUDA_SUCCESS) {
       read_info(hello, *c.info);
       c.session->start_threads();
-      atexit(say_goodbye);
     } else {
       LOG_ERROR("remote", "the server's driver does not start: error %d", c.info->init_result);
     }

@@ -8,7 +8,9 @@
 #include "cuda/context_values.h"
 #include "remote/client/connection.h"
 #include "remote/client/contexts.h"
+#include "remote/client/functions.h"
 #include "remote/client/installs.h"
+#include "remote/client/launch.h"
 #include "remote/client/request.h"
 #include "remote/rpc.h"
 
@@ -19,6 +21,7 @@ struct Contexts {
   struct Context {
     CUdevice device;
     uint64_t number;
+    int users = 1;  // of cuCtxAttach
   };
   std::shared_mutex lock;
   std::unordered_map<CUcontext, Context> known;
@@ -133,6 +136,31 @@ CUresult destroy(CUcontext context) {
   return result;
 }
 
+// Users are counted here; the server has one.
+CUresult attach(CUcontext* context, unsigned int flags) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  if (context == nullptr || flags != 0) return CUDA_ERROR_INVALID_VALUE;
+  CUcontext current = this_thread().current();
+  std::unique_lock lock(contexts().lock);
+  auto found = contexts().known.find(current);
+  if (found == contexts().known.end()) return CUDA_ERROR_INVALID_CONTEXT;
+  ++found->second.users;
+  *context = current;
+  return CUDA_SUCCESS;
+}
+
+CUresult detach(CUcontext context) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  {
+    std::unique_lock lock(contexts().lock);
+    auto found = contexts().known.find(context);
+    if (found == contexts().known.end() || context != this_thread().current())
+      return CUDA_ERROR_INVALID_CONTEXT;
+    if (--found->second.users > 0) return CUDA_SUCCESS;
+  }
+  return destroy(context);
+}
+
 CUresult primary_retain(CUcontext* context, CUdevice device) {
   const CUresult result = rpc::cuDevicePrimaryCtxRetain(false, context, device);
   if (result == CUDA_SUCCESS) learn_context(*context, device);
@@ -161,8 +189,18 @@ CUresult primary_release(CUdevice device) {
   return rpc::cuDevicePrimaryCtxRelease_v2(false, device);
 }
 
+// Some are a matter of the device's memory, which the next launch takes.
+CUresult set_limit(CUlimit limit, size_t value) {
+  const CUresult result = rpc::cuCtxSetLimit(false, limit, value);
+  if (result == CUDA_SUCCESS) ask_at_next_launches();
+  return result;
+}
+
 // Whatever the program has changed where the device can see it is seen by then, and the other way round.
-CUresult synchronize() { return Request(Op::cuCtxSynchronize, false).run_and_tell(); }
+CUresult synchronize() {
+  publish_host_memory({});
+  return Request(Op::cuCtxSynchronize, false).run_and_tell();
+}
 
 CUresult synchronize_v2(CUcontext context) {
   if (context == nullptr || context == this_thread().current()) return synchronize();
@@ -177,7 +215,7 @@ CUresult synchronize_v2(CUcontext context) {
 
 void learn_context(CUcontext context, CUdevice device) {
   std::unique_lock lock(contexts().lock);
-  auto [place, is_new] = contexts().known.try_emplace(context, Contexts::Context{device, 0});
+  auto [place, is_new] = contexts().known.try_emplace(context, Contexts::Context{device, 0, 1});
   if (is_new) place->second.number = contexts().next++;
 }
 
@@ -217,6 +255,9 @@ void install_context_calls(cuda::DriverTable& table) {
   table.cuCtxCreate_v4 = create_v4;
   table.cuCtxDestroy = destroy;
   table.cuCtxDestroy_v2 = destroy;
+  table.cuCtxSetLimit = set_limit;
+  table.cuCtxAttach = attach;
+  table.cuCtxDetach = detach;
   table.cuCtxSynchronize = synchronize;
   table.cuCtxSynchronize_v2 = synchronize_v2;
   table.cuDevicePrimaryCtxRetain = primary_retain;

@@ -209,6 +209,20 @@ CUresult copy_batch(CUdeviceptr* targets, CUdeviceptr* sources, size_t* sizes, s
                                    stream);
 }
 
+// The forms of CUDA 2, with addresses of 32 bits.
+CUresult htod_v1(CUdeviceptr_v1 target, const void* source, unsigned int bytes) {
+  return copy_in(target, source, bytes, nullptr, false);
+}
+CUresult dtoh_v1(void* target, CUdeviceptr_v1 source, unsigned int bytes) {
+  return copy_out(target, source, bytes, nullptr, false);
+}
+CUresult htod_async_v1(CUdeviceptr_v1 target, const void* source, unsigned int bytes, CUstream stream) {
+  return copy_in_async(target, source, bytes, stream, false);
+}
+CUresult dtoh_async_v1(void* target, CUdeviceptr_v1 source, unsigned int bytes, CUstream stream) {
+  return copy_out_async(target, source, bytes, stream, false);
+}
+
 }  // namespace
 
 bool is_host_address(uint64_t address) { return is_host(address, 1); }
@@ -219,7 +233,7 @@ CUresult share_host_memory(const void* host, uint64_t bytes) {
   if (host == nullptr || session() == nullptr) return CUDA_ERROR_INVALID_VALUE;
   if (!session()->host().find(address, bytes, &range)) {
     Request request(Message::kHostAdd, false);
-    const CUresult result = request.value(address).value(bytes).value<uint32_t>(0).run();
+    const CUresult result = request.value(address).value(bytes).value(kHostUnregistered).run();
     if (result != CUDA_SUCCESS) return result;
     range = {address, bytes, HostKind::kImplicit, 0, request.next_value<CUdeviceptr>(), nullptr};
     session()->host().add(range);
@@ -251,6 +265,10 @@ void install_copy_calls(cuda::DriverTable& table) {
   table.cuMemcpyBatchAsync_ptsz = copy_batch<true>;
   table.cuMemcpyBatchAsync_v2 = copy_batch_v2<false>;
   table.cuMemcpyBatchAsync_v2_ptsz = copy_batch_v2<true>;
+  table.cuMemcpyHtoD = htod_v1;
+  table.cuMemcpyDtoH = dtoh_v1;
+  table.cuMemcpyHtoDAsync = htod_async_v1;
+  table.cuMemcpyDtoHAsync = dtoh_async_v1;
   install_box_calls(table);
 }
 

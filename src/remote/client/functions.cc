@@ -28,11 +28,11 @@ Functions& functions() {
 struct Last {
   uint64_t version = 0;
   CUfunction function = nullptr;
-  const ClientFunction* found = nullptr;
+  ClientFunction* found = nullptr;
 };
 constinit thread_local Last last;
 
-const ClientFunction* look_up(CUfunction function) {
+ClientFunction* look_up(CUfunction function) {
   std::shared_lock lock(functions().lock);
   auto found = functions().known.find(function);
   return found == functions().known.end() ? nullptr : found->second.get();
@@ -46,17 +46,14 @@ void learn_function(CUfunction function, Request& answer) {
   uint64_t count = 0;
   const auto* parameters = answer.next_array<FunctionParameter>(&count);
   learnt->info.parameters.assign(parameters, parameters + count);
-  learnt->info.max_threads = answer.next_value<int32_t>();
-  learnt->info.static_shared = answer.next_value<int32_t>();
-  learnt->info.max_dynamic_shared = answer.next_value<int32_t>();
   std::unique_lock lock(functions().lock);
   functions().known.try_emplace(function, std::move(learnt));
 }
 
-const ClientFunction* find_function(CUfunction function) {
+ClientFunction* find_function(CUfunction function) {
   const uint64_t version = functions().version.load(std::memory_order_acquire);
   if (last.version == version && last.function == function) return last.found;
-  const ClientFunction* found = look_up(function);
+  ClientFunction* found = look_up(function);
   if (found == nullptr && function != nullptr) {
     Request request(Message::kFunctionInfo, false);
     if (request.value(function).run() == CUDA_SUCCESS) learn_function(function, request);
@@ -66,10 +63,10 @@ const ClientFunction* find_function(CUfunction function) {
   return found;
 }
 
-void note_dynamic_shared(CUfunction function, int bytes) {
-  std::unique_lock lock(functions().lock);
-  auto found = functions().known.find(function);
-  if (found != functions().known.end()) found->second->info.max_dynamic_shared = bytes;
+void ask_at_next_launches() {
+  std::shared_lock lock(functions().lock);
+  for (auto& [function, known] : functions().known)
+    known->has_launched.store(false, std::memory_order_relaxed);
 }
 
 CUresult name_of_function(CUfunction function, const char** name) {

@@ -1,6 +1,7 @@
 // Functions and kernels as the client knows them: enough to launch them without asking.
 #pragma once
 
+#include <atomic>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,8 @@ namespace tessera::remote {
 
 struct ClientFunction {
   FunctionInfo info;
+  LaunchLimits limits;  // once it has been launched
+  std::atomic<bool> has_launched{false};
   bool is_known = false;  // how the parameters lie; not where the server's driver is older than CUDA 12.4
   std::string name;       // once it has been asked for
 };
@@ -19,9 +22,9 @@ struct ClientFunction {
 // From an answer that has the fields of a function's description next.
 void learn_function(CUfunction function, Request& answer);
 // Asks the server where it has not been told. Null where the handle is none.
-const ClientFunction* find_function(CUfunction function);
-// The largest dynamic shared memory has been set.
-void note_dynamic_shared(CUfunction function, int bytes);
+ClientFunction* find_function(CUfunction function);
+// Something that launches depend on has been set: each function's next one waits for its answer again.
+void ask_at_next_launches();
 // Its name: owned here, for as long as the process lives.
 CUresult name_of_function(CUfunction function, const char** name);
 // The library or the module is gone.

@@ -36,7 +36,8 @@ Request& begin_node(Request& request, CUgraph graph, const CUgraphNode* dependen
   return request.value(graph).array(dependencies, dependencies == nullptr ? 0 : count);
 }
 
-CUresult take_node(Request& request, CUresult result, CUgraphNode* node) {
+template <typename Handle>
+CUresult take_node(Request& request, CUresult result, Handle* node) {
   request.take(node);
   return result;
 }
@@ -433,9 +434,14 @@ CUresult exec_set_node(CUgraphExec exec, CUgraphNode node, CUgraphNodeParams* pa
   }
 }
 
-// The function that ends a user object is called by the driver, where the program is not.
-CUresult user_object_create(CUuserObject*, void*, CUhostFn, unsigned int, unsigned int) {
-  return not_over_the_wire("cuUserObjectCreate");
+CUresult user_object_create(CUuserObject* object, void* argument, CUhostFn destroy, unsigned int references,
+                            unsigned int flags) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  if (object == nullptr || destroy == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  session()->expect_callbacks(true);
+  Request request(Op::cuUserObjectCreate, false);
+  request.value(number_host_function(destroy, argument)).value<uint32_t>(references).value<uint32_t>(flags);
+  return take_node(request, request.run(), object);
 }
 
 }  // namespace

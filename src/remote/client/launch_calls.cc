@@ -19,15 +19,18 @@ struct Shape {
 
 // What every driver takes. Anything else is asked: the answer says why not.
 bool is_surely_allowed(const ClientFunction& function, const Shape& shape) {
+  // The first launch loads the code: there may be no room for it.
+  if (!function.has_launched.load(std::memory_order_acquire) || function.limits.has_clusters != 0)
+    return false;
   constexpr uint64_t kMostGridX = 0x7fffffff, kMostGrid = 65535;
   const uint64_t threads = uint64_t{shape.block[0]} * shape.block[1] * shape.block[2];
   const bool has_size = shape.grid[0] != 0 && shape.grid[1] != 0 && shape.grid[2] != 0 && threads != 0;
   return has_size && shape.grid[0] <= kMostGridX && shape.grid[1] <= kMostGrid &&
          shape.grid[2] <= kMostGrid && shape.block[0] <= 1024 && shape.block[1] <= 1024 &&
          shape.block[2] <= 64 &&
-         (function.info.max_threads > 0 ? threads <= static_cast<uint64_t>(function.info.max_threads)
-                                        : threads <= 1024) &&
-         static_cast<int64_t>(shape.shared_bytes) <= std::max(function.info.max_dynamic_shared, 0);
+         (function.limits.max_threads > 0 ? threads <= static_cast<uint64_t>(function.limits.max_threads)
+                                          : threads <= 1024) &&
+         static_cast<int64_t>(shape.shared_bytes) <= std::max(function.limits.max_dynamic_shared, 0);
 }
 
 LaunchFields fields_of(CUfunction function, CUstream stream, const Shape& shape) {
@@ -42,7 +45,7 @@ LaunchFields fields_of(CUfunction function, CUstream stream, const Shape& shape)
   return fields;
 }
 
-CUresult find_launchable(CUfunction function, const ClientFunction** found) {
+CUresult find_launchable(CUfunction function, ClientFunction** found) {
   *found = find_function(function);
   if (*found == nullptr) return session() == nullptr ? CUDA_ERROR_NOT_INITIALIZED : CUDA_ERROR_INVALID_HANDLE;
   if (!(*found)->is_known) {
@@ -56,7 +59,7 @@ CUresult find_launchable(CUfunction function, const ClientFunction** found) {
 CUresult launch(Op op, bool per_thread, CUfunction function, CUstream stream, const Shape& shape,
                 void** parameters, void** extra, const CUlaunchAttribute* attributes = nullptr,
                 unsigned attribute_count = 0) {
-  const ClientFunction* found = nullptr;
+  ClientFunction* found = nullptr;
   if (const CUresult result = find_launchable(function, &found); result != CUDA_SUCCESS) return result;
   std::vector<std::byte>& values = this_thread().parameters;
   values.clear();
@@ -73,7 +76,13 @@ CUresult launch(Op op, bool per_thread, CUfunction function, CUstream stream, co
       .raw(values.data(), values.size());
   const bool may_queue = Known::healthy() && attribute_count == 0 && op == Op::cuLaunchKernel &&
                          Known::stream(per_thread, stream) && is_surely_allowed(*found, shape);
-  return may_queue ? request.queue() : request.run();
+  if (may_queue) return request.queue();
+  const CUresult result = request.run();
+  if (result == CUDA_SUCCESS && op == Op::cuLaunchKernel && !found->has_launched.load()) {
+    found->limits = request.next_value<LaunchLimits>();
+    found->has_launched.store(true, std::memory_order_release);
+  }
+  return result;
 }
 
 template <bool kPerThread>
@@ -127,7 +136,7 @@ CUresult launch_multi_device(CUDA_LAUNCH_PARAMS* list, unsigned int count, unsig
 CUresult ask_of_clusters(Op op, int* found, CUfunction function, const CUlaunchConfig* config) {
   if (found == nullptr || config == nullptr || config->numAttrs > kMaxLaunchAttributes)
     return CUDA_ERROR_INVALID_VALUE;
-  const ClientFunction* known = nullptr;
+  ClientFunction* known = nullptr;
   if (const CUresult result = find_launchable(function, &known); result != CUDA_SUCCESS) return result;
   LaunchFields fields = fields_of(function, config->hStream, shape_of(*config));
   const std::vector<std::byte> nothing(known->info.parameter_bytes());

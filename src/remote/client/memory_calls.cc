@@ -296,6 +296,15 @@ CUresult range_get_attributes(void** data, size_t* sizes, CUmem_range_attribute*
   return CUDA_SUCCESS;
 }
 
+// The forms of CUDA 2.
+CUresult host_get_device_pointer_v1(CUdeviceptr_v1* device, void* address, unsigned int flags) {
+  CUdeviceptr found = 0;
+  const CUresult result = host_get_device_pointer(&found, address, flags);
+  if (result == CUDA_SUCCESS && device != nullptr) *device = static_cast<CUdeviceptr_v1>(found);
+  return result;
+}
+CUresult mem_alloc_host_v1(void** address, unsigned int bytes) { return host_alloc(address, bytes, 0); }
+
 }  // namespace
 
 CUresult module_get_global(CUdeviceptr* address, size_t* bytes, CUmodule module, const char* name) {
@@ -328,6 +337,9 @@ void install_memory_calls(cuda::DriverTable& table) {
   table.cuMemUnmap = mem_unmap;
   table.cuMemHostAlloc = host_alloc;
   table.cuMemAllocHost_v2 = mem_alloc_host;
+  table.cuMemAllocHost = mem_alloc_host_v1;
+  table.cuMemHostGetDevicePointer = host_get_device_pointer_v1;
+  table.cuMemHostRegister = host_register;
   table.cuMemFreeHost = mem_free_host;
   table.cuMemHostRegister_v2 = host_register;
   table.cuMemHostUnregister = host_unregister;

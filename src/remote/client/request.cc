@@ -11,9 +11,9 @@ Request::Request(uint16_t op, bool per_thread)
 
 CUresult Request::run(ByteSpan payload, std::span<std::byte> payload_to) {
   Session* found = session();
-  if (found == nullptr) return CUDA_ERROR_NOT_INITIALIZED;
+  if (found == nullptr) return without_session();
   const CUresult result = found->call(thread_, op_, flags_, payload, payload_to);
-  tells_ = result == CUDA_SUCCESS || result == CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE;
+  tells_ = result == CUDA_SUCCESS;
   return result;
 }
 
@@ -25,7 +25,7 @@ CUresult Request::run_and_tell() {
 
 CUresult Request::queue(ByteSpan payload) {
   Session* found = session();
-  if (found == nullptr) return CUDA_ERROR_NOT_INITIALIZED;
+  if (found == nullptr) return without_session();
   return found->queue(thread_, op_, flags_, payload);
 }
 

@@ -49,7 +49,7 @@ class Request {
   // Waits for the answer: the call's result.
   CUresult run(ByteSpan payload = {}, std::span<std::byte> payload_to = {});
   // run, where results come with failures, too.
-  CUresult run_with_results(ByteSpan payload) {
+  CUresult run_with_results(ByteSpan payload = {}) {
     const CUresult result = run(payload);
     tells_ = thread_.answer.size() >= sizeof(AnswerHead);
     return result;

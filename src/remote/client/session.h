@@ -90,7 +90,9 @@ class Session {
   std::vector<std::pair<uint64_t, CUresult>> due_callbacks_;
 };
 
-// The process's session, or null before it has one and after a fork.
+// The process's session, or null before it has one, after a fork, and after it has ended.
 Session* session();
+// What calls answer without one.
+CUresult without_session();
 
 }  // namespace tessera::remote

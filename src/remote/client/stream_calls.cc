@@ -2,6 +2,7 @@
 #include "remote/client/callbacks.h"
 #include "remote/client/connection.h"
 #include "remote/client/installs.h"
+#include "remote/client/launch.h"
 #include "remote/client/request.h"
 #include "remote/rpc.h"
 
@@ -86,11 +87,13 @@ CUresult event_record_with_flags(CUevent event, CUstream stream, unsigned int fl
 template <bool kPerThread>
 CUresult stream_synchronize(CUstream stream) {
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  publish_host_memory({});
   return Request(Op::cuStreamSynchronize, kPerThread).value(stream).run_and_tell();
 }
 
 CUresult event_synchronize(CUevent event) {
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  publish_host_memory({});
   return Request(Op::cuEventSynchronize, false).value(event).run_and_tell();
 }
 
@@ -206,6 +209,59 @@ CUresult stream_add_callback(CUstream stream, CUstreamCallback callback, void* a
   return result;
 }
 
+// Values that streams wait for, or write, may lie in memory of the program.
+void note_value(CUdeviceptr address) { publish_host_memory(std::as_bytes(std::span(&address, 1))); }
+
+template <auto Rpc, bool kPerThread, typename Value>
+CUresult stream_value(CUstream stream, CUdeviceptr address, Value value, unsigned int flags) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  note_value(address);
+  return Rpc(kPerThread, stream, address, value, flags);
+}
+
+template <auto Rpc, bool kPerThread>
+CUresult stream_batch(CUstream stream, unsigned int count, CUstreamBatchMemOpParams* ops,
+                      unsigned int flags) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  if (ops != nullptr) publish_host_memory(std::as_bytes(std::span(ops, count)));
+  return Rpc(kPerThread, stream, count, ops, flags);
+}
+
+void install_stream_values(cuda::DriverTable& table) {
+  table.cuStreamWaitValue32 = stream_value<rpc::cuStreamWaitValue32, false>;
+  table.cuStreamWaitValue32_ptsz = stream_value<rpc::cuStreamWaitValue32, true>;
+  table.cuStreamWaitValue32_v2 = stream_value<rpc::cuStreamWaitValue32_v2, false>;
+  table.cuStreamWaitValue32_v2_ptsz = stream_value<rpc::cuStreamWaitValue32_v2, true>;
+  table.cuStreamWaitValue64 = stream_value<rpc::cuStreamWaitValue64, false>;
+  table.cuStreamWaitValue64_ptsz = stream_value<rpc::cuStreamWaitValue64, true>;
+  table.cuStreamWaitValue64_v2 = stream_value<rpc::cuStreamWaitValue64_v2, false>;
+  table.cuStreamWaitValue64_v2_ptsz = stream_value<rpc::cuStreamWaitValue64_v2, true>;
+  table.cuStreamWriteValue32 = stream_value<rpc::cuStreamWriteValue32, false>;
+  table.cuStreamWriteValue32_ptsz = stream_value<rpc::cuStreamWriteValue32, true>;
+  table.cuStreamWriteValue32_v2 = stream_value<rpc::cuStreamWriteValue32_v2, false>;
+  table.cuStreamWriteValue32_v2_ptsz = stream_value<rpc::cuStreamWriteValue32_v2, true>;
+  table.cuStreamWriteValue64 = stream_value<rpc::cuStreamWriteValue64, false>;
+  table.cuStreamWriteValue64_ptsz = stream_value<rpc::cuStreamWriteValue64, true>;
+  table.cuStreamWriteValue64_v2 = stream_value<rpc::cuStreamWriteValue64_v2, false>;
+  table.cuStreamWriteValue64_v2_ptsz = stream_value<rpc::cuStreamWriteValue64_v2, true>;
+  table.cuStreamBatchMemOp = stream_batch<rpc::cuStreamBatchMemOp, false>;
+  table.cuStreamBatchMemOp_ptsz = stream_batch<rpc::cuStreamBatchMemOp, true>;
+  table.cuStreamBatchMemOp_v2 = stream_batch<rpc::cuStreamBatchMemOp_v2, false>;
+  table.cuStreamBatchMemOp_v2_ptsz = stream_batch<rpc::cuStreamBatchMemOp_v2, true>;
+}
+
+// Programs ask again and again until what they have written has been seen.
+template <bool kPerThread>
+CUresult stream_query(CUstream stream) {
+  publish_host_memory({});
+  return rpc::cuStreamQuery(kPerThread, stream);
+}
+
+CUresult event_query(CUevent event) {
+  publish_host_memory({});
+  return rpc::cuEventQuery(false, event);
+}
+
 template <bool kPerThread>
 CUresult stream_get_ctx_v2(CUstream stream, CUcontext* context, CUgreenCtx* green) {
   const CUresult result = rpc::cuStreamGetCtx(kPerThread, stream, context);
@@ -216,6 +272,7 @@ CUresult stream_get_ctx_v2(CUstream stream, CUcontext* context, CUgreenCtx* gree
 }  // namespace
 
 void install_stream_calls(cuda::DriverTable& table) {
+  install_stream_values(table);
   table.cuStreamCreate = stream_create;
   table.cuStreamCreateWithPriority = stream_create_with_priority;
   table.cuStreamDestroy = stream_destroy;
@@ -230,6 +287,9 @@ void install_stream_calls(cuda::DriverTable& table) {
   table.cuStreamSynchronize = stream_synchronize<false>;
   table.cuStreamSynchronize_ptsz = stream_synchronize<true>;
   table.cuEventSynchronize = event_synchronize;
+  table.cuStreamQuery = stream_query<false>;
+  table.cuStreamQuery_ptsz = stream_query<true>;
+  table.cuEventQuery = event_query;
   table.cuStreamBeginCapture = stream_begin_capture<false>;
   table.cuStreamBeginCapture_ptsz = stream_begin_capture<true>;
   table.cuStreamBeginCapture_v2 = stream_begin_capture_v2<false>;

@@ -4,6 +4,11 @@
 #include "remote/link/crc32c.h"
 
 namespace tessera::remote {
+namespace {
+
+constexpr int kMostInVain = 16;
+
+}  // namespace
 
 Link::Link(std::unique_ptr<Transport> transport, LinkOptions options) : options_(std::move(options)) {
   raw_.resize(kMaxCheckedFrameBytes + sizeof(LinkFrame));
@@ -59,6 +64,10 @@ Status Link::recover(uint64_t generation, const Status& broken, bool holds_recei
   if (is_over_.load(std::memory_order_acquire)) return failure();
   if (generation_.load() != generation) return Status();  // somebody else has
   if (broken.code() != Code::kUnavailable || !is_resumable()) return fail(broken);
+  const uint64_t progress = arrived_ + peer_has_.load();
+  in_vain_ = progress == progress_ ? in_vain_ + 1 : 0;
+  progress_ = progress;
+  if (in_vain_ > kMostInVain) return fail(broken.with_context("new connections break at the same place"));
   transport()->shutdown();
   auto found = options_.reconnect(broken);
   if (!found.ok()) return fail(found.status());

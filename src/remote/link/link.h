@@ -151,6 +151,8 @@ class Link {
   std::atomic<uint64_t> acknowledged_{0};  // what our last kAck said; written by the sending side
   std::atomic<uint64_t> heard_ns_{0};      // when anything came last
   std::atomic<uint64_t> pinged_ns_{0};
+  uint64_t progress_ = 0;  // what had come through when a connection was replaced last
+  int in_vain_ = 0;        // how often nothing has, since
   std::atomic<uint64_t> sends_{0}, reconnects_{0}, round_trip_ns_{0}, sent_total_{0};
 };
 

@@ -36,6 +36,8 @@ bool would_wait(int error_number) { return error_number == EAGAIN || error_numbe
 }  // namespace
 
 Status broken_connection(int error_number) {
+  if (error_number == EFAULT)
+    return Status::from_errno(error_number, "memory that is to be sent cannot be read");
   return {Code::kUnavailable, Status::from_errno(error_number, "the connection has broken").message()};
 }
 

@@ -24,6 +24,16 @@ struct MirroredCopyFields {
   uint64_t is_captured = 0;
 };
 
+// kCopyRow: between an array and the client's memory.
+struct RowFields {
+  uint64_t array = 0;
+  uint64_t offset = 0;
+  uint64_t bytes = 0;
+  uint64_t stream = 0;
+  uint32_t form = 0;  // of the bits below
+  uint32_t reserved = 0;
+};
+
 // kCopyBox: u32 of these, u64 stream, CUDA_MEMCPY3D, then the packed payload where it is from the client.
 inline constexpr uint32_t kBoxAsync = 1;
 inline constexpr uint32_t kBoxFromClient = 2;

@@ -6,6 +6,14 @@
 
 namespace tessera::remote {
 
+// What in a structure is for results only: whatever lies there before the call is none of the driver's.
+template <typename T>
+void clear_results(T&) {}
+inline void clear_results(CUDA_GRAPH_INSTANTIATE_PARAMS& params) {
+  params.hErrNode_out = nullptr;
+  params.result_out = CUDA_GRAPH_INSTANTIATE_SUCCESS;
+}
+
 template <typename T, typename Visit>
 void each_handle(T&, Visit) {}
 

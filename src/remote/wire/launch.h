@@ -29,12 +29,17 @@ struct FunctionParameter {
   uint32_t bytes = 0;
 };
 
-// Sent with the handle of a function.
+// What launches of a function may ask for: told with the answer to its first, which has loaded it.
+struct LaunchLimits {
+  int32_t max_threads = 0;         // per block
+  int32_t max_dynamic_shared = 0;  // bytes
+  int32_t has_clusters = 0;        // it is compiled for clusters of blocks
+  int32_t reserved = 0;
+};
+
+// Told with the handle of a function.
 struct FunctionInfo {
   std::vector<FunctionParameter> parameters;
-  int32_t max_threads = 0;         // per block
-  int32_t static_shared = 0;       // bytes
-  int32_t max_dynamic_shared = 0;  // bytes, as it is now
 
   uint32_t parameter_bytes() const {
     return parameters.empty() ? 0 : parameters.back().offset + parameters.back().bytes;

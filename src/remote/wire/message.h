@@ -21,6 +21,7 @@ inline constexpr uint32_t kMaxMessageBytes = 1 << 20;
 inline constexpr uint64_t kMaxPayloadBytes = uint64_t{64} << 30;
 inline constexpr uint64_t kMaxImageBytes = uint64_t{1} << 30;
 inline constexpr uint16_t kMaxThreads = 4096;
+inline constexpr uint32_t kHostUnregistered = 0x80000000;  // kHostAdd: memory that only copies use
 
 // Messages of our own beside the driver's calls.
 inline constexpr uint16_t kFirstOwnMessage = 0x8000;
@@ -30,6 +31,7 @@ enum class Message : uint16_t {
   kUseContext,                // the thread's current context from here on
   kCopyIn,                    // payload to a device address, in stream order
   kCopyOut,                   // a device address to the answer's payload
+  kCopyRow,                   // arrays, as a line of elements
   kCopyBox,                   // pitched memory and arrays
   kHostAdd,                   // memory of the program that the device can use
   kHostRemove,
@@ -52,6 +54,10 @@ struct AnswerHead {
   uint64_t payload_bytes = 0;
 };
 static_assert(sizeof(AnswerHead) == 16);
+
+// Of the program's environment, in kHello: what its driver would read.
+inline constexpr const char* kDriverSettings[] = {"CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER",
+                                                  "CUDA_MODULE_LOADING", "CUDA_LAUNCH_BLOCKING"};
 
 constexpr uint64_t padded(uint64_t bytes) { return (bytes + 7) / 8 * 8; }
 inline constexpr uint64_t kAbsent =

@@ -14,6 +14,14 @@ struct Callbacks::Pending {
     auto* pending = static_cast<Pending*>(data);
     pending->callbacks->run(pending->callback, CUDA_SUCCESS);
   }
+  static void ended(void* data) {
+    auto* pending = static_cast<Pending*>(data);
+    std::vector<std::byte> fields;
+    Writer writer(fields);
+    writer.value(pending->callback);
+    writer.value<int32_t>(CUDA_SUCCESS);
+    (void)pending->callbacks->worker_.tell(Message::kCallback, fields, {});  // a broken link shows elsewhere
+  }
   static void added(CUstream, CUresult status, void* data) {
     std::unique_ptr<Pending> pending(static_cast<Pending*>(data));
     pending->callbacks->run(pending->callback, status);
@@ -31,6 +39,8 @@ Callbacks::Pending* Callbacks::kept(uint64_t callback) {
 }
 
 CUDA_HOST_NODE_PARAMS Callbacks::node(uint64_t callback) { return {&Pending::launched, kept(callback)}; }
+
+CUDA_HOST_NODE_PARAMS Callbacks::ending(uint64_t callback) { return {&Pending::ended, kept(callback)}; }
 
 uint64_t Callbacks::number_of(const CUDA_HOST_NODE_PARAMS& params) {
   std::lock_guard lock(lock_);

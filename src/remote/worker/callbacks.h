@@ -25,6 +25,8 @@ class Callbacks {
   // What a node of a graph calls instead of the client's function, and whose it is (0: none of the client's).
   CUDA_HOST_NODE_PARAMS node(uint64_t callback);
   uint64_t number_of(const CUDA_HOST_NODE_PARAMS& params);
+  // What an object calls at its end, which nobody waits for.
+  CUDA_HOST_NODE_PARAMS ending(uint64_t callback);
   // The client's function has returned.
   void done(uint64_t callback);
   // The client is gone: nothing waits for it any more.

@@ -1,5 +1,7 @@
 // Modules, libraries, the linker, and the functions in them.
 #include <cstring>
+#include <map>
+#include <memory>
 
 #include "cuda/code_image.h"
 #include "remote/worker/own_calls.h"
@@ -10,6 +12,12 @@ namespace {
 
 constexpr uint32_t kMostOptions = 64;
 constexpr uint64_t kMostLogBytes = 1 << 20;
+
+// Options whose values are addresses.
+bool is_address(CUjit_option option) {
+  return option == CU_JIT_GLOBAL_SYMBOL_NAMES || option == CU_JIT_GLOBAL_SYMBOL_ADDRESSES ||
+         option == CU_JIT_INFO_LOG_BUFFER || option == CU_JIT_ERROR_LOG_BUFFER;
+}
 
 // Options of the JIT as they came: buffers for logs lie here and go back with the answer.
 struct JitOptions {
@@ -134,9 +142,6 @@ void give_info(Serving& s, uint64_t id, void* handle, bool is_kernel) {
       is_kernel ? s.table.cuKernelGetParamInfo != nullptr : s.table.cuFuncGetParamInfo != nullptr;
   s.out.value<uint32_t>(can_ask ? 1 : 0);
   s.out.array(info->parameters.data(), info->parameters.size());
-  s.out.value(info->max_threads);
-  s.out.value(info->static_shared);
-  s.out.value(info->max_dynamic_shared);
 }
 
 CUresult module_get_function(Serving& s) {
@@ -234,12 +239,72 @@ CUresult library_get_managed(Serving& s) {
   });
 }
 
-// The linker. Logs that the program gave at its creation are not filled.
+// The linker. Its logs grow with each call: they lie here until the link is destroyed, and go with every
+// answer.
+struct LinkLogs {
+  std::vector<char> info, error;
+  std::vector<CUjit_option> options;
+  std::vector<void*> values;
+};
+
+// Used by whoever leads.
+std::map<CUlinkState, std::unique_ptr<LinkLogs>>& link_logs() {
+  static auto* logs = new std::map<CUlinkState, std::unique_ptr<LinkLogs>>;
+  return *logs;
+}
+
+void give_link_logs(Serving& s, CUlinkState state) {
+  auto found = link_logs().find(state);
+  const auto give = [&](const std::vector<char>* log) {
+    const bool has = log != nullptr && !log->empty();
+    s.out.array(has ? log->data() : nullptr, has ? strnlen(log->data(), log->size()) : 0);
+  };
+  give(found == link_logs().end() ? nullptr : &found->second->info);
+  give(found == link_logs().end() ? nullptr : &found->second->error);
+}
+
+// Fields: sizes of the program's buffers for information and errors.
 CUresult link_create(Serving& s) {
-  if (!s.in.whole()) return s.malformed();
+  const auto info_bytes = s.in.value<uint64_t>(), error_bytes = s.in.value<uint64_t>();
+  uint64_t count = 0, values = 0;
+  const auto* options = s.in.array<CUjit_option>(&count);
+  const auto* numbers = s.in.array<uint64_t>(&values);
+  const bool is_bounded =
+      info_bytes <= kMostLogBytes && error_bytes <= kMostLogBytes && count <= kMostOptions;
+  if (!s.in.whole() || !is_bounded || count != values) return s.malformed();
+  auto logs = std::make_unique<LinkLogs>();
+  logs->info.resize(info_bytes);
+  logs->error.resize(error_bytes);
+  for (uint64_t i = 0; i < count; ++i) {
+    if (is_address(options[i])) return CUDA_ERROR_NOT_SUPPORTED;
+    logs->options.push_back(options[i]);
+    logs->values.push_back(reinterpret_cast<void*>(numbers[i]));
+  }
+  const auto add = [&](std::vector<char>& log, CUjit_option buffer, CUjit_option size) {
+    if (log.empty()) return;
+    logs->options.insert(logs->options.end(), {buffer, size});
+    logs->values.insert(logs->values.end(), {log.data(), reinterpret_cast<void*>(log.size())});
+  };
+  add(logs->info, CU_JIT_INFO_LOG_BUFFER, CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES);
+  add(logs->error, CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES);
   CUlinkState state = nullptr;
-  const CUresult result = s.table.cuLinkCreate_v2(0, nullptr, nullptr, &state);
+  const CUresult result = s.table.cuLinkCreate_v2(static_cast<unsigned>(logs->options.size()),
+                                                  logs->options.data(), logs->values.data(), &state);
+  if (result == CUDA_SUCCESS) link_logs()[state] = std::move(logs);
   s.give_handles(HandleKind::kCUlinkState, &state, 1, 0);
+  return result;
+}
+
+CUresult link_destroy(Serving& s) {
+  const auto id = s.in.value<uint64_t>();
+  const auto state = s.handle<CUlinkState>(HandleKind::kCUlinkState, id);
+  if (!s.in.whole()) return s.malformed();
+  if (s.failed != CUDA_SUCCESS) return s.failed;
+  const CUresult result = s.table.cuLinkDestroy(state);
+  if (result == CUDA_SUCCESS) {
+    link_logs().erase(state);
+    s.handles.forget(id);
+  }
   return result;
 }
 
@@ -254,7 +319,9 @@ CUresult link_add(Serving& s) {
   if (!s.worker.read_payload(std::span(data).first(padded(size))).ok()) return s.malformed();
   data[size] = std::byte{0};
   if (s.failed != CUDA_SUCCESS) return s.failed;
-  return s.table.cuLinkAddData_v2(state, type, data.data(), size, name, 0, nullptr, nullptr);
+  const CUresult result = s.table.cuLinkAddData_v2(state, type, data.data(), size, name, 0, nullptr, nullptr);
+  give_link_logs(s, state);
+  return result;
 }
 
 CUresult link_complete(Serving& s) {
@@ -264,6 +331,7 @@ CUresult link_complete(Serving& s) {
   void* image = nullptr;
   size_t bytes = 0;
   const CUresult result = s.table.cuLinkComplete(state, &image, &bytes);
+  give_link_logs(s, state);
   s.out.array(static_cast<const std::byte*>(result == CUDA_SUCCESS ? image : nullptr), bytes);
   return result;
 }
@@ -283,6 +351,7 @@ std::span<const OwnCall> code_calls() {
       own(Op::cuLinkCreate_v2, link_create),
       own(Op::cuLinkAddData_v2, link_add),
       own(Op::cuLinkComplete, link_complete),
+      own(Op::cuLinkDestroy, link_destroy),
   };
   return kCallsHere;
 }

@@ -1,4 +1,6 @@
 // Contexts, waiting, and what a client asks for when it begins.
+#include <cstdlib>
+#include <cstring>
 #include <iterator>
 
 #include "remote/worker/own_calls.h"
@@ -32,6 +34,11 @@ void describe(Serving& s, CUdevice device) {
 // The first message: starts the driver. Answers with what never changes.
 CUresult hello(Serving& s) {
   const auto flags = s.in.value<uint32_t>();
+  // What the program has set for the driver; nothing else of its environment is for us.
+  for (const char* name : kDriverSettings) {
+    const char* text = s.in.text();
+    if (text != nullptr && strnlen(text, 4097) <= 4096) setenv(name, text, 1);
+  }
   if (!s.in.whole()) return s.malformed();
   if (s.table.cuInit == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
   const CUresult result = s.table.cuInit(flags);
@@ -85,6 +92,7 @@ CUresult ctx_destroy(Serving& s) {
   const auto context = s.handle<CUcontext>(HandleKind::kCUcontext, id);
   if (!s.in.whole()) return s.malformed();
   if (s.failed != CUDA_SUCCESS) return s.failed;
+  s.may_wait();
   s.worker.forget_current();
   const CUresult result = s.table.cuCtxDestroy_v2(context);
   if (result == CUDA_SUCCESS) {
@@ -100,7 +108,7 @@ CUresult primary_reset(Serving& s) {
   s.worker.forget_current();
   const CUresult result = s.table.cuDevicePrimaryCtxReset_v2(device);
   // Whichever contexts were the device's: their streams are not to be used again.
-  if (result == CUDA_SUCCESS) s.worker.context_is_gone(s.thread->current);
+  if (result == CUDA_SUCCESS) s.worker.context_was_reset(s.thread->current);
   return result;
 }
 

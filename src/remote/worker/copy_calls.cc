@@ -212,6 +212,37 @@ CUresult copy_box(Serving& s) {
   return result;
 }
 
+// --- An array as a line of its elements, over the ends of its rows
+
+CUresult copy_row(Serving& s) {
+  const auto fields = s.in.value<RowFields>();
+  const bool from_client = (fields.form & kBoxFromClient) != 0, is_async = (fields.form & kBoxAsync) != 0;
+  if (!s.in.whole() || fields.bytes > kMaxBoxBytes) return s.malformed();
+  const auto stream = s.handle<CUstream>(HandleKind::kCUstream, fields.stream);
+  const auto array = s.handle<CUarray>(HandleKind::kCUarray, fields.array);
+  std::vector<std::byte> host(padded(std::max<uint64_t>(fields.bytes, 8)));
+  if (from_client && !s.worker.read_payload(std::span(host).first(padded(fields.bytes))).ok())
+    return s.malformed();
+  if (s.failed != CUDA_SUCCESS) return s.failed;
+  s.worker.note_work();
+  s.worker.let_others_lead();
+  CUresult result = CUDA_SUCCESS;
+  if (is_async) {
+    result = from_client
+                 ? s.table.cuMemcpyHtoAAsync_v2(array, fields.offset, host.data(), fields.bytes, stream)
+                 : s.table.cuMemcpyAtoHAsync_v2(host.data(), array, fields.offset, fields.bytes, stream);
+    if (result == CUDA_SUCCESS) result = s.table.cuStreamSynchronize(stream);
+  } else {
+    result = from_client ? s.table.cuMemcpyHtoA_v2(array, fields.offset, host.data(), fields.bytes)
+                         : s.table.cuMemcpyAtoH_v2(host.data(), array, fields.offset, fields.bytes);
+  }
+  if (result == CUDA_SUCCESS && !from_client) {
+    s.worker.bring_host_changes();
+    s.out.array(host.data(), fields.bytes);
+  }
+  return result;
+}
+
 // --- Copies with memory that both sides have: graphs and streams keep them, and run them when they come to
 // them.
 
@@ -333,6 +364,7 @@ std::span<const OwnCall> copy_calls() {
   static constexpr OwnCall kCallsHere[] = {
       own(Message::kCopyIn, copy_in),
       own(Message::kCopyOut, copy_out),
+      own(Message::kCopyRow, copy_row),
       own(Message::kCopyBox, copy_box),
       own(Op::cuMemcpy3DAsync_v2, mirrored_box),
       own(Op::cuMemcpyHtoDAsync_v2, mirrored_in),

@@ -21,6 +21,10 @@ const FunctionInfo* Functions::learn(uint64_t id, void* handle, bool is_kernel) 
     if (result != CUDA_SUCCESS || bytes == 0 || offset + bytes > kMaxParameterBytes) break;
     info.parameters.push_back({static_cast<uint32_t>(offset), static_cast<uint32_t>(bytes)});
   }
+  return &(infos_[id] = std::move(info));
+}
+
+LaunchLimits Functions::limits(void* handle, bool is_kernel) const {
   CUdevice device = 0;
   const bool has_device =
       driver_.cuCtxGetDevice != nullptr && driver_.cuCtxGetDevice(&device) == CUDA_SUCCESS;
@@ -34,10 +38,12 @@ const FunctionInfo* Functions::learn(uint64_t id, void* handle, bool is_kernel) 
     }
     return result == CUDA_SUCCESS ? value : 0;
   };
-  info.max_threads = attribute(CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK);
-  info.static_shared = attribute(CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES);
-  info.max_dynamic_shared = attribute(CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES);
-  return &(infos_[id] = std::move(info));
+  LaunchLimits limits;
+  limits.max_threads = attribute(CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK);
+  limits.max_dynamic_shared = attribute(CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES);
+  limits.has_clusters = attribute(CU_FUNC_ATTRIBUTE_CLUSTER_SIZE_MUST_BE_SET) != 0 ||
+                        attribute(CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_WIDTH) != 0;
+  return limits;
 }
 
 }  // namespace tessera::remote

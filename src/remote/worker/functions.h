@@ -16,6 +16,7 @@ class Functions {
 
   // Asks the driver, once per id. `is_kernel`: the handle is a CUkernel.
   const FunctionInfo* learn(uint64_t id, void* handle, bool is_kernel);
+  LaunchLimits limits(void* handle, bool is_kernel) const;
   // Null where nobody has asked for it.
   const FunctionInfo* info(uint64_t id) const;
   void forget(uint64_t id) { infos_.erase(id); }

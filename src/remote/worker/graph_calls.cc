@@ -271,6 +271,48 @@ CUresult add_conditional_node(Serving& s) {
   return result;
 }
 
+// The stream comes first, the mode last; the oldest form has none.
+template <Op kOp>
+CUresult begin_capture(Serving& s) {
+  const auto stream = read_at<uint64_t>(s.body, 0).value_or(0);
+  auto mode = CU_STREAM_CAPTURE_MODE_GLOBAL;
+  if (kOp != Op::cuStreamBeginCapture && s.body.size() >= 8) {
+    mode = static_cast<CUstreamCaptureMode>(*read_at<uint32_t>(s.body, s.body.size() - 8));
+  }
+  const CUresult result = kServes[static_cast<size_t>(kOp)](s);
+  if (result == CUDA_SUCCESS) s.worker.capture_began(stream, *s.thread, mode);
+  return result;
+}
+
+CUresult end_capture(Serving& s) {
+  const auto stream = read_at<uint64_t>(s.body, 0).value_or(0);
+  // Our threads are not the client's: which of those began it is known here.
+  if (!s.worker.may_end_capture(stream, *s.thread)) return CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD;
+  const CUresult result = kServes[static_cast<size_t>(Op::cuStreamEndCapture)](s);
+  s.worker.capture_ended(stream);
+  return result;
+}
+
+// Its end is told to the client when the driver comes to it; nobody waits for that.
+CUresult create_user_object(Serving& s) {
+  const auto callback = s.in.value<uint64_t>();
+  const auto references = s.in.value<uint32_t>(), flags = s.in.value<uint32_t>();
+  if (!s.in.whole()) return s.malformed();
+  const CUDA_HOST_NODE_PARAMS end = s.worker.callbacks().ending(callback);
+  CUuserObject object = nullptr;
+  const CUresult result = s.table.cuUserObjectCreate(&object, end.userData, end.fn, references, flags);
+  s.give_handles(HandleKind::kCUuserObject, &object, 1, 0);
+  return result;
+}
+
+CUresult exchange_mode(Serving& s) {
+  auto* mode = s.in.structure<CUstreamCaptureMode>();
+  if (!s.in.whole() || mode == nullptr || *mode > CU_STREAM_CAPTURE_MODE_RELAXED) return s.malformed();
+  std::swap(*mode, s.thread->capture_mode);
+  s.out.array(mode, 1);
+  return CUDA_SUCCESS;
+}
+
 CUresult capture_info(Serving& s) {
   const auto stream = s.handle<CUstream>(HandleKind::kCUstream, s.in.value<uint64_t>());
   if (!s.in.whole()) return s.malformed();
@@ -318,6 +360,12 @@ std::span<const OwnCall> graph_calls() {
       own(Op::cuGraphMemAllocNodeGetParams, get_alloc_node),
       own(Op::cuGraphAddNode, add_conditional_node),
       own(Op::cuStreamGetCaptureInfo_v3, capture_info),
+      own(Op::cuStreamBeginCapture, begin_capture<Op::cuStreamBeginCapture>),
+      own(Op::cuStreamBeginCapture_v2, begin_capture<Op::cuStreamBeginCapture_v2>),
+      own(Op::cuStreamBeginCaptureToGraph, begin_capture<Op::cuStreamBeginCaptureToGraph>),
+      own(Op::cuStreamEndCapture, end_capture),
+      own(Op::cuUserObjectCreate, create_user_object),
+      own(Op::cuThreadExchangeStreamCaptureMode, exchange_mode),
   };
   return kCallsHere;
 }

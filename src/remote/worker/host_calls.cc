@@ -22,6 +22,7 @@ CUresult host_add(Serving& s) {
 CUresult host_remove(Serving& s) {
   const auto address = s.in.value<uint64_t>();
   if (!s.in.whole()) return s.malformed();
+  s.may_wait();
   s.worker.bring_host_changes();
   return s.worker.mirrors().remove(address);
 }
@@ -98,6 +99,7 @@ CUresult pointer_attributes(Serving& s) {
 CUresult mem_free(Serving& s) {
   const auto address = s.in.value<CUdeviceptr>();
   if (!s.in.whole()) return s.malformed();
+  s.may_wait();
   s.worker.bring_host_changes();
   const CUresult result = s.table.cuMemFree_v2(address);
   if (result == CUDA_SUCCESS) (void)s.worker.mirrors().remove(address);  // where it was managed

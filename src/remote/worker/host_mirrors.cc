@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "remote/wire/message.h"
+
 namespace tessera::remote {
 namespace {
 
@@ -44,8 +46,11 @@ CUresult HostMirrors::add(uint64_t address, uint64_t bytes, unsigned flags, CUde
   mirror.bytes = bytes;
   mirror.place = static_cast<std::byte*>(place) + (address - begin);
   mirror.is_mapped = true;
-  CUresult result = driver_.cuMemHostRegister_v2(mirror.place, bytes, flags | CU_MEMHOSTREGISTER_DEVICEMAP);
-  if (result == CUDA_SUCCESS) {
+  CUresult result = CUDA_SUCCESS;
+  if ((flags & kHostUnregistered) == 0) {
+    result = driver_.cuMemHostRegister_v2(mirror.place, bytes, flags | CU_MEMHOSTREGISTER_DEVICEMAP);
+  }
+  if (result == CUDA_SUCCESS && (flags & kHostUnregistered) == 0) {
     mirror.is_registered = true;
     result = driver_.cuMemHostGetDevicePointer_v2(device, mirror.place, 0);
   }

@@ -47,9 +47,13 @@ CUresult launch(Serving& s) {
   s.worker.note_launch();
   const auto op = static_cast<Op>(s.op);
   if (op == Op::cuLaunchKernel) {
-    return s.table.cuLaunchKernel(function, fields.grid[0], fields.grid[1], fields.grid[2], fields.block[0],
-                                  fields.block[1], fields.block[2], fields.shared_bytes, stream, pointers,
-                                  nullptr);
+    const CUresult result = s.table.cuLaunchKernel(function, fields.grid[0], fields.grid[1], fields.grid[2],
+                                                   fields.block[0], fields.block[1], fields.block[2],
+                                                   fields.shared_bytes, stream, pointers, nullptr);
+    if (s.wants_answer && result == CUDA_SUCCESS) {
+      s.out.value(s.worker.code().limits(function, kind_of(fields.function) == HandleKind::kCUkernel));
+    }
+    return result;
   }
   if (op == Op::cuLaunchCooperativeKernel) {
     return s.table.cuLaunchCooperativeKernel(function, fields.grid[0], fields.grid[1], fields.grid[2],
@@ -83,6 +87,13 @@ CUresult launch(Serving& s) {
     return result;
   }
   return s.table.cuLaunchKernelEx(&config, function, pointers, nullptr);
+}
+
+// The stream writes by itself where the program may look.
+template <Op kOp>
+CUresult stream_values(Serving& s) {
+  s.worker.note_launch();
+  return kServes[static_cast<size_t>(kOp)](s);
 }
 
 CUresult graph_launch(Serving& s) {
@@ -131,6 +142,12 @@ std::span<const OwnCall> launch_calls() {
       own(Op::cuOccupancyMaxPotentialClusterSize, launch),
       own(Op::cuOccupancyMaxActiveClusters, launch),
       own(Op::cuGraphLaunch, graph_launch),
+      own(Op::cuStreamWriteValue32, stream_values<Op::cuStreamWriteValue32>),
+      own(Op::cuStreamWriteValue32_v2, stream_values<Op::cuStreamWriteValue32_v2>),
+      own(Op::cuStreamWriteValue64, stream_values<Op::cuStreamWriteValue64>),
+      own(Op::cuStreamWriteValue64_v2, stream_values<Op::cuStreamWriteValue64_v2>),
+      own(Op::cuStreamBatchMemOp, stream_values<Op::cuStreamBatchMemOp>),
+      own(Op::cuStreamBatchMemOp_v2, stream_values<Op::cuStreamBatchMemOp_v2>),
       own(Op::cuLaunchHostFunc, launch_host),
       own(Op::cuStreamAddCallback, add_callback),
       own(Message::kCallbackDone, callback_done),

@@ -20,7 +20,7 @@ namespace {
 
 constexpr uint64_t kProofNs = 10'000'000'000;
 // How long a session without a connection is kept for its client.
-constexpr std::chrono::seconds kParked(120);
+constexpr std::chrono::seconds kParked(60);
 constexpr std::chrono::microseconds kSpin(30);
 
 // Connections that the client makes later, as they come.

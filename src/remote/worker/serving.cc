@@ -15,6 +15,8 @@ CUresult unknown_handle(HandleKind kind) {
     case HandleKind::kCUgraphExec:
     case HandleKind::kCUmemoryPool:
     case HandleKind::kCUuserObject:
+    case HandleKind::kCUtexref:
+    case HandleKind::kCUsurfref:
     case HandleKind::kCUmemGenericAllocationHandle:
       return CUDA_ERROR_INVALID_VALUE;
     default:
@@ -23,6 +25,12 @@ CUresult unknown_handle(HandleKind kind) {
 }
 
 }  // namespace
+
+void Serving::gives_work() { worker.note_launch(); }
+
+void Serving::may_wait() {
+  if (wants_answer && !worker.is_quiet()) worker.let_others_lead();
+}
 
 uint64_t Serving::real_handle(HandleKind kind, uint64_t id) {
   if (kind == HandleKind::kCUstream) {

@@ -19,6 +19,7 @@ class Worker;
 struct ClientThread {
   uint16_t number = 0;
   CUcontext current = nullptr;
+  CUstreamCaptureMode capture_mode = CU_STREAM_CAPTURE_MODE_GLOBAL;
   // Its own default streams, by context.
   std::vector<std::pair<CUcontext, CUstream>> default_streams;
 };
@@ -43,6 +44,7 @@ struct Serving {
   template <typename T>
   void translate_embedded(T* structures, uint64_t count) {
     for (uint64_t i = 0; i < count; ++i) {
+      clear_results(structures[i]);
       each_handle(structures[i], [&](HandleKind kind, auto& place) {
         place = handle<std::remove_reference_t<decltype(place)>>(kind, (uint64_t)place);
       });
@@ -75,6 +77,11 @@ struct Serving {
   }
   CUresult too_large() { return CUDA_ERROR_OUT_OF_MEMORY; }
 
+  // Work of the GPU may write wherever the program can look.
+  void gives_work();
+  // The call that comes may last as long as the GPU's work.
+  void may_wait();
+
   uint64_t real_handle(HandleKind kind, uint64_t id);
   uint64_t id_of(HandleKind kind, uint64_t real, uint64_t parent);
 
@@ -82,6 +89,7 @@ struct Serving {
   const cuda::DriverTable& table;
   HandleTable& handles;
   Arena arena;
+  ByteSpan body;  // of the message
   Reader in;
   std::vector<std::byte> answer;  // fields of the answer
   Writer out;
@@ -96,6 +104,7 @@ struct Serving {
 
 using Serve = CUresult (*)(Serving&);
 extern const Serve kServes[];
+extern const bool kWaits[];  // calls that may last as long as the GPU's work (calls.tbl)
 // Calls written by hand, by the number of the message; null where there is none.
 Serve own_serve(uint16_t op);
 

@@ -8,12 +8,14 @@
 namespace tessera::remote {
 namespace {
 
-constexpr size_t kMostThreads = 512;  // of the server, for one session
+constexpr size_t kMostThreads = 512;     // of the server, for one session
+constexpr size_t kMostBeside = 100'000;  // of them in the session's life: those that have ended count, too
 
 // Which context is current to this thread of the server, as far as we made it so.
 thread_local CUcontext current_here = nullptr;
 thread_local bool knows_current = false;
 thread_local bool leads = false;
+thread_local CUstreamCaptureMode mode_here = CU_STREAM_CAPTURE_MODE_GLOBAL;
 
 }  // namespace
 
@@ -24,7 +26,8 @@ Worker::Worker(Link& link, const cuda::DriverTable& driver)
       pieces_out_(driver),
       mirrors_(driver),
       callbacks_(*this),
-      code_(driver) {}
+      code_(driver),
+      threads_(kMaxThreads) {}
 
 Worker::~Worker() {
   stop(Status(Code::kUnavailable, "the session has ended"));
@@ -72,7 +75,8 @@ void Worker::lead() {
 }
 
 void Worker::let_others_lead() {
-  if (!leads) return;
+  // Captures know the thread that makes the calls; whatever waits is refused in them.
+  if (!leads || !captures_.empty()) return;
   if (waiting_to_lead_.load() == 0) {
     std::lock_guard lock(pool_lock_);
     if (pool_.size() >= kMostThreads || is_stopping_) return;  // then everything waits for this call
@@ -84,7 +88,6 @@ void Worker::let_others_lead() {
 
 ClientThread* Worker::thread_of(uint16_t number) {
   if (number >= kMaxThreads) return nullptr;
-  if (threads_.size() <= number) threads_.resize(number + 1U);
   if (threads_[number] == nullptr) {
     threads_[number] = std::make_unique<ClientThread>();
     threads_[number]->number = number;
@@ -93,10 +96,41 @@ ClientThread* Worker::thread_of(uint16_t number) {
 }
 
 void Worker::activate(const ClientThread& thread) {
+  if (CUstreamCaptureMode mode = mode_of(thread); mode != mode_here) {
+    mode_here = mode;
+    if (driver_.cuThreadExchangeStreamCaptureMode != nullptr)
+      (void)driver_.cuThreadExchangeStreamCaptureMode(&mode);
+  }
   if (knows_current && current_here == thread.current) return;
   if (driver_.cuCtxSetCurrent == nullptr) return;
   knows_current = driver_.cuCtxSetCurrent(thread.current) == CUDA_SUCCESS;
   current_here = thread.current;
+}
+
+// One thread of ours makes the calls of all of the client's: a capture that is its thread's own matter must
+// not keep the others from theirs.
+CUstreamCaptureMode Worker::mode_of(const ClientThread& thread) const {
+  const auto is_others_own = [&](const Capture& capture) {
+    return capture.thread != thread.number && capture.mode == CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+  };
+  const bool are_others_own =
+      !captures_.empty() && std::all_of(captures_.begin(), captures_.end(), is_others_own);
+  return are_others_own ? CU_STREAM_CAPTURE_MODE_RELAXED : thread.capture_mode;
+}
+
+void Worker::capture_began(uint64_t stream, const ClientThread& thread, CUstreamCaptureMode mode) {
+  captures_.push_back({stream, thread.number, mode});
+}
+
+bool Worker::may_end_capture(uint64_t stream, const ClientThread& thread) const {
+  return std::none_of(captures_.begin(), captures_.end(), [&](const Capture& capture) {
+    return capture.stream == stream && capture.thread != thread.number &&
+           capture.mode != CU_STREAM_CAPTURE_MODE_RELAXED;
+  });
+}
+
+void Worker::capture_ended(uint64_t stream) {
+  std::erase_if(captures_, [&](const Capture& capture) { return capture.stream == stream; });
 }
 
 void Worker::set_current(ClientThread& thread, CUcontext context) { thread.current = context; }
@@ -104,8 +138,14 @@ void Worker::forget_current() { knows_current = false; }
 
 void Worker::context_is_gone(CUcontext context) {
   for (auto& thread : threads_) {
+    if (thread != nullptr && thread->current == context) thread->current = nullptr;
+  }
+  context_was_reset(context);
+}
+
+void Worker::context_was_reset(CUcontext context) {
+  for (auto& thread : threads_) {
     if (thread == nullptr) continue;
-    if (thread->current == context) thread->current = nullptr;
     std::erase_if(thread->default_streams, [&](const auto& own) { return own.first == context; });
   }
   staging_.context_is_gone();
@@ -142,6 +182,12 @@ Status Worker::serve_next(Serving& serving) {
   if (header.op == static_cast<uint16_t>(Message::kGoodbye)) {
     return Status(Code::kFailedPrecondition, "the client has said goodbye");
   }
+  const bool may_wait =
+      header.op < kCalls ? kWaits[header.op] : header.op == static_cast<uint16_t>(Message::kCopyOut);
+  if (may_wait && !captures_.empty() && (header.thread & kAnswerWanted) != 0) {
+    serve_beside(header, body);
+    return link_.failure();
+  }
   serve(serving, header, body);
   if (serving.is_malformed) {
     return Status::error(Code::kInvalidData, "message %u of %u bytes is malformed", header.op, header.bytes);
@@ -149,9 +195,29 @@ Status Worker::serve_next(Serving& serving) {
   return link_.failure();
 }
 
+// Who begins a capture has to end it, so that this thread goes on leading; calls that wait are made by
+// another.
+void Worker::serve_beside(const MessageHeader& header, const std::vector<std::byte>& body) {
+  ClientThread* thread = thread_of(header.thread & kThreadMask);
+  std::lock_guard lock(pool_lock_);
+  if (is_stopping_ || thread == nullptr) return;
+  if (pool_.size() >= kMostBeside) {
+    ended_ = Status(Code::kResourceExhausted, "too many calls wait while streams are captured");
+    is_stopping_ = true;
+    is_over_.store(true);
+    has_ended_.notify_all();
+    return;
+  }
+  pool_.emplace_back([this, header, body] {
+    Serving serving(*this, driver_, handles_);
+    serve(serving, header, body);
+  });
+}
+
 void Worker::serve(Serving& serving, const MessageHeader& header, ByteSpan body) {
   serving.arena.clear();
   serving.answer.clear();
+  serving.body = body;
   serving.in.begin(body);
   serving.op = header.op;
   serving.per_thread = (header.thread & kPerThreadDefault) != 0;
@@ -189,27 +255,35 @@ Status Worker::answer(Serving& serving, CUresult result, Payload* payload) {
   header.op = static_cast<uint16_t>(Message::kAnswer);
   header.thread = serving.thread->number;
   std::lock_guard answering(answering_);
-  Link::Sender sender(link_);
-  sender.append(std::as_bytes(std::span(&header, 1)));
-  sender.append(std::as_bytes(std::span(&head, 1)));
-  sender.append(serving.answer);
-  if (payload == nullptr) return sender.flush();
-  for (uint64_t left = payload->bytes; left > 0;) {
-    const ByteSpan piece = payload->next(left);
-    static constexpr std::byte kNothing[4096] = {};
+  {
+    Link::Sender sender(link_);
+    sender.append(std::as_bytes(std::span(&header, 1)));
+    sender.append(std::as_bytes(std::span(&head, 1)));
+    sender.append(serving.answer);
+    if (payload == nullptr) return sender.flush();
+  }
+  return send_payload(*payload);
+}
+
+// The link's sending side is not held between pieces: the next one may have to wait for it.
+Status Worker::send_payload(Payload& payload) {
+  static constexpr std::byte kNothing[4096] = {};
+  for (uint64_t left = payload.bytes; left > 0;) {
+    const ByteSpan piece = payload.next(left);
+    Link::Sender sender(link_);
     if (piece.empty()) {  // the rest is filled up; the end says that it is worth nothing
       const ByteSpan filler(kNothing, std::min<uint64_t>(left, sizeof kNothing));
       sender.append(filler);
       left -= filler.size();
     } else {
-      payload->sent(sender.append_borrowed(piece));
+      payload.sent(sender.append_borrowed(piece));
       left -= piece.size();
     }
     TESSERA_RETURN_IF_ERROR(sender.flush());
   }
-  const uint64_t end = payload->result();
-  static constexpr std::byte kPadding[8] = {};
-  sender.append(ByteSpan(kPadding, padded(payload->bytes) - payload->bytes));
+  const uint64_t end = payload.result();
+  Link::Sender sender(link_);
+  sender.append(ByteSpan(kNothing, padded(payload.bytes) - payload.bytes));
   sender.append(std::as_bytes(std::span(&end, 1)));
   return sender.flush();
 }

@@ -49,6 +49,8 @@ class Worker {
   // The thread's contexts on our side are not what we think.
   void forget_current();
   void context_is_gone(CUcontext context);
+  // A primary context: it is another now, under the same handle.
+  void context_was_reset(CUcontext context);
   // Work has been given to the GPU; and such that may write wherever the program sees it; and none is left.
   void note_work() { is_quiet_.store(false, std::memory_order_relaxed); }
   void note_launch() {
@@ -57,6 +59,11 @@ class Worker {
   }
   void note_all_done() { is_quiet_.store(true, std::memory_order_relaxed); }
   bool is_quiet() const { return is_quiet_.load(std::memory_order_relaxed); }
+
+  // Streams that are being captured, and by which threads of the client: what others may call depends on it.
+  void capture_began(uint64_t stream, const ClientThread& thread, CUstreamCaptureMode mode);
+  void capture_ended(uint64_t stream);
+  bool may_end_capture(uint64_t stream, const ClientThread& thread) const;
 
   // Payload of the message that is being served.
   Status read_payload(std::span<std::byte> space) { return link_.read(space); }
@@ -85,11 +92,14 @@ class Worker {
   Link& link() { return link_; }
 
  private:
+  Status send_payload(Payload& payload);
   void lead();
   Status serve_next(Serving& serving);
+  void serve_beside(const MessageHeader& header, const std::vector<std::byte>& body);
   void serve(Serving& serving, const MessageHeader& header, ByteSpan body);
   ClientThread* thread_of(uint16_t number);
   void activate(const ClientThread& thread);
+  CUstreamCaptureMode mode_of(const ClientThread& thread) const;
   void latch(CUresult result);
   void stop(const Status& why);
 
@@ -106,6 +116,12 @@ class Worker {
   std::mutex lead_;  // held by whoever leads
   std::atomic<int> waiting_to_lead_{0};
   std::vector<std::unique_ptr<ClientThread>> threads_;  // under lead_
+  struct Capture {
+    uint64_t stream;
+    uint16_t thread;
+    CUstreamCaptureMode mode;
+  };
+  std::vector<Capture> captures_;  // under lead_
   std::mutex pool_lock_;
   std::vector<std::thread> pool_;
   bool is_stopping_ = false;  // under pool_lock_

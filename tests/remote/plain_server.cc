@@ -1,0 +1,50 @@
+// A server of sessions without slices, over any driver: for tests and benchmarks of the wire.
+//
+//   plain_server ADDRESS LIBCUDA     prints where it listens; ends with SIGTERM
+#include <signal.h>
+#include <sys/signalfd.h>
+
+#include <cstdio>
+
+#include "common/log.h"
+#include "remote/front/front.h"
+#include "remote/worker/run_session.h"
+
+using namespace tessera;  // NOLINT(google-build-using-namespace): a program
+
+namespace {
+
+Status serve(const char* address, const std::string& driver) {
+  remote::FrontOptions options;
+  TESSERA_ASSIGN_OR_RETURN(remote::Address parsed, remote::parse_address(address, remote::Purpose::kListen));
+  options.addresses = {parsed};
+  options.hooks.prepare = [driver](remote::SessionStart& start) {
+    start.driver = driver;
+    return Status();
+  };
+  options.nobody_may_in = true;
+  options.hooks.run = remote::run_session;
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  sigprocmask(SIG_BLOCK, &signals, nullptr);
+  options.stop_descriptor = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+  TESSERA_ASSIGN_OR_RETURN(auto front, remote::Front::create(std::move(options)));
+  printf("%s\n", remote::to_text(front->addresses()[0]).c_str());
+  fflush(stdout);
+  return front->run();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 3) {
+    fprintf(stderr, "usage: plain_server ADDRESS LIBCUDA\n");
+    return 2;
+  }
+  log_init("plain_server", "TESSERA_LOG");
+  const Status status = serve(argv[1], argv[2]);
+  if (!status.ok()) fprintf(stderr, "plain_server: %s\n", status.message().c_str());
+  return status.ok() ? 0 : 1;
+}

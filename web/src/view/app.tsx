@@ -177,6 +177,9 @@ function Body(props: { route: Route; data: NodeData }) {
           {t.oldFigures(gpus.data.problem)}
         </div>
       )}
+      {props.route.page !== 'tenant' && props.route.page !== 'gpu' && (
+        <h1 class="visually-hidden">{t.nav[props.route.page]}</h1>
+      )}
       <Page route={props.route} />
     </>
   );

@@ -1,4 +1,4 @@
-// What happened on the node, latest first.
+// What happened on the node, latest first. Roles are said as in tenant_table.tsx.
 import { useMemo, useState } from 'preact/hooks';
 import { filterEvents } from '../api/events';
 import type { NodeEvent } from '../api/types';
@@ -22,21 +22,23 @@ function EventRow(props: { event: NodeEvent }) {
   const { t } = useWords();
   const { event } = props;
   return (
-    <tr class={event.severity}>
-      <td class="event-time">
+    <tr role="row" class={event.severity}>
+      <td role="cell" class="event-time">
         <When time={event.time} />
       </td>
-      <td class="event-kind">
+      <td role="cell" class="event-kind">
         <i class={`dot ${event.severity}`} aria-hidden="true" />
         {event.severity !== 'info' && (
           <span class="visually-hidden">{`${t.severity[event.severity]}: `}</span>
         )}
         {t.events.kinds[event.kind] ?? event.kind.replaceAll('_', ' ')}
       </td>
-      <td class="event-subject">
+      <td role="cell" class="event-subject">
         <Subject event={event} />
       </td>
-      <td class="event-text">{event.text}</td>
+      <td role="cell" class="event-text">
+        {event.text}
+      </td>
     </tr>
   );
 }
@@ -77,17 +79,25 @@ export function EventTable(props: { only?: string; gpu?: number; most?: number }
       )}
       {filter !== '' && found.length === 0 && <Empty title={t.tenants.noMatch(filter)} />}
       {rows.length > 0 && (
-        <table class="events">
+        <table class="events" role="table">
           <caption class="visually-hidden">{t.events.caption}</caption>
-          <thead>
-            <tr>
-              <th scope="col">{t.events.time}</th>
-              <th scope="col">{t.events.kind}</th>
-              <th scope="col">{t.events.subject}</th>
-              <th scope="col">{t.events.what}</th>
+          <thead role="rowgroup">
+            <tr role="row">
+              <th role="columnheader" scope="col">
+                {t.events.time}
+              </th>
+              <th role="columnheader" scope="col">
+                {t.events.kind}
+              </th>
+              <th role="columnheader" scope="col">
+                {t.events.subject}
+              </th>
+              <th role="columnheader" scope="col">
+                {t.events.what}
+              </th>
             </tr>
           </thead>
-          <tbody>
+          <tbody role="rowgroup">
             {rows.map((event) => (
               <EventRow key={event.number} event={event} />
             ))}

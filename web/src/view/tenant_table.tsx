@@ -1,4 +1,5 @@
-// Tenants with their limits and what they use: sorted by any column, filtered by words.
+// Tenants with their limits and what they use: sorted by any column, filtered by words. Roles are said in so many
+// words, as on a phone the parts of the table are blocks, which have none.
 import type { ComponentChildren } from 'preact';
 import { useMemo, useState } from 'preact/hooks';
 import type { Part, Slice } from '../api/types';
@@ -92,18 +93,19 @@ function TenantRow(props: { row: Row; gpuBytes: number }) {
   const { slice, part } = props.row;
   const columns = t.tenants.columns;
   const cell = (key: SortKey, content: ComponentChildren, kind = 'figure') => (
-    <td class={`${kind} col-${key}`} data-label={columns[key]}>
+    <td role="cell" class={`${kind} col-${key}`} data-label={columns[key]}>
       {content}
     </td>
   );
   return (
     <tr
+      role="row"
       data-tenant={slice.name}
       class={highlight.name === slice.name ? 'highlit' : ''}
       onMouseEnter={() => highlight.set(slice.name)}
       onMouseLeave={() => highlight.set(null)}
     >
-      <th scope="row" class="col-name">
+      <th role="rowheader" scope="row" class="col-name">
         <TenantLink name={slice.name} />
         <Flags slice={slice} part={part} />
       </th>
@@ -133,6 +135,7 @@ function Head(props: { column: SortKey; sort: Sort; onSort(sort: Sort): void }) 
   const kind = column === 'name' || column === 'memory' || column === 'compute' ? '' : 'figure';
   return (
     <th
+      role="columnheader"
       scope="col"
       class={`${kind} col-${column}`}
       aria-sort={isSorted ? (sort.descending ? 'descending' : 'ascending') : undefined}
@@ -205,16 +208,16 @@ export function TenantTable(props: { gpu?: number; most?: number }) {
         </Empty>
       )}
       {rows.length > 0 && (
-        <table class="tenants">
+        <table class="tenants" role="table">
           <caption class="visually-hidden">{t.tenants.caption}</caption>
-          <thead>
-            <tr>
+          <thead role="rowgroup">
+            <tr role="row">
               {COLUMNS.map((column) => (
                 <Head key={column} column={column} sort={sort} onSort={setSort} />
               ))}
             </tr>
           </thead>
-          <tbody>
+          <tbody role="rowgroup">
             {rows.map((row) => (
               <TenantRow key={row.key} row={row} gpuBytes={bytesOf(row)} />
             ))}

@@ -62,8 +62,8 @@ class Remote(unittest.TestCase):
         self.addCleanup(daemon.terminate)
         self.start_server()
 
-    def start_server(self, listen="127.0.0.1:0"):
-        self.server = subprocess.Popen([TESSERA, "serve", "--json", "--listen", listen], env=self.environment, stdout=subprocess.PIPE,
+    def start_server(self, listen="127.0.0.1:0", *options):
+        self.server = subprocess.Popen([TESSERA, "serve", "--json", "--listen", listen, *options], env=self.environment, stdout=subprocess.PIPE,
                                        stderr=subprocess.DEVNULL, text=True)
         self.addCleanup(self.stop_server, self.server)
         self.port = int(json.loads(self.server.stdout.readline())["addresses"][0].rsplit(":", 1)[1])
@@ -196,6 +196,50 @@ class Abandoned(Busy):
         program.kill()
         self.assertTrue(comes_true(lambda: not self.sessions(), 180), "a session outlives its client")
         self.assertTrue(comes_true(lambda: not self.slices()))
+
+
+class Command(Remote):
+    """`tessera run --server`, with a token and with limits."""
+
+    def setUp(self):
+        super().setUp()
+        token = os.path.join(self.folder.name, "alice.token")
+        with open(os.open(token, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+            file.write("0123456789abcdef0123456789abcdef\n")
+        identities = os.path.join(self.folder.name, "identities.yaml")
+        with open(identities, "w") as file:
+            file.write("identities:\n  alice: {token-file: alice.token, mem: 64MiB, sm: 50}\n")
+        self.stop_server(self.server)
+        self.start_server("127.0.0.1:0", "--identities", identities)
+        self.alice = ("--server", f"127.0.0.1:{self.port}", "--token-file", token)
+
+    def run_there(self, *options, program="vector_add.static"):
+        return subprocess.run([TESSERA, "run", *options, "--", os.path.join(PROGRAMS, program)], env=self.environment,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=PATIENCE)
+
+    def test_with_the_token(self):
+        done = self.run_there(*self.alice)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertIn("PASS", done.stdout)
+
+    def test_limits_are_the_servers(self):
+        program = self.start(self.alice[1], "vector_add.static", TESSERA_SERVER_TOKEN_FILE=self.alice[3])
+        self.assertTrue(comes_true(lambda: self.slices() or program.poll() is not None))
+        for slice in self.slices():
+            self.assertEqual(slice["devices"][0]["limit_bytes"], 64 << 20)
+            self.assertEqual(slice["devices"][0]["compute"]["share_permille"], 500)
+        self.passes(program)
+
+    def test_refusals_say_why(self):
+        for options, text in (((*self.alice, "--mem", "128MiB"), "'alice' may have"), (self.alice[:2], "give --token-file")):
+            done = self.run_there(*options)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn(text, done.stdout)
+        for options, text in (((*self.alice, "--name", "x"), "the slice is the server's"), (self.alice[2:], "--server is missing"),
+                              ((*self.alice[:2], "--token-file", "/no/such/file"), "/no/such/file")):
+            done = self.run_there(*options)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn(text, done.stdout)
 
 
 class Many(Remote):

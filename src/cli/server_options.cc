@@ -40,7 +40,7 @@ void add_server_options(CLI::App* command, ServerOptions& options) {
   option("--tls-cert", options.certificate, "with --server: a certificate to show, PEM", "FILE");
   option("--tls-key", options.key, "with --server: its key, PEM", "FILE");
   command->add_flag("--checksums", options.checksums,
-                    "with --server: check what comes, for networks that alter bytes");
+                    "with --server: check what comes and goes, for networks that alter bytes");
 }
 
 Status check_server_options(const ServerOptions& options) {

@@ -52,8 +52,7 @@ class Remote(unittest.TestCase):
         self.addCleanup(self.folder.cleanup)
         self.environment = dict(os.environ, TESSERA_DRIVER="software", SOFTGPU_STATE_DIR=os.path.join(self.folder.name, "softgpu"),
                                 SOFTGPU_DEVICES="1", SOFTGPU_SMS="2", SOFTGPU_MEMORY="512MiB", SOFTGPU_LOG="none",
-                                TESSERA_SOCKET=os.path.join(self.folder.name, "tesserad"), TESSERA_LOG="error",
-                                TESSERA_SERVER_CHECKSUMS="on")
+                                TESSERA_SOCKET=os.path.join(self.folder.name, "tesserad"), TESSERA_LOG="error")
         for name in ("TESSERA_SLICE", "TESSERA_SERVER", "LD_LIBRARY_PATH"):
             self.environment.pop(name, None)
         daemon = subprocess.Popen([os.path.join(os.path.dirname(TESSERA), "tesserad"), "--foreground"], env=self.environment,
@@ -75,7 +74,7 @@ class Remote(unittest.TestCase):
         server.stdout.close()
 
     def start(self, server, program, **more):
-        environment = dict(self.environment, TESSERA_SERVER=server, LD_LIBRARY_PATH=LIB, **more)
+        environment = dict(self.environment, TESSERA_SERVER=server, TESSERA_SERVER_CHECKSUMS="on", LD_LIBRARY_PATH=LIB, **more)
         program = subprocess.Popen([os.path.join(PROGRAMS, program)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                    text=True)
         self.addCleanup(program.stdout.close)

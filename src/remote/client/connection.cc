@@ -79,6 +79,7 @@ Status prepare(Connected& c) {
   c.credentials.ca = c.config.ca;
   c.credentials.certificate = c.config.certificate;
   c.credentials.key = c.config.key;
+  c.credentials.checksums = c.config.checksums;
   if (!c.config.token_file.empty()) {
     TESSERA_ASSIGN_OR_RETURN(c.credentials.token, read_token(c.config.token_file));
   }

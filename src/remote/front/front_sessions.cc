@@ -98,6 +98,7 @@ Status Front::begin_session(PendingConnection& connection) {
   TESSERA_RETURN_IF_ERROR(may_begin(start.identity, monotonic_ns()));
   start.wishes = admitted.wishes;
   start.peer = peer_of(descriptor);
+  start.checksums = connection.preamble().checksums;
   start.tls = options_.tls;
   TESSERA_RETURN_IF_ERROR(fill_random(start.id));
   TESSERA_RETURN_IF_ERROR(fill_random(session.secret));

@@ -24,6 +24,7 @@ struct SessionStart {
   std::string wishes;               // JSON from the client, kMostWishesBytes at most: hostile
   std::string peer;                 // where it connects from, for the log
   std::string driver;               // the libcuda.so.1 that the session uses: prepare() says which
+  bool checksums = false;           // the client checks what comes, and wants its own to be
   UniqueFd control;                 // see control.h
   std::shared_ptr<TlsContext> tls;  // of the server; null: it has none
   std::shared_ptr<SessionBandwidth> bandwidth;  // null: no limit

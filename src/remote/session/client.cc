@@ -84,7 +84,7 @@ Result<std::unique_ptr<Transport>> settle(std::unique_ptr<Transport> transport, 
 
 Result<Opened> open(const Address& address, const Credentials& credentials, const std::string& wishes,
                     uint64_t deadline_ns) {
-  const Preamble preamble{kWireVersion, ConnectionKind::kNew, address.flavour, {}};
+  const Preamble preamble{kWireVersion, ConnectionKind::kNew, address.flavour, {}, credentials.checksums};
   TESSERA_ASSIGN_OR_RETURN(Welcomed welcomed, connect_to(address, credentials, preamble, deadline_ns));
   Hello hello;
   TESSERA_ASSIGN_OR_RETURN(hello.method, choose_method(welcomed.challenge, credentials));
@@ -144,7 +144,8 @@ Result<Opened> open_session(const Address& address, const Credentials& credentia
 Result<std::unique_ptr<Transport>> resume_session(const Address& address, const Credentials& credentials,
                                                   const SessionId& session, Secret& secret,
                                                   uint64_t deadline_ns) {
-  const Preamble preamble{kWireVersion, ConnectionKind::kResume, address.flavour, session};
+  const Preamble preamble{kWireVersion, ConnectionKind::kResume, address.flavour, session,
+                          credentials.checksums};
   auto transport = come_back(address, credentials, preamble, secret, deadline_ns);
   if (!transport.ok()) return transport.status().with_context(to_text(address));
   return transport;
@@ -153,7 +154,8 @@ Result<std::unique_ptr<Transport>> resume_session(const Address& address, const 
 Result<std::unique_ptr<Transport>> open_stripe(const Address& address, const Credentials& credentials,
                                                const SessionId& session, const Secret& secret,
                                                uint64_t deadline_ns) {
-  const Preamble preamble{kWireVersion, ConnectionKind::kStripe, address.flavour, session};
+  const Preamble preamble{kWireVersion, ConnectionKind::kStripe, address.flavour, session,
+                          credentials.checksums};
   Secret same = secret;
   auto transport = come_back(address, credentials, preamble, same, deadline_ns);
   if (!transport.ok()) return transport.status().with_context(to_text(address));

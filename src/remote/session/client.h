@@ -18,6 +18,7 @@ struct Credentials {
   std::string ca;           // PEM file that the server's certificate is checked with; empty: the system's
   std::string certificate;  // PEM files to show; empty: none
   std::string key;
+  bool checksums = false;  // of the session, both ways: for networks that alter bytes
 };
 
 struct Opened {

@@ -42,13 +42,15 @@ TEST(Preamble, IsReadAsItWasWritten) {
   Preamble preamble{kWireVersion, ConnectionKind::kResume, Flavour::kShm, {}};
   preamble.session.fill(std::byte{7});
   EXPECT_EQ(*decode_preamble(encode(preamble)), preamble);
+  preamble.checksums = true;
+  EXPECT_EQ(*decode_preamble(encode(preamble)), preamble);
   EXPECT_EQ(*decode_preamble(encode(Preamble{})), Preamble{});
 }
 
 TEST(Preamble, WhatNobodySendsIsRefused) {
   const auto good = encode(Preamble{});
   const size_t fixed[] = {0,  7,  10, 11,
-                          12, 15, 16, 31};  // the magic, kind, flavour, zeros, and a new session's id
+                          12, 15, 16, 31};  // the magic, kind, flavour, options, and a new session's id
   for (const size_t at : fixed) {
     auto bad = good;
     bad[at] ^= std::byte{0x40};

@@ -7,6 +7,7 @@ namespace tessera::remote {
 namespace {
 
 constexpr char kPreambleMagic[8] = {'T', 'S', 'R', 'W', 'I', 'R', 'E', '\0'};
+constexpr std::byte kChecksums{1};
 constexpr char kGreetingMagic[4] = {'T', 'S', 'R', 'G'};
 
 Status not_ours() { return {Code::kInvalidData, "the other side does not speak Tessera's protocol"}; }
@@ -19,6 +20,7 @@ std::array<std::byte, kPreambleBytes> encode(const Preamble& preamble) {
   std::memcpy(bytes.data() + 8, &preamble.version, 2);
   bytes[10] = static_cast<std::byte>(preamble.kind);
   bytes[11] = static_cast<std::byte>(preamble.flavour);
+  bytes[12] = preamble.checksums ? kChecksums : std::byte{0};
   std::memcpy(bytes.data() + 16, preamble.session.data(), preamble.session.size());
   return bytes;
 }
@@ -30,7 +32,8 @@ Result<Preamble> decode_preamble(ByteSpan bytes) {
   if (preamble.version != kWireVersion) return preamble;
   const auto kind = static_cast<uint8_t>(bytes[10]), flavour = static_cast<uint8_t>(bytes[11]);
   if (kind < 1 || kind > 3 || flavour < 1 || flavour > 4) return not_ours();
-  if (*read_at<uint32_t>(bytes, 12) != 0) return not_ours();
+  if ((*read_at<uint32_t>(bytes, 12) & ~static_cast<uint32_t>(kChecksums)) != 0) return not_ours();
+  preamble.checksums = bytes[12] == kChecksums;
   preamble.kind = static_cast<ConnectionKind>(kind);
   preamble.flavour = static_cast<Flavour>(flavour);
   std::memcpy(preamble.session.data(), bytes.data() + 16, preamble.session.size());

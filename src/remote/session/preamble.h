@@ -1,7 +1,7 @@
 // How every connection begins, in clear: 32 bytes from the client say what it wants, 8 from the server
 // whether it may go on. Nothing else is spent on a connection before.
 //
-//   preamble: magic "TSRWIRE\0" (8), version (2), kind (1), flavour (1), zero (4), session id (16)
+//   preamble: magic "TSRWIRE\0" (8), version (2), kind (1), flavour (1), options (4), session id (16)
 //   greeting: magic "TSRG" (4), version (2), verdict (1), zero (1)
 //
 // Numbers are little-endian.
@@ -35,6 +35,7 @@ struct Preamble {
   ConnectionKind kind = ConnectionKind::kNew;
   Flavour flavour = Flavour::kTcp;
   SessionId session{};
+  bool checksums = false;  // option 1: both sides check what comes, for networks that alter bytes
 
   bool operator==(const Preamble&) const = default;
 };

@@ -111,7 +111,7 @@ int run_session(SessionStart start) {
   auto& session = *new Session;
   session.start = std::move(start);
   LinkOptions options;
-  options.checked = env_or("TESSERA_SERVER_CHECKSUMS", "off") == "on";
+  options.checked = session.start.checksums;
   if (has_processors_to_spare()) options.spin = kSpin;
   if (std::string_view(session.start.transport->kind()) != "shm") {
     options.reconnect = [&session](const Status& broken) { return session.returns.wait(broken); };

@@ -16,7 +16,7 @@ packages=(
   libyaml-cpp-dev                     # profiles of run options
   libzstd-dev liblz4-dev              # compressed fat binaries
   libsnappy-dev libxxhash-dev libssl-dev  # pages on their way: compressed, checked, encrypted
-  libgtest-dev libbenchmark-dev       # tests and benchmarks
+  libgtest-dev libbenchmark-dev tmux prometheus  # tests and benchmarks
   libmimalloc-dev                     # what bench_pool compares with
   valgrind                            # of one demonstration
 )

@@ -5,7 +5,7 @@ _tessera_profiles() {
 }
 _tessera() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]}
-  local commands="run ps set slice gpus metrics topo doctor serve trace version help"
+  local commands="run ps top set slice gpus metrics history alerts report topo doctor serve trace version help"
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
     mapfile -t COMPREPLY < <(compgen -W "$commands --help --version" -- "$current")
@@ -14,6 +14,8 @@ _tessera() {
   case $previous in
     --socket | --json-summary | --file | --output | --tls-ca | --tls-cert | --tls-key | --client-ca | --identities | --token-file) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     --forgive) [[ $command == ps ]] && mapfile -t COMPREPLY < <(compgen -W "$(tessera ps 2>&1 >/dev/null | sed -n "s/^'\([^']*\)' has failed on the GPU.*/\1/p")" -- "$current"); return ;;
+    --since | --points | --interval) return ;;
+    --metric) mapfile -t COMPREPLY < <(compgen -W "$(tessera history --list 2>/dev/null | awk '{ print $1 }')" -- "$current"); return ;;
     --gpu | --mem | --name | --sm | --weight | --identity | --max-sessions | --download | --upload) return ;;
     --listen | --server) mapfile -t COMPREPLY < <(compgen -W "127.0.0.1:7070 tls:// shm:" -- "$current"); return ;;
     --slice) mapfile -t COMPREPLY < <(compgen -W "$(tessera slice list 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$current"); return ;;
@@ -52,6 +54,20 @@ _tessera() {
     gpus) mapfile -t COMPREPLY < <(compgen -W "--json --forgive --socket --help" -- "$current") ;;
     ps) mapfile -t COMPREPLY < <(compgen -W "--json --forgive --socket --help" -- "$current") ;;
     metrics) mapfile -t COMPREPLY < <(compgen -W "--output --socket --help" -- "$current") ;;
+    history) mapfile -t COMPREPLY < <(compgen -W "--file --since --metric --gpu --slice --points --csv --list --json --socket --help" -- "$current") ;;
+    top) mapfile -t COMPREPLY < <(compgen -W "--once --no-color --interval --json --socket --help" -- "$current") ;;
+    report) mapfile -t COMPREPLY < <(compgen -W "--file --since --output --json --socket --help" -- "$current") ;;
+    alerts)
+      if ((COMP_CWORD == 2)); then
+        mapfile -t COMPREPLY < <(compgen -W "list test --help" -- "$current")
+      elif [[ ${COMP_WORDS[2]} == list ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "--json --socket --help" -- "$current")
+      elif [[ $current != -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+      else
+        mapfile -t COMPREPLY < <(compgen -W "--file --since --json --socket --help" -- "$current")
+      fi
+      ;;
     topo) mapfile -t COMPREPLY < <(compgen -W "--tree --matrix --json --socket --help" -- "$current") ;;
     doctor) mapfile -t COMPREPLY < <(compgen -W "--json --socket --help" -- "$current") ;;
     serve) mapfile -t COMPREPLY < <(compgen -W "--listen --tls-cert --tls-key --client-ca --identities --token-file --max-sessions --download --upload --json --socket --help" -- "$current") ;;

@@ -18,6 +18,7 @@ complete -c tesserad -l refuse-faulty -d 'Programs that keep failing have to wai
 complete -c tesserad -l round-the-gate -x -a 'warn hard stop' -d 'What becomes of who goes round it'
 complete -c tesserad -l http -x -a '127.0.0.1:9400' -d 'Answer over HTTP there'
 complete -c tesserad -l http-token -r -F -d 'The token that askers carry'
+complete -c tesserad -l http-compat -x -a 'dcgm hami dcgm,hami' -d 'Names of others that /metrics has, too'
 complete -c tesserad -l history -r -F -d 'Keep figures of the past there'
 complete -c tesserad -l alerts -r -F -d 'Judge figures by these rules'
 complete -c tesserad -l alert-webhook -x -d 'Post alerts there'

@@ -19,6 +19,11 @@ int doctor_command(const DoctorOptions& options);
 int metrics_command(const MetricsOptions& options);
 int topo_command(const TopoOptions& options);
 int trace_replay_command(const TraceReplayOptions& options);
+int history_command(const HistoryOptions& options);
+int alerts_list_command(const AlertsListOptions& options);
+int alerts_test_command(const AlertsTestOptions& options);
+int top_command(const TopOptions& options);
+int report_command(const ReportOptions& options);
 int serve_command(const ServeOptions& options);
 
 // What gpus_json() says, with what the daemon knows beyond it where one runs; `forgive`: a GPU that is to be

@@ -27,6 +27,11 @@ struct Dispatch {
   int operator()(const MetricsOptions& options) const { return metrics_command(options); }
   int operator()(const TopoOptions& options) const { return topo_command(options); }
   int operator()(const TraceReplayOptions& options) const { return trace_replay_command(options); }
+  int operator()(const HistoryOptions& options) const { return history_command(options); }
+  int operator()(const AlertsListOptions& options) const { return alerts_list_command(options); }
+  int operator()(const AlertsTestOptions& options) const { return alerts_test_command(options); }
+  int operator()(const TopOptions& options) const { return top_command(options); }
+  int operator()(const ReportOptions& options) const { return report_command(options); }
   int operator()(const ServeOptions& options) const { return serve_command(options); }
   int operator()(const VersionOptions&) const {
     puts("tessera " TESSERA_VERSION);

@@ -218,6 +218,8 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
   trace.add(app);
   ServeParser serve;
   serve.add(app);
+  MonitorParser monitor;
+  monitor.add(app);
   app.footer("tessera help COMMAND says more about one of them.");
   CLI::App* version_command = app.add_subcommand("version", "print the version");
 
@@ -266,6 +268,11 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
     auto options = serve.parse();
     return options.ok() ? std::variant<Options, int>(Options(*options))
                         : usage_error(chosen_command(app), options.status().message());
+  }
+  if (monitor.chosen()) {
+    auto options = monitor.parse();
+    if (!options.ok()) return usage_error(chosen_command(app), options.status().message());
+    return std::visit([](const auto& chosen) { return Options(chosen); }, *options);
   }
   if (*gpus_command) return Options(gpus);
   if (*doctor_command) return Options(doctor);

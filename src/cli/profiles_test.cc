@@ -81,10 +81,12 @@ TEST_F(ProfilesTest, TheUsersFileGoesFirst) {
 TEST_F(ProfilesTest, ErrorsNameFileAndLine) {
   EXPECT_EQ(error("profile:\n  p: 1\n"), "c:1: unknown key 'profile'; known: profiles");
   EXPECT_EQ(error("profiles:\n  p:\n    memory: 1G\n"),
-            "c:3: unknown option 'memory'; known: gate-copies, gpu, json-summary, mem, name, priority, qos, slo, sm, "
+            "c:3: unknown option 'memory'; known: gate-copies, gpu, json-summary, mem, name, priority, qos, "
+            "slo, sm, "
             "sm-cap, sm-mode, socket, summary, weight");
   EXPECT_EQ(error("profiles:\n  p:\n    memory: [1G]\n"),
-            "c:3: unknown option 'memory'; known: gate-copies, gpu, json-summary, mem, name, priority, qos, slo, sm, "
+            "c:3: unknown option 'memory'; known: gate-copies, gpu, json-summary, mem, name, priority, qos, "
+            "slo, sm, "
             "sm-cap, sm-mode, socket, summary, weight");
   EXPECT_TRUE(error("profiles:\n  p:\n    mem: much\n").starts_with("c:3: mem: "));
   EXPECT_TRUE(error("profiles:\n  p:\n    mem:\n      - 1G\n      - {}\n").starts_with("c:5: mem needs"));

@@ -58,10 +58,13 @@ void AlertService::tell(const Alert& alert) {
   if (webhook_) webhook_->tell(json_text(alert_json(alert, now_ms(), loop_.wall_ms())));
 }
 
-Json AlertService::alerts() const {
-  Json all = Json::array();
-  for (const Alert& alert : engine_.alerts()) all.push_back(alert_json(alert, now_ms(), loop_.wall_ms()));
-  return all;
+Json AlertService::told() const {
+  Json answer;
+  answer["rules"] = rules();
+  answer["alerts"] = Json::array();
+  for (const Alert& alert : engine_.alerts())
+    answer["alerts"].push_back(alert_json(alert, now_ms(), loop_.wall_ms()));
+  return answer;
 }
 
 void AlertService::tick(uint64_t now_ns) {

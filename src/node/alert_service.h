@@ -26,7 +26,8 @@ class AlertService {
   void add(const monitoring::Subject& subject, const std::vector<monitoring::Figure>& figures);
   void judge();
   size_t rules() const { return engine_.rules().size(); }
-  Json alerts() const;
+  // {"rules": how many, "alerts": […]}.
+  Json told() const;
 
   void tick(uint64_t now_ns);
   std::optional<uint64_t> next_deadline_ns() const;

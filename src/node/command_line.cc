@@ -56,6 +56,7 @@ constexpr const char* kHelp =
     "  --http ADDRESS:PORT  answer over HTTP there, as 127.0.0.1:9400: /metrics for Prometheus, /api/v1/, "
     "the page\n"
     "  --http-token FILE    whoever asks there must carry the token in FILE; needed beyond the loopback\n"
+    "  --http-compat NAMES  /metrics has the names of dcgm-exporter (dcgm), HAMi (hami) or both, too\n"
     "  --history FILE       keep figures of the past in FILE: an hour of samples, a day of minutes, a month\n"
     "  --alerts FILE        judge figures by the rules in FILE (YAML), see docs/alerts.md\n"
     "  --alert-webhook URL  post each alert there when it fires and when it is resolved\n"
@@ -131,6 +132,7 @@ std::optional<int> parse_command_line(int argc, char** argv, CommandLine& option
     kRoundTheGate,
     kHttp,
     kHttpToken,
+    kHttpCompat,
     kHistory,
     kAlerts,
     kAlertWebhook,
@@ -160,6 +162,7 @@ std::optional<int> parse_command_line(int argc, char** argv, CommandLine& option
                                     {"refuse-faulty", no_argument, nullptr, kRefuseFaulty},
                                     {"round-the-gate", required_argument, nullptr, kRoundTheGate},
                                     {"http", required_argument, nullptr, kHttp},
+                                    {"http-compat", required_argument, nullptr, kHttpCompat},
                                     {"http-token", required_argument, nullptr, kHttpToken},
                                     {"history", required_argument, nullptr, kHistory},
                                     {"alerts", required_argument, nullptr, kAlerts},
@@ -291,6 +294,12 @@ std::optional<int> parse_command_line(int argc, char** argv, CommandLine& option
         } else {
           return usage_error("--http-token: %s", token.status().message().c_str());
         }
+      case kHttpCompat:
+        if (const auto names = parse_compat_names(optarg)) {
+          http.compat = *names;
+          break;
+        }
+        return usage_error("--http-compat is dcgm, hami or both separated by a comma, not '%s'", optarg);
       case kHistory:
         if (*optarg == '\0') return usage_error("--history needs a file%s", "");
         options.history = absolute(optarg);

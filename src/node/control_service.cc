@@ -9,6 +9,7 @@
 #include "common/strings.h"
 #include "cuda/multi_process_service.h"
 #include "node/compute_json.h"
+#include "node/event_json.h"
 #include "node/inventory_json.h"
 #include "node/journal_records.h"
 #include "node/slice_json.h"
@@ -51,6 +52,10 @@ Status ControlService::handle(uint64_t connection_id, Connection& connection, ui
     connection.send_control_reply(request, json_text(answer));
   } else if (op == "slices") {
     connection.send_control_reply(request, slices());
+  } else if (op == "alerts") {
+    connection.send_control_reply(request, alerts());
+  } else if (op == "events") {
+    connection.send_control_reply(request, events(json_uint(*object, "after").value_or(0)));
   } else if (op == "create_slice") {
     create_slice_soon(connection_id, request, text);
   } else if (op == "hold_slice") {
@@ -232,6 +237,7 @@ Json ControlService::info() const {
   answer["gpus"] = inventory_.gpus.size();
   answer["slices"] = leases_.ledger().slices().size();
   answer["processes"] = leases_.ledger().leases().size();
+  answer["history"] = history_.empty() ? Json(nullptr) : Json(history_);
   answer["http"] = http_.empty() ? Json(nullptr) : Json(http_);
   if (!inventory_status_.ok()) answer["problem"] = inventory_status_.message();
   return answer;
@@ -260,6 +266,20 @@ std::string ControlService::gpus_answer(const Status& refreshed) const {
 void ControlService::refresh_gpus() {
   if (!monitor_.busy() && leases_.now_ns() - asked_ns_ >= kFreshNs)
     ask_driver([](const Result<Inventory>&) {});
+}
+
+std::string ControlService::alerts() const {
+  Json answer = alerts_ ? alerts_() : Json{{"rules", 0}, {"alerts", Json::array()}};
+  answer["ok"] = true;
+  answer["time_ms"] = leases_.wall_ms();
+  return json_text(answer);
+}
+
+std::string ControlService::events(uint64_t after) const {
+  Json answer = events_json(leases_.events(), after, kMostEvents);
+  answer["ok"] = true;
+  answer["time_ms"] = leases_.wall_ms();
+  return json_text(answer);
 }
 
 Json ControlService::slice_with_processes(const Slice& slice) const {

@@ -6,6 +6,9 @@
 //                            new programs get a quarantined GPU again, see device_health.h
 //   {"op":"slices"}          slices with their devices and processes; processes that work on a GPU outside of
 //   any; tenants that keep failing
+//   {"op":"alerts"}          alerts of this daemon
+//   {"op":"events", "after"?: number}
+//                            what has happened
 //   {"op":"forgive_tenant", "name"}
 //                            what failed is forgotten, see tenant_faults.h
 //   {"op":"create_slice", "program", "name"?, "gpus"?: [index], "memory_bytes"?: [of each GPU, or one for
@@ -61,6 +64,9 @@ class ControlService {
   void use_mps() { use_mps_ = true; }
   // Where the daemon answers over HTTP.
   void set_http(std::string address) { http_ = std::move(address); }
+  // The file of its history, and what tells its alerts: {"rules", "alerts"}.
+  void set_history(std::string file) { history_ = std::move(file); }
+  void set_alerts(std::function<Json()> alerts) { alerts_ = std::move(alerts); }
 
   // An error means that the client broke the protocol; a refused request is an answer like any other.
   Status handle(uint64_t connection_id, Connection& connection, uint32_t request, std::string_view text);
@@ -96,6 +102,8 @@ class ControlService {
 
   std::string gpus_answer(const Status& refreshed) const;
   std::string slices() const;
+  std::string alerts() const;
+  std::string events(uint64_t after) const;
   Json outside() const;
   Json failing_tenants() const;
   std::string forgive_tenant(std::string_view text);
@@ -132,7 +140,9 @@ class ControlService {
   Machine machine_;
   uint32_t overcommit_permille_ = 1000;
   bool use_mps_ = false;
-  std::string http_;  // empty: nowhere
+  std::string http_;     // empty: nowhere
+  std::string history_;  // empty: none is kept
+  std::function<Json()> alerts_;
   uint64_t asked_ns_ = 0;
   std::set<uint32_t> closed_;  // of which was told
   Status inventory_status_ = Status(Code::kUnavailable, "the GPU driver has not been asked yet");

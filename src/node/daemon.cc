@@ -84,8 +84,12 @@ Status Daemon::start() {
   TESSERA_ASSIGN_OR_RETURN(listener_watch_,
                            loop_.watch(listener_.get(), EPOLLIN, [this](uint32_t) { accept_clients(); }));
   leases_.tell(monitoring::Severity::kInfo, "daemon_started", "", std::string("tesserad ") + kVersion);
-  if (options_.monitor.is_wanted())
+  if (options_.monitor.is_wanted()) {
     monitoring_ = std::make_unique<MonitorService>(loop_, control_, leases_, options_.monitor);
+    control_.set_history(options_.monitor.history_file);
+    if (const AlertService* alerts = monitoring_->alerts())
+      control_.set_alerts([alerts] { return alerts->told(); });
+  }
   if (options_.http) {
     TESSERA_ASSIGN_OR_RETURN(http_,
                              HttpApi::start(loop_, control_, leases_, monitoring_.get(), *options_.http));

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "common/strings.h"
+#include "node/event_json.h"
 #include "node/http_assets.h"
 #include "node/version.h"
 
@@ -18,7 +19,6 @@ namespace {
 constexpr const char* kJsonType = "application/json";
 constexpr const char* kMetricsType = "text/plain; version=0.0.4; charset=utf-8";
 constexpr std::string_view kApiPrefix = "/api/v1/";
-constexpr size_t kMostEvents = 500;  // of one answer
 
 std::string host_name() {
   std::array<char, 256> name{};
@@ -59,13 +59,21 @@ class SlicesJson : public SlicesPage {
 
 class MetricsPage : public SlicesPage {
  public:
-  explicit MetricsPage(ControlService& control) : control_(control) {}
+  MetricsPage(ControlService& control, const CompatNames& compat) : control_(control), compat_(compat) {}
   void begin() override {
     control_.refresh_gpus();
     metrics_.emplace();
-    for (const Json& gpu : json_array(control_.gpus(), "gpus")) metrics_->add_gpu(gpu);
+    gpus_ = control_.gpus();
+    for (const Json& gpu : json_array(gpus_, "gpus")) {
+      metrics_->add_gpu(gpu);
+      add_compat_gpu(metrics_->exposition(), compat_, gpus_, gpu, host_name());
+    }
   }
-  void add(const Slice& slice) override { metrics_->add_slice(control_.slice_with_processes(slice)); }
+  void add(const Slice& slice) override {
+    const Json entry = control_.slice_with_processes(slice);
+    metrics_->add_slice(entry);
+    add_compat_slice(metrics_->exposition(), compat_, gpus_, entry);
+  }
   std::string end() override {
     std::string text = metrics_->text();
     metrics_.reset();
@@ -74,6 +82,8 @@ class MetricsPage : public SlicesPage {
 
  private:
   ControlService& control_;
+  const CompatNames compat_;
+  Json gpus_;
   std::optional<MetricsText> metrics_;
 };
 
@@ -118,13 +128,14 @@ bool SlicesPage::step(const std::map<SliceId, Slice>& slices, uint64_t now_ns) {
   return true;
 }
 
-HttpApi::HttpApi(EventLoop& loop, ControlService& control, LeaseService& leases, MonitorService* monitor)
+HttpApi::HttpApi(EventLoop& loop, ControlService& control, LeaseService& leases, MonitorService* monitor,
+                 const CompatNames& compat)
     : loop_(loop),
       control_(control),
       leases_(leases),
       monitor_(monitor),
       slices_page_(std::make_unique<SlicesJson>(loop, control)),
-      metrics_page_(std::make_unique<MetricsPage>(control)) {
+      metrics_page_(std::make_unique<MetricsPage>(control, compat)) {
   if (monitor != nullptr && monitor->history() != nullptr)
     history_ = std::make_unique<HttpHistory>(loop, *monitor->history(), [this] { server_->wake(); });
 }
@@ -132,7 +143,7 @@ HttpApi::HttpApi(EventLoop& loop, ControlService& control, LeaseService& leases,
 Result<std::unique_ptr<HttpApi>> HttpApi::start(EventLoop& loop, ControlService& control,
                                                 LeaseService& leases, MonitorService* monitor,
                                                 HttpOptions options) {
-  std::unique_ptr<HttpApi> api(new HttpApi(loop, control, leases, monitor));
+  std::unique_ptr<HttpApi> api(new HttpApi(loop, control, leases, monitor, options.compat));
   TESSERA_ASSIGN_OR_RETURN(api->server_, HttpServer::start(loop, std::move(options),
                                                            [raw = api.get()](const HttpRequest& request) {
                                                              return raw->answer(request);
@@ -192,10 +203,8 @@ HttpAnswer HttpApi::info() const {
 
 HttpAnswer HttpApi::alerts() const {
   const AlertService* alerts = monitor_ == nullptr ? nullptr : monitor_->alerts();
-  Json answer;
+  Json answer = alerts == nullptr ? Json{{"rules", 0}, {"alerts", Json::array()}} : alerts->told();
   answer["time_ms"] = loop_.wall_ms();
-  answer["rules"] = alerts == nullptr ? 0 : alerts->rules();
-  answer["alerts"] = alerts == nullptr ? Json::array() : alerts->alerts();
   return json_answer(answer);
 }
 
@@ -214,24 +223,8 @@ HttpAnswer HttpApi::events(const HttpRequest& request) const {
   const auto limit = limit_text ? parse_uint(*limit_text) : kMostEvents;
   if (!after || !limit)
     return http_error(400, Status(Code::kInvalidArgument, "after and limit are whole numbers"));
-  const auto& all = leases_.events().events();
-  // The latest of them, where there are more than are wanted.
-  const size_t most = std::min<uint64_t>(*limit, kMostEvents);
-  size_t first = all.size() > most ? all.size() - most : 0;
-  while (first < all.size() && all[first].number <= *after) ++first;
-  Json answer;
+  Json answer = events_json(leases_.events(), *after, *limit);
   answer["time_ms"] = loop_.wall_ms();
-  answer["latest"] = leases_.events().latest();
-  answer["events"] = Json::array();
-  for (; first < all.size(); ++first) {
-    const monitoring::Event& event = all[first];
-    answer["events"].push_back({{"number", event.number},
-                                {"time_ms", event.time_ms},
-                                {"severity", monitoring::severity_name(event.severity)},
-                                {"kind", event.kind},
-                                {"subject", event.subject},
-                                {"text", event.text}});
-  }
   return json_answer(answer);
 }
 

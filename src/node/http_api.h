@@ -49,7 +49,8 @@ class HttpApi {
   std::optional<uint64_t> next_deadline_ns() const;
 
  private:
-  HttpApi(EventLoop& loop, ControlService& control, LeaseService& leases, MonitorService* monitor);
+  HttpApi(EventLoop& loop, ControlService& control, LeaseService& leases, MonitorService* monitor,
+          const CompatNames& compat);
   std::optional<HttpAnswer> answer(const HttpRequest& request);
   std::optional<HttpAnswer> answer_api(const HttpRequest& request, std::string_view what);
   std::optional<HttpAnswer> page(SlicesPage& page, const char* type);

@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 
+#include "node/compat_metrics.h"
 #include "node/event_loop.h"
 #include "node/http_address.h"
 
@@ -27,7 +28,8 @@ inline constexpr size_t kHttpConnectionBytes = 16 * 1024;
 
 struct HttpOptions {
   HttpAddress address;
-  std::string token;  // empty: whoever reaches the address may ask, and must mean this machine by its name
+  CompatNames compat{};  // names of others that /metrics has, too
+  std::string token;     // empty: whoever reaches the address may ask, and must mean this machine by its name
 };
 
 // Valid within the call that it is given to.

@@ -106,6 +106,7 @@ class LeaseService {
 
   Ledger& ledger() { return ledger_; }
   uint64_t now_ns() const { return loop_.now_ns(); }
+  uint64_t wall_ms() const { return loop_.wall_ms(); }
   // What has happened to slices, programs and GPUs, for people to read.
   const monitoring::EventList& events() const { return events_; }
   void tell(monitoring::Severity severity, const char* kind, const std::string& subject, std::string text) {

@@ -107,6 +107,7 @@ MonitorOptions monitor_options(const CommandLine& options) {
   MonitorOptions monitor;
   if (!options.history.empty())
     monitor.history_command = {"/proc/self/exe", "--keep-history", "--history", options.history};
+  monitor.history_file = options.history;
   monitor.rules = options.rules;
   if (options.webhook.url.empty()) return monitor;
   monitor.webhook_command = {"/proc/self/exe", "--send-webhooks", "--alert-webhook", options.webhook.url};

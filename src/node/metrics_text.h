@@ -16,6 +16,7 @@ class MetricsText {
   void add_gpu(const Json& gpu);      // of gpus_json()
   void add_slice(const Json& slice);  // of the daemon's answer to "slices"
   std::string text() const { return exposition_.text(); }
+  monitoring::Exposition& exposition() { return exposition_; }
 
  private:
   monitoring::Exposition exposition_;

@@ -13,6 +13,7 @@
 namespace tessera::node {
 
 struct MonitorOptions {
+  std::string history_file;                  // which that keeps
   std::vector<std::string> history_command;  // see history_keeper.h; empty: none is kept
   std::vector<monitoring::AlertRule> rules;
   std::vector<std::string> webhook_command;  // see AlertService

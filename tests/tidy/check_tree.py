@@ -31,7 +31,7 @@ FLOORS = {
     "remote": ["cache", "virtualization", "memory", "cuda", "common"],
     "guest": ["remote", "cache", "virtualization", "memory", "cuda", "common"],
     "node": ["remote", "cache", "monitoring", "partitioning", "scheduling", "virtualization", "memory", "cuda", "common"],
-    "cli": ["node", "remote", "cache", "partitioning", "scheduling", "virtualization", "memory", "cuda", "common"],
+    "cli": ["node", "monitoring", "remote", "cache", "partitioning", "scheduling", "virtualization", "memory", "cuda", "common"],
 }
 # rooms within softgpu, lowest first: each may include itself and those before it
 SOFTGPU_FLOORS = ["memory", "ptx", "exec", "device", "driver", "nvml"]

@@ -1,0 +1,112 @@
+#include "node/compat_metrics.h"
+
+#include <limits>
+
+#include "common/strings.h"
+
+namespace tessera::node {
+namespace {
+
+using monitoring::Exposition;
+using monitoring::Labels;
+using monitoring::Metric;
+using enum monitoring::MetricType;
+
+constexpr double kMiB = 1024 * 1024;
+
+constexpr Metric kDcgmUse{"DCGM_FI_DEV_GPU_UTIL", kGauge, "GPU utilization (in %)."};
+constexpr Metric kDcgmFree{"DCGM_FI_DEV_FB_FREE", kGauge, "Framebuffer memory free (in MiB)."};
+constexpr Metric kDcgmUsed{"DCGM_FI_DEV_FB_USED", kGauge, "Framebuffer memory used (in MiB)."};
+
+constexpr Metric kHamiHostMemory{"HostGPUMemoryUsage", kGauge, "GPU device memory usage"};
+constexpr Metric kHamiHostCore{"HostCoreUtilization", kGauge, "GPU core utilization"};
+constexpr Metric kHamiUsed{"vGPU_device_memory_usage_in_bytes", kGauge, "vGPU device usage"};
+constexpr Metric kHamiLimit{"vGPU_device_memory_limit_in_bytes", kGauge, "vGPU device limit"};
+constexpr Metric kHamiCore{"Device_utilization_desc_of_container", kGauge,
+                           "Container device utilization description"};
+
+// Exposition leaves out what is no number.
+double number(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_number() ? found->get<double>()
+                                                     : std::numeric_limits<double>::quiet_NaN();
+}
+
+std::string index_of(const Json& object, const char* key) {
+  return std::to_string(json_uint(object, key).value_or(0));
+}
+
+Labels dcgm_labels(const Json& answer, const Json& gpu, const std::string& host) {
+  const std::string index = index_of(gpu, "index");
+  return {{"gpu", index},
+          {"UUID", json_string(gpu, "uuid")},
+          {"pci_bus_id", json_string(gpu, "pci")},
+          {"device", "nvidia" + index},
+          {"modelName", json_string(gpu, "name")},
+          {"Hostname", host},
+          {"DCGM_FI_DRIVER_VERSION", json_string(answer, "driver_version")}};
+}
+
+const Json* find_gpu(const Json& answer, uint64_t index) {
+  const auto gpus = answer.find("gpus");
+  if (gpus == answer.end() || !gpus->is_array()) return nullptr;
+  for (const Json& gpu : *gpus) {
+    if (json_uint(gpu, "index") == index) return &gpu;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+std::optional<CompatNames> parse_compat_names(std::string_view text) {
+  CompatNames names;
+  for (const std::string_view name : split(text, ',')) {
+    if (name == "dcgm") {
+      names.dcgm = true;
+    } else if (name == "hami") {
+      names.hami = true;
+    } else {
+      return std::nullopt;
+    }
+  }
+  return names;
+}
+
+void add_compat_gpu(Exposition& exposition, const CompatNames& names, const Json& answer, const Json& gpu,
+                    const std::string& host) {
+  if (names.dcgm) {
+    const Labels labels = dcgm_labels(answer, gpu, host);
+    exposition.add(kDcgmUse, labels, number(gpu, "utilization_percent"));
+    exposition.add(kDcgmUsed, labels, number(gpu, "used_bytes") / kMiB);
+    exposition.add(kDcgmFree, labels, (number(gpu, "total_bytes") - number(gpu, "used_bytes")) / kMiB);
+  }
+  if (names.hami) {
+    const Labels labels = {{"deviceidx", index_of(gpu, "index")}, {"deviceuuid", json_string(gpu, "uuid")}};
+    exposition.add(kHamiHostMemory, labels, number(gpu, "used_bytes"));
+    exposition.add(kHamiHostCore, labels, number(gpu, "utilization_percent"));
+  }
+}
+
+// A slice is no pod: its name stands for the pod's and the container's.
+void add_compat_slice(Exposition& exposition, const CompatNames& names, const Json& answer,
+                      const Json& slice) {
+  if (!names.hami) return;
+  constexpr double kPermillePerPercent = 10;
+  const std::string name = json_string(slice, "name");
+  const Json devices = json_array(slice, "devices");
+  for (size_t i = 0; i < devices.size(); ++i) {
+    const Json& device = devices[i];
+    const Json* gpu = find_gpu(answer, json_uint(device, "gpu").value_or(0));
+    if (gpu == nullptr) continue;
+    const Labels labels = {{"podnamespace", "tessera"},
+                           {"podname", name},
+                           {"ctrname", name},
+                           {"vdeviceid", std::to_string(i)},
+                           {"deviceuuid", json_string(*gpu, "uuid")}};
+    exposition.add(kHamiUsed, labels, number(device, "used_bytes"));
+    exposition.add(kHamiLimit, labels, number(device, "limit_bytes"));
+    exposition.add(kHamiCore, labels, number(device, "achieved_permille") / kPermillePerPercent);
+  }
+}
+
+}  // namespace tessera::node

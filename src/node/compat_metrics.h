@@ -1,0 +1,29 @@
+// The same figures by the names that dashboards of others know: dcgm-exporter's and HAMi's.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "monitoring/exposition.h"
+#include "node/json.h"
+
+namespace tessera::node {
+
+struct CompatNames {
+  bool dcgm = false;  // NVIDIA's dcgm-exporter, with its default labels; of whole GPUs alone, or sums would
+                      // count twice
+  bool hami = false;  // HAMi's vGPUmonitor: a slice stands for a container of a pod of its name
+};
+
+// "dcgm", "hami" or both, separated by a comma.
+std::optional<CompatNames> parse_compat_names(std::string_view text);
+
+// `answer` as of gpus_json(), of which `gpu` is one.
+void add_compat_gpu(monitoring::Exposition& exposition, const CompatNames& names, const Json& answer,
+                    const Json& gpu, const std::string& host);
+// An entry of the daemon's answer to "slices".
+void add_compat_slice(monitoring::Exposition& exposition, const CompatNames& names, const Json& answer,
+                      const Json& slice);
+
+}  // namespace tessera::node

@@ -3,10 +3,10 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -39,7 +39,9 @@ class Exposition {
   };
   std::string& samples_of(const Metric& metric);
   std::vector<Family> families_;
-  std::map<std::string_view, size_t> places_;
+  std::unordered_map<const Metric*, size_t> places_;
+  Labels labels_;  // of the latest sample, and as they are written
+  std::string label_text_;
 };
 
 }  // namespace tessera::monitoring

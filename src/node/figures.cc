@@ -109,6 +109,13 @@ void add_all(const FigureSink& sink, const Figure (&figures)[Count], const Json&
   }
 }
 
+// As json_array(), which copies.
+const Json& array_in(const Json& object, const char* key) {
+  static const Json kNone = Json::array();
+  const auto found = object.find(key);
+  return found != object.end() && found->is_array() ? *found : kNone;
+}
+
 std::string index_text(const Json& object, const char* key) {
   return std::to_string(json_uint(object, key).value_or(0));
 }
@@ -131,9 +138,9 @@ void gpu_figures(const Json& gpu, const FigureSink& sink) {
 void slice_figures(const Json& slice, const FigureSink& sink) {
   const std::string name = json_string(slice, "name");
   const Labels labels = {{"slice", name}};
-  sink(kProcesses, labels, static_cast<double>(json_array(slice, "processes").size()));
+  sink(kProcesses, labels, static_cast<double>(array_in(slice, "processes").size()));
   add_all(sink, kSliceFigures, slice, labels);
-  for (const Json& device : json_array(slice, "devices")) {
+  for (const Json& device : array_in(slice, "devices")) {
     add_all(sink, kDeviceFigures, device, {{"slice", name}, {"gpu", index_text(device, "gpu")}});
   }
 }

@@ -52,7 +52,9 @@ void MetricsText::add_gpu(const Json& gpu) { gpu_figures(gpu, into(exposition_))
 
 void MetricsText::add_slice(const Json& slice) {
   slice_figures(slice, into(exposition_));
-  for (const Json& device : json_array(slice, "devices")) add_gate_waits(exposition_, slice, device);
+  const auto devices = slice.find("devices");
+  if (devices == slice.end() || !devices->is_array()) return;
+  for (const Json& device : *devices) add_gate_waits(exposition_, slice, device);
 }
 
 std::string metrics_text(const Json& gpus, const Json& slices) {

@@ -126,8 +126,8 @@ Status Front::begin_session(PendingConnection& connection) {
 Status Front::add_session(const SessionStart& start, Session session) {
   const pid_t pid = session.pid;
   session.process.reset(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
-  const Status watched = session.process ? watch(session.process.get(), EPOLLIN, next_)
-                                         : Status::from_errno(errno, "cannot watch a process");
+  Status watched = session.process ? watch(session.process.get(), EPOLLIN, next_)
+                                   : Status::from_errno(errno, "cannot watch a process");
   if (!watched.ok()) {
     kill(pid, SIGKILL);
     waitpid(pid, nullptr, 0);

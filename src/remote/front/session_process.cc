@@ -57,7 +57,7 @@ std::unique_ptr<Transport> limited(std::unique_ptr<Transport> transport,
 Status answer(NewSession& session, const SessionHooks& hooks) {
   Transport& transport = *session.talk->transport;
   if (hooks.prepare) {
-    const Status prepared = hooks.prepare(session.start);
+    Status prepared = hooks.prepare(session.start);
     if (!prepared.ok()) {
       const Refusal refusal{prepared.code(), prepared.message()};
       (void)send_all(transport, encode(HandshakeMessage(refusal)), monotonic_ns() + kAnswerNs);

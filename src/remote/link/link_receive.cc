@@ -165,12 +165,21 @@ Status Link::wait_readable(std::chrono::nanoseconds limit, bool* is_readable) {
   bool has_control = false;
   {
     Sending sending(sending_);
-    has_control = control_written_ < control_.size() && data_left_ == 0;
+    // On a new connection what the peer has not got of the old one is sent again as soon as it says what that
+    // is: nobody else may be about to send.
+    const bool begins = !has_started_ && peer_start_.load(std::memory_order_acquire) != 0;
+    has_control = begins || (control_written_ < control_.size() && data_left_ == 0);
   }
   if (has_control) TESSERA_RETURN_IF_ERROR(write_control());
-  TESSERA_ASSIGN_OR_RETURN(const unsigned ready, transport()->wait(Transport::kReadable, limit));
-  *is_readable = ready != 0;
-  return *is_readable ? Status() : tend_silence();
+  unsigned wanted = Transport::kReadable;
+  {
+    Sending sending(sending_);
+    if (data_left_ > 0 || control_written_ < control_.size()) wanted |= Transport::kWritable;
+  }
+  TESSERA_ASSIGN_OR_RETURN(const unsigned ready, transport()->wait(wanted, limit));
+  if ((ready & Transport::kWritable) != 0) TESSERA_RETURN_IF_ERROR(write_control());
+  *is_readable = (ready & Transport::kReadable) != 0;
+  return ready != 0 ? Status() : tend_silence();
 }
 
 Status Link::read(std::span<std::byte> space) {

@@ -83,7 +83,7 @@ CUresult capture_box(CUDA_MEMCPY3D copy, const How& how) {
 
 CUresult copy_box(CUDA_MEMCPY3D copy, const How& how) {
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
-  if (how.is_async && Known::capturing()) return capture_box(copy, how);
+  if (how.is_async && is_captured_stream(how.stream, how.per_thread)) return capture_box(copy, how);
   resolve(copy);
   const BoxSize size{copy.WidthInBytes, copy.Height, copy.Depth};
   const bool from_host = copy.srcMemoryType == CU_MEMORYTYPE_HOST,

@@ -54,6 +54,7 @@ bool has_processors_to_spare() {
 
 // Tries until the grace is over: the server parks the session as long.
 Result<std::unique_ptr<Transport>> come_back(const Status& broken) {
+  if (has_ended.load()) return Status(Code::kFailedPrecondition, "the program ends");
   Connected& c = connected();
   LOG_WARN("remote", "the connection to %s has broken (%s): coming back to the session",
            to_text(c.address).c_str(), broken.message().c_str());

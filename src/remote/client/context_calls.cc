@@ -167,18 +167,10 @@ CUresult primary_retain(CUcontext* context, CUdevice device) {
   return result;
 }
 
-CUcontext primary_of(CUdevice device) {
-  CUcontext context = nullptr;
-  if (rpc::cuDevicePrimaryCtxRetain(false, &context, device) == CUDA_SUCCESS) {
-    (void)rpc::cuDevicePrimaryCtxRelease_v2(false, device);
-  }
-  return context;
-}
-
 CUresult primary_reset(CUdevice device) {
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
-  CUcontext context = primary_of(device);
-  if (context != nullptr) context_ended(context);
+  CUcontext context = nullptr;
+  if (primary_context_of(device, &context) == CUDA_SUCCESS) context_ended(context);
   const CUresult result = rpc::cuDevicePrimaryCtxReset_v2(false, device);
   if (result == CUDA_SUCCESS) Known::contexts_were_reset();
   return result;
@@ -212,6 +204,15 @@ CUresult synchronize_v2(CUcontext context) {
 }
 
 }  // namespace
+
+CUresult primary_context_of(CUdevice device, CUcontext* context) {
+  Request request(Message::kPrimaryContext, false);
+  const CUresult result = request.value(device).run();
+  if (result != CUDA_SUCCESS) return result;
+  *context = reinterpret_cast<CUcontext>(request.next_value<uint64_t>());
+  learn_context(*context, device);
+  return result;
+}
 
 void learn_context(CUcontext context, CUdevice device) {
   std::unique_lock lock(contexts().lock);

@@ -69,9 +69,10 @@ CUresult copy_out(void* target, CUdeviceptr source, size_t bytes, CUstream strea
 
 // --- In streams
 
-MirroredCopyFields mirrored(CUdeviceptr device, const void* host, size_t bytes, CUstream stream) {
+MirroredCopyFields mirrored(CUdeviceptr device, const void* host, size_t bytes, CUstream stream,
+                            bool captured) {
   return {device, reinterpret_cast<uint64_t>(host), bytes, reinterpret_cast<uint64_t>(stream),
-          Known::capturing() ? uint64_t{1} : uint64_t{0}};
+          captured ? uint64_t{1} : uint64_t{0}};
 }
 
 // A stream that is being captured keeps the address, not what is there now: both sides need to have the
@@ -80,18 +81,26 @@ template <Op kOp>
 CUresult captured(CUdeviceptr device, const void* host, size_t bytes, CUstream stream, bool per_thread) {
   const CUresult result = share_host_memory(host, bytes);
   if (result != CUDA_SUCCESS) return result;
-  return Request(kOp, per_thread).value(mirrored(device, host, bytes, stream)).run();
+  return Request(kOp, per_thread).value(mirrored(device, host, bytes, stream, true)).run();
+}
+
+// Other streams may be captured meanwhile; which have joined a capture only the server knows.
+bool is_captured(CUstream stream, bool per_thread) {
+  if (!Known::capturing()) return false;
+  auto status = CU_STREAM_CAPTURE_STATUS_NONE;
+  return rpc::cuStreamIsCapturing(per_thread, stream, &status) == CUDA_SUCCESS &&
+         status != CU_STREAM_CAPTURE_STATUS_NONE;
 }
 
 CUresult copy_in_async(CUdeviceptr target, const void* source, size_t bytes, CUstream stream,
                        bool per_thread) {
-  if (Known::capturing())
+  if (is_captured(stream, per_thread))
     return captured<Op::cuMemcpyHtoDAsync_v2>(target, source, bytes, stream, per_thread);
   return copy_in(target, source, bytes, stream, per_thread);
 }
 
 CUresult copy_out_async(void* target, CUdeviceptr source, size_t bytes, CUstream stream, bool per_thread) {
-  if (Known::capturing())
+  if (is_captured(stream, per_thread))
     return captured<Op::cuMemcpyDtoHAsync_v2>(source, target, bytes, stream, per_thread);
   HostRange range;
   const bool is_pinned = session() != nullptr && bytes != 0 &&
@@ -99,7 +108,7 @@ CUresult copy_out_async(void* target, CUdeviceptr source, size_t bytes, CUstream
                          range.kind != HostKind::kManaged;
   if (!is_pinned) return copy_out(target, source, bytes, stream, per_thread);
   Request request(Op::cuMemcpyDtoHAsync_v2, per_thread);
-  request.value(mirrored(source, target, bytes, stream));
+  request.value(mirrored(source, target, bytes, stream, false));
   const bool may_queue =
       Known::healthy() && Known::device(source, bytes) && Known::stream(per_thread, stream);
   return may_queue ? request.queue() : request.run();
@@ -144,7 +153,7 @@ CUresult copy_any(CUdeviceptr target, CUdeviceptr source, size_t bytes, CUstream
   auto* host_target = reinterpret_cast<void*>(target);
   const auto* host_source = reinterpret_cast<const void*>(source);
   if (to_host && from_host) {
-    if (Known::capturing()) return rpc::cuMemcpyAsync(kPerThread, target, source, bytes, stream);
+    if (is_captured(stream, kPerThread)) return rpc::cuMemcpyAsync(kPerThread, target, source, bytes, stream);
     if (kAsync) {
       const CUresult waited = Request(Op::cuStreamSynchronize, kPerThread).value(stream).run_and_tell();
       if (waited != CUDA_SUCCESS) return waited;
@@ -225,6 +234,7 @@ CUresult dtoh_async_v1(void* target, CUdeviceptr_v1 source, unsigned int bytes, 
 
 }  // namespace
 
+bool is_captured_stream(CUstream stream, bool per_thread) { return is_captured(stream, per_thread); }
 bool is_host_address(uint64_t address) { return is_host(address, 1); }
 
 CUresult share_host_memory(const void* host, uint64_t bytes) {
@@ -232,10 +242,13 @@ CUresult share_host_memory(const void* host, uint64_t bytes) {
   const auto address = reinterpret_cast<uint64_t>(host);
   if (host == nullptr || session() == nullptr) return CUDA_ERROR_INVALID_VALUE;
   if (!session()->host().find(address, bytes, &range)) {
+    uint64_t begin = address, all = bytes;
+    if (!session()->host().join_implicit(&begin, &all))
+      return not_over_the_wire("a copy over the end of pinned memory");
     Request request(Message::kHostAdd, false);
-    const CUresult result = request.value(address).value(bytes).value(kHostUnregistered).run();
+    const CUresult result = request.value(begin).value(all).value(kHostUnregistered).run();
     if (result != CUDA_SUCCESS) return result;
-    range = {address, bytes, HostKind::kImplicit, 0, request.next_value<CUdeviceptr>(), nullptr};
+    range = {begin, all, HostKind::kImplicit, 0, request.next_value<CUdeviceptr>(), nullptr};
     session()->host().add(range);
   }
   if (!session()->host().watch(address)) return CUDA_SUCCESS;

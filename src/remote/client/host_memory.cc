@@ -1,5 +1,8 @@
 #include "remote/client/host_memory.h"
 
+#include <sys/uio.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -30,6 +33,28 @@ bool HostMemory::remove(uint64_t address) {
   if (found->second.range.is_watched) watched_.fetch_sub(1);
   ranges_.erase(found);
   count_.fetch_sub(1);
+  return true;
+}
+
+bool HostMemory::join_implicit(uint64_t* address, uint64_t* bytes) {
+  std::lock_guard lock(lock_);
+  uint64_t begin = *address, end = *address + *bytes;
+  for (auto at = ranges_.begin(); at != ranges_.end();) {
+    const HostRange& range = at->second.range;
+    const bool touches = range.address < end && range.address + range.bytes > begin;
+    if (touches && range.kind != HostKind::kImplicit) return false;
+    if (!touches) {
+      ++at;
+      continue;
+    }
+    begin = std::min(begin, range.address);
+    end = std::max(end, range.address + range.bytes);
+    if (range.is_watched) watched_.fetch_sub(1);
+    count_.fetch_sub(1);
+    at = ranges_.erase(at);
+  }
+  *address = begin;
+  *bytes = end - begin;
   return true;
 }
 
@@ -85,33 +110,59 @@ std::vector<uint64_t> HostMemory::named_in(ByteSpan bytes) {
   return named;
 }
 
+void HostMemory::publish_one(Kept& kept, const std::byte* now,
+                             const std::function<void(uint64_t, ByteSpan)>& send) {
+  const uint64_t address = kept.range.address;
+  uint64_t run = 0;
+  const auto send_run = [&](uint64_t end) {
+    if (run > 0) send(address + end - run, {kept.last.data() + end - run, run});
+    run = 0;
+  };
+  for (uint64_t at = 0; at < kept.range.bytes; at += kPage) {
+    const uint64_t part = std::min(kPage, kept.range.bytes - at);
+    if (memcmp(now + at, kept.last.data() + at, part) == 0) {
+      send_run(at);
+      continue;
+    }
+    memcpy(kept.last.data() + at, now + at, part);
+    run += part;
+  }
+  send_run(kept.range.bytes);
+}
+
 void HostMemory::publish(const std::function<void(uint64_t, ByteSpan)>& send) {
   std::lock_guard lock(lock_);
+  std::vector<std::byte> copy;
   for (auto& [address, kept] : ranges_) {
     if (!kept.range.is_watched) continue;
     const auto* now = reinterpret_cast<const std::byte*>(address);
-    uint64_t run = 0;
-    const auto send_run = [&](uint64_t end) {
-      if (run > 0) send(address + end - run, {kept.last.data() + end - run, run});
-      run = 0;
-    };
-    for (uint64_t at = 0; at < kept.range.bytes; at += kPage) {
-      const uint64_t part = std::min(kPage, kept.range.bytes - at);
-      if (memcmp(now + at, kept.last.data() + at, part) == 0) {
-        send_run(at);
-        continue;
-      }
-      memcpy(kept.last.data() + at, now + at, part);
-      run += part;
+    // The program may have given it back, and the graph with it that named it.
+    if (kept.range.kind == HostKind::kImplicit) {
+      copy.resize(kept.range.bytes);
+      const iovec to{copy.data(), copy.size()};
+      const iovec from{reinterpret_cast<void*>(address), copy.size()};
+      if (process_vm_readv(getpid(), &to, 1, &from, 1, 0) != static_cast<ssize_t>(copy.size())) continue;
+      now = copy.data();
     }
-    send_run(kept.range.bytes);
+    publish_one(kept, now, send);
   }
 }
 
 std::span<std::byte> HostMemory::place_for(uint64_t address, uint64_t bytes) {
   std::lock_guard lock(lock_);
-  if (holder(address, bytes) == nullptr) return {};
+  Kept* kept = holder(address, bytes);
+  if (kept == nullptr || kept->range.kind == HostKind::kImplicit) return {};
   return {reinterpret_cast<std::byte*>(address), bytes};
+}
+
+bool HostMemory::put_implicit(uint64_t address, ByteSpan bytes) {
+  std::lock_guard lock(lock_);
+  Kept* kept = holder(address, bytes.size());
+  if (kept == nullptr || kept->range.kind != HostKind::kImplicit || !kept->range.is_watched) return false;
+  memcpy(kept->last.data() + (address - kept->range.address), bytes.data(), bytes.size());
+  const iovec from{const_cast<std::byte*>(bytes.data()), bytes.size()};
+  const iovec to{reinterpret_cast<void*>(address), bytes.size()};
+  return process_vm_writev(getpid(), &from, 1, &to, 1, 0) == static_cast<ssize_t>(bytes.size());
 }
 
 void HostMemory::arrived(uint64_t address, ByteSpan bytes) {

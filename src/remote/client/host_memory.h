@@ -36,6 +36,9 @@ class HostMemory {
  public:
   void add(const HostRange& range, const std::byte* last_known = nullptr);
   bool remove(uint64_t address);
+  // Takes the place of all implicit ranges that [address, address + bytes) touches: with them it is one
+  // range. False where it touches another kind.
+  bool join_implicit(uint64_t* address, uint64_t* bytes);
   // The range that holds [address, address + bytes), if one does.
   bool find(uint64_t address, uint64_t bytes, HostRange* range);
   // By the device's address of it.
@@ -51,6 +54,8 @@ class HostMemory {
   void publish(const std::function<void(uint64_t address, ByteSpan bytes)>& send);
   // Where bytes from the server go: all of it inside of one range, or nothing.
   std::span<std::byte> place_for(uint64_t address, uint64_t bytes);
+  // Ordinary memory that may have been given back: whether it was one's, and was written.
+  bool put_implicit(uint64_t address, ByteSpan bytes);
   void arrived(uint64_t address, ByteSpan bytes);
 
  private:
@@ -60,6 +65,8 @@ class HostMemory {
   };
 
   Kept* holder(uint64_t address, uint64_t bytes);
+  void publish_one(Kept& kept, const std::byte* now,
+                   const std::function<void(uint64_t address, ByteSpan bytes)>& send);
 
   std::mutex lock_;
   std::map<uint64_t, Kept> ranges_;

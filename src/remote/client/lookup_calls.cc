@@ -56,10 +56,7 @@ CUresult get_proc_address(const char* symbol, void** function, int version, cuui
 
 CUresult primary_context(CUcontext* context, CUdevice device) {
   if (context == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  const CUresult result = rpc::cuDevicePrimaryCtxRetain(false, context, device);
-  if (result != CUDA_SUCCESS) return result;
-  learn_context(*context, device);
-  return rpc::cuDevicePrimaryCtxRelease_v2(false, device);
+  return primary_context_of(device, context);
 }
 
 template <typename Body>

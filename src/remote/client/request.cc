@@ -3,6 +3,11 @@
 #include "common/log.h"
 
 namespace tessera::remote {
+namespace {
+
+const char* name_of(uint16_t op) { return op < kCalls ? kCallNames[op] : "a message"; }
+
+}  // namespace
 
 Request::Request(uint16_t op, bool per_thread)
     : thread_(this_thread()), writer_(thread_.message), op_(op), flags_(per_thread ? kPerThreadDefault : 0) {
@@ -14,6 +19,7 @@ CUresult Request::run(ByteSpan payload, std::span<std::byte> payload_to) {
   if (found == nullptr) return without_session();
   const CUresult result = found->call(thread_, op_, flags_, payload, payload_to);
   tells_ = result == CUDA_SUCCESS;
+  LOG_DEBUG("remote", "%s: %d", name_of(op_), result);
   return result;
 }
 
@@ -26,6 +32,7 @@ CUresult Request::run_and_tell() {
 CUresult Request::queue(ByteSpan payload) {
   Session* found = session();
   if (found == nullptr) return without_session();
+  LOG_DEBUG("remote", "%s: queued", name_of(op_));
   return found->queue(thread_, op_, flags_, payload);
 }
 

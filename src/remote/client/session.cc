@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "remote/client/callbacks.h"
+#include "remote/client/launch.h"
 #include "remote/wire/writer.h"
 #include "virtualization/quiet_thread.h"
 
@@ -48,6 +49,7 @@ void Session::append(ThreadState& thread, Link::Sender& sender, uint16_t op, uin
 }
 
 CUresult Session::lost(const Status& why) {
+  if (is_abandoned_.load()) return CUDA_ERROR_DEINITIALIZED;
   if (!has_said_lost_.exchange(true)) {
     LOG_ERROR("remote", "the session with the GPU server is lost, and what it had on the GPU with it: %s",
               why.message().c_str());
@@ -212,12 +214,13 @@ Status Session::read_host_data(ByteSpan fields) {
   const auto bytes = read_at<uint64_t>(fields, 8);
   if (!bytes) return Status(Code::kInvalidData, "the server sent memory without its address");
   const std::span<std::byte> place = host_.place_for(*address, *bytes);
-  if (place.size() != *bytes) {  // freed meanwhile, or nothing of ours: it is not written
-    std::vector<std::byte> nowhere(std::min<uint64_t>(padded(*bytes), 64 << 10));
-    for (uint64_t left = padded(*bytes); left > 0;) {
-      const uint64_t part = std::min<uint64_t>(left, nowhere.size());
-      TESSERA_RETURN_IF_ERROR(link_->read(std::span(nowhere).first(part)));
-      left -= part;
+  if (place.size() != *bytes) {  // ordinary memory, or freed meanwhile, or nothing of ours
+    std::vector<std::byte> piece(std::min<uint64_t>(padded(*bytes), 64 << 10));
+    for (uint64_t at = 0; at < padded(*bytes);) {
+      const uint64_t part = std::min<uint64_t>(padded(*bytes) - at, piece.size());
+      TESSERA_RETURN_IF_ERROR(link_->read(std::span(piece).first(part)));
+      (void)host_.put_implicit(*address + at, ByteSpan(piece).first(std::min(part, *bytes - at)));
+      at += part;
     }
     return Status();
   }
@@ -314,6 +317,8 @@ void Session::run_callbacks() {
     thread.message.assign(sizeof(MessageHeader), std::byte{0});
     (void)call(thread, static_cast<uint16_t>(Message::kCollect), 0);
     run_callback(due.first, due.second);
+    // Work behind it in its stream may read what it has written.
+    publish_host_memory({});
     callbacks_.fetch_sub(1);
     thread.message.assign(sizeof(MessageHeader), std::byte{0});
     Writer(thread.message).value(due.first);

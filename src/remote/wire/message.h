@@ -28,6 +28,7 @@ inline constexpr uint16_t kFirstOwnMessage = 0x8000;
 enum class Message : uint16_t {
   // from the client
   kHello = kFirstOwnMessage,  // what the server has: devices and entry points
+  kPrimaryContext,            // as cudart's table of the driver gives it
   kUseContext,                // the thread's current context from here on
   kCopyIn,                    // payload to a device address, in stream order
   kCopyOut,                   // a device address to the answer's payload

@@ -24,6 +24,7 @@ CapturedOutput::CapturedOutput(bool is_captured) {
 
 void CapturedOutput::collect(const std::function<void(ByteSpan)>& take) {
   if (!file_) return;
+  std::lock_guard lock(lock_);
   struct stat state {};
   fflush(stdout);
   if (fstat(file_.get(), &state) != 0) return;

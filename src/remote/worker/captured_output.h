@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <mutex>
 
 #include "common/bytes.h"
 #include "common/fd.h"
@@ -19,6 +20,7 @@ class CapturedOutput {
   void collect(const std::function<void(ByteSpan)>& take);
 
  private:
+  std::mutex lock_;
   UniqueFd file_;
   uint64_t taken_ = 0;
 };

@@ -102,6 +102,28 @@ CUresult ctx_destroy(Serving& s) {
   return result;
 }
 
+// A device's primary context, neither retained nor made current: as the runtime asks for it
+// (cuda/runtime_tables.h), by the driver's own table. Retaining it for a moment would end it for threads that
+// are about to use it.
+CUresult primary_context(Serving& s) {
+  static constexpr CUuuid kRuntimeTable = {{0x6b, static_cast<char>(0xd5), static_cast<char>(0xfb), 0x6c,
+                                            0x5b, static_cast<char>(0xf4), static_cast<char>(0xe7), 0x4a,
+                                            static_cast<char>(0x89), static_cast<char>(0x87),
+                                            static_cast<char>(0xd9), 0x39, 0x12, static_cast<char>(0xfd),
+                                            static_cast<char>(0x9d), static_cast<char>(0xf9)}};
+  const auto device = s.in.value<CUdevice>();
+  if (!s.in.whole()) return s.malformed();
+  const void* table = nullptr;
+  if (s.table.cuGetExportTable == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+  CUresult result = s.table.cuGetExportTable(&table, &kRuntimeTable);
+  if (result != CUDA_SUCCESS || table == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+  using Find = CUresult (*)(CUcontext*, CUdevice);
+  CUcontext context = nullptr;
+  result = reinterpret_cast<Find>(static_cast<void* const*>(table)[2])(&context, device);
+  if (result == CUDA_SUCCESS) s.out.value(s.id_of(HandleKind::kCUcontext, (uint64_t)context, 0));
+  return result;
+}
+
 CUresult primary_reset(Serving& s) {
   const auto device = s.in.value<CUdevice>();
   if (!s.in.whole()) return s.malformed();
@@ -188,6 +210,7 @@ std::span<const OwnCall> context_calls() {
       own(Op::cuCtxCreate_v2, ctx_create),
       own(Op::cuCtxDestroy_v2, ctx_destroy),
       own(Op::cuDevicePrimaryCtxReset_v2, primary_reset),
+      own(Message::kPrimaryContext, primary_context),
       own(Op::cuCtxSynchronize, ctx_synchronize),
       own(Op::cuStreamSynchronize, stream_synchronize),
       own(Op::cuEventSynchronize, event_synchronize),

@@ -299,7 +299,7 @@ CUresult mirrored_out(Serving& s) {
   std::byte* target = s.worker.mirrors().find(fields.host, fields.bytes);
   if (s.failed != CUDA_SUCCESS) return s.failed;
   if (target == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  s.worker.note_work();
+  s.worker.note_launch();
   const CUresult result = s.table.cuMemcpyDtoHAsync_v2(target, fields.device, fields.bytes, stream);
   // In a capture nothing is copied yet: the client has the memory watched.
   if (result == CUDA_SUCCESS && fields.is_captured == 0) {

@@ -101,8 +101,11 @@ CUresult mem_free(Serving& s) {
   if (!s.in.whole()) return s.malformed();
   s.may_wait();
   s.worker.bring_host_changes();
+  // Managed memory is looked at by whoever waits: not any more, before it is gone.
+  const uint64_t managed_bytes = s.worker.mirrors().forget_managed(address);
   const CUresult result = s.table.cuMemFree_v2(address);
-  if (result == CUDA_SUCCESS) (void)s.worker.mirrors().remove(address);  // where it was managed
+  if (result != CUDA_SUCCESS && managed_bytes != 0)
+    (void)s.worker.mirrors().add_managed(address, managed_bytes);
   return result;
 }
 

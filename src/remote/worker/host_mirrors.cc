@@ -27,6 +27,7 @@ CUresult HostMirrors::add(uint64_t address, uint64_t bytes, unsigned flags, CUde
   if (bytes == 0 || bytes > kMostBytes || total_bytes_ + bytes > kMostBytes || address + bytes < address) {
     return CUDA_ERROR_OUT_OF_MEMORY;
   }
+  if ((flags & kHostUnregistered) != 0) return add_unregistered(address, bytes);
   auto next = mirrors_.lower_bound(address);
   if (next != mirrors_.end() && next->first < address + bytes)
     return CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
@@ -46,11 +47,8 @@ CUresult HostMirrors::add(uint64_t address, uint64_t bytes, unsigned flags, CUde
   mirror.bytes = bytes;
   mirror.place = static_cast<std::byte*>(place) + (address - begin);
   mirror.is_mapped = true;
-  CUresult result = CUDA_SUCCESS;
-  if ((flags & kHostUnregistered) == 0) {
-    result = driver_.cuMemHostRegister_v2(mirror.place, bytes, flags | CU_MEMHOSTREGISTER_DEVICEMAP);
-  }
-  if (result == CUDA_SUCCESS && (flags & kHostUnregistered) == 0) {
+  CUresult result = driver_.cuMemHostRegister_v2(mirror.place, bytes, flags | CU_MEMHOSTREGISTER_DEVICEMAP);
+  if (result == CUDA_SUCCESS) {
     mirror.is_registered = true;
     result = driver_.cuMemHostGetDevicePointer_v2(device, mirror.place, 0);
   }
@@ -61,6 +59,33 @@ CUresult HostMirrors::add(uint64_t address, uint64_t bytes, unsigned flags, CUde
   total_bytes_ += bytes;
   mirrors_.emplace(address, std::move(mirror));
   return result;
+}
+
+// Graphs keep addresses of such memory, so that it stays where it is; a range that touches earlier ones holds
+// them. The lock is held.
+CUresult HostMirrors::add_unregistered(uint64_t address, uint64_t bytes) {
+  for (auto at = mirrors_.begin(); at != mirrors_.end();) {
+    const bool touches = at->first < address + bytes && at->first + at->second.bytes > address;
+    const bool is_within = at->first >= address && at->first + at->second.bytes <= address + bytes;
+    if (touches && (!is_within || !at->second.is_unregistered))
+      return CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
+    if (touches) total_bytes_ -= at->second.bytes;
+    at = touches ? mirrors_.erase(at) : std::next(at);
+  }
+  for (uint64_t page = address / kPage * kPage; page < address + bytes; page += kPage) {
+    if (pages_.contains(page)) continue;
+    void* place = mmap(reinterpret_cast<void*>(page), kPage, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    if (place == MAP_FAILED) return CUDA_ERROR_OUT_OF_MEMORY;
+    pages_.insert(page);
+  }
+  Mirror mirror;
+  mirror.bytes = bytes;
+  mirror.place = reinterpret_cast<std::byte*>(address);
+  mirror.is_unregistered = true;
+  total_bytes_ += bytes;
+  mirrors_.emplace(address, std::move(mirror));
+  return CUDA_SUCCESS;
 }
 
 CUresult HostMirrors::add_managed(uint64_t address, uint64_t bytes) {
@@ -87,18 +112,32 @@ void HostMirrors::drop(Mirror& mirror) {
 }
 
 CUresult HostMirrors::remove(uint64_t address) {
+  Mirror mirror;
+  {
+    std::lock_guard lock(lock_);
+    auto found = mirrors_.find(address);
+    if (found == mirrors_.end()) return CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED;
+    std::erase_if(copies_, [&](const Copy& copy) {
+      const bool is_here = copy.address - address < found->second.bytes;
+      if (is_here) (void)driver_.cuEventDestroy_v2(copy.event);
+      return is_here;
+    });
+    total_bytes_ -= found->second.bytes;
+    mirror = std::move(found->second);
+    mirrors_.erase(found);
+  }
+  drop(mirror);  // it may wait for the GPU: nobody is kept out meanwhile
+  return CUDA_SUCCESS;
+}
+
+uint64_t HostMirrors::forget_managed(uint64_t address) {
   std::lock_guard lock(lock_);
   auto found = mirrors_.find(address);
-  if (found == mirrors_.end()) return CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED;
-  std::erase_if(copies_, [&](const Copy& copy) {
-    const bool is_here = copy.address >= address && copy.address < address + found->second.bytes;
-    if (is_here) (void)driver_.cuEventDestroy_v2(copy.event);
-    return is_here;
-  });
-  total_bytes_ -= found->second.bytes;
-  drop(found->second);
+  if (found == mirrors_.end() || found->second.is_mapped || found->second.is_unregistered) return 0;
+  const uint64_t bytes = found->second.bytes;
+  total_bytes_ -= bytes;
   mirrors_.erase(found);
-  return CUDA_SUCCESS;
+  return bytes;
 }
 
 HostMirrors::Mirror* HostMirrors::mirror_of(uint64_t address, uint64_t bytes, uint64_t* offset) {

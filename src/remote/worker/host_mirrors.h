@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <set>
 #include <vector>
 
 #include "common/bytes.h"
@@ -30,6 +31,8 @@ class HostMirrors {
   // Managed memory that the driver has made: both sides have it at `address`.
   CUresult add_managed(uint64_t address, uint64_t bytes);
   CUresult remove(uint64_t address);
+  // Its bytes; 0 where there is no managed memory.
+  uint64_t forget_managed(uint64_t address);
   // Where the client's bytes are here, or null.
   std::byte* find(uint64_t address, uint64_t bytes);
   // Bytes that the program has written.
@@ -50,8 +53,9 @@ class HostMirrors {
   struct Mirror {
     uint64_t bytes = 0;
     std::byte* place = nullptr;
-    bool is_mapped = false;      // by us
-    bool is_registered = false;  // with the driver
+    bool is_mapped = false;        // by us
+    bool is_registered = false;    // with the driver
+    bool is_unregistered = false;  // memory that only copies use, on pages_
     bool is_watched = false;
     std::vector<std::byte> last;  // what both sides had, where watched
   };
@@ -61,12 +65,14 @@ class HostMirrors {
   };
 
   Mirror* mirror_of(uint64_t address, uint64_t bytes, uint64_t* offset);
+  CUresult add_unregistered(uint64_t address, uint64_t bytes);
   void begin_watching(Mirror& mirror);
   void drop(Mirror& mirror);
 
   const cuda::DriverTable& driver_;
   std::mutex lock_;
   std::map<uint64_t, Mirror> mirrors_;
+  std::set<uint64_t> pages_;  // of unregistered mirrors, mapped until the session ends
   std::vector<Copy> copies_;
   uint64_t total_bytes_ = 0;
   std::atomic<bool> has_launched_{false};

@@ -184,7 +184,10 @@ Status Worker::serve_next(Serving& serving) {
   }
   const bool may_wait =
       header.op < kCalls ? kWaits[header.op] : header.op == static_cast<uint16_t>(Message::kCopyOut);
-  if (may_wait && !captures_.empty() && (header.thread & kAnswerWanted) != 0) {
+  const bool is_others = std::none_of(captures_.begin(), captures_.end(), [&](const Capture& capture) {
+    return capture.thread == (header.thread & kThreadMask);
+  });
+  if (may_wait && is_others && !captures_.empty() && (header.thread & kAnswerWanted) != 0) {
     serve_beside(header, body);
     return link_.failure();
   }

@@ -1,0 +1,53 @@
+#include "remote/worker/handle_table.h"
+
+#include <gtest/gtest.h>
+
+namespace tessera::remote {
+namespace {
+
+TEST(HandleTable, AHandleHasOneIdUntilItIsForgotten) {
+  HandleTable table;
+  const uint64_t id = table.id_of(HandleKind::kCUmodule, 0x1000, 0);
+  EXPECT_EQ(table.id_of(HandleKind::kCUmodule, 0x1000, 0), id);
+  EXPECT_EQ(table.find(id), 0x1000u);
+  EXPECT_EQ(kind_of(id), HandleKind::kCUmodule);
+  // The driver may give the same number for things of different kinds.
+  EXPECT_NE(table.id_of(HandleKind::kCUarray, 0x1000, 0), id);
+  table.forget(id);
+  EXPECT_EQ(table.find(id), 0u);
+  EXPECT_NE(table.id_of(HandleKind::kCUmodule, 0x1000, 0), id) << "an old id would mean something new";
+}
+
+TEST(HandleTable, WhatCameFromAHandleGoesWithIt) {
+  HandleTable table;
+  const uint64_t library = table.id_of(HandleKind::kCUlibrary, 1, 0);
+  const uint64_t module = table.id_of(HandleKind::kCUmodule, 2, library);
+  const uint64_t function = table.id_of(HandleKind::kCUfunction, 3, module);
+  const uint64_t other = table.id_of(HandleKind::kCUfunction, 4, 0);
+  table.forget(library);
+  EXPECT_EQ(table.find(module), 0u);
+  EXPECT_EQ(table.find(function), 0u);
+  EXPECT_EQ(table.find(other), 4u);
+  EXPECT_EQ(table.size(), 1u);
+}
+
+TEST(HandleTable, AClientNamesOnlyNumbersOfItsOwnAndNoneTwice) {
+  HandleTable table;
+  const uint64_t mine = handle_id(HandleKind::kCUstream, kOfClient | 7);
+  EXPECT_TRUE(table.bind(mine, 0x2000, 0));
+  EXPECT_FALSE(table.bind(mine, 0x3000, 0));
+  EXPECT_FALSE(table.bind(handle_id(HandleKind::kCUstream, 7), 0x3000, 0));
+  EXPECT_FALSE(table.bind(42, 0x3000, 0));
+  EXPECT_EQ(table.find(mine), 0x2000u);
+  EXPECT_EQ(table.id_of(HandleKind::kCUstream, 0x2000, 0), mine);
+}
+
+TEST(HandleId, KernelsStandForFunctions) {
+  const uint64_t kernel = handle_id(HandleKind::kCUkernel, 1), function = handle_id(HandleKind::kCUfunction, 1);
+  EXPECT_TRUE(may_stand_for(kernel, HandleKind::kCUfunction));
+  EXPECT_FALSE(may_stand_for(function, HandleKind::kCUkernel));
+  EXPECT_FALSE(may_stand_for(0x7f0000001000, HandleKind::kCUfunction));
+}
+
+}  // namespace
+}  // namespace tessera::remote

@@ -1,5 +1,7 @@
 #include "remote/link/link.h"
 
+#include <ctime>
+
 #include "common/clock.h"
 #include "remote/link/crc32c.h"
 
@@ -59,7 +61,15 @@ void Link::adopt(std::unique_ptr<Transport> transport) {
 
 Status Link::recover(uint64_t generation, const Status& broken, bool holds_receiving) {
   std::unique_lock<std::mutex> receiving(receiving_, std::defer_lock);
-  if (!holds_receiving) receiving.lock();
+  // A reader holds its side while it waits: it is woken by the end of the connection, unless it has another
+  // already.
+  while (!holds_receiving && !receiving.try_lock()) {
+    if (is_over_.load(std::memory_order_acquire)) return failure();
+    if (generation_.load() != generation) return Status();
+    transport()->shutdown();
+    const timespec pause{0, 200'000};
+    nanosleep(&pause, nullptr);
+  }
   Sending sending(sending_);
   if (is_over_.load(std::memory_order_acquire)) return failure();
   if (generation_.load() != generation) return Status();  // somebody else has

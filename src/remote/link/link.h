@@ -108,6 +108,9 @@ class Link {
   Status store_early();
   Status tend_silence();
   Status write_control();
+  Status look_after_receiving(bool wants_writable);
+  // Whoever waits to send may look after the receiving side now.
+  void let_others_receive();
 
   std::shared_ptr<Transport> transport() const;
   Status recover(uint64_t generation, const Status& broken, bool holds_receiving);
@@ -135,7 +138,8 @@ class Link {
   std::atomic<uint64_t> peer_has_{0};    // by kAck
   std::atomic<uint64_t> peer_start_{0};  // by kStart, plus 1; 0 before it has come
   std::atomic<uint64_t> pong_due_{0};    // value of a ping to answer
-  std::atomic<uint32_t> news_{0};        // counts what has been heard
+  std::atomic<int> waiting_for_news_{0};
+  std::atomic<uint32_t> news_{0};  // counts what has been heard
 
   // Receiving.
   std::mutex receiving_;

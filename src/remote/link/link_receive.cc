@@ -182,7 +182,25 @@ Status Link::wait_readable(std::chrono::nanoseconds limit, bool* is_readable) {
   return ready != 0 ? Status() : tend_silence();
 }
 
+void Link::let_others_receive() {
+  if (waiting_for_news_.load() == 0) return;
+  news_.fetch_add(1, std::memory_order_release);
+  news_.notify_all();
+}
+
+namespace {
+
+// Runs at the end of its scope: declared before a lock, after that is let go of.
+template <typename Action>
+struct AtEnd {
+  Action action;
+  ~AtEnd() { action(); }
+};
+
+}  // namespace
+
 Status Link::read(std::span<std::byte> space) {
+  const AtEnd others{[this] { let_others_receive(); }};
   std::unique_lock<std::mutex> receiving(receiving_);
   uint64_t spin_until = 0;
   while (!space.empty()) {
@@ -216,6 +234,7 @@ Status Link::read(std::span<std::byte> space) {
 }
 
 Result<bool> Link::readable(std::chrono::nanoseconds limit) {
+  const AtEnd others{[this] { let_others_receive(); }};
   std::unique_lock<std::mutex> receiving(receiving_, std::try_to_lock);
   if (!receiving.owns_lock()) return false;  // a reader sees to it
   if (early_begin_ < early_.size()) return true;

@@ -139,23 +139,35 @@ Status Link::write_control() {
   }
 }
 
+// With the receiving side held.
+Status Link::look_after_receiving(bool wants_writable) {
+  const auto connection = transport();
+  const unsigned wanted = Transport::kReadable | (wants_writable ? Transport::kWritable : 0U);
+  TESSERA_ASSIGN_OR_RETURN(const unsigned ready, connection->wait(wanted, kLook));
+  if ((ready & Transport::kReadable) != 0) TESSERA_RETURN_IF_ERROR(store_early());
+  return tend_silence();
+}
+
 // Lets go of the sending side until something has changed. Whoever finds the receiving side free looks after
 // it, as the peer may be waiting for us to read before it reads. `news`: their count when the caller looked
 // at them last.
 Status Link::wait_for_room(Sending& sending, uint32_t news, bool wants_writable) {
-  const auto connection = transport();
   sending.unlock();
   Status status;
-  if (std::unique_lock<std::mutex> receiving(receiving_, std::try_to_lock); receiving.owns_lock()) {
-    auto ready = connection->wait(Transport::kReadable | (wants_writable ? Transport::kWritable : 0U), kLook);
+  std::unique_lock<std::mutex> receiving(receiving_, std::try_to_lock);
+  if (!receiving.owns_lock() && wants_writable) {
+    auto ready = transport()->wait(Transport::kWritable, kLook);
     if (!ready.ok()) status = ready.status();
-    if (ready.ok() && (*ready & Transport::kReadable) != 0) status = store_early();
-    if (status.ok()) status = tend_silence();
-  } else if (wants_writable) {
-    auto ready = connection->wait(Transport::kWritable, kLook);
-    if (!ready.ok()) status = ready.status();
-  } else {
-    news_.wait(news, std::memory_order_acquire);
+  } else if (!receiving.owns_lock()) {
+    // A reader that lets go of its side looks whether somebody waits, after it has: one of us sees the other.
+    waiting_for_news_.fetch_add(1);
+    if (!receiving.try_lock()) news_.wait(news, std::memory_order_acquire);
+    waiting_for_news_.fetch_sub(1);
+  }
+  if (receiving.owns_lock()) {
+    status = look_after_receiving(wants_writable);
+    receiving.unlock();
+    let_others_receive();
   }
   sending.lock();
   return status;

@@ -46,8 +46,9 @@ class Breaking final : public Transport {
 Ends connect() {
   int sockets[2];
   EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, sockets), 0);
-  return {std::make_unique<SocketTransport>(UniqueFd(sockets[0]), "unix"),
-          std::make_unique<SocketTransport>(UniqueFd(sockets[1]), "unix")};
+  auto one = SocketTransport::create(UniqueFd(sockets[0]), "unix");
+  auto other = SocketTransport::create(UniqueFd(sockets[1]), "unix");
+  return {std::move(*one), std::move(*other)};
 }
 
 // New connections for two links: each pair is made when the first of them asks.
@@ -103,8 +104,9 @@ void expect_all(Link& link, uint64_t bytes) {
 }
 
 void exchange(Link& one, Link& other, uint64_t bytes) {
-  std::thread threads[] = {std::thread([&] { send_all(one, bytes); }), std::thread([&] { send_all(other, bytes); }),
-                           std::thread([&] { expect_all(one, bytes); }), std::thread([&] { expect_all(other, bytes); })};
+  std::thread threads[] = {
+      std::thread([&] { send_all(one, bytes); }), std::thread([&] { send_all(other, bytes); }),
+      std::thread([&] { expect_all(one, bytes); }), std::thread([&] { expect_all(other, bytes); })};
   for (std::thread& thread : threads) thread.join();
 }
 

@@ -43,7 +43,8 @@ TEST(HandleTable, AClientNamesOnlyNumbersOfItsOwnAndNoneTwice) {
 }
 
 TEST(HandleId, KernelsStandForFunctions) {
-  const uint64_t kernel = handle_id(HandleKind::kCUkernel, 1), function = handle_id(HandleKind::kCUfunction, 1);
+  const uint64_t kernel = handle_id(HandleKind::kCUkernel, 1),
+                 function = handle_id(HandleKind::kCUfunction, 1);
   EXPECT_TRUE(may_stand_for(kernel, HandleKind::kCUfunction));
   EXPECT_FALSE(may_stand_for(function, HandleKind::kCUkernel));
   EXPECT_FALSE(may_stand_for(0x7f0000001000, HandleKind::kCUfunction));

@@ -30,17 +30,23 @@ class Returns {
     LOG_INFO("session", "without a connection (%s): kept for %lld s", broken.message().c_str(),
              static_cast<long long>(kParked.count()));
     std::unique_lock lock(lock_);
+    is_waited_for_ = true;
     const bool came = changed_.wait_for(lock, kParked, [&] { return next_ != nullptr || is_ending_; });
+    is_waited_for_ = false;
     if (is_ending_) return Status(Code::kFailedPrecondition, "the server ends");
     if (!came) return broken.with_context("the client has not come back");
     return std::move(next_);
   }
-  void put(std::unique_ptr<Transport> transport) {
+  // Whether the one before is known to be broken.
+  bool put(std::unique_ptr<Transport> transport) {
+    bool is_waited_for = false;
     {
       std::lock_guard lock(lock_);
       next_ = std::move(transport);
+      is_waited_for = is_waited_for_;
     }
     changed_.notify_all();
+    return is_waited_for;
   }
   void end() {
     {
@@ -55,6 +61,7 @@ class Returns {
   std::condition_variable changed_;
   std::unique_ptr<Transport> next_;
   bool is_ending_ = false;
+  bool is_waited_for_ = false;
 };
 
 struct Session {
@@ -76,8 +83,7 @@ bool look_at_control(Session& session) {
     if (!returned.ok()) {
       LOG_INFO("session", "a connection was refused: %s", returned.status().message().c_str());
     } else if (returned->kind == ConnectionKind::kResume) {
-      session.returns.put(std::move(returned->transport));
-      session.link->break_connection();  // the one before, where it has not been seen to be broken
+      if (!session.returns.put(std::move(returned->transport))) session.link->break_connection();
     }
   }).detach();
   return true;

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <iterator>
 
+#include "common/clock.h"
 #include "remote/worker/own_calls.h"
 #include "remote/worker/worker.h"
 
@@ -137,7 +138,12 @@ CUresult primary_reset(Serving& s) {
 // What may take as long as the GPU's work. Others lead meanwhile unless it is over already.
 template <typename Query, typename Wait>
 CUresult wait_with(Serving& s, Query is_done, Wait wait) {
-  if (!is_done()) s.worker.let_others_lead();
+  // Most waits are short: handing over wakes a thread, which takes longer than they do.
+  constexpr uint64_t kShortNs = 50'000;
+  const uint64_t until = monotonic_ns() + kShortNs;
+  bool is_over = is_done();
+  while (!is_over && monotonic_ns() < until) is_over = is_done();
+  if (!is_over) s.worker.let_others_lead();
   const CUresult result = wait();
   s.worker.bring_host_changes();
   return result;

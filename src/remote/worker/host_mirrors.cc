@@ -61,8 +61,22 @@ CUresult HostMirrors::add(uint64_t address, uint64_t bytes, unsigned flags, CUde
   return result;
 }
 
-// Graphs keep addresses of such memory, so that it stays where it is; a range that touches earlier ones holds
-// them. The lock is held.
+// The pages of the range, at the client's addresses; null where something else has one of them.
+std::byte* HostMirrors::map_in_place(uint64_t address, uint64_t bytes) {
+  for (uint64_t page = address / kPage * kPage; page < address + bytes; page += kPage) {
+    if (pages_.contains(page)) continue;
+    void* place = mmap(reinterpret_cast<void*>(page), kPage, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    if (place == MAP_FAILED) return nullptr;
+    pages_.insert(page);
+  }
+  return reinterpret_cast<std::byte*>(address);
+}
+
+// Graphs keep addresses of such memory, so that it stays where it is until the session ends. A range that
+// touches earlier ones takes their place: on the same pages where it lies at the client's addresses;
+// elsewhere a graph that named the earlier one goes on with memory that nobody compares any more. The lock is
+// held.
 CUresult HostMirrors::add_unregistered(uint64_t address, uint64_t bytes) {
   for (auto at = mirrors_.begin(); at != mirrors_.end();) {
     const bool touches = at->first < address + bytes && at->first + at->second.bytes > address;
@@ -72,17 +86,16 @@ CUresult HostMirrors::add_unregistered(uint64_t address, uint64_t bytes) {
     if (touches) total_bytes_ -= at->second.bytes;
     at = touches ? mirrors_.erase(at) : std::next(at);
   }
-  for (uint64_t page = address / kPage * kPage; page < address + bytes; page += kPage) {
-    if (pages_.contains(page)) continue;
-    void* place = mmap(reinterpret_cast<void*>(page), kPage, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-    if (place == MAP_FAILED) return CUDA_ERROR_OUT_OF_MEMORY;
-    pages_.insert(page);
-  }
   Mirror mirror;
   mirror.bytes = bytes;
-  mirror.place = reinterpret_cast<std::byte*>(address);
   mirror.is_unregistered = true;
+  mirror.place = map_in_place(address, bytes);
+  if (mirror.place == nullptr) {
+    void* place =
+        mmap(nullptr, whole_pages(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (place == MAP_FAILED) return CUDA_ERROR_OUT_OF_MEMORY;
+    mirror.place = static_cast<std::byte*>(place);
+  }
   total_bytes_ += bytes;
   mirrors_.emplace(address, std::move(mirror));
   return CUDA_SUCCESS;

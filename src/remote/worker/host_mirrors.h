@@ -65,6 +65,7 @@ class HostMirrors {
   };
 
   Mirror* mirror_of(uint64_t address, uint64_t bytes, uint64_t* offset);
+  std::byte* map_in_place(uint64_t address, uint64_t bytes);
   CUresult add_unregistered(uint64_t address, uint64_t bytes);
   void begin_watching(Mirror& mirror);
   void drop(Mirror& mirror);

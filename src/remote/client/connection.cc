@@ -1,7 +1,6 @@
 #include "remote/client/connection.h"
 
 #include <pthread.h>
-#include <sched.h>
 
 #include <cstdlib>
 #include <memory>
@@ -15,6 +14,7 @@
 #include "remote/client/session.h"
 #include "remote/session/client.h"
 #include "remote/transport/address.h"
+#include "remote/transport/spinner.h"
 
 namespace tessera::remote {
 namespace {
@@ -45,11 +45,6 @@ std::mutex& connecting() {
 Connected& connected() {
   static auto* found = new Connected;
   return *found;
-}
-
-bool has_processors_to_spare() {
-  cpu_set_t set;
-  return sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 1;
 }
 
 // Tries until the grace is over: the server parks the session as long.
@@ -95,7 +90,7 @@ Status connect(Connected& c) {
   c.secret = opened.secret;
   LinkOptions options;
   options.checked = c.config.checksums;
-  if (has_processors_to_spare()) options.spin = kSpin;
+  if (may_spin()) options.spin = kSpin;
   if (c.address.flavour != Flavour::kShm) options.reconnect = come_back;
   c.session =
       std::make_unique<Session>(std::make_unique<Link>(std::move(opened.transport), std::move(options)));

@@ -74,18 +74,6 @@ bool HostMemory::find(uint64_t address, uint64_t bytes, HostRange* range) {
   return true;
 }
 
-bool HostMemory::find_device(CUdeviceptr device, HostRange* range) {
-  if (!has_any()) return false;
-  std::lock_guard lock(lock_);
-  for (const auto& [address, kept] : ranges_) {
-    if (kept.range.device != 0 && device - kept.range.device < kept.range.bytes) {
-      *range = kept.range;
-      return true;
-    }
-  }
-  return false;
-}
-
 bool HostMemory::watch(uint64_t address) {
   std::lock_guard lock(lock_);
   Kept* kept = holder(address, 1);

@@ -41,8 +41,6 @@ class HostMemory {
   bool join_implicit(uint64_t* address, uint64_t* bytes);
   // The range that holds [address, address + bytes), if one does.
   bool find(uint64_t address, uint64_t bytes, HostRange* range);
-  // By the device's address of it.
-  bool find_device(CUdeviceptr device, HostRange* range);
   // Begins comparing it; true where it was not watched before.
   bool watch(uint64_t address);
   bool has_any() const { return count_.load(std::memory_order_relaxed) != 0; }

@@ -59,7 +59,6 @@ CUresult Session::lost(const Status& why) {
 
 CUresult Session::queue(ThreadState& thread, uint16_t op, uint16_t flags, ByteSpan payload) {
   if (is_abandoned_.load(std::memory_order_relaxed)) return CUDA_ERROR_NOT_INITIALIZED;
-  queued_.fetch_add(1, std::memory_order_relaxed);
   const bool is_borrowed = payload.size() >= kBorrowFromBytes;
   uint64_t offset = 0;
   size_t unsent = 0;
@@ -89,7 +88,6 @@ CUresult Session::queue(ThreadState& thread, uint16_t op, uint16_t flags, ByteSp
 CUresult Session::call(ThreadState& thread, uint16_t op, uint16_t flags, ByteSpan payload,
                        std::span<std::byte> payload_to) {
   if (is_abandoned_.load(std::memory_order_relaxed)) return CUDA_ERROR_NOT_INITIALIZED;
-  calls_.fetch_add(1, std::memory_order_relaxed);
   thread.payload = payload_to;
   thread.payload_result = CUDA_SUCCESS;
   {
@@ -357,10 +355,6 @@ void Session::goodbye() {
     (void)sender.flush();
   }
   link_->end();
-}
-
-SessionFigures Session::figures() const {
-  return {calls_.load(std::memory_order_relaxed), queued_.load(std::memory_order_relaxed), link_->figures()};
 }
 
 }  // namespace tessera::remote

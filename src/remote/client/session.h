@@ -19,12 +19,6 @@
 
 namespace tessera::remote {
 
-struct SessionFigures {
-  uint64_t calls = 0;   // that waited for an answer
-  uint64_t queued = 0;  // that did not
-  LinkFigures link;
-};
-
 class Session {
  public:
   explicit Session(std::unique_ptr<Link> link);
@@ -51,7 +45,6 @@ class Session {
   // The program has been forked: nothing of the session belongs to the child.
   void abandon() { is_abandoned_.store(true); }
   void goodbye();
-  SessionFigures figures() const;
 
   // Of the session's own threads.
   void keep();
@@ -73,7 +66,6 @@ class Session {
   std::atomic<bool> is_abandoned_{false};
   std::atomic<bool> has_said_lost_{false};
   std::atomic<int> earlier_{0};
-  std::atomic<uint64_t> calls_{0}, queued_{0};
 
   std::mutex turn_;
   std::condition_variable turned_;

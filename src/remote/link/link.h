@@ -78,7 +78,6 @@ class Link {
 
   // --- both
 
-  Status ping();
   // The connection counts as broken from now on: where it can be, it is replaced.
   void break_connection();
   // Tells the peer that the session is over, and ends.

@@ -216,12 +216,4 @@ Status Link::wait_taken(uint64_t offset) {
   }
 }
 
-Status Link::ping() {
-  {
-    Sending sending(sending_);
-    put_control(FrameType::kPing, monotonic_ns());
-  }
-  return flush();
-}
-
 }  // namespace tessera::remote

@@ -12,8 +12,7 @@
 
 namespace tessera::remote {
 
-CapturedOutput::CapturedOutput(bool is_captured) {
-  if (!is_captured) return;
+CapturedOutput::CapturedOutput() {
   fflush(stdout);
   file_.reset(memfd_create("tessera-output", MFD_CLOEXEC));
   if (!file_ || dup2(file_.get(), STDOUT_FILENO) < 0) {

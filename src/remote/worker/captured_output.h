@@ -15,7 +15,7 @@ class CapturedOutput {
  public:
   // Standard output becomes a file in memory, as a pipe would make a kernel wait that prints more than it
   // holds. `is_captured` false: it stays as it is.
-  explicit CapturedOutput(bool is_captured = true);
+  CapturedOutput();
   // What has been printed since the last call, in pieces.
   void collect(const std::function<void(ByteSpan)>& take);
 

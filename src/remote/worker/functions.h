@@ -19,7 +19,6 @@ class Functions {
   LaunchLimits limits(void* handle, bool is_kernel) const;
   // Null where nobody has asked for it.
   const FunctionInfo* info(uint64_t id) const;
-  void forget(uint64_t id) { infos_.erase(id); }
 
  private:
   const cuda::DriverTable& driver_;

@@ -2,7 +2,6 @@
 
 #include <poll.h>
 #include <pthread.h>
-#include <sched.h>
 
 #include <condition_variable>
 #include <mutex>
@@ -12,6 +11,7 @@
 #include "common/log.h"
 #include "common/strings.h"
 #include "remote/front/control.h"
+#include "remote/transport/spinner.h"
 #include "remote/worker/worker.h"
 #include "virtualization/driver_loader.h"
 
@@ -100,11 +100,6 @@ void watch_control(Session& session) {
   }
 }
 
-bool has_processors_to_spare() {
-  cpu_set_t set;
-  return sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 1;
-}
-
 }  // namespace
 
 int run_session(SessionStart start) {
@@ -118,7 +113,7 @@ int run_session(SessionStart start) {
   session.start = std::move(start);
   LinkOptions options;
   options.checked = session.start.checksums;
-  if (has_processors_to_spare()) options.spin = kSpin;
+  if (may_spin()) options.spin = kSpin;
   if (std::string_view(session.start.transport->kind()) != "shm") {
     options.reconnect = [&session](const Status& broken) { return session.returns.wait(broken); };
   }

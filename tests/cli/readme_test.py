@@ -11,6 +11,9 @@ import sys
 import tempfile
 import unittest
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "programs", "driver"))
+import asked  # noqa: E402
+
 SOURCES, BIN, LIB = (os.path.abspath(folder) for folder in sys.argv[1:4])
 APP = os.path.join(BIN, "tessera-demo-tenant") + " --seconds 1 --work matmul --memory 16MiB"
 # Too long for here: who runs it.
@@ -46,7 +49,7 @@ class Readme(unittest.TestCase):
                                SOFTGPU_STATE_DIR=os.path.join(cls.folder.name, "softgpu"), SOFTGPU_MEMORY="8GiB")
         for name in ("TESSERA_SLICE", "LD_LIBRARY_PATH"):
             cls.environment.pop(name, None)
-        cls.daemon = subprocess.Popen([os.path.join(BIN, "tesserad"), "--foreground"], env=cls.environment)
+        cls.daemon = asked.start_daemon(BIN, environment=cls.environment)
 
     @classmethod
     def tearDownClass(cls):

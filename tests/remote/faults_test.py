@@ -13,6 +13,9 @@ import tempfile
 import time
 import unittest
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "programs", "driver"))
+import asked  # noqa: E402
+
 TESSERA, RELAY, LIB, PROGRAMS = sys.argv[1:5]
 PATIENCE = 120  # seconds; nothing here takes them unless it hangs
 
@@ -55,8 +58,7 @@ class Remote(unittest.TestCase):
                                 TESSERA_SOCKET=os.path.join(self.folder.name, "tesserad"), TESSERA_LOG="error")
         for name in ("TESSERA_SLICE", "TESSERA_SERVER", "LD_LIBRARY_PATH"):
             self.environment.pop(name, None)
-        daemon = subprocess.Popen([os.path.join(os.path.dirname(TESSERA), "tesserad"), "--foreground"], env=self.environment,
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        daemon = asked.start_daemon(os.path.dirname(TESSERA), environment=self.environment)
         self.addCleanup(daemon.wait)
         self.addCleanup(daemon.terminate)
         self.start_server()

@@ -27,6 +27,9 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "programs", "driver"))
+import asked  # noqa: E402
+
 LIFE_MAX_S = 0.25
 SETTLE_S = 5.0
 
@@ -144,12 +147,10 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TESSERA_SOCKET"] = os.path.join(folder, "tesserad.sock")
         os.environ["SOFTGPU_STATE_DIR"] = os.path.join(folder, "softgpu")
-        daemon = subprocess.Popen([os.path.join(arguments.bin, "tesserad"), "--foreground"])
+        daemon = asked.start_daemon(arguments.bin)
         try:
             kills = rounds_with_memory = rounds = 0
             recoveries = []
-            while not os.path.exists(os.environ["TESSERA_SOCKET"]):
-                time.sleep(0.01)
             control = Control()
             while kills < arguments.kills:
                 killed, held_memory = round_of_kills(arguments, control, dice, recoveries)

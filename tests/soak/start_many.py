@@ -17,6 +17,9 @@ import tempfile
 import threading
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "programs", "driver"))
+import asked  # noqa: E402
+
 MIB = 1 << 20
 
 
@@ -98,10 +101,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         os.environ.update(TESSERA_SOCKET=os.path.join(folder, "tesserad.sock"), SOFTGPU_STATE_DIR=os.path.join(folder, "softgpu"))
         os.environ.pop("TESSERA_SLICE", None)
-        daemon = subprocess.Popen([os.path.join(arguments.bin, "tesserad"), "--foreground"])
+        daemon = asked.start_daemon(arguments.bin)
         try:
-            while not os.path.exists(os.environ["TESSERA_SOCKET"]):
-                time.sleep(0.01)
             starters, (bytes_used, processes), codes = start_all(arguments, folder)
             deadline = time.monotonic() + 10
             while used(arguments) != (0, 0) and time.monotonic() < deadline:

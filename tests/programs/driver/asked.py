@@ -65,16 +65,16 @@ def own_node(**environment):
         yield folder
 
 
-def listens():
+def listens(environment=os.environ):
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
-        return client.connect_ex(os.environ["TESSERA_SOCKET"]) == 0
+        return client.connect_ex(environment["TESSERA_SOCKET"]) == 0
 
 
-def start_daemon(bin_dir, *options):
-    """Until it listens: without one `tessera` answers, too, or starts one of its own."""
-    daemon = subprocess.Popen([os.path.join(bin_dir, "tesserad"), "--foreground", *options])
+def start_daemon(bin_dir, *options, environment=os.environ):
+    """Until it listens: without one `tessera` answers, too, or starts one of its own, which outlives the check."""
+    daemon = subprocess.Popen([os.path.join(bin_dir, "tesserad"), "--foreground", *options], env=environment)
     deadline = time.monotonic() + 10
-    while not listens():
+    while not listens(environment):
         require(daemon.poll() is None and time.monotonic() < deadline, "the daemon starts")
         time.sleep(0.02)
     return daemon

@@ -13,6 +13,8 @@ import sys
 import tempfile
 import time
 
+import asked
+
 BIN, PROGRAM = sys.argv[1:3]
 MIB = 1 << 20
 
@@ -135,7 +137,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         os.environ.update(TESSERA_SOCKET=os.path.join(folder, "tesserad.sock"), SOFTGPU_STATE_DIR=os.path.join(folder, "softgpu"))
         os.environ.pop("TESSERA_SLICE", None)
-        daemon = subprocess.Popen([os.path.join(BIN, "tesserad"), "--foreground"])
+        daemon = asked.start_daemon(BIN)
         # One `tessera run` for both: a shell that starts the second program on named pipes.
         pipes = [os.path.join(folder, name) for name in ("commands", "answers")]
         for pipe in pipes:

@@ -5,18 +5,18 @@ _tessera_profiles() {
 }
 _tessera() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]}
-  local commands="run ps top set slice gpus metrics history alerts report topo doctor serve trace version help"
+  local commands="run ps top set slice gpus metrics history alerts report topo doctor serve limit trace version help"
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
     mapfile -t COMPREPLY < <(compgen -W "$commands --help --version" -- "$current")
     return
   fi
   case $previous in
-    --socket | --json-summary | --file | --output | --tls-ca | --tls-cert | --tls-key | --client-ca | --identities | --token-file) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+    --socket | --json-summary | --file | --output | --tls-ca | --tls-cert | --tls-key | --client-ca | --identities | --token-file | --control) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     --forgive) [[ $command == ps ]] && mapfile -t COMPREPLY < <(compgen -W "$(tessera ps 2>&1 >/dev/null | sed -n "s/^'\([^']*\)' has failed on the GPU.*/\1/p")" -- "$current"); return ;;
     --since | --points | --interval) return ;;
     --metric) mapfile -t COMPREPLY < <(compgen -W "$(tessera history --list 2>/dev/null | awk '{ print $1 }')" -- "$current"); return ;;
-    --gpu | --mem | --name | --sm | --weight | --identity | --max-sessions | --download | --upload) return ;;
+    --gpu | --mem | --name | --sm | --weight | --identity | --max-sessions | --sessions | --rate | --link-weight | --download | --upload | --download-guaranteed | --upload-guaranteed) return ;;
     --listen | --server) mapfile -t COMPREPLY < <(compgen -W "127.0.0.1:7070 tls:// shm:" -- "$current"); return ;;
     --slice) mapfile -t COMPREPLY < <(compgen -W "$(tessera slice list 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$current"); return ;;
     --sm-mode) mapfile -t COMPREPLY < <(compgen -W "auto time space" -- "$current"); return ;;
@@ -70,7 +70,8 @@ _tessera() {
       ;;
     topo) mapfile -t COMPREPLY < <(compgen -W "--tree --matrix --json --socket --help" -- "$current") ;;
     doctor) mapfile -t COMPREPLY < <(compgen -W "--json --socket --help" -- "$current") ;;
-    serve) mapfile -t COMPREPLY < <(compgen -W "--listen --tls-cert --tls-key --client-ca --identities --token-file --max-sessions --download --upload --json --socket --help" -- "$current") ;;
+    serve) mapfile -t COMPREPLY < <(compgen -W "--listen --tls-cert --tls-key --client-ca --identities --token-file --max-sessions --download --upload --control --json --socket --help" -- "$current") ;;
+    limit) mapfile -t COMPREPLY < <(compgen -W "--download --upload --download-guaranteed --upload-guaranteed --link-weight --sessions --rate --mem --sm --priority --weight --max-sessions --control --json --socket --help" -- "$current") ;;
     slice)
       if ((COMP_CWORD == 2)); then
         mapfile -t COMPREPLY < <(compgen -W "plan create list resize balance delete --help" -- "$current")

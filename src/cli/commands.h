@@ -25,6 +25,7 @@ int alerts_test_command(const AlertsTestOptions& options);
 int top_command(const TopOptions& options);
 int report_command(const ReportOptions& options);
 int serve_command(const ServeOptions& options);
+int limit_command(const LimitOptions& options);
 
 // What gpus_json() says, with what the daemon knows beyond it where one runs; `forgive`: a GPU that is to be
 // let in again before.

@@ -6,19 +6,15 @@
 #include <cerrno>
 #include <filesystem>
 
+#include "cli/identity_options.h"
 #include "common/fd.h"
-#include "common/size.h"
 #include "common/strings.h"
-#include "remote/bandwidth/rate.h"
 #include "remote/session/client.h"
 
 namespace tessera::cli {
 namespace {
 
 constexpr size_t kMostFileBytes = size_t{1} << 20;
-constexpr const char* kKeys = "certificate, gpu, mem, priority, rate, sessions, sm, token-file, weight";
-constexpr uint64_t kMostSessions = 100'000;
-constexpr double kHighestRate = 10'000;
 
 // A token that others can read is theirs, too.
 Result<std::string> read_private_token(const std::string& path) {
@@ -100,9 +96,17 @@ class Reader {
     }
     if (name == "gpu") return read_gpus(value, all, limits);
     if (all.size() != 1) return wrong(value, name + " needs one value");
-    const Status status = is_bandwidth(name) ? read_bandwidth(name, all[0], bandwidth)
-                                             : read_value(name, all[0], identity, limits);
+    if (name == "token-file") return read_token_file(value, all[0], identity);
+    const Status status = set_identity_option(name, all[0], {identity, limits, bandwidth});
     return status.ok() ? status : wrong(value, status.message());
+  }
+
+  Status read_token_file(const YAML::Node& at, const std::string& text, remote::Identity& identity) const {
+    const std::filesystem::path file = std::filesystem::path(path_).parent_path() / text;
+    auto token = read_private_token(file.string());
+    if (!token.ok()) return wrong(at, token.status().message());
+    identity.token = std::move(*token);
+    return Status();
   }
 
   Status read_gpus(const YAML::Node& at, const std::vector<std::string>& all, SessionLimits& limits) const {
@@ -111,78 +115,6 @@ class Reader {
       if (!index || *index > UINT32_MAX) return wrong(at, "gpu takes indices as in 'tessera gpus'");
       limits.gpus.push_back(static_cast<uint32_t>(*index));
     }
-    return Status();
-  }
-
-  Status read_value(const std::string& name, const std::string& text, remote::Identity& identity,
-                    SessionLimits& limits) const {
-    if (name == "token-file") {
-      const std::filesystem::path file = std::filesystem::path(path_).parent_path() / text;
-      TESSERA_ASSIGN_OR_RETURN(identity.token, read_private_token(file.string()));
-      return Status();
-    }
-    if (name == "sessions") {
-      const auto count = parse_uint(text);
-      if (!count || *count < 1 || *count > kMostSessions)
-        return {Code::kInvalidArgument, "sessions is a number from 1 to 100000"};
-      identity.sessions = static_cast<uint32_t>(*count);
-      return Status();
-    }
-    if (name == "rate") {
-      double rate = 0;
-      if (!YAML::convert<double>::decode(YAML::Node(text), rate) || !(rate > 0) || rate > kHighestRate)
-        return {Code::kInvalidArgument, "rate is a number of sessions a second, 10000 at most"};
-      identity.connections_per_second = rate;
-      return Status();
-    }
-    return read_limit(name, text, limits);
-  }
-
-  static bool is_bandwidth(const std::string& name) {
-    return name.starts_with("download") || name.starts_with("upload") || name == "link-weight";
-  }
-
-  static Status read_bandwidth(const std::string& name, const std::string& text,
-                               remote::BandwidthTerms& terms) {
-    if (name == "link-weight") {
-      const auto weight = parse_uint(text);
-      if (!weight || *weight < 1 || *weight > scheduling::kMaxWeight)
-        return {Code::kInvalidArgument, "link-weight is a number from 1 to 10000"};
-      terms.download.weight = terms.upload.weight = static_cast<uint32_t>(*weight);
-      return Status();
-    }
-    uint64_t* const into = name == "download"              ? &terms.download.ceiling
-                           : name == "upload"              ? &terms.upload.ceiling
-                           : name == "download-guaranteed" ? &terms.download.guaranteed
-                           : name == "upload-guaranteed"   ? &terms.upload.guaranteed
-                                                           : nullptr;
-    if (into == nullptr)
-      return Status::error(Code::kInvalidArgument, "unknown option '%s'; known: %s", name.c_str(), kKeys);
-    TESSERA_ASSIGN_OR_RETURN(*into, remote::parse_rate(text));
-    return Status();
-  }
-
-  static Status read_limit(const std::string& name, const std::string& text, SessionLimits& limits) {
-    if (name == "mem") {
-      TESSERA_ASSIGN_OR_RETURN(limits.memory_bytes, parse_size(text));
-      return Status();
-    }
-    RawCompute compute;
-    if (name == "sm") {
-      compute.share = text;
-    } else if (name == "priority") {
-      compute.priority = text;
-    } else if (name == "weight") {
-      const auto weight = parse_uint(text);
-      if (!weight || *weight > UINT32_MAX) return {Code::kInvalidArgument, "weight is a number"};
-      compute.weight = static_cast<uint32_t>(*weight);
-    } else {
-      return Status::error(Code::kInvalidArgument, "unknown option '%s'; known: %s", name.c_str(), kKeys);
-    }
-    TESSERA_ASSIGN_OR_RETURN(const ComputeOptions parsed, parse_compute_options(compute));
-    if (parsed.share_permille) limits.share_permille = parsed.share_permille;
-    if (parsed.priority) limits.priority = parsed.priority;
-    if (parsed.weight) limits.weight = parsed.weight;
     return Status();
   }
 

@@ -33,6 +33,7 @@ struct Dispatch {
   int operator()(const TopOptions& options) const { return top_command(options); }
   int operator()(const ReportOptions& options) const { return report_command(options); }
   int operator()(const ServeOptions& options) const { return serve_command(options); }
+  int operator()(const LimitOptions& options) const { return limit_command(options); }
   int operator()(const VersionOptions&) const {
     puts("tessera " TESSERA_VERSION);
     return 0;

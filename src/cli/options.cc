@@ -218,6 +218,8 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
   trace.add(app);
   ServeParser serve;
   serve.add(app);
+  LimitParser limit;
+  limit.add(app);
   MonitorParser monitor;
   monitor.add(app);
   app.footer("tessera help COMMAND says more about one of them.");
@@ -266,6 +268,11 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
   }
   if (serve.chosen()) {
     auto options = serve.parse();
+    return options.ok() ? std::variant<Options, int>(Options(*options))
+                        : usage_error(chosen_command(app), options.status().message());
+  }
+  if (limit.chosen()) {
+    auto options = limit.parse();
     return options.ok() ? std::variant<Options, int>(Options(*options))
                         : usage_error(chosen_command(app), options.status().message());
   }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cli/hami_environment.h"
+#include "cli/limit_command_options.h"
 #include "cli/monitor_command_options.h"
 #include "cli/serve_command_options.h"
 #include "cli/server_options.h"
@@ -58,8 +59,8 @@ struct VersionOptions {};
 using Options =
     std::variant<RunOptions, PsOptions, SetOptions, SlicePlanOptions, SliceCreateOptions, SliceListOptions,
                  SliceDeleteOptions, SliceBalanceOptions, GpusOptions, DoctorOptions, MetricsOptions,
-                 TopoOptions, TraceReplayOptions, ServeOptions, HistoryOptions, AlertsListOptions,
-                 AlertsTestOptions, TopOptions, ReportOptions, VersionOptions>;
+                 TopoOptions, TraceReplayOptions, ServeOptions, LimitOptions, HistoryOptions,
+                 AlertsListOptions, AlertsTestOptions, TopOptions, ReportOptions, VersionOptions>;
 
 // Options, or the exit code where help was printed or the input is wrong; the message is printed already, one
 // line.

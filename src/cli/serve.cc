@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,8 +16,11 @@
 #include "cli/daemon_start.h"
 #include "cli/identity_file.h"
 #include "cli/installation.h"
+#include "cli/serve_limits.h"
+#include "common/clock.h"
 #include "common/fd.h"
 #include "common/strings.h"
+#include "node/runtime_path.h"
 #include "remote/front/front.h"
 #include "remote/transport/dial.h"
 #include "remote/worker/run_session.h"
@@ -112,8 +116,10 @@ Status check_exposure(const ServeOptions& options, const remote::Identities& ide
 // The slice of a session, which lives as long as the session's process.
 class SessionSlices {
  public:
-  SessionSlices(std::string socket, std::string guest_folder, std::map<std::string, SessionLimits> limits)
-      : socket_(std::move(socket)), guest_folder_(std::move(guest_folder)), limits_(std::move(limits)) {}
+  // `limits` outlives it, and may change between sessions.
+  SessionSlices(std::string socket, std::string guest_folder,
+                const std::map<std::string, SessionLimits>& limits)
+      : socket_(std::move(socket)), guest_folder_(std::move(guest_folder)), limits_(limits) {}
 
   // In the session's process: the driver that it loads then finds itself in the slice.
   Status prepare(SessionStart& start) {
@@ -137,7 +143,7 @@ class SessionSlices {
  private:
   const std::string socket_;
   const std::string guest_folder_;
-  const std::map<std::string, SessionLimits> limits_;
+  const std::map<std::string, SessionLimits>& limits_;
   std::unique_ptr<ControlClient> held_;
 };
 
@@ -167,6 +173,28 @@ std::string absolute(const std::string& path) {
   return error ? path : whole.string();
 }
 
+// Servers of one daemon have one such socket by default: it is the first one's. Without it a server serves
+// all the same.
+Status check_admin_path(const std::string& path) {
+  if (path.size() >= sizeof(sockaddr_un::sun_path))
+    return Status::error(Code::kInvalidArgument, "%s is too long for a socket", path.c_str());
+  TESSERA_RETURN_IF_ERROR(node::prepare_socket_folder(path));
+  const auto taken = remote::dial({remote::Flavour::kUnix, "", 0, path}, monotonic_ns() + 1'000'000'000);
+  return taken.ok() ? Status::error(Code::kAlreadyExists, "another server has %s", path.c_str()) : Status();
+}
+
+Result<std::string> admin_path(const ServeOptions& options) {
+  const bool is_chosen = !options.admin_path.empty();
+  std::string path = absolute(is_chosen ? options.admin_path : default_admin_path(options.socket));
+  const Status status = check_admin_path(path);
+  if (status.ok()) return path;
+  if (is_chosen) return status.with_context("--control");
+  fprintf(stderr,
+          "tessera serve: 'tessera limit' cannot ask this server: %s; --control names another place\n",
+          status.message().c_str());
+  return std::string();
+}
+
 Status serve(const ServeOptions& options) {
   KnownIdentities known;
   TESSERA_RETURN_IF_ERROR(take_identities(options, known));
@@ -187,13 +215,17 @@ Status serve(const ServeOptions& options) {
   TESSERA_ASSIGN_OR_RETURN(const UniqueFd stop, stop_signals());
   front_options.stop_descriptor = stop.get();
   allow_descriptors();
-  SessionSlices slices(absolute(options.socket), std::move(guest_folder), std::move(known.limits));
+  SessionSlices slices(absolute(options.socket), std::move(guest_folder), known.limits);
+  ServeLimits limits(known.limits);
+  front_options.admin = [&](const std::string& question) { return limits.answer(question); };
+  TESSERA_ASSIGN_OR_RETURN(front_options.admin_path, admin_path(options));
   const Reporter reporter(options.json);
   front_options.hooks.prepare = [&](SessionStart& start) { return slices.prepare(start); };
   front_options.hooks.run = remote::run_session;
   front_options.started = [&](const SessionStart& start, pid_t pid) { reporter.started(start, pid); };
   front_options.ended = [&](const remote::SessionEnd& end) { reporter.ended(end); };
   TESSERA_ASSIGN_OR_RETURN(const std::unique_ptr<Front> front, Front::create(std::move(front_options)));
+  limits.of(front.get());
   reporter.listening(front->addresses());
   return front->run();
 }

@@ -49,6 +49,9 @@ void ServeParser::add(CLI::App& app) {
                    "bytes to all clients together, e.g. 1Gbit or 100MB/s (default: no limit)")
       ->type_name("RATE");
   command_->add_option("--upload", upload_, "bytes from all clients together, likewise")->type_name("RATE");
+  command_
+      ->add_option("--control", options_.admin_path, "a socket for 'tessera limit' (default: by --socket)")
+      ->type_name("PATH");
   command_->add_flag("--json", options_.json, "print what happens as JSON, an object a line");
 }
 

@@ -20,6 +20,7 @@ struct ServeOptions {
   std::string tls_certificate, tls_key, client_ca;  // files; empty: none
   std::string identities, token_file;
   size_t most_sessions = 0;
+  std::string admin_path;             // for `tessera limit`; empty: by the daemon's socket
   uint64_t download = 0, upload = 0;  // of all clients together, bytes a second; 0: no limit
 };
 

@@ -52,8 +52,14 @@ void LimitedTransport::gone(Way way, size_t bytes) {
 }
 
 Result<size_t> LimitedTransport::send(std::span<const iovec> pieces) {
-  const size_t may = allow(Way::kDownload, bytes_in(pieces));
+  const size_t all = bytes_in(pieces);
+  const size_t may = allow(Way::kDownload, all);
   if (may == 0) return size_t{0};
+  if (may == all) {
+    auto taken = inner_->send(pieces);
+    if (taken.ok()) gone(Way::kDownload, *taken);
+    return taken;
+  }
   std::array<iovec, kMostPieces> space;
   auto taken = inner_->send(cut(pieces, may, space));
   if (taken.ok()) gone(Way::kDownload, *taken);
@@ -69,6 +75,8 @@ Result<size_t> LimitedTransport::receive(std::span<std::byte> space) {
 }
 
 Result<unsigned> LimitedTransport::wait(unsigned wanted, std::chrono::nanoseconds limit) {
+  if (bandwidth_->is_open(Way::kDownload) && bandwidth_->is_open(Way::kUpload))
+    return inner_->wait(wanted, limit);
   const uint64_t limit_ns = limit.count() > 0 ? static_cast<uint64_t>(limit.count()) : 0;
   const uint64_t end_ns = monotonic_ns() + std::min<uint64_t>(limit_ns, INT64_MAX / 2);
   for (;;) {

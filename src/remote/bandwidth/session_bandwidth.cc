@@ -29,6 +29,7 @@ uint64_t SessionBandwidth::OneWay::least() const {
 
 uint64_t SessionBandwidth::take(Way way, uint64_t wanted) {
   OneWay& its = one(way);
+  if (its.is_open()) return wanted;
   const std::lock_guard lock(its.mutex);
   const uint64_t now_ns = monotonic_ns();
   its.follow(now_ns);
@@ -45,6 +46,7 @@ void SessionBandwidth::gone(Way way, uint64_t bytes) {
 
 uint64_t SessionBandwidth::when_ns(Way way) {
   OneWay& its = one(way);
+  if (its.is_open()) return 0;
   const std::lock_guard lock(its.mutex);
   const uint64_t now_ns = monotonic_ns();
   its.follow(now_ns);

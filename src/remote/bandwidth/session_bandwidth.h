@@ -22,6 +22,7 @@ class SessionBandwidth {
   void gone(Way way, uint64_t bytes);
   // When something worth a wake-up may go; 0: now.
   uint64_t when_ns(Way way);
+  bool is_open(Way way) { return one(way).is_open(); }
 
  private:
   struct OneWay {
@@ -31,6 +32,8 @@ class SessionBandwidth {
     uint64_t rate = BandwidthPage::kUnlimited;
 
     OneWay(BandwidthPage::OneWay* page_, uint64_t now_ns) : page(page_), bucket(0, kBurstBytes, now_ns) {}
+    // Without a limit: most sessions, all the time. It costs them a look.
+    bool is_open() const { return page->rate.load(std::memory_order_relaxed) == BandwidthPage::kUnlimited; }
     void follow(uint64_t now_ns);
     // Fewer do not go, unless there are no more.
     uint64_t least() const;

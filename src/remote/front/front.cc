@@ -17,6 +17,7 @@ namespace {
 constexpr int kListenQueue = 1024;
 constexpr int kAcceptsAtOnce = 64;  // then whoever is there already gets its turn
 constexpr uint64_t kStopWatch = 0;
+constexpr size_t kMostAdmins = 16;
 
 uint32_t epoll_events(unsigned wanted) {
   uint32_t events = 0;
@@ -32,6 +33,7 @@ Result<std::unique_ptr<Front>> Front::create(FrontOptions options) {
   front->epoll_.reset(epoll_create1(EPOLL_CLOEXEC));
   if (!front->epoll_) return Status::from_errno(errno, "cannot make an epoll");
   TESSERA_RETURN_IF_ERROR(front->listen());
+  if (!front->options_.admin_path.empty()) TESSERA_RETURN_IF_ERROR(front->listen_for_admins());
   if (front->options_.stop_descriptor >= 0)
     TESSERA_RETURN_IF_ERROR(front->watch(front->options_.stop_descriptor, EPOLLIN, kStopWatch));
   return front;
@@ -40,6 +42,7 @@ Result<std::unique_ptr<Front>> Front::create(FrontOptions options) {
 Front::~Front() {
   for (const Address& address : addresses_)
     if (is_local(address.flavour) && !stopping_) unlink(address.path.c_str());
+  if (admin_listener_ && !stopping_) unlink(options_.admin_path.c_str());
 }
 
 Status Front::watch(int descriptor, uint32_t events, Watch id) {
@@ -108,7 +111,51 @@ void Front::handle(Watch id) {
     step_pending(id);
   } else if (sessions_.contains(id)) {
     reap(id);
+  } else if (id == admin_watch_) {
+    accept_admins();
+  } else if (admins_.contains(id)) {
+    step_admin(id);
   }
+}
+
+Status Front::listen_for_admins() {
+  TESSERA_ASSIGN_OR_RETURN(std::vector<UniqueFd> sockets,
+                           listen_at({Flavour::kUnix, "", 0, options_.admin_path}, kMostAdmins));
+  admin_listener_ = std::move(sockets.front());
+  admin_watch_ = next_++;
+  return watch(admin_listener_.get(), EPOLLIN, admin_watch_);
+}
+
+void Front::accept_admins() {
+  UniqueFd socket(accept4(admin_listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (!socket) return;
+  if (const Status allowed = AdminConnection::check_peer(socket.get()); !allowed.ok()) {
+    LOG_WARN("front", "a question is not answered: %s", allowed.message().c_str());
+    return;
+  }
+  if (admins_.size() >= kMostAdmins) drop_admin(admins_.begin()->first);
+  if (!watch(socket.get(), EPOLLIN, next_).ok()) return;
+  admins_.try_emplace(next_++, std::move(socket), monotonic_ns() + AdminConnection::kPatienceNs);
+}
+
+void Front::step_admin(Watch id) {
+  AdminConnection& connection = admins_.at(id);
+  const bool was_answering = connection.is_answering();
+  if (!connection.step(options_.admin)) {
+    drop_admin(id);
+    return;
+  }
+  if (connection.is_answering() == was_answering) return;
+  epoll_event event{};
+  event.events = EPOLLOUT;
+  event.data.u64 = id;
+  (void)epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, connection.descriptor(), &event);
+}
+
+void Front::drop_admin(Watch id) {
+  const auto found = admins_.find(id);
+  (void)epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, found->second.descriptor(), nullptr);
+  admins_.erase(found);
 }
 
 void Front::accept_from(const Listener& listener) {
@@ -183,12 +230,15 @@ void Front::settle(Watch id, PendingConnection& connection, PendingConnection::O
 void Front::expire(uint64_t now_ns) {
   while (!pending_.empty() && pending_.begin()->second.connection.deadline_ns() <= now_ns)
     drop(pending_.begin()->first);
+  while (!admins_.empty() && admins_.begin()->second.deadline_ns() <= now_ns)
+    drop_admin(admins_.begin()->first);
   if (stopping_ && kill_ns_ != 0 && now_ns >= kill_ns_) kill_sessions();
 }
 
 int Front::wait_ms(uint64_t limit_ns, uint64_t now_ns) const {
   uint64_t until_ns = now_ns + limit_ns;
   if (!pending_.empty()) until_ns = std::min(until_ns, pending_.begin()->second.connection.deadline_ns());
+  if (!admins_.empty()) until_ns = std::min(until_ns, admins_.begin()->second.deadline_ns());
   until_ns = std::min(until_ns, next_share_ns_);
   if (stopping_ && kill_ns_ != 0) until_ns = std::min(until_ns, kill_ns_);
   if (until_ns <= now_ns) return 0;

@@ -6,9 +6,12 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "remote/bandwidth/bandwidth_board.h"
+#include "remote/front/admin_connection.h"
 #include "remote/front/pending_connection.h"
 #include "remote/front/rate_limit.h"
 #include "remote/front/session_process.h"
@@ -37,10 +40,25 @@ struct FrontOptions {
   uint64_t handshake_ns = 10'000'000'000;
   uint64_t ending_ns = 10'000'000'000;  // what sessions have to end, when the server does
   BandwidthOptions bandwidth;
+  std::string admin_path;         // a socket file for the server's own user; empty: none
+  AdminConnection::Answer admin;  // what is answered there; it may call the front
   SessionHooks hooks;
   std::function<void(const SessionStart&, pid_t)> started;  // in the front
   std::function<void(const SessionEnd&)> ended;
   int stop_descriptor = -1;  // an eventfd or signalfd, non-blocking: stop() for each thing read from it
+};
+
+// A session as it is now.
+struct SessionFigures {
+  SessionId id{};
+  std::string identity, peer;
+  pid_t pid = 0;
+  double seconds = 0;
+  struct OneWay {
+    uint64_t rate = BandwidthPage::kUnlimited;  // bytes a second that it may have now
+    uint64_t bytes = 0, held_up = 0;            // so far; by what the session says
+  };
+  OneWay download, upload;
 };
 
 class Front final : private Gate {
@@ -63,6 +81,18 @@ class Front final : private Gate {
   size_t sessions() const { return sessions_.size(); }
   size_t unauthenticated() const { return pending_.size(); }
 
+  // --- while sessions go on
+  std::vector<SessionFigures> figures() const;
+  const BandwidthOptions& bandwidth() const { return options_.bandwidth; }
+  // Holds for all sessions from the next shares on, which are made at once.
+  void set_bandwidth(BandwidthOptions bandwidth);
+  const Identities& known() const { return options_.identities; }
+  // Of sessions that begin from now on. kNotFound where nobody has that name.
+  Status set_admission(const std::string& name, std::optional<uint32_t> sessions,
+                       std::optional<double> connections_per_second);
+  size_t most_sessions() const { return options_.most_sessions; }
+  void set_most_sessions(size_t most) { options_.most_sessions = most; }
+
  private:
   using Watch = uint64_t;  // what epoll tells: of everything that is watched, ascending with age
 
@@ -76,13 +106,13 @@ class Front final : private Gate {
   };
   struct Session {
     SessionId id{};
-    std::string identity;
+    std::string identity, peer;
     pid_t pid = 0;
     UniqueFd process;  // a pidfd
     UniqueFd control;
     uint64_t started_ns = 0;
-    SharedBandwidthPage bandwidth;  // null: no limit
-    RateLimit returns{20, 100};     // its client's further connections
+    SharedBandwidthPage bandwidth;
+    RateLimit returns{20, 100};  // its client's further connections
   };
 
   explicit Front(FrontOptions options) : options_(std::move(options)) {}
@@ -93,6 +123,10 @@ class Front final : private Gate {
   const std::shared_ptr<TlsContext>& tls() const override { return options_.tls; }
 
   Status listen();
+  Status listen_for_admins();
+  void accept_admins();
+  void step_admin(Watch id);
+  void drop_admin(Watch id);
   Status watch(int descriptor, uint32_t events, Watch id);
   void handle(Watch id);
   void accept_from(const Listener& listener);
@@ -117,6 +151,9 @@ class Front final : private Gate {
   Watch next_ = 1;
   std::map<Watch, Listener> listeners_;
   std::map<Watch, Pending> pending_;
+  UniqueFd admin_listener_;
+  Watch admin_watch_ = 0;
+  std::map<Watch, AdminConnection> admins_;
   std::map<Watch, Session> sessions_;
   std::map<SessionId, Watch> by_id_;
   std::map<std::string, RateLimit> rates_;

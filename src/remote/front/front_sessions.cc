@@ -104,11 +104,9 @@ Status Front::begin_session(PendingConnection& connection) {
   TESSERA_RETURN_IF_ERROR(fill_random(session.secret));
   TESSERA_ASSIGN_OR_RETURN(ControlPair control, make_control());
   start.control = std::move(control.session);
-  SharedBandwidthPage bandwidth;
-  if (options_.bandwidth.limited()) {
-    TESSERA_ASSIGN_OR_RETURN(bandwidth, make_bandwidth_page());
-    session.bandwidth = bandwidth.get();
-  }
+  // Without a limit, too: there may be one tomorrow.
+  TESSERA_ASSIGN_OR_RETURN(SharedBandwidthPage bandwidth, make_bandwidth_page());
+  session.bandwidth = bandwidth.get();
   fflush(nullptr);  // or both would write what is left
   const pid_t pid = fork();
   if (pid < 0) return Status::from_errno(errno, "the server cannot start a process for the session");
@@ -118,9 +116,9 @@ Status Front::begin_session(PendingConnection& connection) {
     become_session(std::move(session), options_.hooks);
   }
   forget(session.secret);
-  if (bandwidth) keep_from_later_forks(bandwidth.get());
-  return add_session(start, {start.id, start.identity.name, pid, UniqueFd(), std::move(control.front),
-                             monotonic_ns(), std::move(bandwidth)});
+  keep_from_later_forks(bandwidth.get());
+  return add_session(start, {start.id, start.identity.name, start.peer, pid, UniqueFd(),
+                             std::move(control.front), monotonic_ns(), std::move(bandwidth)});
 }
 
 Status Front::add_session(const SessionStart& start, Session session) {
@@ -133,10 +131,8 @@ Status Front::add_session(const SessionStart& start, Session session) {
     waitpid(pid, nullptr, 0);
     return watched;
   }
-  if (session.bandwidth) {
-    bandwidth_.add(next_, session.identity, session.bandwidth.get());
-    next_share_ns_ = monotonic_ns();
-  }
+  bandwidth_.add(next_, session.identity, session.bandwidth.get());
+  if (options_.bandwidth.limited()) next_share_ns_ = monotonic_ns();
   sessions_.emplace(next_, std::move(session));
   by_id_.emplace(start.id, next_++);
   if (options_.started) options_.started(start, pid);
@@ -146,7 +142,42 @@ Status Front::add_session(const SessionStart& start, Session session) {
 void Front::share_bandwidth(uint64_t now_ns) {
   if (now_ns < next_share_ns_) return;
   bandwidth_.share(options_.bandwidth, now_ns);
-  next_share_ns_ = bandwidth_.empty() ? UINT64_MAX : now_ns + BandwidthBoard::kPeriodNs;
+  const bool goes_on = !bandwidth_.empty() && options_.bandwidth.limited();
+  next_share_ns_ = goes_on ? now_ns + BandwidthBoard::kPeriodNs : UINT64_MAX;
+}
+
+void Front::set_bandwidth(BandwidthOptions bandwidth) {
+  options_.bandwidth = std::move(bandwidth);
+  next_share_ns_ = 0;
+  share_bandwidth(monotonic_ns());
+}
+
+Status Front::set_admission(const std::string& name, std::optional<uint32_t> sessions,
+                            std::optional<double> connections_per_second) {
+  Identity* const identity = options_.identities.find(name);
+  if (identity == nullptr) return Status::error(Code::kNotFound, "nobody is called '%s'", name.c_str());
+  if (sessions) identity->sessions = *sessions;
+  if (connections_per_second) {
+    identity->connections_per_second = *connections_per_second;
+    rates_.erase(name);
+  }
+  return Status();
+}
+
+std::vector<SessionFigures> Front::figures() const {
+  std::vector<SessionFigures> all;
+  const uint64_t now_ns = monotonic_ns();
+  const auto of = [](const BandwidthPage::OneWay& way) {
+    return SessionFigures::OneWay{way.rate.load(std::memory_order_relaxed),
+                                  way.gone.load(std::memory_order_relaxed),
+                                  way.held_up.load(std::memory_order_relaxed)};
+  };
+  for (const auto& [watch, session] : sessions_) {
+    all.push_back({session.id, session.identity, session.peer, session.pid,
+                   static_cast<double>(now_ns - session.started_ns) * 1e-9, of(session.bandwidth->download),
+                   of(session.bandwidth->upload)});
+  }
+  return all;
 }
 
 void Front::reap(Watch id) {
@@ -174,6 +205,7 @@ void Front::stop() {
   listeners_.clear();
   for (const Address& address : addresses_)
     if (is_local(address.flavour)) unlink(address.path.c_str());
+  if (admin_listener_) unlink(options_.admin_path.c_str());
   while (!pending_.empty()) drop(pending_.begin()->first);
   // Who does not read what it is told is killed later.
   for (const auto& [id, session] : sessions_) (void)ask_to_end(session.control.get());

@@ -11,7 +11,7 @@ struct NewSession {
   std::unique_ptr<PendingConnection::Talk> talk;
   Flavour flavour = Flavour::kTcp;
   Secret secret{};
-  BandwidthPage* bandwidth = nullptr;  // null: no limit
+  BandwidthPage* bandwidth = nullptr;  // null: nobody counts
   SessionStart start;                  // without transport and secrets
 };
 

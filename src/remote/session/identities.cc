@@ -1,6 +1,7 @@
 #include "remote/session/identities.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "remote/session/messages.h"
 
@@ -50,6 +51,10 @@ const Identity* Identities::find(std::string_view name) const {
   const auto found =
       std::find_if(all_.begin(), all_.end(), [&](const Identity& one) { return one.name == name; });
   return found == all_.end() ? nullptr : &*found;
+}
+
+Identity* Identities::find(std::string_view name) {
+  return const_cast<Identity*>(std::as_const(*this).find(name));
 }
 
 const Identity* Identities::with_token(std::string_view name) const {

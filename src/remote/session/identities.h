@@ -38,6 +38,7 @@ class Identities {
   const Identity* with_token(std::string_view name) const;
   const Identity* with_certificate(std::string_view certificate) const;
   const Identity* find(std::string_view name) const;
+  Identity* find(std::string_view name);
   const std::deque<Identity>& all() const { return all_; }
 
   // Overwrites every token: a session's process needs none, and must not have the others'.

@@ -70,7 +70,7 @@ _tessera() {
       ;;
     topo) mapfile -t COMPREPLY < <(compgen -W "--tree --matrix --json --socket --help" -- "$current") ;;
     doctor) mapfile -t COMPREPLY < <(compgen -W "--json --socket --help" -- "$current") ;;
-    serve) mapfile -t COMPREPLY < <(compgen -W "--listen --tls-cert --tls-key --client-ca --identities --token-file --max-sessions --download --upload --control --json --socket --help" -- "$current") ;;
+    serve) mapfile -t COMPREPLY < <(compgen -W "--listen --tls-cert --tls-key --client-ca --identities --token-file --max-sessions --download --upload --control --cache-dir --cache-size --cache-per-identity --json --socket --help" -- "$current") ;;
     limit) mapfile -t COMPREPLY < <(compgen -W "--download --upload --download-guaranteed --upload-guaranteed --link-weight --sessions --rate --mem --sm --priority --weight --max-sessions --control --json --socket --help" -- "$current") ;;
     slice)
       if ((COMP_CWORD == 2)); then

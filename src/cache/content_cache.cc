@@ -132,37 +132,87 @@ bool ContentCache::may_have(const Digest& digest) const {
 }
 
 Status ContentCache::put(const Digest& digest, ByteSpan bytes) {
-  if (bytes.size() < kLeastBlobBytes)
-    return Status::error(Code::kInvalidArgument, "less than %zu bytes are not kept", kLeastBlobBytes);
-  if (bytes.size() > std::min(options_.most_bytes, options_.most_identity_bytes))
-    return {Code::kResourceExhausted, "that is more than the cache may hold"};
-  if (digest_of(bytes) != digest) return {Code::kInvalidArgument, "the content has another digest"};
-  const std::string name = to_hex(digest);
-  TESSERA_ASSIGN_OR_RETURN(const UniqueFd held, lock(directory_.get()));
-  struct stat info {};
-  if (fstatat(own_.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0) {
-    if (static_cast<uint64_t>(info.st_size) == bytes.size()) {
-      (void)utimensat(own_.get(), name.c_str(), nullptr, AT_SYMLINK_NOFOLLOW);
-      return Status();
-    }
-    (void)unlinkat(own_.get(), name.c_str(), 0);
-  }
-  TESSERA_RETURN_IF_ERROR(make_room(bytes.size()));
-  return write(name, bytes);
+  TESSERA_ASSIGN_OR_RETURN(Incoming incoming, receive(digest, bytes.size()));
+  TESSERA_RETURN_IF_ERROR(incoming.append(bytes));
+  return incoming.finish();
 }
 
-Status ContentCache::write(const std::string& name, ByteSpan bytes) const {
+// Whether it is there, by its size; whatever else has its name is not.
+bool ContentCache::has_already(const std::string& name, uint64_t bytes) const {
+  struct stat info {};
+  if (fstatat(own_.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) return false;
+  if (S_ISREG(info.st_mode) && static_cast<uint64_t>(info.st_size) == bytes) {
+    (void)utimensat(own_.get(), name.c_str(), nullptr, AT_SYMLINK_NOFOLLOW);
+    return true;
+  }
+  (void)unlinkat(own_.get(), name.c_str(), 0);
+  return false;
+}
+
+Result<ContentCache::Incoming> ContentCache::receive(const Digest& digest, uint64_t bytes) {
   static std::atomic<uint64_t> number{0};
-  const std::string unfinished =
+  if (bytes < kLeastBlobBytes)
+    return Status::error(Code::kInvalidArgument, "less than %zu bytes are not kept", kLeastBlobBytes);
+  if (bytes > std::min(options_.most_bytes, options_.most_identity_bytes))
+    return Status(Code::kResourceExhausted, "that is more than the cache may hold");
+  Incoming incoming(*this, digest, bytes);
+  TESSERA_ASSIGN_OR_RETURN(const UniqueFd held, lock(directory_.get()));
+  if (has_already(to_hex(digest), bytes)) return incoming;
+  TESSERA_RETURN_IF_ERROR(make_room(bytes));
+  incoming.name_ =
       str_format("%s%d.%llu", kUnfinished, getpid(), static_cast<unsigned long long>(number.fetch_add(1)));
-  const UniqueFd file(
-      openat(own_.get(), unfinished.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0400));
-  if (!file) return Status::from_errno(errno, "cannot write to the cache");
-  Status status = write_all(file.get(), bytes);
-  if (status.ok() && renameat(own_.get(), unfinished.c_str(), own_.get(), name.c_str()) != 0)
-    status = Status::from_errno(errno, "cannot write to the cache");
-  if (!status.ok()) (void)unlinkat(own_.get(), unfinished.c_str(), 0);
-  return status;
+  incoming.file_.reset(
+      openat(own_.get(), incoming.name_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0400));
+  if (!incoming.file_) return Status::from_errno(errno, "cannot write to the cache");
+  // As large as it will be, so that others leave it its room.
+  if (ftruncate(incoming.file_.get(), static_cast<off_t>(bytes)) != 0)
+    return incoming.fail(Status::from_errno(errno, "cannot write to the cache"));
+  return incoming;
+}
+
+ContentCache::Incoming::Incoming(Incoming&& other) noexcept
+    : cache_(other.cache_),
+      digest_(other.digest_),
+      bytes_(other.bytes_),
+      appended_(other.appended_),
+      digester_(std::move(other.digester_)),
+      file_(std::move(other.file_)),
+      name_(std::move(other.name_)),
+      failure_(std::move(other.failure_)) {}
+
+ContentCache::Incoming::~Incoming() { remove(); }
+
+void ContentCache::Incoming::remove() {
+  if (file_) (void)unlinkat(cache_->own_.get(), name_.c_str(), 0);
+  file_.reset();
+}
+
+Status ContentCache::Incoming::fail(Status why) {
+  remove();
+  failure_ = std::move(why);
+  return failure_;
+}
+
+Status ContentCache::Incoming::append(ByteSpan bytes) {
+  if (!failure_.ok()) return failure_;
+  if (bytes.size() > bytes_ - appended_)
+    return fail(Status(Code::kInvalidArgument, "the content is longer than was said"));
+  appended_ += bytes.size();
+  digester_.add(bytes);
+  if (!file_) return Status();
+  Status written = write_all(file_.get(), bytes);
+  return written.ok() ? written : fail(std::move(written));
+}
+
+Status ContentCache::Incoming::finish() {
+  if (!failure_.ok()) return failure_;
+  if (appended_ != bytes_ || digester_.take() != digest_)
+    return fail(Status(Code::kInvalidArgument, "the content has another digest"));
+  if (!file_) return Status();
+  if (renameat(cache_->own_.get(), name_.c_str(), cache_->own_.get(), to_hex(digest_).c_str()) != 0)
+    return fail(Status::from_errno(errno, "cannot write to the cache"));
+  file_.reset();
+  return Status();
 }
 
 std::vector<std::string> ContentCache::folders() const {
@@ -218,7 +268,8 @@ Status ContentCache::make_room(uint64_t bytes) {
   });
   for (const Entry& entry : all) {
     if (fits()) return Status();
-    if (!remove(entry)) continue;
+    // Whoever still writes has the room that it was given.
+    if (entry.name.starts_with(kUnfinished) || !remove(entry)) continue;
     total -= entry.bytes;
     if (entry.folder == own_name_) own -= entry.bytes;
   }

@@ -60,9 +60,38 @@ class ContentCache {
   // Without reading it: it may be gone, or damaged, at the next get().
   bool may_have(const Digest& digest) const;
   // kInvalidArgument where `bytes` are not what has that digest, or fewer than kLeastBlobBytes;
-  // kResourceExhausted where they are more than an identity may have, or the disk is full. Nothing has
-  // changed then.
+  // kResourceExhausted where they are more than an identity may have, or the disk is full.
   Status put(const Digest& digest, ByteSpan bytes);
+
+  // Content that comes piece by piece. It counts from here on, and is found once finish() has seen that it is
+  // what it is called. The cache has to outlive it.
+  class Incoming {
+   public:
+    Incoming(Incoming&& other) noexcept;
+    Incoming& operator=(Incoming&&) = delete;
+    ~Incoming();  // what is not finished is gone
+
+    // In order. After an error all others fail.
+    Status append(ByteSpan bytes);
+    // Errors as of put().
+    Status finish();
+
+   private:
+    friend class ContentCache;
+    Incoming(const ContentCache& cache, const Digest& digest, uint64_t bytes)
+        : cache_(&cache), digest_(digest), bytes_(bytes) {}
+    Status fail(Status why);
+    void remove();
+
+    const ContentCache* cache_;
+    Digest digest_;
+    uint64_t bytes_ = 0, appended_ = 0;
+    Digester digester_;
+    UniqueFd file_;  // none: the content is there already
+    std::string name_;
+    Status failure_;
+  };
+  Result<Incoming> receive(const Digest& digest, uint64_t bytes);
 
   // Of this identity, as files are now.
   uint64_t used_bytes() const;
@@ -82,7 +111,7 @@ class ContentCache {
         own_name_(std::move(own_name)) {}
 
   Result<std::optional<Blob>> read_checked(int file, const Digest& digest) const;
-  Status write(const std::string& name, ByteSpan bytes) const;
+  bool has_already(const std::string& name, uint64_t bytes) const;
   // Until `bytes` more fit. The caller holds the lock.
   Status make_room(uint64_t bytes);
   std::vector<Entry> list(const std::string& folder) const;

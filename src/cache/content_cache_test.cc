@@ -113,6 +113,44 @@ TEST_F(Cache, OnlyContentThatIsWhatItIsCalledIsKept) {
   EXPECT_EQ(cache.used_bytes(), 0u);
 }
 
+TEST_F(Cache, ContentThatComesInPiecesIsThereOnceItIsWhole) {
+  ContentCache cache = open("alice", 100 * kBlob, 8 * kBlob);
+  const auto good = content(6, 2 * kBlob + 17);
+  const ByteSpan all(good);
+  {
+    auto incoming = cache.receive(digest_of(good), good.size());
+    ASSERT_TRUE(incoming.ok());
+    ASSERT_TRUE(incoming->append(all.first(kBlob)).ok());
+    EXPECT_FALSE(cache.may_have(digest_of(good)));
+    EXPECT_EQ(cache.used_bytes(), good.size());  // its room is its own already
+    ASSERT_TRUE(incoming->append(all.subspan(kBlob)).ok());
+    ASSERT_TRUE(incoming->finish().ok());
+  }
+  EXPECT_TRUE(has(cache, good));
+  // What is not finished, too long, too short or something else leaves nothing.
+  const auto other = content(7, kBlob + 1);
+  { ASSERT_TRUE(cache.receive(digest_of(other), other.size())->append(other).ok()); }
+  auto longer = cache.receive(digest_of(other), other.size() - 1);
+  EXPECT_EQ(longer->append(other).code(), Code::kInvalidArgument);
+  EXPECT_EQ(longer->finish().code(), Code::kInvalidArgument);
+  auto shorter = cache.receive(digest_of(other), other.size() + 1);
+  ASSERT_TRUE(shorter->append(other).ok());
+  EXPECT_EQ(shorter->finish().code(), Code::kInvalidArgument);
+  auto wrong = cache.receive(digest_of(content(8)), other.size());
+  ASSERT_TRUE(wrong->append(other).ok());
+  EXPECT_EQ(wrong->finish().code(), Code::kInvalidArgument);
+  EXPECT_FALSE(cache.may_have(digest_of(other)));
+  EXPECT_EQ(cache.used_bytes(), good.size());
+  // Twice at once.
+  auto first = cache.receive(digest_of(other), other.size()),
+       second = cache.receive(digest_of(other), other.size());
+  for (auto* incoming : {&first, &second}) {
+    ASSERT_TRUE((*incoming)->append(other).ok());
+    EXPECT_TRUE((*incoming)->finish().ok());
+  }
+  EXPECT_TRUE(has(cache, other));
+}
+
 TEST_F(Cache, WhatIsDamagedIsNotThereAndCanBePutAgain) {
   ContentCache cache = open("alice");
   const auto good = content(4);

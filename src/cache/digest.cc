@@ -7,14 +7,46 @@
 
 namespace tessera::cache {
 
-Digest digest_of(ByteSpan bytes) {
+namespace {
+
+// Fails only where there is no memory for a few bytes, or no SHA-256 in this OpenSSL.
+void must(bool works) {
+  if (!works) std::abort();
+}
+
+struct FreeContext {
+  void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
+};
+
+}  // namespace
+
+struct Digester::State {
+  std::unique_ptr<EVP_MD_CTX, FreeContext> context{EVP_MD_CTX_new()};
+};
+
+Digester::Digester() : state_(std::make_unique<State>()) {
   OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT | OPENSSL_INIT_NO_LOAD_CONFIG, nullptr);
+  must(state_->context != nullptr && EVP_DigestInit_ex(state_->context.get(), EVP_sha256(), nullptr) == 1);
+}
+Digester::~Digester() = default;
+Digester::Digester(Digester&&) noexcept = default;
+Digester& Digester::operator=(Digester&&) noexcept = default;
+
+void Digester::add(ByteSpan bytes) {
+  must(EVP_DigestUpdate(state_->context.get(), bytes.data(), bytes.size()) == 1);
+}
+
+Digest Digester::take() {
   Digest digest;
-  // Fails only where there is no memory for a few bytes, or no SHA-256 in this OpenSSL.
-  if (EVP_Digest(bytes.data(), bytes.size(), reinterpret_cast<unsigned char*>(digest.data()), nullptr,
-                 EVP_sha256(), nullptr) != 1)
-    std::abort();
+  must(EVP_DigestFinal_ex(state_->context.get(), reinterpret_cast<unsigned char*>(digest.data()), nullptr) ==
+       1);
   return digest;
+}
+
+Digest digest_of(ByteSpan bytes) {
+  Digester digester;
+  digester.add(bytes);
+  return digester.take();
 }
 
 std::string to_hex(const Digest& digest) {

@@ -195,6 +195,13 @@ Result<std::string> admin_path(const ServeOptions& options) {
   return std::string();
 }
 
+// A folder that cannot be used is told of before anybody comes.
+Status check_cache(const cache::ContentCache::Options& content) {
+  if (content.directory.empty()) return Status();
+  const auto opened = cache::ContentCache::open(content);
+  return opened.ok() ? Status() : opened.status().with_context("--cache-dir");
+}
+
 Status serve(const ServeOptions& options) {
   KnownIdentities known;
   TESSERA_RETURN_IF_ERROR(take_identities(options, known));
@@ -220,7 +227,15 @@ Status serve(const ServeOptions& options) {
   front_options.admin = [&](const std::string& question) { return limits.answer(question); };
   TESSERA_ASSIGN_OR_RETURN(front_options.admin_path, admin_path(options));
   const Reporter reporter(options.json);
-  front_options.hooks.prepare = [&](SessionStart& start) { return slices.prepare(start); };
+  const cache::ContentCache::Options content = {
+      options.cache_directory.empty() ? "" : absolute(options.cache_directory), remote::Identities::kNobody,
+      options.cache_bytes, options.cache_identity_bytes};
+  TESSERA_RETURN_IF_ERROR(check_cache(content));
+  front_options.hooks.prepare = [&](SessionStart& start) {
+    start.content = content;
+    start.content.identity = start.identity.name;
+    return slices.prepare(start);
+  };
   front_options.hooks.run = remote::run_session;
   front_options.started = [&](const SessionStart& start, pid_t pid) { reporter.started(start, pid); };
   front_options.ended = [&](const remote::SessionEnd& end) { reporter.ended(end); };

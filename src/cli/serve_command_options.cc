@@ -2,7 +2,9 @@
 
 #include <CLI/CLI.hpp>
 
+#include "cache/content_cache.h"
 #include "cli/slice_command_options.h"
+#include "common/size.h"
 #include "common/strings.h"
 #include "remote/bandwidth/rate.h"
 
@@ -11,6 +13,8 @@ namespace {
 
 constexpr size_t kDefaultSessions = 64;
 constexpr size_t kMostSessions = 100'000;
+constexpr uint64_t kDefaultCacheBytes = uint64_t{4} << 30;
+constexpr uint64_t kDefaultIdentities = 4;  // that share the cache
 // Nothing where nothing was said.
 Status take_rate(const char* option, const std::string& text, uint64_t& rate) {
   if (text.empty()) return Status();
@@ -18,6 +22,24 @@ Status take_rate(const char* option, const std::string& text, uint64_t& rate) {
   if (!parsed.ok()) return parsed.status().with_context(option);
   rate = *parsed;
   return Status();
+}
+
+Status take_cache(const std::string& size, const std::string& per_identity, ServeOptions& options) {
+  options.cache_bytes = kDefaultCacheBytes;
+  if (options.cache_directory.empty() && !(size + per_identity).empty())
+    return {Code::kInvalidArgument, "--cache-size and --cache-per-identity need --cache-dir"};
+  const auto take = [](const char* option, const std::string& text, uint64_t& bytes) {
+    if (text.empty()) return Status();
+    const auto parsed = parse_size(text);
+    if (!parsed.ok() || *parsed < cache::ContentCache::kLeastBlobBytes)
+      return Status::error(Code::kInvalidArgument, "%s: a size from 64KiB on, e.g. 4GiB, not '%s'", option,
+                           text.c_str());
+    bytes = *parsed;
+    return Status();
+  };
+  TESSERA_RETURN_IF_ERROR(take("--cache-size", size, options.cache_bytes));
+  options.cache_identity_bytes = options.cache_bytes / kDefaultIdentities;
+  return take("--cache-per-identity", per_identity, options.cache_identity_bytes);
 }
 
 constexpr const char* kDefaultListen = "127.0.0.1:7070";
@@ -52,6 +74,17 @@ void ServeParser::add(CLI::App& app) {
   command_
       ->add_option("--control", options_.admin_path, "a socket for 'tessera limit' (default: by --socket)")
       ->type_name("PATH");
+  command_
+      ->add_option(
+          "--cache-dir", options_.cache_directory,
+          "keep code and tensors there, so that clients need not send them again (default: nothing is kept)")
+      ->type_name("FOLDER");
+  command_->add_option("--cache-size", cache_size_, "of all clients together (default: 4GiB)")
+      ->type_name("SIZE");
+  command_
+      ->add_option("--cache-per-identity", cache_per_identity_,
+                   "the most of each identity (default: a quarter of all)")
+      ->type_name("SIZE");
   command_->add_flag("--json", options_.json, "print what happens as JSON, an object a line");
 }
 
@@ -70,6 +103,7 @@ Result<ServeOptions> ServeParser::parse() const {
   }
   TESSERA_RETURN_IF_ERROR(take_rate("--download", download_, options.download));
   TESSERA_RETURN_IF_ERROR(take_rate("--upload", upload_, options.upload));
+  TESSERA_RETURN_IF_ERROR(take_cache(cache_size_, cache_per_identity_, options));
   for (const std::string& text : listen_.empty() ? std::vector<std::string>{kDefaultListen} : listen_) {
     auto address = remote::parse_address(text, remote::Purpose::kListen);
     if (!address.ok()) return address.status().with_context("--listen");

@@ -22,6 +22,8 @@ struct ServeOptions {
   size_t most_sessions = 0;
   std::string admin_path;             // for `tessera limit`; empty: by the daemon's socket
   uint64_t download = 0, upload = 0;  // of all clients together, bytes a second; 0: no limit
+  std::string cache_directory;        // empty: nothing is kept of what clients send
+  uint64_t cache_bytes = 0, cache_identity_bytes = 0;
 };
 
 class ServeParser {
@@ -34,7 +36,7 @@ class ServeParser {
   CLI::App* command_ = nullptr;
   ServeOptions options_;
   std::vector<std::string> listen_;
-  std::string most_sessions_, download_, upload_;
+  std::string most_sessions_, download_, upload_, cache_size_, cache_per_identity_;
 };
 
 }  // namespace tessera::cli

@@ -1,6 +1,8 @@
 // A server of sessions without slices, over any driver: for tests and benchmarks of the wire.
 //
-//   plain_server ADDRESS LIBCUDA     prints where it listens; ends with SIGTERM
+//   plain_server ADDRESS LIBCUDA [FOLDER]     prints where it listens; ends with SIGTERM. FOLDER: keeps what
+//   clients
+//                                             send there
 #include <signal.h>
 #include <sys/signalfd.h>
 
@@ -14,12 +16,14 @@ using namespace tessera;  // NOLINT(google-build-using-namespace): a program
 
 namespace {
 
-Status serve(const char* address, const std::string& driver) {
+Status serve(const char* address, const std::string& driver, const std::string& cache) {
   remote::FrontOptions options;
   TESSERA_ASSIGN_OR_RETURN(remote::Address parsed, remote::parse_address(address, remote::Purpose::kListen));
   options.addresses = {parsed};
-  options.hooks.prepare = [driver](remote::SessionStart& start) {
+  options.hooks.prepare = [driver, cache](remote::SessionStart& start) {
     start.driver = driver;
+    start.content.directory = cache;
+    start.content.identity = start.identity.name;
     return Status();
   };
   options.nobody_may_in = true;
@@ -39,12 +43,12 @@ Status serve(const char* address, const std::string& driver) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3) {
-    fprintf(stderr, "usage: plain_server ADDRESS LIBCUDA\n");
+  if (argc != 3 && argc != 4) {
+    fprintf(stderr, "usage: plain_server ADDRESS LIBCUDA [FOLDER]\n");
     return 2;
   }
   log_init("plain_server", "TESSERA_LOG");
-  const Status status = serve(argv[1], argv[2]);
+  const Status status = serve(argv[1], argv[2], argc == 4 ? argv[3] : "");
   if (!status.ok()) fprintf(stderr, "plain_server: %s\n", status.message().c_str());
   return status.ok() ? 0 : 1;
 }

@@ -54,6 +54,15 @@ Result<size_t> AdaptiveCodec::encode(std::span<const uint8_t> page, std::span<ui
   return encode_best(looks, choice_.best(looks), page, to);
 }
 
+Result<size_t> AdaptiveCodec::encode_or_leave(std::span<const uint8_t> page, std::span<uint8_t> to) {
+  if (all_zeros(page)) return codec_.encode_zeros(page.size(), to);
+  const PageLooks looks = page_looks(page);
+  TESSERA_RETURN_IF_ERROR(try_part(looks, page, to));
+  const uint8_t best = choice_.best(looks);
+  if (kPageEncodings[best].compression == Compression::kNone) return size_t{0};
+  return encode_best(looks, best, page, to);
+}
+
 Result<size_t> AdaptiveCodec::encode_in_place(size_t page_bytes, std::span<uint8_t> at,
                                               std::span<uint8_t> other, bool& moved) {
   const std::span<const uint8_t> page = at.subspan(codec_.payload_at(), page_bytes);

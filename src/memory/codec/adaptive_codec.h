@@ -17,9 +17,16 @@ class AdaptiveCodec {
   AdaptiveCodec(double bandwidth, Clock clock, Protection protection = Protection::kHeader,
                 PageCipher* cipher = nullptr)
       : codec_(protection, cipher), choice_(bandwidth), clock_(clock) {}
+  AdaptiveCodec(double bandwidth, Clock clock, Work work)
+      : codec_(Protection::kHeader, nullptr), choice_(bandwidth, work), clock_(clock) {}
+
+  // From here on pages go another way, or the same at another speed.
+  void set_bandwidth(double bandwidth) { choice_.set_bandwidth(bandwidth); }
 
   // As PageCodec does, with its bound's room.
   Result<size_t> encode(std::span<const uint8_t> page, std::span<uint8_t> to);
+  // As encode(), but 0 where the page is best left as it is: then it has not been copied.
+  Result<size_t> encode_or_leave(std::span<const uint8_t> page, std::span<uint8_t> to);
   // Of a page that lies in `at` already, PageCodec::payload_at() bytes from its begin. What is not to be
   // compressed stays there; else `other` has what is stored, and `moved` is true. Both have the bound's room.
   Result<size_t> encode_in_place(size_t page_bytes, std::span<uint8_t> at, std::span<uint8_t> other,

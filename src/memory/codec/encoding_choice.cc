@@ -41,8 +41,22 @@ PageLooks page_looks(std::span<const uint8_t> page) {
   return static_cast<PageLooks>(variety(seen[0]) | variety(seen[1]) << 2);
 }
 
-EncodingChoice::EncodingChoice(double bandwidth) : nanoseconds_(1e9 / bandwidth), classes_(kPageLooks) {
+EncodingChoice::EncodingChoice(double bandwidth, Work work)
+    : nanoseconds_(1e9 / bandwidth), work_(work), classes_(kPageLooks) {
   assert(bandwidth > 0);
+}
+
+void EncodingChoice::set_bandwidth(double bandwidth) {
+  assert(bandwidth > 0);
+  nanoseconds_ = 1e9 / bandwidth;
+}
+
+double EncodingChoice::cost(const Known& known) const {
+  const double work = known.encode + known.decode, transfer = known.stored * nanoseconds_;
+  if (work_ == Work::kAroundTransfer) return work + transfer;
+  // A processor's time is worth something, too, and what gains next to nothing is not worth it.
+  constexpr double kWorkBeside = 0.1;
+  return std::max({double{known.encode}, double{known.decode}, transfer}) + kWorkBeside * work;
 }
 
 uint8_t EncodingChoice::best(PageLooks looks) const {

@@ -5,6 +5,9 @@
 //
 //   stored bytes / bandwidth of the way + time to encode + time to decode
 //
+// or, where pages follow each other and all three go on at once, the longest of these, and a little for the
+// work.
+//
 // A few samples of a page tell its looks. For each looks every encoding is tried, then the one whose measure
 // is least is used; now and then another one that is not hopeless is tried again, for looks are only looks,
 // and machines change their speed.
@@ -41,6 +44,9 @@ using PageLooks = uint8_t;
 inline constexpr size_t kPageLooks = 16;
 PageLooks page_looks(std::span<const uint8_t> page);
 
+// Whether encoding and decoding are done before and after the transfer, or beside that of other pages.
+enum class Work : uint8_t { kAroundTransfer, kBesideTransfer };
+
 class EncodingChoice {
  public:
   struct Outcome {
@@ -51,7 +57,8 @@ class EncodingChoice {
   };
 
   // Bytes a second of where pages go: a link, a disk, memory.
-  explicit EncodingChoice(double bandwidth);
+  explicit EncodingChoice(double bandwidth, Work work = Work::kAroundTransfer);
+  void set_bandwidth(double bandwidth);
 
   // Which encoding to try on a page, or a part of one, of these looks; nothing, for most pages. To be asked
   // once a page.
@@ -78,9 +85,10 @@ class EncodingChoice {
     uint8_t next_trial = 0;
   };
 
-  double cost(const Known& known) const { return known.encode + known.decode + known.stored * nanoseconds_; }
+  double cost(const Known& known) const;
 
-  const double nanoseconds_;  // that a byte is on its way
+  double nanoseconds_;  // that a byte is on its way
+  const Work work_;
   std::vector<Class> classes_;
 };
 

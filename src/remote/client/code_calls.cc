@@ -10,12 +10,14 @@
 #include "common/fd.h"
 #include "common/log.h"
 #include "cuda/code_image.h"
+#include "remote/client/bulk.h"
 #include "remote/client/connection.h"
 #include "remote/client/functions.h"
 #include "remote/client/installs.h"
 #include "remote/client/managed_variables.h"
 #include "remote/client/request.h"
 #include "remote/rpc.h"
+#include "remote/wire/content.h"
 
 namespace tessera::remote {
 namespace {
@@ -58,6 +60,26 @@ bool append_readable(ByteSpan piece, std::vector<std::byte>& bytes) {
 }
 
 // Handles come first in the answer, whether the call has succeeded or not; logs follow.
+void take_loaded(Request& answer, const Options& jit, uint64_t* handle) {
+  uint64_t handles = 0;
+  const auto* first = answer.next_array<uint64_t>(&handles);
+  if (handles == 1) memcpy(handle, first, sizeof *handle);
+  give_log(jit, answer, CU_JIT_INFO_LOG_BUFFER, CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES);
+  give_log(jit, answer, CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES);
+}
+
+// Code that the server has had before is only named: `send` is given it, or nothing in its place.
+template <typename Send>
+CUresult send_code(ByteSpan code, Send send) {
+  const auto name = session() == nullptr ? std::nullopt : session()->bulk().name_of_code(code);
+  if (!name) return send(code);
+  (void)announce_content(*name, code.size(), false);
+  const CUresult result = send({});
+  if (result != kContentWanted) return result;
+  (void)announce_content(*name, code.size(), true);
+  return send(code);
+}
+
 CUresult load(Op op, const void* image, const Options& jit, uint64_t* handle) {
   auto found = cuda::find_code_image(image);
   if (!found.ok()) {
@@ -72,16 +94,15 @@ CUresult load(Op op, const void* image, const Options& jit, uint64_t* handle) {
   }
   std::vector<uint64_t> values(jit.count);
   for (unsigned i = 0; i < jit.count; ++i) values[i] = reinterpret_cast<uint64_t>(jit.values[i]);
-  Request request(op, false);
-  request.value(static_cast<uint32_t>(found->form)).array(sizes.data(), sizes.size());
-  request.array(jit.options, jit.options == nullptr ? 0 : jit.count).array(values.data(), values.size());
-  const CUresult result = request.run_with_results(payload);
-  uint64_t handles = 0;
-  const auto* first = request.next_array<uint64_t>(&handles);
-  if (handles == 1) memcpy(handle, first, sizeof *handle);
-  give_log(jit, request, CU_JIT_INFO_LOG_BUFFER, CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES);
-  give_log(jit, request, CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES);
-  return result;
+  const auto send = [&](ByteSpan bytes) {
+    Request request(op, false);
+    request.value(static_cast<uint32_t>(found->form)).array(sizes.data(), sizes.size());
+    request.array(jit.options, jit.options == nullptr ? 0 : jit.count).array(values.data(), values.size());
+    const CUresult result = request.run_with_results(bytes);
+    if (result != kContentWanted) take_loaded(request, jit, handle);
+    return result;
+  };
+  return send_code(payload, send);
 }
 
 CUresult module_load_data_ex(CUmodule* module, const void* image, unsigned int count, CUjit_option* options,
@@ -280,11 +301,13 @@ CUresult link_add_data(CUlinkState state, CUjitInputType type, void* data, size_
                        unsigned int, CUjit_option*, void**) {
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
   if (data == nullptr || size == 0 || size > kMostFileBytes) return CUDA_ERROR_INVALID_VALUE;
-  Request request(Op::cuLinkAddData_v2, false);
-  request.value(state).value(type).value<uint64_t>(size).text(name);
-  const CUresult result = request.run_with_results({static_cast<const std::byte*>(data), size});
-  take_logs(state, request);
-  return result;
+  return send_code({static_cast<const std::byte*>(data), size}, [&](ByteSpan code) {
+    Request request(Op::cuLinkAddData_v2, false);
+    request.value(state).value(type).value<uint64_t>(size).text(name);
+    const CUresult result = request.run_with_results(code);
+    if (result != kContentWanted) take_logs(state, request);
+    return result;
+  });
 }
 
 CUresult link_add_file(CUlinkState state, CUjitInputType type, const char* path, unsigned int count,

@@ -116,6 +116,7 @@ void read_info(Request& hello, ServerInfo& info) {
     device.has_attribute.resize(device.attributes.size());
     info.devices.push_back(std::move(device));
   }
+  info.keeps_content = hello.next_value<uint32_t>() != 0;
 }
 
 // After the exit handlers and destructors of the program, which may still call the driver.
@@ -174,6 +175,7 @@ const ServerInfo* server_info() {
     c.info->init_result = hello.run();
     if (c.info->init_result == CUDA_SUCCESS) {
       read_info(hello, *c.info);
+      c.session->bulk().begin(c.address.flavour != Flavour::kShm, c.info->keeps_content);
       c.session->start_threads();
     } else {
       LOG_ERROR("remote", "the server's driver does not start: error %d", c.info->init_result);

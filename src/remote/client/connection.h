@@ -40,6 +40,7 @@ struct ServerInfo {
   int driver_version = 0;
   std::vector<uint8_t> entries;  // by the index in cuda::kDriverEntries: whether its driver has the function
   std::vector<RemoteDevice> devices;
+  bool keeps_content = false;  // what has been sent once need only be named
 
   const RemoteDevice* device(CUdevice device) const {
     return device >= 0 && static_cast<size_t>(device) < devices.size() ? &devices[device] : nullptr;

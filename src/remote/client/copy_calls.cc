@@ -5,6 +5,7 @@
 
 #include "common/log.h"
 #include "remote/client/boxes.h"
+#include "remote/client/bulk.h"
 #include "remote/client/connection.h"
 #include "remote/client/host_ranges.h"
 #include "remote/client/installs.h"
@@ -15,6 +16,8 @@
 
 namespace tessera::remote {
 namespace {
+
+constexpr size_t kBulkBytes = 256 << 10;  // such copies go in pieces, of which each finds its own way
 
 bool is_host(uint64_t address, uint64_t bytes) {
   if (Known::device(address, 1)) return false;
@@ -44,11 +47,13 @@ CUresult copy_in(CUdeviceptr target, const void* source, size_t bytes, CUstream 
   if (bytes == 0) return CUDA_SUCCESS;
   if (source == nullptr) return CUDA_ERROR_INVALID_VALUE;
   note_addresses(source, bytes);
-  Request request(Message::kCopyIn, per_thread);
-  request.value(CopyFields{target, bytes, reinterpret_cast<uint64_t>(stream)});
   const ByteSpan payload(static_cast<const std::byte*>(source), bytes);
   const bool may_queue =
       Known::healthy() && Known::device(target, bytes) && Known::stream(per_thread, stream);
+  if (may_queue && bytes >= kBulkBytes)
+    return copy_in_pieces(target, payload, reinterpret_cast<uint64_t>(stream), per_thread);
+  Request request(Message::kCopyIn, per_thread);
+  request.value(CopyFields{target, bytes, reinterpret_cast<uint64_t>(stream), PieceForm::kPlain, 0, bytes});
   return may_queue ? request.queue(payload) : request.run(payload);
 }
 

@@ -23,6 +23,12 @@ CUresult Request::run(ByteSpan payload, std::span<std::byte> payload_to) {
   return result;
 }
 
+CUresult Request::send_piece(ByteSpan payload, bool is_borrowed, uint64_t* taken_at) {
+  Session* found = session();
+  if (found == nullptr) return without_session();
+  return found->send_piece(thread_, op_, flags_, payload, is_borrowed, taken_at);
+}
+
 CUresult Request::run_and_tell() {
   const CUresult result = run();
   if (result != CUDA_SUCCESS || session() == nullptr) return result;

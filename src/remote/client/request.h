@@ -63,6 +63,8 @@ class Request {
     if (result == CUDA_SUCCESS && bytes == sizeof(T)) memcpy(place, value, sizeof(T));
     return result;
   }
+  // Session::send_piece.
+  CUresult send_piece(ByteSpan payload, bool is_borrowed, uint64_t* taken_at);
   // Sends without waiting.
   CUresult queue(ByteSpan payload = {});
   // run, and what an earlier queued call failed with: for calls that say such things.

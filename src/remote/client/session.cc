@@ -29,7 +29,7 @@ void nap(uint64_t nanoseconds) {
 
 }  // namespace
 
-Session::Session(std::unique_ptr<Link> link) : link_(std::move(link)) {}
+Session::Session(std::unique_ptr<Link> link) : link_(std::move(link)), bulk_(*link_) {}
 
 void Session::append(ThreadState& thread, Link::Sender& sender, uint16_t op, uint16_t flags) {
   if (thread.told != thread.current()) {
@@ -83,6 +83,26 @@ CUresult Session::queue(ThreadState& thread, uint16_t op, uint16_t flags, ByteSp
   }
   wake_flusher();
   return CUDA_SUCCESS;
+}
+
+CUresult Session::send_piece(ThreadState& thread, uint16_t op, uint16_t flags, ByteSpan payload,
+                             bool is_borrowed, uint64_t* taken_at) {
+  if (is_abandoned_.load(std::memory_order_relaxed)) return CUDA_ERROR_NOT_INITIALIZED;
+  Link::Sender sender(*link_);
+  append(thread, sender, op, flags);
+  if (is_borrowed) {
+    *taken_at = sender.append_borrowed(payload);
+  } else {
+    sender.append(payload);
+  }
+  sender.append(ByteSpan(kPadding, padded(payload.size()) - payload.size()));
+  const Status status = sender.flush();
+  return status.ok() ? CUDA_SUCCESS : lost(status);
+}
+
+CUresult Session::wait_taken(uint64_t offset) {
+  const Status status = link_->wait_taken(offset);
+  return status.ok() ? CUDA_SUCCESS : lost(status);
 }
 
 CUresult Session::call(ThreadState& thread, uint16_t op, uint16_t flags, ByteSpan payload,
@@ -189,12 +209,9 @@ Status Session::read_answer(const MessageHeader& header, ThreadState* me) {
     return Status(Code::kInvalidData, "the server sent a payload that nobody asked for");
   }
   if (*payload_bytes != 0) {
-    TESSERA_RETURN_IF_ERROR(link_->read(thread->payload));
-    std::byte end[16];
-    const size_t padding = padded(*payload_bytes) - *payload_bytes;
-    TESSERA_RETURN_IF_ERROR(link_->read(std::span(end, padding + 8)));
+    TESSERA_RETURN_IF_ERROR(bulk_.read_payload(thread->payload));
     uint64_t result = 0;
-    memcpy(&result, end + padding, sizeof result);
+    TESSERA_RETURN_IF_ERROR(link_->read(std::as_writable_bytes(std::span(&result, 1))));
     thread->payload_result = static_cast<CUresult>(result);
   }
   if (thread == me) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "common/status.h"
+#include "remote/client/bulk.h"
 #include "remote/client/host_memory.h"
 #include "remote/client/known.h"
 #include "remote/client/thread_state.h"
@@ -33,6 +34,11 @@ class Session {
                 std::span<std::byte> payload_to = {});
   // It goes out soon. The payload has been taken when this returns.
   CUresult queue(ThreadState& thread, uint16_t op, uint16_t flags, ByteSpan payload = {});
+  // queue(), of a piece of a large payload, which is sent at once. Where it is borrowed it has to stay as it
+  // is until wait_taken(what is given back in `taken_at`).
+  CUresult send_piece(ThreadState& thread, uint16_t op, uint16_t flags, ByteSpan payload, bool is_borrowed,
+                      uint64_t* taken_at);
+  CUresult wait_taken(uint64_t offset);
   // The first error of a queued call that nobody has been told of.
   CUresult take_earlier();
 
@@ -42,6 +48,7 @@ class Session {
   void expect_no_callback() { callbacks_.fetch_sub(1); }
 
   HostMemory& host() { return host_; }
+  Bulk& bulk() { return bulk_; }
   // The program has been forked: nothing of the session belongs to the child.
   void abandon() { is_abandoned_.store(true); }
   void goodbye();
@@ -63,6 +70,7 @@ class Session {
 
   std::unique_ptr<Link> link_;
   HostMemory host_;
+  Bulk bulk_;
   std::atomic<bool> is_abandoned_{false};
   std::atomic<bool> has_said_lost_{false};
   std::atomic<int> earlier_{0};

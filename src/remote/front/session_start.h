@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "cache/content_cache.h"
 #include "common/fd.h"
 #include "remote/bandwidth/session_bandwidth.h"
 #include "remote/session/identities.h"
@@ -28,6 +29,7 @@ struct SessionStart {
   UniqueFd control;                 // see control.h
   std::shared_ptr<TlsContext> tls;  // of the server; null: it has none
   std::shared_ptr<SessionBandwidth> bandwidth;  // null: no limit
+  cache::ContentCache::Options content;         // what its identity has sent; no directory: nothing is kept
 };
 
 // accept_returning() for a connection that the front has handed over (control.h), within the session's

@@ -85,6 +85,8 @@ class Link {
   // Why nothing goes any more; ok while it does.
   Status failure() const;
   LinkFigures figures() const;
+  // How much of our stream the peer says that its reader has had.
+  uint64_t peer_had() const { return peer_has_.load(std::memory_order_acquire); }
 
  private:
   using Sending = std::unique_lock<std::mutex>;

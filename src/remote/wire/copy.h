@@ -5,13 +5,32 @@
 
 namespace tessera::remote {
 
+// How a piece of a payload comes.
+enum class PieceForm : uint32_t {
+  kPlain = 0,  // as it is
+  kCoded = 1,  // a stored page of memory/codec/page_format.h, smaller than the piece
+};
+// Pieces that are not plain have at most so many bytes.
+inline constexpr uint64_t kPieceBytes = 1 << 20;
+
 // kCopyIn (the payload follows the message) and kCopyOut (it follows the answer, or is in it up to
 // kInlineBytes).
 struct CopyFields {
   uint64_t device = 0;
   uint64_t bytes = 0;
   uint64_t stream = 0;
+  PieceForm form = PieceForm::kPlain;  // kCopyIn
+  uint32_t reserved = 0;
+  uint64_t stored = 0;  // kCopyIn: bytes of the payload
 };
+
+// Before each piece of the payload of an answer; the piece is filled up to 8 bytes.
+struct PieceHeader {
+  uint32_t bytes = 0;
+  PieceForm form = PieceForm::kPlain;
+  uint64_t stored = 0;
+};
+static_assert(sizeof(PieceHeader) == 16);
 
 inline constexpr uint64_t kInlineBytes = 32 << 10;
 

@@ -41,6 +41,7 @@ enum class Message : uint16_t {
   kFunctionInfo,
   kCallbackDone,
   kCollect,  // host memory as it is now, before a function of the program looks at it
+  kContent,  // of the thread's next payload: wire/content.h
   kGoodbye,
   // from the server
   kAnswer = 0xc000,

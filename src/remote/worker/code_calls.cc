@@ -79,7 +79,7 @@ struct ReceivedImage {
       total += sizes[i];
     }
     bytes.resize(padded(total));
-    TESSERA_RETURN_IF_ERROR(s.worker.read_payload(bytes));
+    TESSERA_RETURN_IF_ERROR(s.read_payload(bytes));
     image.form = static_cast<cuda::CodeImage::Form>(form);
     uint64_t at = 0;
     for (uint64_t i = 0; i < count; ++i) {
@@ -316,7 +316,7 @@ CUresult link_add(Serving& s) {
   if (!s.in.whole() || size > kMaxImageBytes) return s.malformed();
   // A NUL behind what may be text.
   std::vector<std::byte> data(padded(size) + 1);
-  if (!s.worker.read_payload(std::span(data).first(padded(size))).ok()) return s.malformed();
+  if (!s.read_payload(std::span(data).first(padded(size))).ok()) return s.malformed();
   data[size] = std::byte{0};
   if (s.failed != CUDA_SUCCESS) return s.failed;
   const CUresult result = s.table.cuLinkAddData_v2(state, type, data.data(), size, name, 0, nullptr, nullptr);

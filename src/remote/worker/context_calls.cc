@@ -57,6 +57,7 @@ CUresult hello(Serving& s) {
   s.out.array(entries.data(), entries.size());
   s.out.value<uint32_t>(devices);
   for (CUdevice device = 0; device < devices; ++device) describe(s, device);
+  s.out.value<uint32_t>(s.worker.keeps_content() ? 1 : 0);
   return CUDA_SUCCESS;
 }
 

@@ -17,7 +17,7 @@ Status skip_payload(Serving& s, uint64_t bytes) {
   std::byte nowhere[16 << 10];
   for (uint64_t left = bytes; left > 0;) {
     const uint64_t part = std::min<uint64_t>(left, sizeof nowhere);
-    TESSERA_RETURN_IF_ERROR(s.worker.read_payload(std::span(nowhere, part)));
+    TESSERA_RETURN_IF_ERROR(s.read_payload(std::span(nowhere, part)));
     left -= part;
   }
   return Status();
@@ -34,29 +34,38 @@ CUresult copy_piece_in(Serving& s, const CopyFields& fields, CUstream stream, ui
     place = s.worker.staging().take(part);
   }
   if (place.data() == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
-  if (!s.worker.read_payload(place).ok()) return CUDA_ERROR_UNKNOWN;
+  const Status read = fields.form == PieceForm::kCoded ? s.worker.pieces_in().decode(s, fields.stored, place)
+                                                       : s.read_payload(place);
+  if (!read.ok()) return CUDA_ERROR_UNKNOWN;
   *is_read = true;
   const CUresult result = s.table.cuMemcpyHtoDAsync_v2(fields.device + at, place.data(), part, stream);
   return result == CUDA_SUCCESS && !is_small ? s.worker.staging().used_by(stream) : result;
 }
 
+bool is_sane(const CopyFields& fields) {
+  if (fields.bytes > kMaxPayloadBytes) return false;
+  if (fields.form == PieceForm::kPlain) return fields.stored == fields.bytes;
+  return fields.form == PieceForm::kCoded && fields.bytes <= kPieceBytes && fields.stored < fields.bytes;
+}
+
 CUresult copy_in(Serving& s) {
   const auto fields = s.in.value<CopyFields>();
-  if (!s.in.whole() || fields.bytes > kMaxPayloadBytes) return s.malformed();
+  if (!s.in.whole() || !is_sane(fields)) return s.malformed();
   const auto stream = s.handle<CUstream>(HandleKind::kCUstream, fields.stream);
   CUresult result = s.failed;
   uint64_t at = 0;
   s.worker.note_work();
   while (at < fields.bytes && result == CUDA_SUCCESS) {
     const uint64_t part =
-        std::min(fields.bytes - at, fields.bytes <= kSmallBytes ? kSmallBytes : Staging::kPieceBytes);
+        std::min(fields.bytes - at, fields.bytes <= kSmallBytes ? kSmallBytes : kPieceBytes);
     bool is_read = false;
     result = copy_piece_in(s, fields, stream, at, part, &is_read);
     if (is_read) at += part;
     if (result == CUDA_ERROR_UNKNOWN && !is_read) return s.malformed();
   }
   // What is left of a payload that cannot be used still has to be read.
-  if (!skip_payload(s, padded(fields.bytes) - at).ok()) return s.malformed();
+  const uint64_t had = at == 0 || fields.form == PieceForm::kPlain ? at : fields.stored;
+  if (!skip_payload(s, padded(fields.stored) - had).ok()) return s.malformed();
   return result;
 }
 
@@ -88,7 +97,7 @@ class PayloadOut final : public Worker::Payload {
 
  private:
   void fetch() {
-    const uint64_t part = std::min<uint64_t>(bytes - fetched_at_, PiecesOut::kPieceBytes);
+    const uint64_t part = std::min<uint64_t>(bytes - fetched_at_, kPieceBytes);
     std::byte* place = pieces_.take(s_.worker.link(), &current_);
     result_ = place == nullptr
                   ? CUDA_ERROR_OUT_OF_MEMORY
@@ -189,7 +198,7 @@ CUresult copy_box(Serving& s) {
   const bool from_client = (box.form & kBoxFromClient) != 0, to_client = (box.form & kBoxToClient) != 0;
   if (from_client && to_client) return s.malformed();
   if (from_client || to_client) box.host.resize(padded(std::max<uint64_t>(box.packed_bytes(), 8)));
-  if (from_client && !s.worker.read_payload(std::span(box.host).first(padded(box.packed_bytes()))).ok()) {
+  if (from_client && !s.read_payload(std::span(box.host).first(padded(box.packed_bytes()))).ok()) {
     return s.malformed();
   }
   if ((box.copy.srcMemoryType == CU_MEMORYTYPE_HOST) != from_client ||
@@ -221,8 +230,7 @@ CUresult copy_row(Serving& s) {
   const auto stream = s.handle<CUstream>(HandleKind::kCUstream, fields.stream);
   const auto array = s.handle<CUarray>(HandleKind::kCUarray, fields.array);
   std::vector<std::byte> host(padded(std::max<uint64_t>(fields.bytes, 8)));
-  if (from_client && !s.worker.read_payload(std::span(host).first(padded(fields.bytes))).ok())
-    return s.malformed();
+  if (from_client && !s.read_payload(std::span(host).first(padded(fields.bytes))).ok()) return s.malformed();
   if (s.failed != CUDA_SUCCESS) return s.failed;
   s.worker.note_work();
   s.worker.let_others_lead();

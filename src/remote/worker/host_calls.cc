@@ -41,7 +41,7 @@ CUresult host_data(Serving& s) {
   bool is_known = true;
   for (uint64_t at = 0; at < padded(bytes);) {
     const uint64_t part = std::min<uint64_t>(padded(bytes) - at, sizeof piece);
-    if (!s.worker.read_payload(std::span(piece, part)).ok()) return s.malformed();
+    if (!s.read_payload(std::span(piece, part)).ok()) return s.malformed();
     const uint64_t useful = std::min(part, bytes - at);
     is_known = s.worker.mirrors().put(address + at, ByteSpan(piece, useful)) && is_known;
     at += part;

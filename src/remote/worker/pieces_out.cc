@@ -2,6 +2,8 @@
 
 #include <sys/mman.h>
 
+#include "remote/wire/copy.h"
+
 namespace tessera::remote {
 
 PiecesOut::~PiecesOut() {

@@ -12,7 +12,6 @@ namespace tessera::remote {
 
 class PiecesOut {
  public:
-  static constexpr size_t kPieceBytes = 1 << 20;
   static constexpr size_t kPieces = 16;
 
   explicit PiecesOut(const cuda::DriverTable& driver) : driver_(driver) {}

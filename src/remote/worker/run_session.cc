@@ -5,6 +5,7 @@
 
 #include <condition_variable>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "common/clock.h"
@@ -100,6 +101,15 @@ void watch_control(Session& session) {
   }
 }
 
+// What the session's identity has sent before, where it is kept.
+std::optional<cache::ContentCache> open_content(const SessionStart& start) {
+  if (start.content.directory.empty()) return std::nullopt;
+  auto cache = cache::ContentCache::open(start.content);
+  if (cache.ok()) return std::move(*cache);
+  LOG_WARN("session", "nothing is kept of what comes: %s", cache.status().message().c_str());
+  return std::nullopt;
+}
+
 }  // namespace
 
 int run_session(SessionStart start) {
@@ -118,10 +128,11 @@ int run_session(SessionStart start) {
     options.reconnect = [&session](const Status& broken) { return session.returns.wait(broken); };
   }
   session.link = std::make_unique<Link>(std::move(session.start.transport), std::move(options));
+  auto content = open_content(session.start);
   std::thread control([&session] { watch_control(session); });
   Status ended;
   {
-    Worker worker(*session.link, *driver);
+    Worker worker(*session.link, *driver, content ? &*content : nullptr);
     ended = worker.run();
   }
   session.is_over.store(true);

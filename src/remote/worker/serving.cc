@@ -26,6 +26,13 @@ CUresult unknown_handle(HandleKind kind) {
 
 }  // namespace
 
+Status Serving::read_payload(std::span<std::byte> space) {
+  if (thread->content.is_named()) return thread->content.read(space);
+  TESSERA_RETURN_IF_ERROR(worker.link().read(space));
+  thread->content.arrived(space);
+  return Status();
+}
+
 void Serving::gives_work() { worker.note_launch(); }
 
 void Serving::may_wait() {

@@ -9,6 +9,7 @@
 #include "remote/wire/embedded_handles.h"
 #include "remote/wire/reader.h"
 #include "remote/wire/writer.h"
+#include "remote/worker/content_in.h"
 #include "remote/worker/handle_table.h"
 
 namespace tessera::remote {
@@ -22,6 +23,7 @@ struct ClientThread {
   CUstreamCaptureMode capture_mode = CU_STREAM_CAPTURE_MODE_GLOBAL;
   // Its own default streams, by context.
   std::vector<std::pair<CUcontext, CUstream>> default_streams;
+  ContentIn content;
 };
 
 struct Serving {
@@ -77,6 +79,8 @@ struct Serving {
   }
   CUresult too_large() { return CUDA_ERROR_OUT_OF_MEMORY; }
 
+  // The next bytes of the message's payload.
+  Status read_payload(std::span<std::byte> space);
   // Work of the GPU may write wherever the program can look.
   void gives_work();
   // The call that comes may last as long as the GPU's work.

@@ -15,13 +15,12 @@ namespace tessera::remote {
 class Staging {
  public:
   static constexpr uint64_t kRingBytes = 16 << 20;
-  static constexpr uint64_t kPieceBytes = 1 << 20;
 
   explicit Staging(const cuda::DriverTable& driver) : driver_(driver) {}
   ~Staging();
 
-  // Memory of `bytes` (at most kPieceBytes) that nothing uses any more; waits for copies on their way. Empty
-  // where there is no memory.
+  // Memory of `bytes` (at most kPieceBytes, wire/copy.h) that nothing uses any more; waits for copies on
+  // their way. Empty where there is no memory.
   std::span<std::byte> take(uint64_t bytes);
   // What was taken last is used by work of `stream` until all that is in it now is done.
   CUresult used_by(CUstream stream);

@@ -4,11 +4,13 @@
 #include <cstring>
 
 #include "common/log.h"
+#include "remote/wire/copy.h"
 
 namespace tessera::remote {
 namespace {
 
-constexpr size_t kMostThreads = 512;     // of the server, for one session
+constexpr size_t kMostThreads = 512;  // of the server, for one session
+constexpr std::byte kNothing[4096] = {};
 constexpr size_t kMostBeside = 100'000;  // of them in the session's life: those that have ended count, too
 
 // Which context is current to this thread of the server, as far as we made it so.
@@ -19,9 +21,10 @@ thread_local CUstreamCaptureMode mode_here = CU_STREAM_CAPTURE_MODE_GLOBAL;
 
 }  // namespace
 
-Worker::Worker(Link& link, const cuda::DriverTable& driver)
+Worker::Worker(Link& link, const cuda::DriverTable& driver, cache::ContentCache* content)
     : link_(link),
       driver_(driver),
+      content_(content),
       staging_(driver),
       pieces_out_(driver),
       mirrors_(driver),
@@ -170,20 +173,32 @@ void Worker::latch(CUresult result) {
   earlier_result_.compare_exchange_strong(none, result);
 }
 
-Status Worker::serve_next(Serving& serving) {
-  MessageHeader header;
+Status Worker::read_message(MessageHeader& header, std::vector<std::byte>& body) {
   TESSERA_RETURN_IF_ERROR(link_.read(std::as_writable_bytes(std::span(&header, 1))));
   if (header.bytes < sizeof header || header.bytes > kMaxMessageBytes || header.bytes % 8 != 0) {
     return Status::error(Code::kInvalidData, "a message of %u bytes", header.bytes);
   }
-  static thread_local std::vector<std::byte> body;
   body.resize(header.bytes - sizeof header);
-  if (!body.empty()) TESSERA_RETURN_IF_ERROR(link_.read(body));
+  return body.empty() ? Status() : link_.read(body);
+}
+
+Status Worker::serve_next(Serving& serving) {
+  MessageHeader header;
+  static thread_local std::vector<std::byte> body;
+  TESSERA_RETURN_IF_ERROR(read_message(header, body));
   if (header.op == static_cast<uint16_t>(Message::kGoodbye)) {
     return Status(Code::kFailedPrecondition, "the client has said goodbye");
   }
+  if (header.op == static_cast<uint16_t>(Message::kContent)) {
+    ClientThread* thread = thread_of(header.thread & kThreadMask);
+    if (thread == nullptr) return Status(Code::kInvalidData, "a thread that cannot be");
+    return thread->content.announce(body, content_);
+  }
   const bool may_wait =
       header.op < kCalls ? kWaits[header.op] : header.op == static_cast<uint16_t>(Message::kCopyOut);
+  const ClientThread* thread = thread_of(header.thread & kThreadMask);
+  if (may_wait && thread != nullptr && thread->content.is_named())
+    return Status(Code::kInvalidData, "content is named where no payload belongs");
   const bool is_others = std::none_of(captures_.begin(), captures_.end(), [&](const Capture& capture) {
     return capture.thread == (header.thread & kThreadMask);
   });
@@ -234,8 +249,17 @@ void Worker::serve(Serving& serving, const MessageHeader& header, ByteSpan body)
     serving.malformed();
     return;
   }
+  ContentIn& content = serving.thread->content;
+  const bool is_named = content.is_named();
+  if (content.is_missing()) {
+    if (!serving.wants_answer) serving.malformed();
+    (void)content.served();
+    if (serving.wants_answer) (void)answer(serving, kContentWanted, nullptr);
+    return;
+  }
   activate(*serving.thread);
   const CUresult result = function(serving);
+  if (is_named && !content.served().ok()) serving.malformed();
   if (serving.is_malformed) return;
   if (serving.wants_answer) {
     if (!serving.has_answered)
@@ -268,25 +292,38 @@ Status Worker::answer(Serving& serving, CUresult result, Payload* payload) {
   return send_payload(*payload);
 }
 
+// Compressed where that pays. The piece stays as it is until the link has taken it.
+Status Worker::send_piece(Payload& payload, ByteSpan piece) {
+  const ByteSpan coded = encoder_.encode(piece);
+  PieceHeader header{static_cast<uint32_t>(piece.size()), PieceForm::kPlain, piece.size()};
+  if (!coded.empty()) header = {header.bytes, PieceForm::kCoded, coded.size()};
+  {
+    Link::Sender sender(link_);
+    sender.append(std::as_bytes(std::span(&header, 1)));
+    if (coded.empty()) {
+      payload.sent(sender.append_borrowed(piece));
+    } else {
+      sender.append(coded);
+    }
+    sender.append(ByteSpan(kNothing, padded(header.stored) - header.stored));
+    TESSERA_RETURN_IF_ERROR(sender.flush());
+  }
+  encoder_.sent(link_);
+  return Status();
+}
+
 // The link's sending side is not held between pieces: the next one may have to wait for it.
 Status Worker::send_payload(Payload& payload) {
-  static constexpr std::byte kNothing[4096] = {};
+  encoder_.begin();
   for (uint64_t left = payload.bytes; left > 0;) {
-    const ByteSpan piece = payload.next(left);
-    Link::Sender sender(link_);
-    if (piece.empty()) {  // the rest is filled up; the end says that it is worth nothing
-      const ByteSpan filler(kNothing, std::min<uint64_t>(left, sizeof kNothing));
-      sender.append(filler);
-      left -= filler.size();
-    } else {
-      payload.sent(sender.append_borrowed(piece));
-      left -= piece.size();
-    }
-    TESSERA_RETURN_IF_ERROR(sender.flush());
+    ByteSpan piece = payload.next(left);
+    if (piece.empty())
+      piece = ByteSpan(kNothing, std::min<uint64_t>(left, sizeof kNothing));  // the end says why
+    TESSERA_RETURN_IF_ERROR(send_piece(payload, piece));
+    left -= piece.size();
   }
   const uint64_t end = payload.result();
   Link::Sender sender(link_);
-  sender.append(ByteSpan(kNothing, padded(payload.bytes) - payload.bytes));
   sender.append(std::as_bytes(std::span(&end, 1)));
   return sender.flush();
 }
@@ -300,8 +337,7 @@ Status Worker::tell(Message message, const std::vector<std::byte>& fields, ByteS
   sender.append(std::as_bytes(std::span(&header, 1)));
   sender.append(fields);
   sender.append(payload);
-  static constexpr std::byte kPadding[8] = {};
-  sender.append(ByteSpan(kPadding, padded(payload.size()) - payload.size()));
+  sender.append(ByteSpan(kNothing, padded(payload.size()) - payload.size()));
   return sender.flush();
 }
 

@@ -18,11 +18,13 @@
 #include "common/status.h"
 #include "cuda/driver_table.h"
 #include "remote/link/link.h"
+#include "remote/link/piece_encoder.h"
 #include "remote/worker/callbacks.h"
 #include "remote/worker/captured_output.h"
 #include "remote/worker/functions.h"
 #include "remote/worker/handle_table.h"
 #include "remote/worker/host_mirrors.h"
+#include "remote/worker/pieces_in.h"
 #include "remote/worker/pieces_out.h"
 #include "remote/worker/serving.h"
 #include "remote/worker/staging.h"
@@ -31,8 +33,9 @@ namespace tessera::remote {
 
 class Worker {
  public:
-  // `driver`: what the calls go to; in a slice the guest's own library.
-  Worker(Link& link, const cuda::DriverTable& driver);
+  // `driver`: what the calls go to; in a slice the guest's own library. `content`: what the client's identity
+  // has sent before; null where nothing is kept.
+  Worker(Link& link, const cuda::DriverTable& driver, cache::ContentCache* content);
   ~Worker();
 
   // Until the session ends: why. An orderly farewell is ok.
@@ -65,8 +68,6 @@ class Worker {
   void capture_ended(uint64_t stream);
   bool may_end_capture(uint64_t stream, const ClientThread& thread) const;
 
-  // Payload of the message that is being served.
-  Status read_payload(std::span<std::byte> space) { return link_.read(space); }
   // Sends the answer of `serving`, followed by a payload that `next` yields in pieces of its own, then by
   // what it says at the end. Null: no payload.
   struct Payload {
@@ -88,12 +89,16 @@ class Worker {
   HostMirrors& mirrors() { return mirrors_; }
   Callbacks& callbacks() { return callbacks_; }
   Functions& code() { return code_; }
+  PiecesIn& pieces_in() { return pieces_in_; }
   PiecesOut& pieces_out() { return pieces_out_; }
   Link& link() { return link_; }
+  bool keeps_content() const { return content_ != nullptr; }
 
  private:
   Status send_payload(Payload& payload);
+  Status send_piece(Payload& payload, ByteSpan piece);
   void lead();
+  Status read_message(MessageHeader& header, std::vector<std::byte>& body);
   Status serve_next(Serving& serving);
   void serve_beside(const MessageHeader& header, const std::vector<std::byte>& body);
   void serve(Serving& serving, const MessageHeader& header, ByteSpan body);
@@ -105,8 +110,10 @@ class Worker {
 
   Link& link_;
   const cuda::DriverTable& driver_;
+  cache::ContentCache* const content_;
   HandleTable handles_;
   Staging staging_;
+  PiecesIn pieces_in_;
   PiecesOut pieces_out_;
   HostMirrors mirrors_;
   Callbacks callbacks_;
@@ -128,6 +135,7 @@ class Worker {
   Status ended_;              // under pool_lock_
   std::condition_variable has_ended_;
   std::mutex answering_;
+  PieceEncoder encoder_;  // under answering_
   std::atomic<int> earlier_result_{0};
   std::atomic<bool> is_over_{false};
   std::atomic<bool> is_quiet_{true};  // nothing has been given to the GPU since a wait for all of it

@@ -66,6 +66,14 @@ void Relay::end(Connection& connection, bool reset) {
 }
 
 bool Relay::serve(Connection& connection, uint64_t now_ns) {
+  const uint64_t up = connection.up.bytes(), down = connection.down.bytes();
+  const bool goes_on = pass(connection, now_ns);
+  bytes_up_ += connection.up.bytes() - up;
+  bytes_down_ += connection.down.bytes() - down;
+  return goes_on;
+}
+
+bool Relay::pass(Connection& connection, uint64_t now_ns) {
   struct {
     RelayedDirection& direction;
     int from, to;

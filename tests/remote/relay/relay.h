@@ -33,6 +33,9 @@ class Relay {
   void hold(bool held) { held_ = held; }
   size_t connections() const { return connections_.size(); }
   uint64_t connections_ever() const { return next_; }
+  // That have come from clients, and from the server, on all connections ever.
+  uint64_t bytes_up() const { return bytes_up_; }
+  uint64_t bytes_down() const { return bytes_down_; }
 
  private:
   struct Connection {
@@ -46,6 +49,7 @@ class Relay {
   void accept_all();
   // False once it has ended.
   bool serve(Connection& connection, uint64_t now_ns);
+  bool pass(Connection& connection, uint64_t now_ns);
   static void end(Connection& connection, bool reset);
 
   UniqueFd listening_;
@@ -54,7 +58,7 @@ class Relay {
   const uint64_t seed_;
   uint16_t port_ = 0;
   bool refused_ = false, held_ = false;
-  uint64_t next_ = 0;
+  uint64_t next_ = 0, bytes_up_ = 0, bytes_down_ = 0;
   std::map<uint64_t, Connection> connections_;
 };
 

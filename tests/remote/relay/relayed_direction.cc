@@ -50,6 +50,7 @@ RelayedDirection::Outcome RelayedDirection::read(int from, const Conditions& con
       return Outcome::kGoesOn;
     }
     buffer.resize(static_cast<size_t>(count));
+    bytes_ += static_cast<uint64_t>(count);
     for (size_t done = 0; done < buffer.size();) {
       uint64_t after = 0;
       const Fault fault = plan_.next(buffer.size() - done, &after);

@@ -27,6 +27,7 @@ class RelayedDirection {
   // When write() has something to do; UINT64_MAX: nothing waits. Not while the receiver takes none.
   uint64_t due_ns() const { return blocked_ || chunks_.empty() ? UINT64_MAX : chunks_.front().due_ns; }
   bool blocked() const { return blocked_; }
+  uint64_t bytes() const { return bytes_; }  // that have come in
   bool wants_more() const { return !read_ended_ && queued_ < kMostBytes; }
 
  private:
@@ -42,6 +43,7 @@ class RelayedDirection {
   FaultPlan plan_;
   std::deque<Chunk> chunks_;
   size_t queued_ = 0;
+  uint64_t bytes_ = 0;
   uint64_t line_free_ns_ = 0;  // the rate: when the line has sent what it was given
   uint64_t last_due_ns_ = 0;
   uint64_t stalled_ns_ = 0;

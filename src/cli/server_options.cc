@@ -31,7 +31,8 @@ void add_server_options(CLI::App* command, ServerOptions& options) {
     command->add_option(name, into, text)->type_name(type);
   };
   option("--server", options.server,
-         "use the GPUs of 'tessera serve' there: host:7070, tls://host:7070 or shm:PATH", "ADDRESS");
+         "use the GPUs of 'tessera serve' there: host:7070, tls://host:7070 or shm:PATH; several with commas",
+         "ADDRESS");
   option("--token-file", options.token_file, "with --server: a file with the token to show", "FILE");
   option("--identity", options.identity, "with --server: who we are, where the token does not say it",
          "NAME");

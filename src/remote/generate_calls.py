@@ -179,7 +179,10 @@ def client_body(c):
     yield "  Request request(Op::%s, per_thread);" % c.name
     for p in c.parameters:
         if p.kind == "value":
-            yield "  request.value(%s);" % p.name
+            by_type = {"CUdevice": "device", "CUdeviceptr": "address"}
+            if p.type == "CUmemGenericAllocationHandle":
+                yield "  request.about(%s);" % p.name
+            yield "  request.%s(%s);" % (by_type.get(p.type, "value"), p.name)
         elif p.extent == "cstr":
             yield "  request.text(%s);" % p.name
         elif p.extent is not None and p.kind == "in":
@@ -199,7 +202,7 @@ def client_body(c):
             if p.extent is not None:
                 yield "  request.take_array(reinterpret_cast<%s*>(%s), %s_extent);" % (p.element, p.name, p.name)
             else:
-                yield "  request.take(%s);" % p.name
+                yield "  request.%s(%s);" % ("take_device" if p.element == "CUdevice" else "take", p.name)
     yield "  return result;\n}"
 
 

@@ -7,6 +7,7 @@
 #include "remote/client/connection.h"
 #include "remote/client/host_ranges.h"
 #include "remote/client/request.h"
+#include "remote/client/servers.h"
 #include "remote/rpc.h"
 #include "remote/wire/copy.h"
 
@@ -72,6 +73,7 @@ struct How {
   bool is_async = false;
   bool per_thread = false;
   CUstream stream = nullptr;
+  int server = -1;  // whose memory it is; below 0: as stream and handles say
 };
 
 // As a captured stream keeps it.
@@ -79,6 +81,41 @@ CUresult capture_box(CUDA_MEMCPY3D copy, const How& how) {
   const CUresult result = share_box_memory(copy);
   if (result != CUDA_SUCCESS) return result;
   return Request(Op::cuMemcpy3DAsync_v2, how.per_thread).value(copy).value(how.stream).run();
+}
+
+CUresult copy_box(CUDA_MEMCPY3D copy, const How& how);
+
+// Whose that side is; below 0 where it is the program's, or not known.
+int server_of_side(CUmemorytype type, CUdeviceptr device, CUarray array) {
+  if (type == CU_MEMORYTYPE_DEVICE) return Known::server_of(device);
+  return type == CU_MEMORYTYPE_ARRAY ? static_cast<int>(server_of_handle(array)) : -1;
+}
+
+// Between two servers: through memory of the program.
+CUresult copy_box_across(CUDA_MEMCPY3D copy, How how, int from, int to) {
+  std::vector<std::byte> between(copy.WidthInBytes * copy.Height * copy.Depth);
+  CUDA_MEMCPY3D out = copy;
+  out.dstMemoryType = CU_MEMORYTYPE_HOST;
+  out.dstHost = between.data();
+  out.dstXInBytes = out.dstY = out.dstZ = 0;
+  out.dstPitch = copy.WidthInBytes;
+  out.dstHeight = copy.Height;
+  CUDA_MEMCPY3D in = copy;
+  in.srcMemoryType = CU_MEMORYTYPE_HOST;
+  in.srcHost = between.data();
+  in.srcXInBytes = in.srcY = in.srcZ = 0;
+  in.srcPitch = copy.WidthInBytes;
+  in.srcHeight = copy.Height;
+  const auto at = [&](int server) {
+    How side = how;
+    side.server = server;
+    // A stream orders what its own server does.
+    if (static_cast<int>(server_of_handle(how.stream)) != server)
+      side.stream = nullptr, side.is_async = false;
+    return side;
+  };
+  const CUresult result = copy_box(out, at(from));
+  return result != CUDA_SUCCESS ? result : copy_box(in, at(to));
 }
 
 CUresult copy_box(CUDA_MEMCPY3D copy, const How& how) {
@@ -101,6 +138,10 @@ CUresult copy_box(CUDA_MEMCPY3D copy, const How& how) {
   const HostSide target =
       side_of(copy.dstHost, copy.dstXInBytes, copy.dstY, copy.dstZ, copy.dstPitch, copy.dstHeight, size);
   if (from_host && to_host) return copy_on_host(source, target, size);
+  const int from = server_of_side(copy.srcMemoryType, copy.srcDevice, copy.srcArray);
+  const int to = server_of_side(copy.dstMemoryType, copy.dstDevice, copy.dstArray);
+  if (has_several_servers() && from >= 0 && to >= 0 && from != to)
+    return copy_box_across(copy, how, from, to);
   std::vector<std::byte> packed;
   if (from_host) {
     packed.resize(size.packed());
@@ -108,6 +149,10 @@ CUresult copy_box(CUDA_MEMCPY3D copy, const How& how) {
              [&](const std::byte* row, uint64_t at) { memcpy(packed.data() + at, row, size.width); });
   }
   Request request(Message::kCopyBox, how.per_thread);
+  if (has_several_servers() && how.server >= 0) request.to(static_cast<unsigned>(how.server));
+  if (has_several_servers() && !is_handle_id(reinterpret_cast<uint64_t>(how.stream)) &&
+      std::max(from, to) >= 0)
+    request.to(static_cast<unsigned>(std::max(from, to)));
   const uint32_t form =
       (how.is_async ? kBoxAsync : 0) | (from_host ? kBoxFromClient : 0) | (to_host ? kBoxToClient : 0);
   const CUresult result = request.value(form).value(how.stream).value(copy).run(packed);
@@ -169,6 +214,7 @@ CUresult row_in(CUarray target, size_t offset, const void* source, size_t bytes,
   RowFields fields{reinterpret_cast<uint64_t>(target), offset, bytes, reinterpret_cast<uint64_t>(how.stream)};
   fields.form = kBoxFromClient | (how.is_async ? kBoxAsync : 0);
   return Request(Message::kCopyRow, how.per_thread)
+      .about(fields.array)
       .value(fields)
       .run({static_cast<const std::byte*>(source), bytes});
 }
@@ -179,7 +225,7 @@ CUresult row_out(void* target, CUarray source, size_t offset, size_t bytes, cons
   RowFields fields{reinterpret_cast<uint64_t>(source), offset, bytes, reinterpret_cast<uint64_t>(how.stream)};
   fields.form = kBoxToClient | (how.is_async ? kBoxAsync : 0);
   Request request(Message::kCopyRow, how.per_thread);
-  const CUresult result = request.value(fields).run();
+  const CUresult result = request.about(fields.array).value(fields).run();
   request.take_array(static_cast<std::byte*>(target), bytes);
   return result;
 }

@@ -93,26 +93,28 @@ Status Bulk::read_payload(std::span<std::byte> space) {
   return Status();
 }
 
-CUresult announce_content(const cache::Digest& name, uint64_t bytes, bool follows) {
+CUresult announce_content(unsigned server, const cache::Digest& name, uint64_t bytes, bool follows) {
   const ContentFields fields{name, bytes, follows ? uint64_t{1} : uint64_t{0}};
-  return Request(Message::kContent, false).value(fields).queue();
+  return Request(Message::kContent, false).to(server).value(fields).queue();
 }
 
-CUresult copy_in_pieces(uint64_t device, ByteSpan source, uint64_t stream, bool per_thread) {
-  Session* found = session();
+CUresult copy_in_pieces(unsigned server, uint64_t device, ByteSpan source, uint64_t stream, bool per_thread) {
+  Session* found = session_of(server);
   if (found == nullptr) return without_session();
   Bulk& bulk = found->bulk();
   if (const auto name = bulk.name_of_copy(source)) {
-    (void)announce_content(*name, source.size(), false);
+    (void)announce_content(server, *name, source.size(), false);
     Request named(Message::kCopyIn, per_thread);
     const CUresult result =
-        named.value(CopyFields{device, source.size(), stream, PieceForm::kPlain, 0, source.size()}).run();
+        named.to(server)
+            .value(CopyFields{device, source.size(), stream, PieceForm::kPlain, 0, source.size()})
+            .run();
     if (result != kContentWanted) {
       if (result == CUDA_SUCCESS) bulk.was_there(source.size());
       return result;
     }
     bulk.was_not_there(source.size());
-    (void)announce_content(*name, source.size(), true);
+    (void)announce_content(server, *name, source.size(), true);
   }
   Bulk::Upload upload(bulk);
   uint64_t taken_at = 0;
@@ -122,7 +124,7 @@ CUresult copy_in_pieces(uint64_t device, ByteSpan source, uint64_t stream, bool 
     const ByteSpan payload = coded.empty() ? piece : coded;
     const PieceForm form = coded.empty() ? PieceForm::kPlain : PieceForm::kCoded;
     Request request(Message::kCopyIn, per_thread);
-    request.value(CopyFields{device + at, piece.size(), stream, form, 0, payload.size()});
+    request.to(server).value(CopyFields{device + at, piece.size(), stream, form, 0, payload.size()});
     const CUresult result = request.send_piece(payload, coded.empty(), &taken_at);
     if (result != CUDA_SUCCESS) return result;
     upload.sent();

@@ -59,9 +59,9 @@ class Bulk {
   std::vector<std::byte> stored_;
 };
 
-// Tells the server what comes of this thread next (wire/content.h).
-CUresult announce_content(const cache::Digest& name, uint64_t bytes, bool follows);
+// Tells a server what comes of this thread next (wire/content.h).
+CUresult announce_content(unsigned server, const cache::Digest& name, uint64_t bytes, bool follows);
 // A copy to the device of memory that is known to be the program's, on a stream that lives.
-CUresult copy_in_pieces(uint64_t device, ByteSpan source, uint64_t stream, bool per_thread);
+CUresult copy_in_pieces(unsigned server, uint64_t device, ByteSpan source, uint64_t stream, bool per_thread);
 
 }  // namespace tessera::remote

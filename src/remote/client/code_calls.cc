@@ -73,10 +73,10 @@ template <typename Send>
 CUresult send_code(ByteSpan code, Send send) {
   const auto name = session() == nullptr ? std::nullopt : session()->bulk().name_of_code(code);
   if (!name) return send(code);
-  (void)announce_content(*name, code.size(), false);
+  (void)announce_content(session()->server(), *name, code.size(), false);
   const CUresult result = send({});
   if (result != kContentWanted) return result;
-  (void)announce_content(*name, code.size(), true);
+  (void)announce_content(session()->server(), *name, code.size(), true);
   return send(code);
 }
 

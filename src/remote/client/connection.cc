@@ -2,6 +2,8 @@
 
 #include <pthread.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <memory>
 #include <mutex>
@@ -11,10 +13,12 @@
 #include "common/strings.h"
 #include "remote/client/installs.h"
 #include "remote/client/request.h"
+#include "remote/client/servers.h"
 #include "remote/client/session.h"
 #include "remote/session/client.h"
 #include "remote/transport/address.h"
 #include "remote/transport/spinner.h"
+#include "remote/wire/regions.h"
 
 namespace tessera::remote {
 namespace {
@@ -22,17 +26,23 @@ namespace {
 constexpr uint64_t kConnectNs = 20'000'000'000;
 constexpr std::chrono::microseconds kSpin(30);
 
-struct Connected {
-  RemoteConfig config;
+struct Server {
+  unsigned place = 0;
   Address address;
-  Credentials credentials;
   SessionId id{};
   Secret secret{};
   std::unique_ptr<Session> session;
+};
+
+struct Connected {
+  RemoteConfig config;
+  Credentials credentials;
+  std::vector<std::unique_ptr<Server>> servers;
   std::unique_ptr<ServerInfo> info;
 };
 
-constinit std::atomic<Session*> current_session{nullptr};
+constinit std::atomic<Session*> sessions[kMostServers] = {};
+constinit std::atomic<unsigned> servers{1};
 constinit std::atomic<const ServerInfo*> current_info{nullptr};
 constinit std::atomic<bool> has_tried{false};
 constinit std::atomic<bool> initialised{false};
@@ -48,14 +58,14 @@ Connected& connected() {
 }
 
 // Tries until the grace is over: the server parks the session as long.
-Result<std::unique_ptr<Transport>> come_back(const Status& broken) {
+Result<std::unique_ptr<Transport>> come_back(Server& server, const Status& broken) {
   if (has_ended.load()) return Status(Code::kFailedPrecondition, "the program ends");
-  Connected& c = connected();
+  const Connected& c = connected();
   LOG_WARN("remote", "the connection to %s has broken (%s): coming back to the session",
-           to_text(c.address).c_str(), broken.message().c_str());
+           to_text(server.address).c_str(), broken.message().c_str());
   const uint64_t until = monotonic_ns() + static_cast<uint64_t>(c.config.grace_seconds * 1e9);
   for (uint64_t pause = 50'000'000;; pause = std::min<uint64_t>(pause * 2, 2'000'000'000)) {
-    auto transport = resume_session(c.address, c.credentials, c.id, c.secret,
+    auto transport = resume_session(server.address, c.credentials, server.id, server.secret,
                                     std::min(until, monotonic_ns() + 5'000'000'000));
     if (transport.ok()) {
       LOG_WARN("remote", "the session goes on");
@@ -70,7 +80,16 @@ Result<std::unique_ptr<Transport>> come_back(const Status& broken) {
 }
 
 Status prepare(Connected& c) {
-  TESSERA_ASSIGN_OR_RETURN(c.address, parse_address(c.config.server));
+  TESSERA_ASSIGN_OR_RETURN(const std::vector<Address> addresses, parse_addresses(c.config.server));
+  if (addresses.size() > kMostServers)
+    return Status::error(Code::kInvalidArgument, "%zu servers are named, of at most %u", addresses.size(),
+                         kMostServers);
+  for (const Address& address : addresses) {
+    auto server = std::make_unique<Server>();
+    server->place = static_cast<unsigned>(c.servers.size());
+    server->address = address;
+    c.servers.push_back(std::move(server));
+  }
   c.credentials.identity = c.config.identity;
   c.credentials.ca = c.config.ca;
   c.credentials.certificate = c.config.certificate;
@@ -82,31 +101,39 @@ Status prepare(Connected& c) {
   return Status();
 }
 
-Status connect(Connected& c) {
-  TESSERA_RETURN_IF_ERROR(prepare(c));
-  TESSERA_ASSIGN_OR_RETURN(
-      Opened opened, open_session(c.address, c.credentials, c.config.wishes, monotonic_ns() + kConnectNs));
-  c.id = opened.session;
-  c.secret = opened.secret;
+Status connect(const Connected& c, Server& server) {
+  TESSERA_ASSIGN_OR_RETURN(Opened opened, open_session(server.address, c.credentials, c.config.wishes,
+                                                       monotonic_ns() + kConnectNs));
+  server.id = opened.session;
+  server.secret = opened.secret;
   LinkOptions options;
   options.checked = c.config.checksums;
   if (may_spin()) options.spin = kSpin;
-  if (c.address.flavour != Flavour::kShm) options.reconnect = come_back;
-  c.session =
-      std::make_unique<Session>(std::make_unique<Link>(std::move(opened.transport), std::move(options)));
-  current_session.store(c.session.get());
+  if (server.address.flavour != Flavour::kShm)
+    options.reconnect = [&server](const Status& broken) { return come_back(server, broken); };
+  server.session =
+      std::make_unique<Session>(std::make_unique<Link>(std::move(opened.transport), std::move(options)),
+                                server.place, to_text(server.address));
+  sessions[server.place].store(server.session.get());
   return Status();
 }
 
 // Fields of the answer to kHello, in the order the worker writes them.
-void read_info(Request& hello, ServerInfo& info) {
-  info.driver_version = hello.next_value<int>();
+// What all have together: what one lacks is not there.
+void read_info(Request& hello, unsigned server, ServerInfo& info) {
+  const int version = hello.next_value<int>();
+  info.driver_version = server == 0 ? version : std::min(info.driver_version, version);
   uint64_t count = 0;
-  if (const auto* entries = hello.next_array<uint8_t>(&count)) info.entries.assign(entries, entries + count);
-  info.entries.resize(cuda::kDriverEntriesCount);
+  const auto* entries = hello.next_array<uint8_t>(&count);
+  info.entries.resize(cuda::kDriverEntriesCount, 1);
+  for (size_t i = 0; i < info.entries.size(); ++i) {
+    if (i >= count || entries[i] == 0) info.entries[i] = 0;
+  }
   const auto devices = hello.next_value<uint32_t>();
   for (uint32_t i = 0; i < devices && i < 256; ++i) {
     RemoteDevice device;
+    device.server = server;
+    device.local = static_cast<CUdevice>(i);
     if (const char* name = hello.next_array<char>(&count))
       device.name.assign(name, count > 0 ? count - 1 : 0);
     device.uuid = hello.next_value<CUuuid>();
@@ -119,22 +146,102 @@ void read_info(Request& hello, ServerInfo& info) {
   info.keeps_content = hello.next_value<uint32_t>() != 0;
 }
 
+// The first message to a server: what it has is a part of `info` then.
+CUresult greet(const Server& server, ServerInfo& info) {
+  Request hello(Message::kHello, false);
+  hello.to(server.place).value<uint32_t>(0).value<uint64_t>(first_number(server.place));
+  hello.value<uint64_t>(server.place == 0 ? 0 : region_of(server.place));
+  for (const char* name : kDriverSettings) hello.text(getenv(name));
+  const CUresult result = hello.run();
+  if (result == CUDA_SUCCESS) {
+    read_info(hello, server.place, info);
+    server.session->bulk().begin(server.address.flavour != Flavour::kShm, info.keeps_content);
+    server.session->start_threads();
+  } else {
+    LOG_ERROR("remote", "the driver of the server %s does not start: error %d",
+              to_text(server.address).c_str(), result);
+  }
+  return result;
+}
+
+// All of them, or none: a program that was promised a list of GPUs has no use for a part of it.
+void begin(Connected& c) {
+  Status status = prepare(c);
+  for (size_t i = 0; i < c.servers.size() && status.ok(); ++i) {
+    status = connect(c, *c.servers[i]);
+    if (!status.ok() && c.servers.size() > 1)
+      status = status.with_context(str_format("server %zu of %zu", i + 1, c.servers.size()));
+  }
+  if (!status.ok()) {
+    LOG_ERROR("remote", "no GPU at %s: %s", c.config.server.c_str(), status.message().c_str());
+    return;
+  }
+  servers.store(static_cast<unsigned>(c.servers.size()));
+  c.info = std::make_unique<ServerInfo>();
+  for (const auto& server : c.servers) {
+    c.info->init_result = greet(*server, *c.info);
+    if (c.info->init_result != CUDA_SUCCESS) break;
+  }
+  current_info.store(c.info.get(), std::memory_order_release);
+}
+
 // After the exit handlers and destructors of the program, which may still call the driver.
 __attribute__((destructor)) void say_goodbye() {
   has_ended.store(true);
-  if (Session* found = current_session.exchange(nullptr)) found->goodbye();
+  for (auto& place : sessions) {
+    if (Session* found = place.exchange(nullptr)) found->goodbye();
+  }
 }
 
 void after_fork_in_child() {
   // Threads and the connection are the parent's. A child of a program that has begun with CUDA cannot go on
   // with it.
-  is_forked_child = current_session.load() != nullptr;
-  if (Session* found = current_session.exchange(nullptr)) found->abandon();
+  for (auto& place : sessions) {
+    Session* found = place.exchange(nullptr);
+    if (found == nullptr) continue;
+    is_forked_child = true;
+    found->abandon();
+  }
 }
 
 }  // namespace
 
-Session* session() { return current_session.load(std::memory_order_acquire); }
+unsigned server_count() { return servers.load(std::memory_order_relaxed); }
+
+Session* session_of(unsigned server) {
+  return server < kMostServers ? sessions[server].load(std::memory_order_acquire) : nullptr;
+}
+
+unsigned current_server() {
+  if (!has_several_servers()) return 0;
+  CUcontext current = this_thread().current();
+  return current == nullptr ? 0 : server_of(reinterpret_cast<uint64_t>(current));
+}
+
+Session* session() { return session_of(current_server()); }
+
+unsigned server_of_device(CUdevice device) {
+  const ServerInfo* info = current_info.load(std::memory_order_acquire);
+  const RemoteDevice* found = info == nullptr ? nullptr : info->device(device);
+  return found == nullptr ? 0 : found->server;
+}
+
+// What is none stays none: the server says so.
+CUdevice local_device(CUdevice device) {
+  if (!has_several_servers()) return device;
+  const RemoteDevice* found = current_info.load()->device(device);
+  if (found != nullptr) return found->local;
+  return device < 0 ? device : CU_DEVICE_INVALID;
+}
+
+CUdevice global_device(unsigned server, CUdevice device) {
+  if (!has_several_servers()) return device;
+  const std::vector<RemoteDevice>& all = current_info.load()->devices;
+  const auto found = std::find_if(all.begin(), all.end(), [&](const RemoteDevice& one) {
+    return one.server == server && one.local == device;
+  });
+  return found == all.end() ? device : static_cast<CUdevice>(found - all.begin());
+}
 
 CUresult without_session() {
   return has_ended.load() ? CUDA_ERROR_DEINITIALIZED : CUDA_ERROR_NOT_INITIALIZED;
@@ -165,25 +272,7 @@ const ServerInfo* server_info() {
   if (info != nullptr || has_tried.load(std::memory_order_acquire)) return info;
   std::lock_guard lock(connecting());
   if (has_tried.load()) return current_info.load();
-  Connected& c = connected();
-  Status status = connect(c);
-  if (status.ok()) {
-    c.info = std::make_unique<ServerInfo>();
-    Request hello(Message::kHello, false);
-    hello.value<uint32_t>(0);
-    for (const char* name : kDriverSettings) hello.text(getenv(name));
-    c.info->init_result = hello.run();
-    if (c.info->init_result == CUDA_SUCCESS) {
-      read_info(hello, *c.info);
-      c.session->bulk().begin(c.address.flavour != Flavour::kShm, c.info->keeps_content);
-      c.session->start_threads();
-    } else {
-      LOG_ERROR("remote", "the server's driver does not start: error %d", c.info->init_result);
-    }
-    current_info.store(c.info.get(), std::memory_order_release);
-  } else {
-    LOG_ERROR("remote", "no GPU at %s: %s", c.config.server.c_str(), status.message().c_str());
-  }
+  begin(connected());
   has_tried.store(true, std::memory_order_release);
   return current_info.load();
 }

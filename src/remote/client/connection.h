@@ -11,12 +11,14 @@
 namespace tessera::remote {
 
 // From the environment, as `tessera run --server` sets it:
-//   TESSERA_SERVER             where the server listens: host:7070, tls://host:7070, shm:/path
-//   (docs/remote.md) TESSERA_SERVER_TOKEN_FILE  a file with the token to show TESSERA_SERVER_IDENTITY    who
-//   we are, where the token does not say it TESSERA_SERVER_CA, TESSERA_SERVER_CERT, TESSERA_SERVER_KEY   PEM
-//   files for TLS TESSERA_SERVER_WISHES      JSON: the limits that are asked for TESSERA_SERVER_GRACE seconds
-//   to come back in after the connection has broken (60) TESSERA_SERVER_CHECKSUMS   on: for ways that alter
-//   bytes; off: by default
+//   TESSERA_SERVER             where servers listen: host:7070, tls://host:7070, shm:/path, several with
+//                              commas between them (docs/remote.md)
+//   TESSERA_SERVER_TOKEN_FILE  a file with the token to show
+//   TESSERA_SERVER_IDENTITY    who we are, where the token does not say it
+//   TESSERA_SERVER_CA, TESSERA_SERVER_CERT, TESSERA_SERVER_KEY   PEM files for TLS
+//   TESSERA_SERVER_WISHES      JSON: the limits that are asked for
+//   TESSERA_SERVER_GRACE       seconds to come back in after the connection has broken (60)
+//   TESSERA_SERVER_CHECKSUMS   on: for ways that alter bytes; off: by default
 struct RemoteConfig {
   std::string server;
   std::string token_file, identity, ca, certificate, key, wishes;
@@ -30,15 +32,18 @@ struct RemoteDevice {
   std::string name;
   CUuuid uuid{};
   uint64_t total_bytes = 0;
+  unsigned server = 0;
+  CUdevice local = 0;  // what its server calls it
   std::vector<int> attributes;
   std::vector<uint8_t> has_attribute;
 };
 
-// What the server has, as it said when the session began. It does not change.
+// What the servers have together, as they said when their sessions began. It does not change.
 struct ServerInfo {
   CUresult init_result = CUDA_ERROR_NOT_INITIALIZED;
-  int driver_version = 0;
-  std::vector<uint8_t> entries;  // by the index in cuda::kDriverEntries: whether its driver has the function
+  int driver_version = 0;  // the oldest
+  std::vector<uint8_t>
+      entries;  // by the index in cuda::kDriverEntries: whether all drivers have the function
   std::vector<RemoteDevice> devices;
   bool keeps_content = false;  // what has been sent once need only be named
 

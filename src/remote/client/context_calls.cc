@@ -12,6 +12,7 @@
 #include "remote/client/installs.h"
 #include "remote/client/launch.h"
 #include "remote/client/request.h"
+#include "remote/client/servers.h"
 #include "remote/rpc.h"
 
 namespace tessera::remote {
@@ -131,7 +132,7 @@ CUresult destroy(CUcontext context) {
   forget_context(context);
   ThreadState& thread = this_thread();
   if (thread.current() == context) thread.contexts.pop_back();
-  thread.told = nullptr;
+  thread.told[server_of_handle(context)] = nullptr;
   Known::contexts_were_reset();
   return result;
 }
@@ -181,6 +182,21 @@ CUresult primary_release(CUdevice device) {
   return rpc::cuDevicePrimaryCtxRelease_v2(false, device);
 }
 
+// Memory of another server is no peer's.
+CUresult enable_peer_access(CUcontext peer, unsigned int flags) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  if (has_several_servers() && is_known(peer) && server_of_handle(peer) != current_server())
+    return CUDA_ERROR_PEER_ACCESS_UNSUPPORTED;
+  return rpc::cuCtxEnablePeerAccess(false, peer, flags);
+}
+
+CUresult disable_peer_access(CUcontext peer) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  if (has_several_servers() && is_known(peer) && server_of_handle(peer) != current_server())
+    return CUDA_ERROR_PEER_ACCESS_NOT_ENABLED;
+  return rpc::cuCtxDisablePeerAccess(false, peer);
+}
+
 // Some are a matter of the device's memory, which the next launch takes.
 CUresult set_limit(CUlimit limit, size_t value) {
   const CUresult result = rpc::cuCtxSetLimit(false, limit, value);
@@ -190,7 +206,7 @@ CUresult set_limit(CUlimit limit, size_t value) {
 
 // Whatever the program has changed where the device can see it is seen by then, and the other way round.
 CUresult synchronize() {
-  publish_host_memory({});
+  if (Session* found = session()) publish_host_memory(*found, {});
   return Request(Op::cuCtxSynchronize, false).run_and_tell();
 }
 
@@ -207,7 +223,7 @@ CUresult synchronize_v2(CUcontext context) {
 
 CUresult primary_context_of(CUdevice device, CUcontext* context) {
   Request request(Message::kPrimaryContext, false);
-  const CUresult result = request.value(device).run();
+  const CUresult result = request.device(device).run();
   if (result != CUDA_SUCCESS) return result;
   *context = reinterpret_cast<CUcontext>(request.next_value<uint64_t>());
   learn_context(*context, device);
@@ -234,6 +250,14 @@ bool find_context(CUcontext context, CUdevice* device, uint64_t* number) {
   return true;
 }
 
+CUcontext some_context_of(unsigned server) {
+  std::shared_lock lock(contexts().lock);
+  for (const auto& [context, known] : contexts().known) {
+    if (server_of_handle(context) == server) return context;
+  }
+  return nullptr;
+}
+
 CUresult current_device(CUdevice* device) {
   CUcontext context = this_thread().current();
   uint64_t number = 0;
@@ -256,6 +280,8 @@ void install_context_calls(cuda::DriverTable& table) {
   table.cuCtxCreate_v4 = create_v4;
   table.cuCtxDestroy = destroy;
   table.cuCtxDestroy_v2 = destroy;
+  table.cuCtxEnablePeerAccess = enable_peer_access;
+  table.cuCtxDisablePeerAccess = disable_peer_access;
   table.cuCtxSetLimit = set_limit;
   table.cuCtxAttach = attach;
   table.cuCtxDetach = detach;

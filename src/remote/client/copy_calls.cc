@@ -11,6 +11,7 @@
 #include "remote/client/installs.h"
 #include "remote/client/launch.h"
 #include "remote/client/request.h"
+#include "remote/client/servers.h"
 #include "remote/rpc.h"
 #include "remote/wire/copy.h"
 
@@ -22,38 +23,48 @@ constexpr size_t kBulkBytes = 256 << 10;  // such copies go in pieces, of which 
 bool is_host(uint64_t address, uint64_t bytes) {
   if (Known::device(address, 1)) return false;
   HostRange range;
-  if (session() != nullptr && session()->host().find(address, 1, &range))
-    return range.kind != HostKind::kManaged;
+  if (find_host_range(address, 1, &range) != nullptr) return range.kind != HostKind::kManaged;
   // Memory of devices that was not had by one of the calls that we follow: mapped, imported, a variable.
   CUmemorytype type{};
   (void)bytes;
   const CUresult result = Request(Op::cuPointerGetAttribute, false)
                               .value(CU_POINTER_ATTRIBUTE_MEMORY_TYPE)
-                              .value(CUdeviceptr{address})
+                              .address(CUdeviceptr{address})
                               .run_take(&type);
   return result != CUDA_SUCCESS || type == CU_MEMORYTYPE_HOST;
 }
 
 // Small pieces that name pinned memory: a kernel may follow what is in them.
-void note_addresses(const void* source, size_t bytes) {
+void note_addresses(unsigned server, const void* source, size_t bytes) {
   constexpr size_t kMostScanned = 64 << 10;
-  if (session() != nullptr && session()->host().has_any()) {
-    publish_host_memory({static_cast<const std::byte*>(source), std::min(bytes, kMostScanned)});
+  Session* its = session_of(server);
+  if (its != nullptr && (its->host().has_any() || has_several_servers())) {
+    publish_host_memory(*its, {static_cast<const std::byte*>(source), std::min(bytes, kMostScanned)});
   }
+}
+
+// Whose a copy between the program and a device is: where the stream is made, or where the memory is.
+unsigned server_of_copy(CUdeviceptr device, CUstream stream) {
+  if (!has_several_servers()) return 0;
+  if (is_handle_id(reinterpret_cast<uint64_t>(stream))) return server_of_handle(stream);
+  const int known = Known::server_of(device);
+  return known < 0 ? current_server() : static_cast<unsigned>(known);
 }
 
 CUresult copy_in(CUdeviceptr target, const void* source, size_t bytes, CUstream stream, bool per_thread) {
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
   if (bytes == 0) return CUDA_SUCCESS;
   if (source == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  note_addresses(source, bytes);
+  const unsigned server = server_of_copy(target, stream);
+  note_addresses(server, source, bytes);
   const ByteSpan payload(static_cast<const std::byte*>(source), bytes);
   const bool may_queue =
       Known::healthy() && Known::device(target, bytes) && Known::stream(per_thread, stream);
   if (may_queue && bytes >= kBulkBytes)
-    return copy_in_pieces(target, payload, reinterpret_cast<uint64_t>(stream), per_thread);
+    return copy_in_pieces(server, target, payload, reinterpret_cast<uint64_t>(stream), per_thread);
   Request request(Message::kCopyIn, per_thread);
-  request.value(CopyFields{target, bytes, reinterpret_cast<uint64_t>(stream), PieceForm::kPlain, 0, bytes});
+  request.to(server).value(
+      CopyFields{target, bytes, reinterpret_cast<uint64_t>(stream), PieceForm::kPlain, 0, bytes});
   return may_queue ? request.queue(payload) : request.run(payload);
 }
 
@@ -62,14 +73,16 @@ CUresult copy_out(void* target, CUdeviceptr source, size_t bytes, CUstream strea
   if (bytes == 0) return CUDA_SUCCESS;
   if (target == nullptr) return CUDA_ERROR_INVALID_VALUE;
   Request request(Message::kCopyOut, per_thread);
-  request.value(CopyFields{source, bytes, reinterpret_cast<uint64_t>(stream)});
+  request.to(server_of_copy(source, stream))
+      .value(CopyFields{source, bytes, reinterpret_cast<uint64_t>(stream)});
   const CUresult result =
       request.run({}, {static_cast<std::byte*>(target), bytes > kInlineBytes ? bytes : 0});
   if (result != CUDA_SUCCESS) return result;
   if (bytes <= kInlineBytes) request.take_array(static_cast<std::byte*>(target), bytes);
-  if (session() == nullptr) return result;
-  session()->host().arrived(reinterpret_cast<uint64_t>(target), {static_cast<std::byte*>(target), bytes});
-  return session()->take_earlier();
+  Session* its = session_of(request.server());
+  if (its == nullptr) return result;
+  its->host().arrived(reinterpret_cast<uint64_t>(target), {static_cast<std::byte*>(target), bytes});
+  return its->take_earlier();
 }
 
 // --- In streams
@@ -86,7 +99,10 @@ template <Op kOp>
 CUresult captured(CUdeviceptr device, const void* host, size_t bytes, CUstream stream, bool per_thread) {
   const CUresult result = share_host_memory(host, bytes);
   if (result != CUDA_SUCCESS) return result;
-  return Request(kOp, per_thread).value(mirrored(device, host, bytes, stream, true)).run();
+  return Request(kOp, per_thread)
+      .to(server_of_copy(device, stream))
+      .value(mirrored(device, host, bytes, stream, true))
+      .run();
 }
 
 // Other streams may be captured meanwhile; which have joined a capture only the server knows.
@@ -108,12 +124,16 @@ CUresult copy_out_async(void* target, CUdeviceptr source, size_t bytes, CUstream
   if (is_captured(stream, per_thread))
     return captured<Op::cuMemcpyDtoHAsync_v2>(source, target, bytes, stream, per_thread);
   HostRange range;
-  const bool is_pinned = session() != nullptr && bytes != 0 &&
-                         session()->host().find(reinterpret_cast<uint64_t>(target), bytes, &range) &&
+  const unsigned server = server_of_copy(source, stream);
+  Session* its = session_of(server);
+  const bool is_pinned = its != nullptr && bytes != 0 &&
+                         its->host().find(reinterpret_cast<uint64_t>(target), bytes, &range) &&
                          range.kind != HostKind::kManaged;
   if (!is_pinned) return copy_out(target, source, bytes, stream, per_thread);
+  // What the program has written there comes before what the copy writes.
+  publish_host_memory(*its, {});
   Request request(Op::cuMemcpyDtoHAsync_v2, per_thread);
-  request.value(mirrored(source, target, bytes, stream, false));
+  request.to(server).value(mirrored(source, target, bytes, stream, false));
   const bool may_queue =
       Known::healthy() && Known::device(source, bytes) && Known::stream(per_thread, stream);
   return may_queue ? request.queue() : request.run();
@@ -136,16 +156,60 @@ CUresult dtoh_async(void* target, CUdeviceptr source, size_t bytes, CUstream str
   return copy_out_async(target, source, bytes, stream, kPerThread);
 }
 
+// Whether they are known to be two servers' memory.
+bool are_of_two(CUdeviceptr target, CUdeviceptr source) {
+  if (!has_several_servers()) return false;
+  const int to = Known::server_of(target), from = Known::server_of(source);
+  return to >= 0 && from >= 0 && to != from;
+}
+
+// From one server to another, through here. It is over when it returns: what the program has in other streams
+// later finds it there.
+CUresult copy_across(CUdeviceptr target, unsigned to, CUdeviceptr source, unsigned from, size_t bytes,
+                     CUstream stream, bool per_thread) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  if (is_captured(stream, per_thread)) return not_over_the_wire("a copy between two servers in a capture");
+  constexpr size_t kPieceBytes = 8 << 20;
+  const unsigned streams = server_of_handle(stream);
+  const uint64_t theirs = from == streams ? reinterpret_cast<uint64_t>(stream) : 0;
+  const uint64_t ours = to == streams ? reinterpret_cast<uint64_t>(stream) : 0;
+  CUresult result = CUDA_SUCCESS;
+  std::vector<std::byte> piece(std::min(bytes, kPieceBytes));
+  for (size_t at = 0; at < bytes && result == CUDA_SUCCESS; at += piece.size()) {
+    const std::span<std::byte> part = std::span(piece).first(std::min(piece.size(), bytes - at));
+    Request out(Message::kCopyOut, per_thread && from == streams);
+    out.to(from).value(CopyFields{source + at, part.size(), theirs});
+    result = out.run({}, part.size() > kInlineBytes ? part : std::span<std::byte>());
+    if (result != CUDA_SUCCESS) break;
+    if (part.size() <= kInlineBytes) out.take_array(part.data(), part.size());
+    Request in(Message::kCopyIn, per_thread && to == streams);
+    result = in.to(to)
+                 .value(CopyFields{target + at, part.size(), ours, PieceForm::kPlain, 0, part.size()})
+                 .run(part);
+  }
+  if (result != CUDA_SUCCESS) return result;
+  return Request(Op::cuStreamSynchronize, per_thread && to == streams).to(to).value(ours).run_and_tell();
+}
+
+template <bool kPerThread>
+CUresult dtod_async(CUdeviceptr target, CUdeviceptr source, size_t bytes, CUstream stream) {
+  if (!are_of_two(target, source))
+    return rpc::cuMemcpyDtoDAsync_v2(kPerThread, target, source, bytes, stream);
+  return copy_across(target, static_cast<unsigned>(Known::server_of(target)), source,
+                     static_cast<unsigned>(Known::server_of(source)), bytes, stream, kPerThread);
+}
+
 CUresult dtod(CUdeviceptr target, CUdeviceptr source, size_t bytes) {
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  if (are_of_two(target, source)) return dtod_async<false>(target, source, bytes, nullptr);
   Request request(Op::cuMemcpyDtoD_v2, false);
-  request.value(target).value(source).value(bytes);
+  request.address(target).address(source).value(bytes);
   const bool may_queue = Known::healthy() && Known::device(target, bytes) && Known::device(source, bytes) &&
                          Known::stream(false, nullptr);
   return may_queue ? request.queue() : request.run();
 }
 CUresult dtod_per_thread(CUdeviceptr target, CUdeviceptr source, size_t bytes) {
-  return rpc::cuMemcpyDtoDAsync_v2(true, target, source, bytes, CU_STREAM_PER_THREAD);
+  return dtod_async<true>(target, source, bytes, CU_STREAM_PER_THREAD);
 }
 
 // --- Either side anywhere
@@ -174,7 +238,7 @@ CUresult copy_any(CUdeviceptr target, CUdeviceptr source, size_t bytes, CUstream
     return kAsync ? copy_in_async(target, host_source, bytes, stream, kPerThread)
                   : copy_in(target, host_source, bytes, stream, kPerThread);
   }
-  if (kAsync || kPerThread) return rpc::cuMemcpyDtoDAsync_v2(kPerThread, target, source, bytes, stream);
+  if (kAsync || kPerThread) return dtod_async<kPerThread>(target, source, bytes, stream);
   return dtod(target, source, bytes);
 }
 
@@ -189,12 +253,20 @@ CUresult copy_async(CUdeviceptr target, CUdeviceptr source, size_t bytes, CUstre
 
 template <bool kPerThread>
 CUresult copy_peer(CUdeviceptr target, CUcontext to, CUdeviceptr source, CUcontext from, size_t bytes) {
+  if (are_apart(to, from)) {
+    return copy_across(target, server_of_handle(to), source, server_of_handle(from), bytes,
+                       kPerThread ? CU_STREAM_PER_THREAD : nullptr, kPerThread);
+  }
   return kPerThread ? rpc::cuMemcpyPeerAsync(true, target, to, source, from, bytes, CU_STREAM_PER_THREAD)
                     : rpc::cuMemcpyPeer(false, target, to, source, from, bytes);
 }
 template <bool kPerThread>
 CUresult copy_peer_async(CUdeviceptr target, CUcontext to, CUdeviceptr source, CUcontext from, size_t bytes,
                          CUstream stream) {
+  if (are_apart(to, from)) {
+    return copy_across(target, server_of_handle(to), source, server_of_handle(from), bytes, stream,
+                       kPerThread);
+  }
   return rpc::cuMemcpyPeerAsync(kPerThread, target, to, source, from, bytes, stream);
 }
 
@@ -267,6 +339,8 @@ void install_copy_calls(cuda::DriverTable& table) {
   table.cuMemcpyDtoH_v2_ptds = dtoh<true>;
   table.cuMemcpyDtoD_v2 = dtod;
   table.cuMemcpyDtoD_v2_ptds = dtod_per_thread;
+  table.cuMemcpyDtoDAsync_v2 = dtod_async<false>;
+  table.cuMemcpyDtoDAsync_v2_ptsz = dtod_async<true>;
   table.cuMemcpyHtoDAsync_v2 = htod_async<false>;
   table.cuMemcpyHtoDAsync_v2_ptsz = htod_async<true>;
   table.cuMemcpyDtoHAsync_v2 = dtoh_async<false>;

@@ -5,6 +5,9 @@
 #include "cuda/result_names.h"
 #include "remote/client/connection.h"
 #include "remote/client/installs.h"
+#include "remote/client/request.h"
+#include "remote/client/servers.h"
+#include "remote/rpc.h"
 
 namespace tessera::remote {
 namespace {
@@ -82,6 +85,8 @@ int over_the_wire(CUdevice_attribute attribute, int value) {
     case CU_DEVICE_ATTRIBUTE_HOST_NATIVE_ATOMIC_SUPPORTED:
     case CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED:  // descriptors do not travel
       return 0;
+    case CU_DEVICE_ATTRIBUTE_COOPERATIVE_MULTI_DEVICE_LAUNCH:  // devices of two servers share no memory
+      return has_several_servers() ? 0 : value;
     default:
       return value;
   }
@@ -102,6 +107,42 @@ CUresult device_compute_capability(int* major, int* minor, CUdevice device) {
   return result != CUDA_SUCCESS
              ? result
              : device_get_attribute(minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, device);
+}
+
+// Devices of two servers are no peers: copies between them go through the program's machine.
+CUresult can_access_peer(int* can, CUdevice device, CUdevice peer) {
+  return with_device(can, device, [&](const RemoteDevice& found) -> CUresult {
+    const RemoteDevice* other = server_info()->device(peer);
+    if (other == nullptr) return CUDA_ERROR_INVALID_DEVICE;
+    if (other->server == found.server) return rpc::cuDeviceCanAccessPeer(false, can, device, peer);
+    *can = 0;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult get_p2p_attribute(int* value, CUdevice_P2PAttribute attribute, CUdevice device, CUdevice peer) {
+  return with_device(value, device, [&](const RemoteDevice& found) -> CUresult {
+    const RemoteDevice* other = server_info()->device(peer);
+    if (other == nullptr) return CUDA_ERROR_INVALID_DEVICE;
+    if (other->server == found.server)
+      return rpc::cuDeviceGetP2PAttribute(false, value, attribute, device, peer);
+    *value = 0;
+    return CUDA_SUCCESS;
+  });
+}
+
+// The first that has it.
+CUresult device_get_by_pci_bus_id(CUdevice* device, const char* id) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  if (device == nullptr || id == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  CUresult result = CUDA_ERROR_INVALID_DEVICE;
+  for (unsigned server = 0; server < server_count(); ++server) {
+    Request request(Op::cuDeviceGetByPCIBusId, false);
+    result = request.to(server).want(device).text(id).run();
+    request.take_device(device);
+    if (result == CUDA_SUCCESS) break;
+  }
+  return result;
 }
 
 CUresult get_error_name(CUresult error, const char** name) {
@@ -128,6 +169,9 @@ void install_device_calls(cuda::DriverTable& table) {
   table.cuDeviceGetUuid_v2 = device_get_uuid;
   table.cuDeviceTotalMem_v2 = device_total_mem;
   table.cuDeviceGetAttribute = device_get_attribute;
+  table.cuDeviceCanAccessPeer = can_access_peer;
+  table.cuDeviceGetP2PAttribute = get_p2p_attribute;
+  table.cuDeviceGetByPCIBusId = device_get_by_pci_bus_id;
   table.cuDeviceComputeCapability = device_compute_capability;
   table.cuGetErrorName = get_error_name;
   table.cuGetErrorString = get_error_string;

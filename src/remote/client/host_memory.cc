@@ -98,6 +98,21 @@ std::vector<uint64_t> HostMemory::named_in(ByteSpan bytes) {
   return named;
 }
 
+std::vector<HostRange> HostMemory::pinned_in(ByteSpan bytes) {
+  std::vector<HostRange> named;
+  if (!has_any()) return named;
+  std::lock_guard lock(lock_);
+  for (size_t at = 0; at + 8 <= bytes.size(); at += 4) {
+    uint64_t word = 0;
+    memcpy(&word, bytes.data() + at, sizeof word);
+    const Kept* kept = holder(word, 1);
+    const bool is_pinned = kept != nullptr && (kept->range.kind == HostKind::kPinned ||
+                                               kept->range.kind == HostKind::kRegistered);
+    if (is_pinned) named.push_back(kept->range);
+  }
+  return named;
+}
+
 void HostMemory::publish_one(Kept& kept, const std::byte* now,
                              const std::function<void(uint64_t, ByteSpan)>& send) {
   const uint64_t address = kept.range.address;

@@ -47,6 +47,8 @@ class HostMemory {
   bool watches_any() const { return watched_.load(std::memory_order_relaxed) != 0; }
   // Ranges that are named by a word of these bytes and are not watched yet: a kernel may follow it.
   std::vector<uint64_t> named_in(ByteSpan bytes);
+  // Pinned and registered ranges that are named by a word of these bytes.
+  std::vector<HostRange> pinned_in(ByteSpan bytes);
 
   // Calls `send` with each run of pages that the program has changed.
   void publish(const std::function<void(uint64_t address, ByteSpan bytes)>& send);

@@ -1,29 +1,32 @@
 #include "remote/client/known.h"
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 #include <shared_mutex>
 #include <unordered_set>
 
+#include "remote/client/contexts.h"
 #include "remote/client/thread_state.h"
 #include "remote/wire/handle_id.h"
 
 namespace tessera::remote {
 namespace {
 
-// Which of the client's own numbers are live: a byte each, in chunks that are made as they are needed and
-// never move.
+// Which of the client's own numbers are live, and of which context: a byte each, in chunks that are made as
+// they are needed and never move.
 class LiveNumbers {
  public:
   static constexpr uint64_t kChunk = 64 << 10;
   static constexpr uint64_t kChunks = 1024;
 
-  bool is_live(uint64_t number) const {
-    if (number >= kChunk * kChunks) return false;
+  bool is_live(uint64_t number) const { return mark_of(number) != 0; }
+  uint8_t mark_of(uint64_t number) const {
+    if (number >= kChunk * kChunks) return 0;
     const auto* chunk = chunks_[number / kChunk].load(std::memory_order_acquire);
-    return chunk != nullptr && chunk[number % kChunk].load(std::memory_order_relaxed) != 0;
+    return chunk == nullptr ? 0 : chunk[number % kChunk].load(std::memory_order_relaxed);
   }
-  void set(uint64_t number, bool is_live) {
+  void set(uint64_t number, uint8_t mark) {
     if (number >= kChunk * kChunks) return;  // such are never sent without waiting
     auto& place = chunks_[number / kChunk];
     auto* chunk = place.load(std::memory_order_acquire);
@@ -35,7 +38,7 @@ class LiveNumbers {
         place.store(chunk, std::memory_order_release);
       }
     }
-    chunk[number % kChunk].store(is_live ? 1 : 0, std::memory_order_relaxed);
+    chunk[number % kChunk].store(mark, std::memory_order_relaxed);
   }
 
  private:
@@ -45,7 +48,11 @@ class LiveNumbers {
 
 struct Ranges {
   std::shared_mutex lock;
-  std::map<CUdeviceptr, uint64_t> sizes;
+  struct Range {
+    uint64_t bytes;
+    unsigned server;
+  };
+  std::map<CUdeviceptr, Range> sizes;
   std::atomic<uint64_t> version{1};
 };
 
@@ -71,7 +78,16 @@ Graphs& graphs() {
   return *found;
 }
 
-uint64_t index_of(uint64_t id) { return number_of(id) & ~kOfClient; }
+uint64_t index_of(uint64_t id) { return number_of(id) & (kNumbersOfServer - 1); }
+
+// Of the current context, never 0. Two that differ are of two contexts.
+uint8_t mark_of_current() {
+  constexpr uint64_t kMarks = 255;
+  CUdevice device = 0;
+  uint64_t number = 0;
+  (void)find_context(this_thread().current(), &device, &number);
+  return static_cast<uint8_t>(1 + number % kMarks);
+}
 
 // The range that was found last: programs use the same memory over and over.
 struct LastRange {
@@ -134,10 +150,16 @@ bool Known::event(CUevent event) {
 }
 
 void Known::set_stream(uint64_t id, bool is_live) {
-  if (is_of_client(id)) streams().set(index_of(id), is_live);
+  if (is_of_client(id)) streams().set(index_of(id), is_live ? mark_of_current() : 0);
 }
 void Known::set_event(uint64_t id, bool is_live) {
-  if (is_of_client(id)) events().set(index_of(id), is_live);
+  if (is_of_client(id)) events().set(index_of(id), is_live ? mark_of_current() : 0);
+}
+
+bool Known::of_one_context(CUevent event, CUstream stream) {
+  const auto id = reinterpret_cast<uint64_t>(stream);
+  const uint8_t its = is_of_client(id) ? streams().mark_of(index_of(id)) : mark_of_current();
+  return its == events().mark_of(index_of(reinterpret_cast<uint64_t>(event)));
 }
 
 bool Known::graph_exec(CUgraphExec exec) {
@@ -165,9 +187,9 @@ bool Known::device(CUdeviceptr address, uint64_t bytes) {
   return bytes <= last_range.bytes && offset <= last_range.bytes - bytes;
 }
 
-void Known::add_device(CUdeviceptr address, uint64_t bytes) {
+void Known::add_device(CUdeviceptr address, uint64_t bytes, unsigned server) {
   std::unique_lock lock(ranges().lock);
-  ranges().sizes[address] = bytes;
+  ranges().sizes[address] = {bytes, server};
   ranges().version.fetch_add(1);
 }
 
@@ -181,11 +203,19 @@ bool Known::device_range(CUdeviceptr address, CUdeviceptr* base, size_t* bytes) 
   std::shared_lock lock(ranges().lock);
   auto after = ranges().sizes.upper_bound(address);
   if (after == ranges().sizes.begin()) return false;
-  const auto& [begin, size] = *std::prev(after);
-  if (address - begin >= size) return false;
+  const auto& [begin, range] = *std::prev(after);
+  if (address - begin >= range.bytes) return false;
   *base = begin;
-  *bytes = size;
+  *bytes = range.bytes;
   return true;
+}
+
+int Known::server_of(CUdeviceptr address) {
+  std::shared_lock lock(ranges().lock);
+  auto after = ranges().sizes.upper_bound(address);
+  if (after == ranges().sizes.begin()) return -1;
+  const auto& [begin, range] = *std::prev(after);
+  return address - begin < std::max<uint64_t>(range.bytes, 1) ? static_cast<int>(range.server) : -1;
 }
 
 }  // namespace tessera::remote

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "cuda/abi.h"
+#include "remote/client/servers.h"
 
 namespace tessera::remote {
 
@@ -26,8 +27,11 @@ class Known {
   // current.
   static bool stream(bool per_thread, CUstream stream);
   static bool event(CUevent event);
-  static uint64_t new_stream() { return streams_next_.fetch_add(1, std::memory_order_relaxed); }
-  static uint64_t new_event() { return events_next_.fetch_add(1, std::memory_order_relaxed); }
+  // Whether they are, as far as is known: both are live.
+  static bool of_one_context(CUevent event, CUstream stream);
+  // Of the current server.
+  static uint64_t new_stream() { return numbered(streams_next_); }
+  static uint64_t new_event() { return numbered(events_next_); }
   // From here on it is live; or it is not.
   static void set_stream(uint64_t id, bool is_live);
   static void set_event(uint64_t id, bool is_live);
@@ -39,12 +43,21 @@ class Known {
 
   // Memory of devices that this client was given.
   static bool device(CUdeviceptr address, uint64_t bytes);
-  static void add_device(CUdeviceptr address, uint64_t bytes);
+  static void add_device(CUdeviceptr address, uint64_t bytes) {
+    add_device(address, bytes, current_server());
+  }
+  static void add_device(CUdeviceptr address, uint64_t bytes, unsigned server);
   static void remove_device(CUdeviceptr address);
   // The whole of it, where it is known. Null pointers are not asked for.
   static bool device_range(CUdeviceptr address, CUdeviceptr* base, size_t* bytes);
+  // Which server has it; below 0 where that is not known.
+  static int server_of(CUdeviceptr address);
 
  private:
+  static uint64_t numbered(std::atomic<uint64_t>& next) {
+    return next.fetch_add(1, std::memory_order_relaxed) | uint64_t{current_server()} << kServerShift;
+  }
+
   static std::atomic<int> trouble_;  // captures and failed contexts
   static std::atomic<int> captures_;
   static std::atomic<bool> has_failed_;

@@ -3,9 +3,11 @@
 #include "remote/client/connection.h"
 #include "remote/client/contexts.h"
 #include "remote/client/functions.h"
+#include "remote/client/host_ranges.h"
 #include "remote/client/installs.h"
 #include "remote/client/launch.h"
 #include "remote/client/request.h"
+#include "remote/client/servers.h"
 #include "remote/rpc.h"
 
 namespace tessera::remote {
@@ -61,17 +63,21 @@ CUresult launch(Op op, bool per_thread, CUfunction function, CUstream stream, co
                 unsigned attribute_count = 0) {
   ClientFunction* found = nullptr;
   if (const CUresult result = find_launchable(function, &found); result != CUDA_SUCCESS) return result;
+  if (are_apart(function, stream)) return CUDA_ERROR_INVALID_HANDLE;
   std::vector<std::byte>& values = this_thread().parameters;
   values.clear();
   if (const CUresult result = gather_parameters(*found, parameters, extra, values); result != CUDA_SUCCESS) {
     return result;
   }
-  publish_host_memory(values);
+  Session* its = session_of(server_of_handle(function));
+  if (its == nullptr) return without_session();
+  publish_host_memory(*its, values);
   LaunchFields fields = fields_of(function, stream, shape);
   fields.parameter_bytes = static_cast<uint32_t>(values.size());
   fields.attributes = attribute_count;
   Request request(op, per_thread);
-  request.value(fields)
+  request.about(fields.function)
+      .value(fields)
       .raw(attributes, attribute_count * sizeof *attributes)
       .raw(values.data(), values.size());
   const bool may_queue = Known::healthy() && attribute_count == 0 && op == Op::cuLaunchKernel &&
@@ -143,7 +149,7 @@ CUresult ask_of_clusters(Op op, int* found, CUfunction function, const CUlaunchC
   fields.parameter_bytes = static_cast<uint32_t>(nothing.size());
   fields.attributes = config->numAttrs;
   Request request(op, false);
-  request.value(fields).raw(config->attrs, config->numAttrs * sizeof *config->attrs);
+  request.about(fields.function).value(fields).raw(config->attrs, config->numAttrs * sizeof *config->attrs);
   const CUresult result = request.raw(nothing.data(), nothing.size()).run();
   if (result == CUDA_SUCCESS) *found = request.next_value<int>();
   return result;
@@ -197,7 +203,8 @@ CUresult max_potential_block_size_plain(int* min_grid, int* block, CUfunction fu
 
 template <bool kPerThread>
 CUresult graph_launch(CUgraphExec exec, CUstream stream) {
-  publish_host_memory({});
+  if (are_apart(exec, stream)) return CUDA_ERROR_INVALID_HANDLE;
+  if (Session* its = session_of(server_of_handle(exec))) publish_host_memory(*its, {});
   Request request(Op::cuGraphLaunch, kPerThread);
   request.value(exec).value(stream);
   const bool may_queue = Known::healthy() && Known::stream(kPerThread, stream) && Known::graph_exec(exec);
@@ -206,15 +213,21 @@ CUresult graph_launch(CUgraphExec exec, CUstream stream) {
 
 }  // namespace
 
-void publish_host_memory(ByteSpan parameters) {
-  Session* found = session();
-  if (found == nullptr || !found->host().has_any()) return;
-  for (uint64_t address : found->host().named_in(parameters)) {
-    if (found->host().watch(address)) (void)Request(Message::kHostWatch, false).value(address).queue();
+void publish_host_memory(Session& session, ByteSpan parameters) {
+  if (has_several_servers()) share_named_memory(session, parameters);
+  HostMemory& host = session.host();
+  if (!host.has_any()) return;
+  const unsigned server = session.server();
+  for (uint64_t address : host.named_in(parameters)) {
+    if (host.watch(address)) (void)Request(Message::kHostWatch, false).to(server).value(address).queue();
   }
-  if (!found->host().watches_any()) return;
-  found->host().publish([](uint64_t address, ByteSpan bytes) {
-    (void)Request(Message::kHostData, false).value(address).value<uint64_t>(bytes.size()).queue(bytes);
+  if (!host.watches_any()) return;
+  host.publish([server](uint64_t address, ByteSpan bytes) {
+    (void)Request(Message::kHostData, false)
+        .to(server)
+        .value(address)
+        .value<uint64_t>(bytes.size())
+        .queue(bytes);
   });
 }
 

@@ -7,9 +7,11 @@
 #include "common/log.h"
 #include "remote/client/connection.h"
 #include "remote/client/contexts.h"
+#include "remote/client/host_ranges.h"
 #include "remote/client/installs.h"
 #include "remote/client/managed_variables.h"
 #include "remote/client/request.h"
+#include "remote/client/servers.h"
 #include "remote/rpc.h"
 #include "remote/wire/extents.h"
 
@@ -37,13 +39,15 @@ CUresult mem_alloc_pitch(CUdeviceptr* address, size_t* pitch, size_t width, size
 CUresult mem_free(CUdeviceptr address) {
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
   HostRange range;
-  const bool is_managed = session() != nullptr && session()->host().find(address, 1, &range) &&
-                          range.address == address && range.kind == HostKind::kManaged;
-  const CUresult result = rpc::cuMemFree_v2(false, address);
+  Session* holder = find_host_range(address, 1, &range);
+  const bool is_managed = holder != nullptr && range.address == address && range.kind == HostKind::kManaged;
+  Request request(Op::cuMemFree_v2, false);
+  if (is_managed) request.to(holder->server());
+  const CUresult result = request.address(address).run();
   if (result != CUDA_SUCCESS) return result;
   Known::remove_device(address);
   if (is_managed) {
-    session()->host().remove(address);
+    holder->host().remove(address);
     munmap(reinterpret_cast<void*>(address), (range.bytes + kPage - 1) / kPage * kPage);
   }
   return result;
@@ -96,14 +100,31 @@ void* map_host(size_t bytes) {
   return nullptr;
 }
 
-CUresult tell_server(HostRange& range, unsigned register_flags) {
+CUresult tell_server(Session* session, HostRange& range, unsigned register_flags) {
+  if (session == nullptr) return without_session();
   Request request(Message::kHostAdd, false);
-  request.value(range.address).value(range.bytes).value<uint32_t>(register_flags);
+  request.to(session->server()).value(range.address).value(range.bytes).value<uint32_t>(register_flags);
   const CUresult result = request.run();
   if (result != CUDA_SUCCESS) return result;
   range.device = request.next_value<CUdeviceptr>();
   range.context = this_thread().current();
-  session()->host().add(range);
+  range.is_watched = false;
+  session->host().add(range);
+  return result;
+}
+
+// Of every server that has it.
+CUresult untell_servers(uint64_t address, HostKind kind) {
+  CUresult result = CUDA_SUCCESS;
+  for (unsigned server = 0; server < server_count() && result == CUDA_SUCCESS; ++server) {
+    Session* its = session_of(server);
+    HostRange range;
+    if (its == nullptr || !its->host().find(address, 1, &range) || range.address != address ||
+        range.kind != kind)
+      continue;
+    result = Request(Message::kHostRemove, false).to(server).value(address).run();
+    if (result == CUDA_SUCCESS) its->host().remove(address);
+  }
   return result;
 }
 
@@ -116,7 +137,7 @@ CUresult host_alloc(void** address, size_t bytes, unsigned int flags) {
   void* memory = map_host(bytes);
   if (memory == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
   HostRange range{reinterpret_cast<uint64_t>(memory), bytes, HostKind::kPinned, flags};
-  const CUresult result = tell_server(range, CU_MEMHOSTREGISTER_PORTABLE);
+  const CUresult result = tell_server(session(), range, CU_MEMHOSTREGISTER_PORTABLE);
   if (result != CUDA_SUCCESS) {
     munmap(memory, (bytes + kPage - 1) / kPage * kPage);
     return result;
@@ -131,13 +152,12 @@ CUresult mem_free_host(void* address) {
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
   HostRange range;
   const auto begin = reinterpret_cast<uint64_t>(address);
-  if (session() == nullptr || !session()->host().find(begin, 1, &range) || range.address != begin ||
+  if (find_host_range(begin, 1, &range) == nullptr || range.address != begin ||
       range.kind != HostKind::kPinned) {
     return CUDA_ERROR_INVALID_VALUE;
   }
-  const CUresult result = Request(Message::kHostRemove, false).value(begin).run();
+  const CUresult result = untell_servers(begin, HostKind::kPinned);
   if (result != CUDA_SUCCESS) return result;
-  session()->host().remove(begin);
   munmap(address, (range.bytes + kPage - 1) / kPage * kPage);
   return result;
 }
@@ -150,7 +170,7 @@ CUresult host_register(void* address, size_t bytes, unsigned int flags) {
   if (this_thread().current() == nullptr) return CUDA_ERROR_INVALID_CONTEXT;
   if ((flags & CU_MEMHOSTREGISTER_IOMEMORY) != 0) return not_over_the_wire("memory of another device");
   HostRange range{reinterpret_cast<uint64_t>(address), bytes, HostKind::kRegistered, flags};
-  return tell_server(range, flags);
+  return tell_server(session(), range, flags);
 }
 
 CUresult host_unregister(void* address) {
@@ -158,13 +178,11 @@ CUresult host_unregister(void* address) {
   HostRange range;
   const auto begin = reinterpret_cast<uint64_t>(address);
   if (address == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  if (session() == nullptr || !session()->host().find(begin, 1, &range) || range.address != begin ||
+  if (find_host_range(begin, 1, &range) == nullptr || range.address != begin ||
       range.kind != HostKind::kRegistered) {
     return CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED;
   }
-  const CUresult result = Request(Message::kHostRemove, false).value(begin).run();
-  if (result == CUDA_SUCCESS) session()->host().remove(begin);
-  return result;
+  return untell_servers(begin, HostKind::kRegistered);
 }
 
 // Whoever asks for it gives it to a kernel.
@@ -172,6 +190,8 @@ CUresult host_get_device_pointer(CUdeviceptr* device, void* address, unsigned in
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
   HostRange range;
   const auto begin = reinterpret_cast<uint64_t>(address);
+  if (has_several_servers() && session() != nullptr)
+    share_named_memory(*session(), std::as_bytes(std::span(&begin, 1)));
   if (device == nullptr || flags != 0 || session() == nullptr || !session()->host().find(begin, 1, &range)) {
     return CUDA_ERROR_INVALID_VALUE;
   }
@@ -186,8 +206,7 @@ CUresult host_get_device_pointer(CUdeviceptr* device, void* address, unsigned in
 CUresult host_get_flags(unsigned int* flags, void* address) {
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
   HostRange range;
-  if (flags == nullptr || session() == nullptr ||
-      !session()->host().find(reinterpret_cast<uint64_t>(address), 1, &range) ||
+  if (flags == nullptr || find_host_range(reinterpret_cast<uint64_t>(address), 1, &range) == nullptr ||
       range.kind == HostKind::kManaged) {
     return CUDA_ERROR_INVALID_VALUE;
   }
@@ -255,6 +274,22 @@ CUresult take_variable(Request& request, CUresult result, CUdeviceptr* address, 
 
 // --- What is known of an address
 
+// Who has it as memory of the program, or of a device.
+Request& ask_holder(Request& request, CUdeviceptr address) {
+  HostRange range;
+  if (has_several_servers()) {
+    if (const Session* holder = find_host_range(address, 1, &range)) request.to(holder->server());
+  }
+  return request.address(address);
+}
+
+void globalise(const Request& request, void* ordinal) {
+  int device = 0;
+  memcpy(&device, ordinal, sizeof device);
+  device = global_device(request.server(), device);
+  memcpy(ordinal, &device, sizeof device);
+}
+
 CUresult pointer_get_attributes(unsigned int count, CUpointer_attribute* attributes, void** data,
                                 CUdeviceptr address) {
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
@@ -263,12 +298,13 @@ CUresult pointer_get_attributes(unsigned int count, CUpointer_attribute* attribu
     if (data[i] == nullptr) return CUDA_ERROR_INVALID_VALUE;
   }
   Request request(Op::cuPointerGetAttributes, false);
-  const CUresult result = request.array(attributes, count).value(address).run();
+  const CUresult result = ask_holder(request.array(attributes, count), address).run();
   if (result != CUDA_SUCCESS) return result;
   for (unsigned i = 0; i < count; ++i) {
     uint64_t bytes = 0;
     const auto* value = request.next_array<std::byte>(&bytes);
     if (bytes == pointer_attribute_bytes(attributes[i])) memcpy(data[i], value, bytes);
+    if (attributes[i] == CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL) globalise(request, data[i]);
   }
   return result;
 }
@@ -277,10 +313,11 @@ CUresult pointer_get_attribute(void* data, CUpointer_attribute attribute, CUdevi
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
   if (data == nullptr) return CUDA_ERROR_INVALID_VALUE;
   Request request(Op::cuPointerGetAttribute, false);
-  const CUresult result = request.value(attribute).value(address).run();
+  const CUresult result = ask_holder(request.value(attribute), address).run();
   uint64_t bytes = 0;
   const auto* value = request.next_array<std::byte>(&bytes);
   if (result == CUDA_SUCCESS && bytes == pointer_attribute_bytes(attribute)) memcpy(data, value, bytes);
+  if (result == CUDA_SUCCESS && attribute == CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL) globalise(request, data);
   return result;
 }
 
@@ -321,6 +358,30 @@ CUresult library_get_managed(CUdeviceptr* address, size_t* bytes, CUlibrary libr
   Request request(Op::cuLibraryGetManaged, false);
   const CUresult result = request.value(library).text(name).run();
   return take_variable(request, result, address, bytes);
+}
+
+Session* find_host_range(uint64_t address, uint64_t bytes, HostRange* range) {
+  Session* current = session();
+  if (current != nullptr && current->host().find(address, bytes, range)) return current;
+  for (unsigned server = 0; has_several_servers() && server < server_count(); ++server) {
+    Session* other = session_of(server);
+    if (other != nullptr && other->host().find(address, bytes, range)) return other;
+  }
+  return nullptr;
+}
+
+void share_named_memory(Session& session, ByteSpan parameters) {
+  for (unsigned server = 0; server < server_count(); ++server) {
+    Session* other = session_of(server);
+    if (other == nullptr || other == &session) continue;
+    for (HostRange range : other->host().pinned_in(parameters)) {
+      HostRange known;
+      if (session.host().find(range.address, range.bytes, &known)) continue;
+      const CUresult result = tell_server(&session, range, CU_MEMHOSTREGISTER_PORTABLE);
+      if (result != CUDA_SUCCESS)
+        LOG_WARN("remote", "pinned memory is not to be had there: error %d", result);
+    }
+  }
 }
 
 void install_memory_calls(cuda::DriverTable& table) {

@@ -15,7 +15,7 @@ Request::Request(uint16_t op, bool per_thread)
 }
 
 CUresult Request::run(ByteSpan payload, std::span<std::byte> payload_to) {
-  Session* found = session();
+  Session* found = session_of(server());
   if (found == nullptr) return without_session();
   const CUresult result = found->call(thread_, op_, flags_, payload, payload_to);
   tells_ = result == CUDA_SUCCESS;
@@ -24,19 +24,19 @@ CUresult Request::run(ByteSpan payload, std::span<std::byte> payload_to) {
 }
 
 CUresult Request::send_piece(ByteSpan payload, bool is_borrowed, uint64_t* taken_at) {
-  Session* found = session();
+  Session* found = session_of(server());
   if (found == nullptr) return without_session();
   return found->send_piece(thread_, op_, flags_, payload, is_borrowed, taken_at);
 }
 
 CUresult Request::run_and_tell() {
   const CUresult result = run();
-  if (result != CUDA_SUCCESS || session() == nullptr) return result;
-  return session()->take_earlier();
+  Session* found = session_of(server());
+  return result != CUDA_SUCCESS || found == nullptr ? result : found->take_earlier();
 }
 
 CUresult Request::queue(ByteSpan payload) {
-  Session* found = session();
+  Session* found = session_of(server());
   if (found == nullptr) return without_session();
   LOG_DEBUG("remote", "%s: queued", name_of(op_));
   return found->queue(thread_, op_, flags_, payload);

@@ -3,10 +3,14 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "cuda/driver_table.h"
+#include "remote/client/servers.h"
 #include "remote/client/session.h"
 #include "remote/ops.h"
+#include "remote/wire/embedded_devices.h"
+#include "remote/wire/embedded_handles.h"
 #include "remote/wire/writer.h"
 
 namespace tessera::remote {
@@ -19,7 +23,20 @@ class Request {
   // --- fields, in the order of the parameters
   template <typename T>
   Request& value(const T& value) {
+    if constexpr (is_handle_type<T>) about(reinterpret_cast<uint64_t>(value));
     writer_.value(value);
+    return *this;
+  }
+  // A device by its place in the list.
+  Request& device(CUdevice device) {
+    to(server_of_device(device));
+    writer_.value(local_device(device));
+    return *this;
+  }
+  // Memory of a device: it says which server is meant where nothing else does.
+  Request& address(CUdeviceptr address) {
+    if (has_several_servers() && by_address_ < 0) by_address_ = Known::server_of(address);
+    writer_.value(address);
     return *this;
   }
   Request& text(const char* text) {
@@ -29,12 +46,12 @@ class Request {
   template <typename T>
   Request& array(const T* elements, uint64_t count) {
     writer_.array(elements, count);
+    if (elements != nullptr && has_several_servers()) localise(elements, count);
     return *this;
   }
   template <typename T>
   Request& structure(const T* structure) {
-    writer_.structure(structure);
-    return *this;
+    return array(structure, 1);
   }
   template <typename T>
   Request& want(const T* place) {
@@ -44,6 +61,20 @@ class Request {
   Request& raw(const void* bytes, size_t count) {
     writer_.raw(bytes, count);
     return *this;
+  }
+
+  // Which server is meant: what is said first holds, and without any it is the current context's.
+  Request& to(unsigned server) {
+    if (server_ < 0) server_ = static_cast<int>(server);
+    return *this;
+  }
+  Request& about(uint64_t handle) {
+    if (server_ < 0 && is_handle_id(handle)) server_ = static_cast<int>(server_of(handle));
+    return *this;
+  }
+  unsigned server() const {
+    if (server_ >= 0) return static_cast<unsigned>(server_);
+    return by_address_ >= 0 ? static_cast<unsigned>(by_address_) : current_server();
   }
 
   // Waits for the answer: the call's result.
@@ -79,7 +110,16 @@ class Request {
   void take_array(T* place, uint64_t count) {
     uint64_t found = 0;
     const T* values = next_array<T>(&found);
-    if (place != nullptr && values != nullptr) memcpy(place, values, std::min(found, count) * sizeof(T));
+    if (place == nullptr || values == nullptr) return;
+    memcpy(place, values, std::min(found, count) * sizeof(T));
+    if (!has_several_servers()) return;
+    for (uint64_t i = 0; i < std::min(found, count); ++i) {
+      each_device(place[i], [&](int& device) { device = global_device(server(), device); });
+    }
+  }
+  void take_device(CUdevice* place) {
+    take(place);
+    if (tells_ && place != nullptr) *place = global_device(server(), *place);
   }
   // An array in the answer, valid until the thread's next request.
   template <typename T>
@@ -103,6 +143,25 @@ class Request {
 
  private:
   Request(uint16_t op, bool per_thread);
+  // What was written last: whose it is, and its devices as their server calls them. One of another server is
+  // none there.
+  template <typename T>
+  void localise(const T* elements, uint64_t count) {
+    if constexpr (is_handle_type<T>) {
+      for (uint64_t i = 0; i < count; ++i) about(reinterpret_cast<uint64_t>(elements[i]));
+    } else if constexpr (std::is_class_v<T> || std::is_union_v<T>) {
+      const size_t start = thread_.message.size() - padded(count * sizeof(T));
+      for (uint64_t i = 0; i < count; ++i) {
+        T one = elements[i];
+        each_handle(one, [&](HandleKind, auto& handle) { about((uint64_t)handle); });
+        each_device(one, [&](int& device) {
+          to(server_of_device(device));
+          device = server_of_device(device) == server() ? local_device(device) : -1;
+        });
+        memcpy(thread_.message.data() + start + i * sizeof(T), &one, sizeof one);
+      }
+    }
+  }
   uint64_t left() const { return tells_ && at_ < thread_.answer.size() ? thread_.answer.size() - at_ : 0; }
 
   ThreadState& thread_;
@@ -110,7 +169,8 @@ class Request {
   const uint16_t op_;
   const uint16_t flags_;
   size_t at_ = sizeof(AnswerHead);
-  bool tells_ = false;  // the answer has results
+  int server_ = -1, by_address_ = -1;  // below 0: not said
+  bool tells_ = false;                 // the answer has results
 };
 
 // What calls answer that only make sense on one machine.

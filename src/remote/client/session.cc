@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "remote/client/callbacks.h"
 #include "remote/client/launch.h"
+#include "remote/client/servers.h"
 #include "remote/wire/writer.h"
 #include "virtualization/quiet_thread.h"
 
@@ -29,18 +30,24 @@ void nap(uint64_t nanoseconds) {
 
 }  // namespace
 
-Session::Session(std::unique_ptr<Link> link) : link_(std::move(link)), bulk_(*link_) {}
+Session::Session(std::unique_ptr<Link> link, unsigned server, std::string where)
+    : link_(std::move(link)), server_(server), where_(std::move(where)), bulk_(*link_) {}
 
 void Session::append(ThreadState& thread, Link::Sender& sender, uint16_t op, uint16_t flags) {
-  if (thread.told != thread.current()) {
+  CUcontext current = thread.current();
+  // It concerns this server, though the thread is about another: whatever was current here last will do.
+  if (has_several_servers() && current_server() != server_) {
+    current = thread.told[server_] != nullptr ? thread.told[server_] : some_context_of(server_);
+  }
+  if (thread.told[server_] != current) {
     struct {
       MessageHeader header;
       uint64_t context;
     } use;
     use.header = {sizeof use, static_cast<uint16_t>(Message::kUseContext), thread.number};
-    use.context = reinterpret_cast<uint64_t>(thread.current());
+    use.context = reinterpret_cast<uint64_t>(current);
     sender.append(std::as_bytes(std::span(&use, 1)));
-    thread.told = thread.current();
+    thread.told[server_] = current;
   }
   const MessageHeader header{static_cast<uint32_t>(thread.message.size()), op,
                              static_cast<uint16_t>(thread.number | flags)};
@@ -51,8 +58,8 @@ void Session::append(ThreadState& thread, Link::Sender& sender, uint16_t op, uin
 CUresult Session::lost(const Status& why) {
   if (is_abandoned_.load()) return CUDA_ERROR_DEINITIALIZED;
   if (!has_said_lost_.exchange(true)) {
-    LOG_ERROR("remote", "the session with the GPU server is lost, and what it had on the GPU with it: %s",
-              why.message().c_str());
+    LOG_ERROR("remote", "the session with the GPU server %s is lost, and what it had on the GPU with it: %s",
+              where_.c_str(), why.message().c_str());
   }
   return CUDA_ERROR_DEVICE_UNAVAILABLE;
 }
@@ -333,7 +340,7 @@ void Session::run_callbacks() {
     (void)call(thread, static_cast<uint16_t>(Message::kCollect), 0);
     run_callback(due.first, due.second);
     // Work behind it in its stream may read what it has written.
-    publish_host_memory({});
+    publish_host_memory(*this, {});
     callbacks_.fetch_sub(1);
     thread.message.assign(sizeof(MessageHeader), std::byte{0});
     Writer(thread.message).value(due.first);

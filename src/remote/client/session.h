@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -22,7 +23,10 @@ namespace tessera::remote {
 
 class Session {
  public:
-  explicit Session(std::unique_ptr<Link> link);
+  // `server`: its place among the process's servers, and where it is, for messages.
+  Session(std::unique_ptr<Link> link, unsigned server, std::string where);
+
+  unsigned server() const { return server_; }
 
   // Begins threads of its own; after the first message's answer.
   void start_threads();
@@ -69,6 +73,8 @@ class Session {
   void wake_flusher();
 
   std::unique_ptr<Link> link_;
+  const unsigned server_;
+  const std::string where_;
   HostMemory host_;
   Bulk bulk_;
   std::atomic<bool> is_abandoned_{false};
@@ -90,7 +96,8 @@ class Session {
   std::vector<std::pair<uint64_t, CUresult>> due_callbacks_;
 };
 
-// The process's session, or null before it has one, after a fork, and after it has ended.
+// The session with the server of the calling thread's current context (the first, without one), or null
+// before there is one, after a fork, and after it has ended.
 Session* session();
 // What calls answer without one.
 CUresult without_session();

@@ -4,6 +4,7 @@
 #include "remote/client/installs.h"
 #include "remote/client/launch.h"
 #include "remote/client/request.h"
+#include "remote/client/servers.h"
 #include "remote/rpc.h"
 
 namespace tessera::remote {
@@ -69,12 +70,30 @@ CUresult event_destroy(CUevent event) {
   return result;
 }
 
+// Whatever the program has changed where the device can see it, on its way to whose that handle is.
+template <typename Handle>
+void publish_to(Handle handle) {
+  if (Session* found = session_of(server_of_handle(handle))) publish_host_memory(*found, {});
+}
+
+// No server can wait for another: the program does, here, until the event has come.
+template <bool kPerThread>
+CUresult stream_wait_event(CUstream stream, CUevent event, unsigned int flags) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  if (!Known::event(event) || !are_apart(event, stream))
+    return rpc::cuStreamWaitEvent(kPerThread, stream, event, flags);
+  publish_to(event);
+  return Request(Op::cuEventSynchronize, false).value(event).run_and_tell();
+}
+
 template <bool kPerThread>
 CUresult event_record(CUevent event, CUstream stream) {
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  if (are_apart(event, stream)) return CUDA_ERROR_INVALID_HANDLE;
   Request request(Op::cuEventRecord, kPerThread);
   request.value(event).value(stream);
-  const bool may_queue = Known::healthy() && Known::stream(kPerThread, stream) && Known::event(event);
+  const bool may_queue = Known::healthy() && Known::stream(kPerThread, stream) && Known::event(event) &&
+                         Known::of_one_context(event, stream);
   return may_queue ? request.queue() : request.run();
 }
 
@@ -87,13 +106,13 @@ CUresult event_record_with_flags(CUevent event, CUstream stream, unsigned int fl
 template <bool kPerThread>
 CUresult stream_synchronize(CUstream stream) {
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
-  publish_host_memory({});
+  publish_to(stream);
   return Request(Op::cuStreamSynchronize, kPerThread).value(stream).run_and_tell();
 }
 
 CUresult event_synchronize(CUevent event) {
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
-  publish_host_memory({});
+  publish_to(event);
   return Request(Op::cuEventSynchronize, false).value(event).run_and_tell();
 }
 
@@ -187,12 +206,14 @@ CUresult launch_host_func(CUstream stream, CUhostFn function, void* argument) {
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
   if (function == nullptr) return CUDA_ERROR_INVALID_VALUE;
   const bool is_captured = Known::capturing();
-  session()->expect_callbacks(is_captured);
+  Session* its = session_of(server_of_handle(stream));
+  if (its == nullptr) return without_session();
+  its->expect_callbacks(is_captured);
   const CUresult result = Request(Op::cuLaunchHostFunc, kPerThread)
                               .value(stream)
                               .value(number_host_function(function, argument))
                               .run();
-  if (result != CUDA_SUCCESS) session()->expect_no_callback();
+  if (result != CUDA_SUCCESS) its->expect_no_callback();
   return result;
 }
 
@@ -200,22 +221,26 @@ template <bool kPerThread>
 CUresult stream_add_callback(CUstream stream, CUstreamCallback callback, void* argument, unsigned int flags) {
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
   if (callback == nullptr || flags != 0) return CUDA_ERROR_INVALID_VALUE;
-  session()->expect_callbacks(false);
+  Session* its = session_of(server_of_handle(stream));
+  if (its == nullptr) return without_session();
+  its->expect_callbacks(false);
   const CUresult result = Request(Op::cuStreamAddCallback, kPerThread)
                               .value(stream)
                               .value(number_stream_callback(callback, stream, argument))
                               .run();
-  if (result != CUDA_SUCCESS) session()->expect_no_callback();
+  if (result != CUDA_SUCCESS) its->expect_no_callback();
   return result;
 }
 
 // Values that streams wait for, or write, may lie in memory of the program.
-void note_value(CUdeviceptr address) { publish_host_memory(std::as_bytes(std::span(&address, 1))); }
+void note_values(CUstream stream, ByteSpan values) {
+  if (Session* found = session_of(server_of_handle(stream))) publish_host_memory(*found, values);
+}
 
 template <auto Rpc, bool kPerThread, typename Value>
 CUresult stream_value(CUstream stream, CUdeviceptr address, Value value, unsigned int flags) {
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
-  note_value(address);
+  note_values(stream, std::as_bytes(std::span(&address, 1)));
   return Rpc(kPerThread, stream, address, value, flags);
 }
 
@@ -223,7 +248,7 @@ template <auto Rpc, bool kPerThread>
 CUresult stream_batch(CUstream stream, unsigned int count, CUstreamBatchMemOpParams* ops,
                       unsigned int flags) {
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
-  if (ops != nullptr) publish_host_memory(std::as_bytes(std::span(ops, count)));
+  if (ops != nullptr) note_values(stream, std::as_bytes(std::span(ops, count)));
   return Rpc(kPerThread, stream, count, ops, flags);
 }
 
@@ -253,12 +278,12 @@ void install_stream_values(cuda::DriverTable& table) {
 // Programs ask again and again until what they have written has been seen.
 template <bool kPerThread>
 CUresult stream_query(CUstream stream) {
-  publish_host_memory({});
+  publish_to(stream);
   return rpc::cuStreamQuery(kPerThread, stream);
 }
 
 CUresult event_query(CUevent event) {
-  publish_host_memory({});
+  publish_to(event);
   return rpc::cuEventQuery(false, event);
 }
 
@@ -280,6 +305,8 @@ void install_stream_calls(cuda::DriverTable& table) {
   table.cuEventCreate = event_create;
   table.cuEventDestroy = event_destroy;
   table.cuEventDestroy_v2 = event_destroy;
+  table.cuStreamWaitEvent = stream_wait_event<false>;
+  table.cuStreamWaitEvent_ptsz = stream_wait_event<true>;
   table.cuEventRecord = event_record<false>;
   table.cuEventRecord_ptsz = event_record<true>;
   table.cuEventRecordWithFlags = event_record_with_flags<false>;

@@ -1,11 +1,13 @@
 // What the client keeps of each thread that calls the driver.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
 
 #include "cuda/abi.h"
+#include "remote/wire/handle_id.h"
 #include "remote/wire/message.h"
 
 namespace tessera::remote {
@@ -21,8 +23,8 @@ struct ThreadState {
   CUresult payload_result = CUDA_SUCCESS;
   bool has_answer = false;  // written by whoever reads, under Session's turn_ where that is another thread
 
-  std::vector<CUcontext> contexts;  // the stack, current last
-  CUcontext told = nullptr;         // what the server takes for current
+  std::vector<CUcontext> contexts;             // the stack, current last
+  std::array<CUcontext, kMostServers> told{};  // what each server takes for current
   CUstreamCaptureMode capture_mode = CU_STREAM_CAPTURE_MODE_GLOBAL;
   std::vector<CUgraphNode> captured;  // for cuStreamGetCaptureInfo, which gives addresses out
   std::vector<CUgraphEdgeData> captured_edges;

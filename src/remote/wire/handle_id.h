@@ -14,6 +14,15 @@ inline constexpr uint64_t kHandleMark = uint64_t{0x7e} << 56;
 inline constexpr uint64_t kOfClient = uint64_t{1} << 47;
 inline constexpr uint64_t kHandleNumbers = uint64_t{1} << 47;
 
+// A client may have several servers. Numbers say which one's they are, so that handles of two are never
+// alike.
+inline constexpr unsigned kMostServers = 8;
+inline constexpr unsigned kServerShift = 40;
+inline constexpr uint64_t kNumbersOfServer = uint64_t{1} << kServerShift;
+constexpr unsigned server_of(uint64_t id) { return static_cast<unsigned>(id >> kServerShift) & 0x7f; }
+// Where the numbers begin that a server gives.
+constexpr uint64_t first_number(unsigned server) { return server * kNumbersOfServer + 1; }
+
 constexpr uint64_t handle_id(HandleKind kind, uint64_t number) {
   return kHandleMark | static_cast<uint64_t>(kind) << 48 | number;
 }

@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "common/clock.h"
+#include "remote/wire/regions.h"
 #include "remote/worker/own_calls.h"
 #include "remote/worker/worker.h"
 
@@ -35,12 +36,18 @@ void describe(Serving& s, CUdevice device) {
 // The first message: starts the driver. Answers with what never changes.
 CUresult hello(Serving& s) {
   const auto flags = s.in.value<uint32_t>();
+  const auto first = s.in.value<uint64_t>();   // number of handles that we give
+  const auto region = s.in.value<uint64_t>();  // of memory that we place; 0: the driver does
   // What the program has set for the driver; nothing else of its environment is for us.
   for (const char* name : kDriverSettings) {
     const char* text = s.in.text();
     if (text != nullptr && strnlen(text, 4097) <= 4096) setenv(name, text, 1);
   }
   if (!s.in.whole()) return s.malformed();
+  if (first == 0 || first >= first_number(kMostServers) || (region != 0 && !is_region(region)))
+    return s.malformed();
+  s.handles.begin_at(first);
+  s.worker.placed().begin(region);
   if (s.table.cuInit == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
   const CUresult result = s.table.cuInit(flags);
   if (result != CUDA_SUCCESS) return result;

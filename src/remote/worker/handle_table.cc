@@ -59,6 +59,11 @@ void HandleTable::forget(uint64_t id) {
   }
 }
 
+void HandleTable::begin_at(uint64_t first) {
+  std::lock_guard lock(lock_);
+  next_number_ = first;
+}
+
 size_t HandleTable::size() const {
   std::lock_guard lock(lock_);
   return entries_.size();

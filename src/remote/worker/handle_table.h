@@ -22,6 +22,8 @@ class HandleTable {
   // It is gone, and what came from it.
   void forget(uint64_t id);
   size_t size() const;
+  // Ids that are given from here on have numbers from `first` on. Before any has been given.
+  void begin_at(uint64_t first);
 
  private:
   struct Entry {

@@ -63,6 +63,15 @@ CUresult alloc_managed(Serving& s) {
   return result;
 }
 
+// What the driver knows of memory that we place is where its granules are.
+void correct_attribute(Serving& s, CUpointer_attribute attribute, CUdeviceptr address, uint64_t* value) {
+  PlacedMemory::Block block;
+  if (!s.worker.placed().find(address, &block)) return;
+  if (attribute == CU_POINTER_ATTRIBUTE_RANGE_START_ADDR) *value = block.address;
+  if (attribute == CU_POINTER_ATTRIBUTE_RANGE_SIZE) *value = block.bytes;
+  if (attribute == CU_POINTER_ATTRIBUTE_CONTEXT) *value = (uint64_t)block.context;
+}
+
 // Handles among the values are named as the client knows them.
 void give_attribute(Serving& s, CUpointer_attribute attribute, uint64_t* value) {
   if (attribute == CU_POINTER_ATTRIBUTE_CONTEXT) *value = s.id_of(HandleKind::kCUcontext, *value, 0);
@@ -77,6 +86,7 @@ CUresult pointer_attribute(Serving& s) {
   if (!s.in.whole()) return s.malformed();
   uint64_t value[2] = {};
   const CUresult result = s.table.cuPointerGetAttribute(value, attribute, address);
+  if (result == CUDA_SUCCESS) correct_attribute(s, attribute, address, value);
   if (result == CUDA_SUCCESS) give_attribute(s, attribute, value);
   return result;
 }
@@ -92,7 +102,10 @@ CUresult pointer_attributes(Serving& s) {
   for (uint64_t i = 0; i < count; ++i) places[i] = values[i];
   const CUresult result =
       s.table.cuPointerGetAttributes(static_cast<unsigned>(count), attributes, places, address);
-  for (uint64_t i = 0; result == CUDA_SUCCESS && i < count; ++i) give_attribute(s, attributes[i], values[i]);
+  for (uint64_t i = 0; result == CUDA_SUCCESS && i < count; ++i) {
+    correct_attribute(s, attributes[i], address, values[i]);
+    give_attribute(s, attributes[i], values[i]);
+  }
   return result;
 }
 
@@ -101,6 +114,8 @@ CUresult mem_free(Serving& s) {
   if (!s.in.whole()) return s.malformed();
   s.may_wait();
   s.worker.bring_host_changes();
+  PlacedMemory::Block block;
+  if (s.worker.placed().find(address, &block)) return s.worker.placed().free(address);
   // Managed memory is looked at by whoever waits: not any more, before it is gone.
   const uint64_t managed_bytes = s.worker.mirrors().forget_managed(address);
   const CUresult result = s.table.cuMemFree_v2(address);

@@ -20,6 +20,7 @@ std::span<const OwnCall> code_calls();
 std::span<const OwnCall> launch_calls();
 std::span<const OwnCall> copy_calls();
 std::span<const OwnCall> host_calls();
+std::span<const OwnCall> memory_calls();
 std::span<const OwnCall> graph_calls();
 
 }  // namespace tessera::remote

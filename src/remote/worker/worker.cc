@@ -30,6 +30,7 @@ Worker::Worker(Link& link, const cuda::DriverTable& driver, cache::ContentCache*
       mirrors_(driver),
       callbacks_(*this),
       code_(driver),
+      placed_(driver),
       threads_(kMaxThreads) {}
 
 Worker::~Worker() {

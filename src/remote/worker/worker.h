@@ -26,6 +26,7 @@
 #include "remote/worker/host_mirrors.h"
 #include "remote/worker/pieces_in.h"
 #include "remote/worker/pieces_out.h"
+#include "remote/worker/placed_memory.h"
 #include "remote/worker/serving.h"
 #include "remote/worker/staging.h"
 
@@ -66,6 +67,7 @@ class Worker {
   // Streams that are being captured, and by which threads of the client: what others may call depends on it.
   void capture_began(uint64_t stream, const ClientThread& thread, CUstreamCaptureMode mode);
   void capture_ended(uint64_t stream);
+  bool is_capturing() const { return !captures_.empty(); }
   bool may_end_capture(uint64_t stream, const ClientThread& thread) const;
 
   // Sends the answer of `serving`, followed by a payload that `next` yields in pieces of its own, then by
@@ -90,6 +92,7 @@ class Worker {
   Callbacks& callbacks() { return callbacks_; }
   Functions& code() { return code_; }
   PiecesIn& pieces_in() { return pieces_in_; }
+  PlacedMemory& placed() { return placed_; }
   PiecesOut& pieces_out() { return pieces_out_; }
   Link& link() { return link_; }
   bool keeps_content() const { return content_ != nullptr; }
@@ -118,6 +121,7 @@ class Worker {
   HostMirrors mirrors_;
   Callbacks callbacks_;
   Functions code_;
+  PlacedMemory placed_;
   CapturedOutput output_;
 
   std::mutex lead_;  // held by whoever leads

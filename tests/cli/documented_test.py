@@ -16,7 +16,8 @@ import unittest
 
 BIN, SOURCES = sys.argv[1:3]
 COMPLETIONS = os.path.join(SOURCES, "share", "completions")
-MANUALS = {"tessera": "tessera.1", "tesserad": "tesserad.8", "gpu_scheduler": "gpu_scheduler.1", "hybrid_slicing": "hybrid_slicing.1"}
+MANUALS = {"tessera": "tessera.1", "tesserad": "tesserad.8", "gpu_scheduler": "gpu_scheduler.1", "hybrid_slicing": "hybrid_slicing.1",
+           "remote_gpu_protocol": "remote_gpu_protocol.1"}
 WITHOUT_FIGURES = {"tessera run", "tessera metrics", "tessera trace record", "tessera version", "tesserad"}  # run: --json-summary
 
 

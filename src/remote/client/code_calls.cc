@@ -70,13 +70,14 @@ void take_loaded(Request& answer, const Options& jit, uint64_t* handle) {
 
 // Code that the server has had before is only named: `send` is given it, or nothing in its place.
 template <typename Send>
-CUresult send_code(ByteSpan code, Send send) {
-  const auto name = session() == nullptr ? std::nullopt : session()->bulk().name_of_code(code);
+CUresult send_code(unsigned server, ByteSpan code, Send send) {
+  Session* its = session_of(server);
+  const auto name = its == nullptr ? std::nullopt : its->bulk().name_of_code(code);
   if (!name) return send(code);
-  (void)announce_content(session()->server(), *name, code.size(), false);
+  (void)announce_content(server, *name, code.size(), false);
   const CUresult result = send({});
   if (result != kContentWanted) return result;
-  (void)announce_content(session()->server(), *name, code.size(), true);
+  (void)announce_content(server, *name, code.size(), true);
   return send(code);
 }
 
@@ -102,7 +103,7 @@ CUresult load(Op op, const void* image, const Options& jit, uint64_t* handle) {
     if (result != kContentWanted) take_loaded(request, jit, handle);
     return result;
   };
-  return send_code(payload, send);
+  return send_code(current_server(), payload, send);
 }
 
 CUresult module_load_data_ex(CUmodule* module, const void* image, unsigned int count, CUjit_option* options,
@@ -301,7 +302,7 @@ CUresult link_add_data(CUlinkState state, CUjitInputType type, void* data, size_
                        unsigned int, CUjit_option*, void**) {
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
   if (data == nullptr || size == 0 || size > kMostFileBytes) return CUDA_ERROR_INVALID_VALUE;
-  return send_code({static_cast<const std::byte*>(data), size}, [&](ByteSpan code) {
+  return send_code(server_of_handle(state), {static_cast<const std::byte*>(data), size}, [&](ByteSpan code) {
     Request request(Op::cuLinkAddData_v2, false);
     request.value(state).value(type).value<uint64_t>(size).text(name);
     const CUresult result = request.run_with_results(code);

@@ -52,18 +52,31 @@ void PageReclaim::drop(PageId page) {
   resident_.erase(found);
 }
 
-PageReclaim::Outcome PageReclaim::used(PageId page) {
+// Whether it was in memory.
+bool PageReclaim::touch(PageId page) {
   for (size_t which = 0; which < directories_.size(); ++which) {
     note(which, directories_[which]->access(page));
     enter(which, page);
   }
-  Outcome outcome{.fault = !resident_.contains(page), .evict = {}};
+  return resident_.contains(page);
+}
+
+PageReclaim::Outcome PageReclaim::used(PageId page) {
+  Outcome outcome{.fault = !touch(page), .evict = {}};
   if (!outcome.fault) return outcome;
   // Each directory holds the page now, and no more than there is room for: of what is in memory, which is as
   // much, one page at least is not in it.
   if (resident_.size() >= room_) outcome.evict = evict();
   resident_[page] = {};
   return outcome;
+}
+
+void PageReclaim::came(PageId page) {
+  if (!touch(page)) resident_[page] = {};
+}
+
+void PageReclaim::went(PageId page) {
+  if (resident_.contains(page)) drop(page);
 }
 
 void PageReclaim::forget(PageId page) {

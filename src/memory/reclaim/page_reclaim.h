@@ -4,6 +4,9 @@
 // kept in a directory, and who would have had fewer faults of late is followed: a page leaves that the better
 // one does not hold (the adaptive caches of Subramanian, Smaragdakis and Loh, 2006). Such a cache cannot do
 // much worse than the better of the two. Pure; a page costs some hundred bytes of records.
+//
+// Who decides himself when something has to go, as some pages cannot, says what comes and goes (came(),
+// went()) and asks for a victim.
 #pragma once
 
 #include <array>
@@ -28,11 +31,24 @@ class PageReclaim {
     std::optional<PageId> evict;  // after this one has gone
   };
   Outcome used(PageId page);
+  // The same where what goes is decided elsewhere.
+  void came(PageId page);
+  void went(PageId page);
+  // Which of those in memory that may go should; none: the better policy would hold each of them, or all are
+  // alike.
+  template <typename MayGo>
+  std::optional<PageId> victim(MayGo may_go) const {
+    for (const PageId page : outside_[leader()]) {
+      if (may_go(page)) return page;
+    }
+    return std::nullopt;
+  }
   // The page is no more, wherever it was.
   void forget(PageId page);
   // More or less room; what has to go.
   std::vector<PageId> resize(size_t pages);
 
+  size_t room() const { return room_; }
   size_t resident() const { return resident_.size(); }
   bool contains(PageId page) const { return resident_.contains(page); }
 
@@ -49,6 +65,7 @@ class PageReclaim {
   void leave(size_t which, PageId page);
   void enter(size_t which, PageId page);
   size_t leader() const;
+  bool touch(PageId page);
   PageId evict();
   void drop(PageId page);
 

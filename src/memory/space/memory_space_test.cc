@@ -120,6 +120,23 @@ TEST_F(MemorySpaceTest, AdviceSaysWhoGoes) {
   EXPECT_EQ(on_device(third), 2 * kGranule);
 }
 
+// Blocks that are used in a loop which is longer than the device: who let go of the one used longest ago
+// would bring each of them in each time.
+TEST(MemorySpace, LearnsWhichBlocksAreUsedInALoop) {
+  constexpr uint64_t kRoom = 16, kBlocks = 20, kRounds = 50;
+  FakeDevice device{1000};
+  FakeCopies copies{device};
+  MemorySpace space{device, copies, kRoom * kGranule};
+  std::vector<uint64_t> blocks;
+  for (uint64_t i = 0; i < kBlocks; ++i) blocks.push_back(*space.allocate(kGranule));
+  for (uint64_t use = 0; use < kRounds * kBlocks; ++use) {
+    const uint64_t block[] = {blocks[use % kBlocks]};
+    ASSERT_TRUE(space.acquire(block).ok());
+    ASSERT_TRUE(space.release(block).ok());
+  }
+  EXPECT_LT(space.figures().swap.moved_in_bytes, kRounds * kBlocks * kGranule / 2);
+}
+
 TEST_F(MemorySpaceTest, WrongCallsAreRefusedAndChangeNothing) {
   const uint64_t block = allocate(kGranule);
   EXPECT_EQ(space.allocate(0).status().code(), Code::kInvalidArgument);

@@ -31,6 +31,7 @@ Status SwappableMemory::unmap(uint64_t address, uint64_t count) {
     } else if (state.where == Where::kHost) {
       store_.give_back(state.slot);
     }
+    reclaim_.forget(address);
     granules_.erase(granule);
   }
   return {};
@@ -58,7 +59,9 @@ Status SwappableMemory::pin(uint64_t begin, uint64_t end) {
     now.wanted = ++clock_;
     change(granule, now);
     pinned_to = granule.first + granularity();
-    return bring(granule);
+    TESSERA_RETURN_IF_ERROR(bring(granule));
+    reclaim_.came(granule.first);
+    return Status();
   });
   if (!status.ok()) unpin(begin, std::min(pinned_to, end));
   return status;
@@ -143,7 +146,18 @@ Status SwappableMemory::make_room() {
         static_cast<unsigned long long>(on_device_ * granularity() >> 20));
   }
   TESSERA_RETURN_IF_ERROR(copies_.wait_for_device());
-  return evict(*granules_.find(candidates_.begin()->address));
+  return evict(*granules_.find(victim()));
+}
+
+// There is a candidate. Only those that are to be kept least are compared.
+uint64_t SwappableMemory::victim() {
+  const Candidate& first = *candidates_.begin();
+  if (reclaim_.room() != on_device_) (void)reclaim_.resize(on_device_);  // it holds no more than that
+  const auto alike = [&](PageId page) {
+    const Granule& granule = granules_.at(page);
+    return granule.where == Where::kDevice && granule.pins == 0 && granule.keep == first.keep;
+  };
+  return reclaim_.victim(alike).value_or(first.address);
 }
 
 // The device does not use it.
@@ -161,6 +175,7 @@ Status SwappableMemory::evict(Granules::value_type& granule) {
   now.slot = slot;
   now.physical = 0;
   change(granule, now);
+  reclaim_.went(granule.first);
   --on_device_;
   figures_.moved_out_bytes += granularity();
   return lower_.release(physical);

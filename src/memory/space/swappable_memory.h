@@ -3,7 +3,8 @@
 //
 // Nothing here sees what kernels touch: granules are brought in and pinned for those who are about to use
 // them. Which unpinned one goes when another must come: those that are said to be of little use first, then
-// the others, those to be kept last; among equals the one that was wanted longest ago.
+// the others, those to be kept last; among equals what reclaim/page_reclaim.h learns from when they were
+// wanted.
 //
 // Not thread-safe.
 #pragma once
@@ -14,6 +15,7 @@
 #include <unordered_map>
 
 #include "memory/device_memory.h"
+#include "memory/reclaim/page_reclaim.h"
 #include "memory/space/host_copies.h"
 #include "memory/swap/host_store.h"
 
@@ -84,6 +86,7 @@ class SwappableMemory : public DeviceMemory {
   void change(Granules::value_type& granule, const Granule& now);
   Status bring(Granules::value_type& granule);
   Status make_room();
+  uint64_t victim();
   Result<Handle> make_physical();
   Status evict(Granules::value_type& granule);
   Status write_granule(Granules::value_type& granule, uint64_t offset, const std::byte* from, uint64_t bytes);
@@ -94,6 +97,7 @@ class SwappableMemory : public DeviceMemory {
   HostStore store_;
   Granules granules_;
   std::set<Candidate> candidates_;  // on the device and not pinned
+  PageReclaim reclaim_{2};          // of all that is on the device; pages are addresses
   Handle next_ = 1;
   uint64_t clock_ = 0, on_device_ = 0;
   SwapFigures figures_;  // of moves

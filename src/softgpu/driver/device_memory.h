@@ -26,6 +26,10 @@ class DeviceMemory {
   // this process.
   void set_make_room(std::function<bool(uint64_t bytes)> make_room) { make_room_ = std::move(make_room); }
 
+  // For memory that lies elsewhere and counts here. kResourceExhausted where the device has not that much.
+  Status charge(uint64_t bytes);
+  void credit(uint64_t bytes) { file_.credit(bytes); }
+
   // kResourceExhausted where the device, or the machine, has not that much.
   Result<RangeAllocator::Range> take(uint64_t size, uint64_t alignment = Arena::kGranularity);
   // Of take() or import(). Other processes that have opened it keep it: its place is not used again
@@ -75,7 +79,6 @@ class DeviceMemory {
     uint64_t id;
   };
   DeviceMemory(DeviceFile& file, std::unique_ptr<Arena> arena);
-  Status charge(uint64_t bytes);
   Result<Pages> place_pages(uint64_t size);
   Result<Imported> map_exported_locked(uint64_t id, const ExportedMemory& memory, pid_t exporter);
   void end_shared_locked(const Shared& shared, RangeAllocator::Range range);

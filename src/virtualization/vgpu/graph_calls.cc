@@ -71,7 +71,7 @@ void settle(Tenant& tenant, CUdevice ordinal) {
   uint64_t charged = tenant.graphs.charged(ordinal);
   for (const Charge& paid : tenant.overheads.owner_ended(owner)) charged += paid.bytes;
   if (reserved < charged) tenant.account->credit(device, charged - reserved);
-  if (reserved > charged && !tenant.account->charge(device, reserved - charged).ok()) {
+  if (reserved > charged && charge(tenant, device, reserved - charged) != CUDA_SUCCESS) {
     LOG_INFO("vgpu", "graphs hold %llu bytes that are beyond the limit",
              static_cast<unsigned long long>(reserved - charged));
     tenant.overheads.add_debt(owner, {reserved - charged, device, nullptr});

@@ -9,7 +9,7 @@
 #include <memory>
 
 #include "cuda/managed_memory_table.h"
-#include "driver_check.h"
+#include "physical.h"
 
 extern "C" const char memory_ptx[];
 
@@ -116,6 +116,56 @@ void check_room_for_others(const Adder& adder, size_t room) {
   adder.run(memory);
   require_words(memory, 2, 0, "beside other memory");
   CU_CHECK(cuMemFree_v2(large));
+}
+
+// As above, by other roads than cuMemAlloc: physical memory, memory in the order of a stream, a graph's.
+void check_room_by_all_roads(const Adder& adder, size_t room) {
+  const auto gives_way_to = [&](const char* what, const auto& allocate) {
+    const Managed memory(room / 4 * 3);
+    adder.run(memory);
+    const size_t resident = figures().resident_bytes;
+    const auto free = allocate(room / 2 / (2 * kMiB) * (2 * kMiB));
+    require_figures(figures().resident_bytes < resident, what);
+    adder.run(memory);
+    require_words(memory, 2, 0, what);
+    free();
+  };
+  gives_way_to("physical memory", [](size_t bytes) {
+    const CUmemGenericAllocationHandle physical = check::create_physical(bytes);
+    return [physical] { CU_CHECK(cuMemRelease(physical)); };
+  });
+  gives_way_to("memory in a stream's order", [](size_t bytes) {
+    CUdeviceptr large = 0;
+    CU_CHECK(cuMemAllocAsync(&large, bytes, nullptr));
+    return [large] {
+      CU_CHECK(cuMemFreeAsync(large, nullptr));
+      CU_CHECK(cuCtxSynchronize());
+      CUmemoryPool pool = nullptr;
+      CU_CHECK(cuDeviceGetDefaultMemPool(&pool, 0));
+      CU_CHECK(cuMemPoolTrimTo(pool, 0));
+    };
+  });
+  gives_way_to("a graph's memory", [](size_t bytes) {
+    CUgraph graph = nullptr;
+    CUgraphNode node = nullptr;
+    CUgraphExec exec = nullptr;
+    CU_CHECK(cuGraphCreate(&graph, 0));
+    CUDA_MEM_ALLOC_NODE_PARAMS params{};
+    params.poolProps.allocType = CU_MEM_ALLOCATION_TYPE_PINNED;
+    params.poolProps.location = {CU_MEM_LOCATION_TYPE_DEVICE, 0};
+    params.bytesize = bytes;
+    CU_CHECK(cuGraphAddMemAllocNode(&node, graph, nullptr, 0, &params));
+    CUgraphNode last = nullptr;
+    CU_CHECK(cuGraphAddMemFreeNode(&last, graph, &node, 1, params.dptr));
+    CU_CHECK(cuGraphInstantiateWithFlags(&exec, graph, 0));
+    CU_CHECK(cuGraphLaunch(exec, nullptr));
+    CU_CHECK(cuCtxSynchronize());
+    return [graph, exec] {
+      CU_CHECK(cuGraphExecDestroy(exec));
+      CU_CHECK(cuGraphDestroy(graph));
+      CU_CHECK(cuDeviceGraphMemTrim(0));
+    };
+  });
 }
 
 void check_prefetch(const Adder& adder, bool in_slice) {
@@ -281,6 +331,7 @@ int main(int argc, char** argv) {
     check_two_devices(adder);
     check_larger_than_the_device(adder, room);
     check_room_for_others(adder, room);
+    check_room_by_all_roads(adder, room);
   }
   require_figures(figures().resident_bytes == 0, "freed memory is on the device");
   return check::pass(

@@ -9,6 +9,7 @@
 
 #include "common/log.h"
 #include "softgpu/driver/device.h"
+#include "softgpu/driver/device_memory.h"
 #include "softgpu/driver/state.h"
 #include "softgpu/driver/stream.h"
 #include "softgpu/driver/visibility.h"
@@ -159,13 +160,13 @@ CUresult GraphMemory::check_order_locked(std::span<const Step> steps, bool free_
 }
 
 CUresult GraphMemory::back_one_locked(GraphBlock& block) {
-  if (const Status status = block.device().file().charge(charged(block)); !status.ok()) {
+  if (const Status status = block.device().memory().charge(charged(block)); !status.ok()) {
     LOG_INFO("graph", "%s", status.message().c_str());
     return CUDA_ERROR_OUT_OF_MEMORY;
   }
   void* pages = reinterpret_cast<void*>(block.begin());
   if (mprotect(pages, block.addresses_.size(), PROT_READ | PROT_WRITE) != 0) {
-    block.device().file().credit(charged(block));
+    block.device().memory().credit(charged(block));
     LOG_INFO("graph", "the machine refuses the memory: %s", strerror(errno));
     return CUDA_ERROR_OUT_OF_MEMORY;
   }
@@ -190,7 +191,7 @@ void GraphMemory::unback_locked(GraphBlock& block) {
   const Status status = block.addresses_.clear(block.begin(), block.addresses_.size());
   // Without a mapping left the pages stay; nothing can reach them.
   if (!status.ok()) LOG_WARN("graph", "%s", status.message().c_str());
-  block.device().file().credit(charged(block));
+  block.device().memory().credit(charged(block));
   block.backed_ = false;
   block.size_ = block.wanted_;
 }

@@ -24,6 +24,7 @@
 #include "memory/pool/pool.h"
 #include "virtualization/residency/passage.h"
 #include "virtualization/residency/resident_memory.h"
+#include "virtualization/residency/stream_points.h"
 
 namespace tessera::vgpu {
 
@@ -49,8 +50,10 @@ class Residency {
   void leave() { passage_.leave(); }
   Status bring_back();
 
-  // Not inside: it may wait for room.
-  Result<uint64_t> allocate(uint64_t bytes) { return pool_.allocate(bytes); }
+  // Not inside: it may wait for room. For use in the order of `stream`, or by anybody.
+  Result<uint64_t> allocate(uint64_t bytes, std::optional<memory::StreamId> stream) {
+    return stream ? pool_.allocate_on(*stream, bytes) : pool_.allocate(bytes);
+  }
   // The device uses it no more.
   Status free(uint64_t address) { return pool_.free(address); }
   // It may use it still: it is freed with the next free_deferred().
@@ -58,6 +61,8 @@ class Residency {
   bool has_deferred() const { return deferred_count_.load(std::memory_order_relaxed) != 0; }
   // The device has done all that it was given before those were deferred.
   void free_deferred();
+  // What is freed in the order of streams.
+  StreamPoints& streams() { return streams_; }
   std::optional<memory::Block> find(uint64_t address) { return pool_.find(address); }
 
   // Contexts whose work is to be waited for, and in one of which copies are made.
@@ -72,7 +77,8 @@ class Residency {
         device_(device),
         captures_(captures),
         memory_(std::move(memory)),
-        pool_(*memory_) {}
+        pool_(*memory_),
+        streams_(driver, pool_) {}
 
   Result<bool> bring_piece_back();
   template <typename Body>
@@ -96,10 +102,11 @@ class Residency {
   const std::atomic<uint32_t>& captures_;
   const std::unique_ptr<ResidentMemory> memory_;
   memory::Pool pool_;
+  StreamPoints streams_;
   Passage passage_;
 
-  std::mutex returning_;  // one thread brings memory back, for all that wait for it
-  std::mutex moving_;     // one moves memory at a time
+  std::mutex returning_;       // one thread brings memory back, for all that wait for it
+  std::mutex moving_;          // one moves memory at a time
   bool told_failure_ = false;  // under it: that memory cannot be moved off the device now
 
   std::mutex deferred_mutex_;

@@ -60,6 +60,9 @@ CUresult charge(Tenant& tenant, uint32_t device, uint64_t bytes);
 CUresult charge_limit(Tenant& tenant, uint32_t device, uint64_t bytes);
 // The same of what does not make managed memory give way.
 CUresult charge_alone(Tenant& tenant, uint32_t device, uint64_t bytes);
+// Memory of Residency, for use in the order of `stream` or by anybody.
+CUresult alloc_movable(Tenant& tenant, uint32_t device, std::optional<memory::StreamId> stream,
+                       CUdeviceptr* dptr, size_t bytesize);
 // Ends memory of Residency whose charge was taken from the registry.
 CUresult free_movable(Tenant& tenant, ChargeKey key, const Charge& charge);
 

@@ -22,8 +22,8 @@ Residency* residency_here(Tenant*& tenant, uint32_t& device) {
 // While a stream is captured most programs must neither allocate nor free, and it is for the driver to judge:
 // it is asked with some memory of its own. Otherwise it tells whether the context is there and has not
 // failed.
-CUresult would_driver_refuse(const Tenant& tenant) {
-  if (tenant.captures.load() == 0) {
+CUresult would_driver_refuse(const Tenant& tenant, bool in_order) {
+  if (in_order || tenant.captures.load() == 0) {
     size_t free, total;
     return lower().cuMemGetInfo_v2(&free, &total);
   }
@@ -32,26 +32,13 @@ CUresult would_driver_refuse(const Tenant& tenant) {
   return result == CUDA_SUCCESS ? lower().cuMemFree_v2(probe) : result;
 }
 
-// What was freed while streams were captured can be used again once the device has done its work.
+// What was freed in the order of streams can be used again as they have come along; and while streams were
+// captured, once the device has done its work.
 void reuse_deferred(const Tenant& tenant, Residency& residency) {
-  if (!residency.has_deferred() || tenant.captures.load() != 0) return;
+  if (tenant.captures.load() != 0) return;
+  residency.streams().look();
+  if (!residency.has_deferred()) return;
   if (lower().cuCtxSynchronize() == CUDA_SUCCESS) residency.free_deferred();
-}
-
-CUresult alloc_movable(Tenant& tenant, uint32_t device, CUdeviceptr* dptr, size_t bytesize) {
-  CUresult result = would_driver_refuse(tenant);
-  if (result == CUDA_SUCCESS) reuse_deferred(tenant, *tenant.residencies[device]);
-  if (result == CUDA_SUCCESS) result = charge_limit(tenant, device, charged_bytes(bytesize));
-  if (result != CUDA_SUCCESS) return result;
-  const auto address = tenant.residencies[device]->allocate(bytesize);
-  if (!address.ok()) {
-    LOG_INFO("vgpu", "%s", address.status().message().c_str());
-    tenant.account->credit(device, BudgetKind::kLimit, charged_bytes(bytesize));
-    return CUDA_ERROR_OUT_OF_MEMORY;
-  }
-  *dptr = *address;
-  record(tenant, memory_key(*dptr), {.bytes = charged_bytes(bytesize), .device = device, .is_movable = true});
-  return CUDA_SUCCESS;
 }
 
 template <auto Entry, typename Pointer, typename Size>
@@ -60,7 +47,7 @@ CUresult alloc(Pointer* dptr, Size bytesize) {
   if constexpr (std::is_same_v<Pointer, CUdeviceptr>) {
     Tenant* tenant;
     uint32_t device;
-    if (residency_here(tenant, device) != nullptr) return alloc_movable(*tenant, device, dptr, bytesize);
+    if (residency_here(tenant, device) != nullptr) return alloc_movable(*tenant, device, {}, dptr, bytesize);
   }
   return allocate_here(charged_bytes(bytesize), [&](ChargeKey& key) {
     CUresult result = (lower().*Entry)(dptr, bytesize);
@@ -88,7 +75,7 @@ CUresult alloc_pitch(Pointer* dptr, Size* pitch, Size width, Size height, unsign
     if (residency_here(tenant, device) != nullptr && known_element) {
       const uint64_t row =
           charged_bytes(width);  // the pitch of every device so far is a multiple of 512 bytes
-      const CUresult result = alloc_movable(*tenant, device, dptr, multiply(row, height));
+      const CUresult result = alloc_movable(*tenant, device, {}, dptr, multiply(row, height));
       if (result == CUDA_SUCCESS) *pitch = row;
       return result;
     }
@@ -121,11 +108,32 @@ CUresult free_memory(Pointer dptr) {
 
 }  // namespace
 
+CUresult alloc_movable(Tenant& tenant, uint32_t device, std::optional<memory::StreamId> stream,
+                       CUdeviceptr* dptr, size_t bytesize) {
+  Residency& residency = *tenant.residencies[device];
+  CUresult result = would_driver_refuse(tenant, stream.has_value());
+  if (result == CUDA_SUCCESS) reuse_deferred(tenant, residency);
+  if (result == CUDA_SUCCESS) result = charge_limit(tenant, device, charged_bytes(bytesize));
+  if (result != CUDA_SUCCESS) return result;
+  Result<uint64_t> address = residency.allocate(bytesize, stream);
+  // What is freed already, in the order of streams, may be enough.
+  if (!address.ok() && tenant.captures.load() == 0 && residency.streams().wait())
+    address = residency.allocate(bytesize, stream);
+  if (!address.ok()) {
+    LOG_INFO("vgpu", "%s", address.status().message().c_str());
+    tenant.account->credit(device, BudgetKind::kLimit, charged_bytes(bytesize));
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  }
+  *dptr = *address;
+  record(tenant, memory_key(*dptr), {.bytes = charged_bytes(bytesize), .device = device, .is_movable = true});
+  return CUDA_SUCCESS;
+}
+
 // The driver's own free waits for the context's work: kernels may use the memory until then.
 CUresult free_movable(Tenant& tenant, ChargeKey key, const Charge& charge) {
   Residency& residency = *tenant.residencies[charge.device];
   if (tenant.captures.load() != 0) {
-    const CUresult refused = would_driver_refuse(tenant);
+    const CUresult refused = would_driver_refuse(tenant, false);
     if (refused != CUDA_SUCCESS) return refused;
     residency.defer_free(key.value);
     credit(tenant, charge);

@@ -1,6 +1,12 @@
 // Stream-ordered memory. It is charged and credited when the call is made, not when the stream gets there: a
 // program that frees on one stream and allocates on another is held to the order of its calls. What a pool
 // keeps after a free is not charged.
+//
+// Where memory can leave the device (Residency) what would be of the device's default pool is: it moves as
+// all does. Pools that programs make stay the driver's, as their memory may be other processes' and peers'.
+#include <algorithm>
+
+#include "common/log.h"
 #include "virtualization/vgpu/calls.h"
 
 namespace tessera::vgpu {
@@ -36,7 +42,21 @@ bool captured(CUstream stream) {
          status != CU_STREAM_CAPTURE_STATUS_NONE;
 }
 
-template <auto Entry, auto IsCapturing>
+// Of a device whose memory moves: in what order of which the memory is to be used; none: it is the driver's.
+// `pool`: null: the one that the device allocates from.
+std::optional<memory::StreamId> movable_order(const Tenant& tenant, uint32_t device, CUmemoryPool pool,
+                                              CUstream stream) {
+  if (tenant.residencies[device] == nullptr) return std::nullopt;
+  const auto& indices = tenant.device_of_ordinal;
+  const auto ordinal =
+      static_cast<CUdevice>(std::find(indices.begin(), indices.end(), device) - indices.begin());
+  CUmemoryPool standard = nullptr;
+  if (lower().cuDeviceGetDefaultMemPool(&standard, ordinal) != CUDA_SUCCESS) return std::nullopt;
+  if (pool == nullptr && lower().cuDeviceGetMemPool(&pool, ordinal) != CUDA_SUCCESS) return std::nullopt;
+  return pool == standard ? tenant.residencies[device]->streams().number_of(stream) : std::nullopt;
+}
+
+template <auto Entry, auto IsCapturing, bool kPerThread>
 CUresult alloc_async(CUdeviceptr* dptr, size_t bytesize, CUstream stream) {
   if (dptr == nullptr || bytesize == 0 || captured<IsCapturing>(stream)) {
     return (lower().*Entry)(dptr, bytesize, stream);
@@ -46,11 +66,13 @@ CUresult alloc_async(CUdeviceptr* dptr, size_t bytesize, CUstream stream) {
   uint32_t device;
   CUresult result = device_of_stream(*tenant, stream, device);
   if (result != CUDA_SUCCESS) return result;
+  if (const auto order = movable_order(*tenant, device, nullptr, shared_handle(stream, kPerThread)))
+    return alloc_movable(*tenant, device, order, dptr, bytesize);
   return allocate_in_order(*tenant, device, dptr, bytesize,
                            [&] { return (lower().*Entry)(dptr, bytesize, stream); });
 }
 
-template <auto Entry, auto IsCapturing>
+template <auto Entry, auto IsCapturing, bool kPerThread>
 CUresult alloc_from_pool(CUdeviceptr* dptr, size_t bytesize, CUmemoryPool pool, CUstream stream) {
   auto allocate = [&] { return (lower().*Entry)(dptr, bytesize, pool, stream); };
   if (dptr == nullptr || bytesize == 0 || captured<IsCapturing>(stream)) return allocate();
@@ -67,12 +89,33 @@ CUresult alloc_from_pool(CUdeviceptr* dptr, size_t bytesize, CUmemoryPool pool, 
   CUresult result = location ? active_vgpu->device_of(*tenant, location->id, device)
                              : device_of_stream(*tenant, stream, device);
   if (result != CUDA_SUCCESS) return result;
+  if (const auto order = movable_order(*tenant, device, pool, shared_handle(stream, kPerThread)))
+    return alloc_movable(*tenant, device, order, dptr, bytesize);
   return allocate_in_order(*tenant, device, dptr, bytesize, allocate);
 }
 
-template <auto Entry>
+// What a graph frees it must have been told of: the driver knows nothing of such memory.
+CUresult free_movable_in_order(Tenant& tenant, const Charge& charge, CUdeviceptr dptr, CUstream stream) {
+  const Status freed = tenant.residencies[charge.device]->streams().free(stream, dptr);
+  if (!freed.ok()) {
+    LOG_ERROR("vgpu", "%s", freed.message().c_str());
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  credit(tenant, charge);
+  return CUDA_SUCCESS;
+}
+
+template <auto Entry, auto IsCapturing, bool kPerThread>
 CUresult free_async(CUdeviceptr dptr, CUstream stream) {
-  return free_charged({ChargeKind::kMemory, dptr}, [&] { return (lower().*Entry)(dptr, stream); });
+  const ChargeKey key{ChargeKind::kMemory, dptr};
+  Tenant* tenant = active_vgpu->tenant();
+  std::optional<Charge> charge = tenant != nullptr ? tenant->charges.take(key) : std::nullopt;
+  const bool movable = charge && charge->is_movable;
+  if (movable && !captured<IsCapturing>(stream))
+    return free_movable_in_order(*tenant, *charge, dptr, shared_handle(stream, kPerThread));
+  if (charge) tenant->charges.insert(key, *charge);
+  if (movable) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+  return free_charged(key, [&] { return (lower().*Entry)(dptr, stream); });
 }
 
 CUresult pool_create(CUmemoryPool* pool, const CUmemPoolProps* properties) {
@@ -99,17 +142,20 @@ CUresult pool_destroy(CUmemoryPool pool) {
 
 void install_pool_calls(DriverTable& upper, const DriverTable& lower) {
   using T = DriverTable;
-  replace<&T::cuMemAllocAsync, &alloc_async<&T::cuMemAllocAsync, &T::cuStreamIsCapturing>>(upper, lower);
-  replace<&T::cuMemAllocAsync_ptsz, &alloc_async<&T::cuMemAllocAsync_ptsz, &T::cuStreamIsCapturing_ptsz>>(
-      upper, lower);
+  replace<&T::cuMemAllocAsync, &alloc_async<&T::cuMemAllocAsync, &T::cuStreamIsCapturing, false>>(upper,
+                                                                                                  lower);
+  replace<&T::cuMemAllocAsync_ptsz,
+          &alloc_async<&T::cuMemAllocAsync_ptsz, &T::cuStreamIsCapturing_ptsz, true>>(upper, lower);
   replace<&T::cuMemAllocFromPoolAsync,
-          &alloc_from_pool<&T::cuMemAllocFromPoolAsync, &T::cuStreamIsCapturing>>(upper, lower);
+          &alloc_from_pool<&T::cuMemAllocFromPoolAsync, &T::cuStreamIsCapturing, false>>(upper, lower);
   replace<&T::cuMemAllocFromPoolAsync_ptsz,
-          &alloc_from_pool<&T::cuMemAllocFromPoolAsync_ptsz, &T::cuStreamIsCapturing_ptsz>>(upper, lower);
-  replace<&DriverTable::cuMemFreeAsync, &free_async<&DriverTable::cuMemFreeAsync>>(upper, lower);
-  replace<&DriverTable::cuMemFreeAsync_ptsz, &free_async<&DriverTable::cuMemFreeAsync_ptsz>>(upper, lower);
-  replace<&DriverTable::cuMemPoolCreate, &pool_create>(upper, lower);
-  replace<&DriverTable::cuMemPoolDestroy, &pool_destroy>(upper, lower);
+          &alloc_from_pool<&T::cuMemAllocFromPoolAsync_ptsz, &T::cuStreamIsCapturing_ptsz, true>>(upper,
+                                                                                                  lower);
+  replace<&T::cuMemFreeAsync, &free_async<&T::cuMemFreeAsync, &T::cuStreamIsCapturing, false>>(upper, lower);
+  replace<&T::cuMemFreeAsync_ptsz, &free_async<&T::cuMemFreeAsync_ptsz, &T::cuStreamIsCapturing_ptsz, true>>(
+      upper, lower);
+  replace<&T::cuMemPoolCreate, &pool_create>(upper, lower);
+  replace<&T::cuMemPoolDestroy, &pool_destroy>(upper, lower);
 }
 
 }  // namespace tessera::vgpu

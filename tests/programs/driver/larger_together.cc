@@ -2,11 +2,11 @@
 // say where they are, follows chains of addresses through all of it, multiplies matrices in it, sorts a part
 // of it, and looks at each byte at the end of each round.
 //
-//   driver_larger_together [MIB [ROUNDS [SEED [fresh]]]]
+//   driver_larger_together [MIB [ROUNDS [SEED [fresh] [ordered]]]]
 //
-// "fresh": memory that the program has not had before must hold zeros, whoever had it.
-// Says "at STEP" as it goes on and "round N SECONDS" after each round, so that who runs several sees that
-// everybody does.
+// "fresh": memory that the program has not had before must hold zeros, whoever had it. "ordered": most memory
+// is allocated and freed in the order of a stream. Says "at STEP" as it goes on and "round N SECONDS" after
+// each round, so that who runs several sees that everybody does.
 #include <algorithm>
 #include <chrono>
 #include <memory>
@@ -26,6 +26,7 @@ struct Options {
   unsigned rounds = 2;
   uint64_t seed = 1;
   bool fresh = false;
+  bool ordered = false;
 };
 
 // A cycle through all nodes of several blocks: each holds the device address of the next one.
@@ -81,17 +82,28 @@ class Chain {
 // Numbers by formula, changed by formula: at any time each byte is known.
 class Field {
  public:
-  Field(const check::Module& module, size_t bytes, uint32_t seed, bool fresh)
+  Field(const check::Module& module, size_t bytes, uint32_t seed, bool fresh, bool ordered)
       : fill_(module.function("fill")),
         advance_(module.function("advance")),
         mistakes_(module.function("mistakes")),
         count_(bytes / sizeof(uint32_t)),
-        seed_(seed) {
-    CU_CHECK(cuMemAlloc_v2(&memory_, count_ * sizeof(uint32_t)));
+        seed_(seed),
+        ordered_(ordered) {
+    if (ordered_) {
+      CU_CHECK(cuMemAllocAsync(&memory_, count_ * sizeof(uint32_t), nullptr));
+    } else {
+      CU_CHECK(cuMemAlloc_v2(&memory_, count_ * sizeof(uint32_t)));
+    }
     if (fresh) require_zeros(module);
     launch(fill_, memory_, static_cast<uint64_t>(count_), seed_);
   }
-  ~Field() { cuMemFree_v2(memory_); }
+  ~Field() {
+    if (ordered_) {
+      cuMemFreeAsync(memory_, nullptr);
+    } else {
+      cuMemFree_v2(memory_);
+    }
+  }
   Field(const Field&) = delete;
   Field& operator=(const Field&) = delete;
 
@@ -126,6 +138,7 @@ class Field {
   CUfunction fill_, advance_, mistakes_;
   size_t count_;
   uint32_t seed_, age_ = 0;
+  bool ordered_;
   CUdeviceptr memory_ = 0;
 };
 
@@ -203,18 +216,19 @@ class Sorted {
 
 // Two that lie apart end, one as large as both begins: in one piece of addresses, over memory from two
 // places. Then they begin anew.
-void reshape(const check::Module& module, std::vector<std::unique_ptr<Field>>& fields, uint32_t seed) {
+void reshape(const check::Module& module, std::vector<std::unique_ptr<Field>>& fields, uint32_t seed,
+             bool ordered) {
   if (fields.size() < 4) return;
   const size_t first = fields[0]->bytes(), second = fields[2]->bytes();
   fields[0].reset();
   fields[2].reset();
   {
-    Field joined(module, first + second, seed, false);
+    Field joined(module, first + second, seed, false, ordered);
     joined.advance();
     joined.verify();
   }
-  fields[0] = std::make_unique<Field>(module, first, seed + 1, false);
-  fields[2] = std::make_unique<Field>(module, second, seed + 2, false);
+  fields[0] = std::make_unique<Field>(module, first, seed + 1, false, ordered);
+  fields[2] = std::make_unique<Field>(module, second, seed + 2, false, ordered);
 }
 
 void say_step() {
@@ -228,7 +242,10 @@ Options parse(int argc, char** argv) {
   if (argc > 1) options.mib = std::stoul(argv[1]);
   if (argc > 2) options.rounds = static_cast<unsigned>(std::stoul(argv[2]));
   if (argc > 3) options.seed = std::stoull(argv[3]);
-  options.fresh = argc > 4 && std::string(argv[4]) == "fresh";
+  for (int i = 4; i < argc; ++i) {
+    options.fresh |= std::string(argv[i]) == "fresh";
+    options.ordered |= std::string(argv[i]) == "ordered";
+  }
   return options;
 }
 
@@ -245,7 +262,8 @@ int main(int argc, char** argv) {
   constexpr size_t kFieldBytes = size_t{11} << 20;
   for (size_t left = bytes / 4 * 3; left > 0; left -= std::min(left, kFieldBytes)) {
     fields.push_back(std::make_unique<Field>(module, std::min(left, kFieldBytes),
-                                             seed + static_cast<uint32_t>(left), options.fresh));
+                                             seed + static_cast<uint32_t>(left), options.fresh,
+                                             options.ordered));
     say_step();
   }
   Product product(module, bytes / 64, seed);
@@ -261,7 +279,7 @@ int main(int argc, char** argv) {
       field->verify();
       say_step();
     }
-    reshape(module, fields, seed + round);
+    reshape(module, fields, seed + round, options.ordered);
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
     std::printf("round %u %.3f\n", round, took.count());
     std::fflush(stdout);

@@ -10,16 +10,18 @@ Nothing may ever be granted above the limit, the survivors must go on, and at th
 ledger, not on the device. A failpoint that no run passes is a failure.
 """
 import argparse
+import collections
 import json
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+
+import mortal
 
 MIB = 1 << 20
 LIMIT_MIB = 64
@@ -30,16 +32,6 @@ RUNS_ALREADY = 3
 def tessera(arguments, *words):
     done = subprocess.run([os.path.join(arguments.bin, "tessera"), *words], capture_output=True, text=True)
     return json.loads(done.stdout) if done.returncode == 0 else None
-
-
-def failpoints(sources):
-    names = set()
-    for folder, _, files in os.walk(sources):
-        for name in files:
-            if name.endswith(".cc"):
-                with open(os.path.join(folder, name), encoding="utf-8") as file:
-                    names.update(re.findall(r'failpoint\("([\w.]+)"\)', file.read()))
-    return sorted(name for name in names if ".swap." not in name)
 
 
 class Scene:
@@ -55,9 +47,7 @@ class Scene:
             self.daemon.wait()
         elif self.daemon is not None and self.daemon.poll() == RUNS_ALREADY:
             self.end_daemon()
-        environment = dict(os.environ, TESSERA_FAILPOINT=point)
-        self.daemon = subprocess.Popen([os.path.join(self.arguments.bin, "tesserad"), "--foreground"], env=environment,
-                                       stderr=subprocess.DEVNULL)
+        self.daemon = mortal.start_daemon(self.arguments.bin, point)
 
     def keep_alive(self):
         """Programs wait for the daemon that has died under them: it comes back beside the play."""
@@ -201,25 +191,18 @@ def main():
     parser.add_argument("--passes", type=int, default=3)
     arguments = parser.parse_args()
     os.environ.pop("TESSERA_SLICE", None)
-    failed, kills = [], 0
-    points = failpoints(arguments.sources)
+    failed, deaths = [], collections.Counter()
+    points = mortal.failpoints(arguments.sources, lambda name: ".swap." not in name)
     for point in points:
-        deaths = 0
         for number in range(1, arguments.passes + 1):
             with tempfile.TemporaryDirectory() as folder:
                 os.environ.update(TESSERA_SOCKET=os.path.join(folder, "tesserad.sock"),
                                   SOFTGPU_STATE_DIR=os.path.join(folder, "softgpu"))
                 scene = Scene(arguments, folder, f"{point}:{number}")
                 scene.play()
-            deaths += scene.deaths
+            deaths[point] += scene.deaths
             failed += [f"{point}:{number}: {what}" for what in set(scene.wrong)]
-        kills += deaths
-        if deaths == 0:
-            failed.append(f"{point}: nobody died there")
-    print(f"{len(points)} failpoints, {kills} kills at them; {len(failed)} failures")
-    for line in failed:
-        print("FAIL", line)
-    sys.exit(1 if failed or not points else 0)
+    mortal.report(points, deaths, len(points) * arguments.passes, failed)
 
 
 main()

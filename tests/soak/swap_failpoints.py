@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Kills a program or the daemon at each failpoint of memory that moves: out of a GPU, back to it, and within it.
 
-usage: swap_failpoints.py --bin BIN_DIR --program PROGRAM --sources SRC_DIR [--runs 1000] [--seed 1]
+usage: swap_failpoints.py --bin BIN_DIR --program PROGRAM --sources SRC_DIR [--runs 1000] [--minutes N] [--seed 1]
 
 Needs a build with TESSERA_FAILPOINTS. PROGRAM is driver_larger_together, which knows each byte of its memory at any time. Three of them
 need twice the GPU; one, or the daemon, dies at the failpoint; a daemon that has died is started again. The others must end well, and at
@@ -11,7 +11,6 @@ import argparse
 import collections
 import os
 import random
-import re
 import subprocess
 import sys
 import threading
@@ -19,22 +18,13 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "programs", "driver"))
 import asked  # noqa: E402
+import mortal  # noqa: E402
 
 DEVICE_MIB, TENANTS, MIB, ROUNDS = 96, 3, 56, 2
 PATIENCE_S = 60.0
 MOST_PASSES = 6  # before the failpoint kills
 # Each way of keeping what is off the GPU has steps of its own.
 WAYS = [[], ["--swap-codec", "adaptive"], ["--swap-codec", "lz4", "--swap-encrypt"], ["--swap-host", "64MiB", "--swap-dir", "."]]
-
-
-def failpoints(sources):
-    names = set()
-    for folder, _, files in os.walk(sources):
-        for name in files:
-            if name.endswith(".cc"):
-                with open(os.path.join(folder, name), encoding="utf-8") as file:
-                    names.update(re.findall(r'failpoint\("([\w.]+\.swap\.[\w.]+)"\)', file.read()))
-    return sorted(names)
 
 
 class Run:
@@ -44,9 +34,7 @@ class Run:
         self.deaths, self.wrong, self.over = 0, [], threading.Event()
 
     def start_daemon(self, point=""):
-        environment = dict(os.environ, TESSERA_FAILPOINT=point)
-        self.daemon = subprocess.Popen([os.path.join(self.arguments.bin, "tesserad"), "--foreground", *self.options], env=environment,
-                                       stderr=subprocess.DEVNULL)
+        self.daemon = mortal.start_daemon(self.arguments.bin, point, *self.options)
         deadline = time.monotonic() + PATIENCE_S
         while not asked.listens() and self.daemon.poll() is None and time.monotonic() < deadline:
             time.sleep(0.005)
@@ -112,11 +100,13 @@ def main():
     parser.add_argument("--program", required=True)
     parser.add_argument("--sources", required=True)
     parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="then no further run begins")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--point", action="append")
     arguments = parser.parse_args()
-    points = arguments.point or failpoints(arguments.sources)
+    points = arguments.point or mortal.failpoints(arguments.sources, lambda name: ".swap." in name)
     dice, deaths, failed = random.Random(arguments.seed), collections.Counter(), []
+    end, runs = time.monotonic() + 60 * arguments.minutes, 0
     for number in range(arguments.runs):
         point, way = points[number % len(points)], WAYS[number // len(points) % len(WAYS)]
         passes = 1 + dice.randrange(MOST_PASSES if number >= len(points) else 1)
@@ -125,13 +115,10 @@ def main():
             run.play()
         deaths[point] += run.deaths
         failed += [f"{point}:{passes} {' '.join(way)}: {what}" for what in set(run.wrong)]
-        if failed and len(failed) > 20:
+        runs += 1
+        if len(failed) > 20 or time.monotonic() > end:
             break
-    failed += [f"{point}: nobody died there" for point in points if deaths[point] == 0]
-    print(f"{len(points)} failpoints, {arguments.runs} runs, {sum(deaths.values())} kills at them; {len(failed)} failures")
-    for line in failed:
-        print("FAIL", line)
-    sys.exit(1 if failed or not points else 0)
+    mortal.report(points, deaths, runs, failed)
 
 
 main()

@@ -46,6 +46,8 @@ complete -c tessera -n '__fish_seen_subcommand_from topo' -l matrix -d 'What lie
 complete -c tessera -n '__fish_seen_subcommand_from gpus' -l forgive -x -d 'Let new programs have a quarantined GPU again'
 complete -c tessera -n '__fish_seen_subcommand_from run set plan create resize' -l gpu -x -d 'Index of the GPU, or several'
 complete -c tessera -n '__fish_seen_subcommand_from run set plan create resize replay limit' -l mem -x -d 'Memory limit per GPU'
+complete -c tessera -n '__fish_seen_subcommand_from run set plan create resize' -l mem-min -x -d 'What of it stays on the GPU'
+complete -c tessera -n '__fish_seen_subcommand_from run set plan create resize' -l mem-weight -x -d 'Against others where memory is short'
 complete -c tessera -n '__fish_seen_subcommand_from run set plan create resize limit' -l sm -x -d 'Share of the time of the GPU, in percent'
 complete -c tessera -n '__fish_seen_subcommand_from run set plan create resize' -l sm-cap -d 'Never more than --sm'
 complete -c tessera -n '__fish_seen_subcommand_from set resize' -l no-sm-cap -d 'More than --sm again'

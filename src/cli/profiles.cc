@@ -16,8 +16,9 @@ namespace {
 
 constexpr size_t kMaxFileBytes = 256 * 1024;
 constexpr const char* kKeys =
-    "gate-copies, gpu, json-summary, mem, name, priority, qos, slo, sm, sm-cap, sm-mode, socket, summary, "
-    "weight";
+    "gate-copies, gpu, json-summary, mem, mem-min, mem-weight, name, priority, qos, slo, sm, sm-cap, "
+    "sm-mode, "
+    "socket, summary, weight";
 
 // Says where in the file it went wrong.
 class Reader {
@@ -98,6 +99,7 @@ class Reader {
         name == "slo" || name == "qos" || name == "gate-copies") {
       return read_compute(name, value, profile.compute);
     }
+    if (name == "mem-min" || name == "mem-weight") return read_memory(name, value, profile.qos);
     if (name == "name") {
       Status valid = node::check_slice_name(text);
       if (!valid.ok()) return wrong(value, "name: " + valid.message());
@@ -139,6 +141,19 @@ class Reader {
       compute.weight = static_cast<uint32_t>(*weight);
     }
     const Status valid = parse_compute_options(compute).status();
+    return valid.ok() ? valid : wrong(value, valid.message());
+  }
+
+  Status read_memory(const std::string& name, const YAML::Node& value, RawMemory& memory) const {
+    if (name == "mem-min") {
+      memory.min = value.Scalar();
+    } else {
+      const auto weight = parse_uint(value.Scalar());
+      if (!weight || *weight > UINT32_MAX)
+        return wrong(value, "mem-weight is a number, not '" + value.Scalar() + "'");
+      memory.weight = static_cast<uint32_t>(*weight);
+    }
+    const Status valid = parse_memory_options(memory).status();
     return valid.ok() ? valid : wrong(value, valid.message());
   }
 

@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "cli/compute_options.h"
+#include "cli/memory_options.h"
 #include "common/status.h"
 
 namespace tessera::cli {
@@ -31,6 +32,7 @@ namespace tessera::cli {
 struct Profile {
   std::vector<std::string> gpus;
   std::vector<std::string> memory;
+  RawMemory qos;  // of memory
   RawCompute compute;
   std::optional<std::string> name;
   std::optional<bool> summary;

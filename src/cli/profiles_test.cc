@@ -40,6 +40,8 @@ TEST_F(ProfilesTest, EveryOption) {
                                     "  p:\n"
                                     "    gpu: [0, 1]\n"
                                     "    mem: [1GiB, 512M]\n"
+                                    "    mem-min: 512M\n"
+                                    "    mem-weight: 300\n"
                                     "    sm-cap: true\n"
                                     "    sm: 12.5\n"
                                     "    priority: high\n"
@@ -58,6 +60,8 @@ TEST_F(ProfilesTest, EveryOption) {
   EXPECT_TRUE(profile->compute.cap);
   EXPECT_EQ(profile->compute.priority, "high");
   EXPECT_EQ(profile->compute.weight, 7u);
+  EXPECT_EQ(profile->qos.min, "512M");
+  EXPECT_EQ(profile->qos.weight, 300u);
   EXPECT_EQ(profile->compute.slo, "p99=2ms");
   EXPECT_EQ(profile->compute.qos, "burstable");
   EXPECT_EQ(profile->name, "it");
@@ -81,11 +85,13 @@ TEST_F(ProfilesTest, TheUsersFileGoesFirst) {
 TEST_F(ProfilesTest, ErrorsNameFileAndLine) {
   EXPECT_EQ(error("profile:\n  p: 1\n"), "c:1: unknown key 'profile'; known: profiles");
   EXPECT_EQ(error("profiles:\n  p:\n    memory: 1G\n"),
-            "c:3: unknown option 'memory'; known: gate-copies, gpu, json-summary, mem, name, priority, qos, "
+            "c:3: unknown option 'memory'; known: gate-copies, gpu, json-summary, mem, mem-min, mem-weight, "
+            "name, priority, qos, "
             "slo, sm, "
             "sm-cap, sm-mode, socket, summary, weight");
   EXPECT_EQ(error("profiles:\n  p:\n    memory: [1G]\n"),
-            "c:3: unknown option 'memory'; known: gate-copies, gpu, json-summary, mem, name, priority, qos, "
+            "c:3: unknown option 'memory'; known: gate-copies, gpu, json-summary, mem, mem-min, mem-weight, "
+            "name, priority, qos, "
             "slo, sm, "
             "sm-cap, sm-mode, socket, summary, weight");
   EXPECT_TRUE(error("profiles:\n  p:\n    mem: much\n").starts_with("c:3: mem: "));

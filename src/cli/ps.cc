@@ -1,5 +1,6 @@
 // tessera ps: the slices and their processes.
 #include <cstdio>
+#include <set>
 
 #include "cli/commands.h"
 #include "cli/table.h"
@@ -93,6 +94,22 @@ void tell_round(const Json& slice) {
   }
 }
 
+// Once for each GPU.
+void tell_thrashing(const Json& slices) {
+  std::set<uint64_t> told;
+  for (const Json& slice : slices) {
+    for (const Json& device : node::json_array(slice, "devices")) {
+      const uint64_t gpu = node::json_uint(device, "gpu").value_or(0);
+      if (!node::json_bool(device, "thrashing") || !told.insert(gpu).second) continue;
+      fprintf(stderr,
+              "GPU %llu thrashes: %llu %% of its time goes into moving memory; turns on it are %.1f s now\n",
+              static_cast<unsigned long long>(gpu),
+              static_cast<unsigned long long>(node::json_uint(device, "moving_percent").value_or(0)),
+              device.value("turn_seconds", 0.0));
+    }
+  }
+}
+
 void tell_failing(const Json& tenant) {
   const auto faults = static_cast<unsigned long long>(node::json_uint(tenant, "faults").value_or(0));
   const auto error = static_cast<int>(node::json_uint(tenant, "latest_error").value_or(0));
@@ -155,6 +172,7 @@ int ps_command(const PsOptions& options) {
   for (const Json& process : node::json_array(*answer, "outside")) add_outside(table, process, with_resident);
   table.print();
   for (const Json& slice : node::json_array(*answer, "slices")) tell_round(slice);
+  tell_thrashing(node::json_array(*answer, "slices"));
   for (const Json& tenant : node::json_array(*answer, "failing")) tell_failing(tenant);
   return 0;
 }

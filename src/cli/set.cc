@@ -5,6 +5,7 @@
 #include "common/size.h"
 #include "common/strings.h"
 #include "node/client.h"
+#include "partitioning/residency.h"
 
 namespace tessera::cli {
 namespace {
@@ -30,6 +31,9 @@ Result<Json> ask_changes(const SetOptions& options) {
   if (slice.ok() && options.memory_bytes) {
     slice = ask_change(client, options, {{"op", "set_limit"}, {"memory_bytes", *options.memory_bytes}});
   }
+  if (slice.ok() && !options.memory.empty()) {
+    slice = ask_change(client, options, {{"op", "set_memory"}, {"memory", memory_request(options.memory)}});
+  }
   return slice;
 }
 
@@ -49,6 +53,19 @@ std::string compute_text(const Json& device) {
   return priority == "normal" ? text : text + ", priority " + priority;
 }
 
+// As above.
+std::string memory_text(const Json& device) {
+  const auto memory = device.find("memory");
+  if (memory == device.end()) return "";
+  const uint64_t min = node::json_uint(*memory, "min_bytes").value_or(0);
+  const uint64_t weight = node::json_uint(*memory, "weight").value_or(0);
+  std::string text;
+  if (min != 0) text += ", " + format_size(min) + " guaranteed";
+  if (weight != partitioning::MemoryTerms::kDefaultWeight)
+    text += str_format(", memory weight %llu", static_cast<unsigned long long>(weight));
+  return text;
+}
+
 void print_device(const std::string& name, const Json& device) {
   auto number = [&](const char* key) { return node::json_uint(device, key).value_or(0); };
   const char* remark = "";
@@ -57,9 +74,10 @@ void print_device(const std::string& name, const Json& device) {
   } else if (number("granted_bytes") > number("limit_bytes")) {
     remark = "; what its processes hold above the limit without using it is called back";
   }
-  printf("%s: GPU %llu, limit %s, %s in use%s%s\n", name.c_str(),
+  printf("%s: GPU %llu, limit %s, %s in use%s%s%s\n", name.c_str(),
          static_cast<unsigned long long>(number("gpu")), format_size(number("limit_bytes")).c_str(),
-         format_size(number("used_bytes")).c_str(), compute_text(device).c_str(), remark);
+         format_size(number("used_bytes")).c_str(), memory_text(device).c_str(), compute_text(device).c_str(),
+         remark);
 }
 
 }  // namespace

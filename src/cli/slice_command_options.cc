@@ -23,6 +23,7 @@ void SetParser::add(CLI::App* parent, const char* name, const char* description)
   add_common(command_, options_.socket, &options_.json);
   command_->add_option("NAME", options_.name, "name of the slice, as in 'tessera ps'")->required();
   command_->add_option("--mem", memory_, "the new memory limit per GPU, e.g. 3GiB")->type_name("SIZE");
+  add_memory_options(command_, qos_);
   add_compute_options(command_, compute_, true);
   command_->add_option("--gpu", options_.gpu, "on this GPU only (default: on each GPU of the slice)")
       ->type_name("N");
@@ -35,11 +36,12 @@ Result<SetOptions> SetParser::parse() const {
   if (!memory_.empty()) {
     TESSERA_ASSIGN_OR_RETURN(set.memory_bytes, parse_memory(memory_));
   }
+  TESSERA_ASSIGN_OR_RETURN(set.memory, parse_memory_options(qos_));
   TESSERA_ASSIGN_OR_RETURN(set.compute, parse_compute_options(compute_));
-  if (!set.memory_bytes && set.compute.empty()) {
+  if (!set.memory_bytes && set.memory.empty() && set.compute.empty()) {
     return Status(Code::kInvalidArgument,
-                  "nothing to change: give --mem, --sm, --sm-mode, --priority, --weight, --slo, --qos or "
-                  "--gate-copies");
+                  "nothing to change: give --mem, --mem-min, --mem-weight, --sm, --sm-mode, --priority, "
+                  "--weight, --slo, --qos or --gate-copies");
   }
   Status status = node::check_slice_name(set.name);
   if (!status.ok()) return status.with_context("NAME");
@@ -94,8 +96,8 @@ bool SliceParser::chosen() const { return static_cast<bool>(*command_); }
 
 // A file has the options of its slices: none of the command line's would have an effect.
 Status check_file_alone(const CLI::App& command) {
-  for (const char* option : {"--gpu", "--mem", "--sm", "--sm-cap", "--sm-mode", "--priority", "--weight",
-                             "--slo", "--qos", "--gate-copies"}) {
+  for (const char* option : {"--gpu", "--mem", "--mem-min", "--mem-weight", "--sm", "--sm-cap", "--sm-mode",
+                             "--priority", "--weight", "--slo", "--qos", "--gate-copies"}) {
     if (command.count(option) > 0) {
       return Status::error(Code::kInvalidArgument, "%s: the file says it, with --file", option);
     }

@@ -14,7 +14,8 @@ struct SetOptions {
   std::string name;
   std::optional<uint32_t> gpu;  // none: every GPU of the slice
   std::optional<uint64_t> memory_bytes;
-  ComputeOptions compute;  // one of the two is given at least
+  MemoryOptions memory;
+  ComputeOptions compute;  // one of the three is given at least
 };
 struct SlicePlanOptions {
   std::string socket;
@@ -63,6 +64,7 @@ class SetParser {
   CLI::App* command_ = nullptr;
   SetOptions options_;
   std::string memory_;
+  RawMemory qos_;
   RawCompute compute_;
 };
 

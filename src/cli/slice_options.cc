@@ -2,7 +2,6 @@
 
 #include <CLI/CLI.hpp>
 
-#include "common/size.h"
 #include "common/strings.h"
 
 namespace tessera::cli {
@@ -42,12 +41,6 @@ Status parse_devices(const RawSlice& raw, SliceOptions& options) {
 
 }  // namespace
 
-Result<uint64_t> parse_memory(const std::string& text) {
-  auto bytes = parse_size(text);
-  if (!bytes.ok()) return bytes.status().with_context("--mem");
-  return bytes;
-}
-
 void add_slice_options(CLI::App* command, RawSlice& raw) {
   command->add_option("--gpu", raw.gpus, "index of the GPU, or several: 0,1 (default: where it fits best)")
       ->type_name("N")
@@ -58,6 +51,7 @@ void add_slice_options(CLI::App* command, RawSlice& raw) {
           "memory limit per GPU, reserved, e.g. 2GiB (default: all); given again for each further --gpu")
       ->type_name("SIZE")
       ->allow_extra_args(false);
+  add_memory_options(command, raw.qos);
   add_compute_options(command, raw.compute, false);
 }
 
@@ -65,15 +59,19 @@ Status parse_slice_options(const RawSlice& raw, SliceOptions& options) {
   TESSERA_RETURN_IF_ERROR(parse_devices(raw, options));
   TESSERA_ASSIGN_OR_RETURN(ComputeOptions compute, parse_compute_options(raw.compute));
   options.compute = {compute};
+  TESSERA_ASSIGN_OR_RETURN(options.memory, parse_memory_options(raw.qos));
   return Status();
 }
 
-RawSlice raw_slice(const Profile& profile) { return {profile.gpus, profile.memory, profile.compute}; }
+RawSlice raw_slice(const Profile& profile) {
+  return {profile.gpus, profile.memory, profile.compute, profile.qos};
+}
 
 node::Json slice_request(const SliceOptions& options) {
   node::Json request = node::Json::object();
   if (!options.gpus.empty()) request["gpus"] = options.gpus;
   if (!options.memory_bytes.empty()) request["memory_bytes"] = options.memory_bytes;
+  if (!options.memory.empty()) request["memory"] = memory_request(options.memory);
   for (const ComputeOptions& compute : options.compute) {
     request["compute"].push_back(compute_request(compute));
   }

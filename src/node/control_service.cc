@@ -12,6 +12,7 @@
 #include "node/event_json.h"
 #include "node/inventory_json.h"
 #include "node/journal_records.h"
+#include "node/memory_json.h"
 #include "node/slice_json.h"
 #include "node/version.h"
 #include "scheduling/faults/xid.h"
@@ -64,6 +65,8 @@ Status ControlService::handle(uint64_t connection_id, Connection& connection, ui
     connection.send_control_reply(request, set_limit(connection, text));
   } else if (op == "set_compute") {
     connection.send_control_reply(request, set_compute(connection, text));
+  } else if (op == "set_memory") {
+    connection.send_control_reply(request, set_memory(connection, text));
   } else if (op == "plan_slices") {
     connection.send_control_reply(request, plan_slices(text));
   } else if (op == "balance_slices") {
@@ -410,6 +413,15 @@ std::string ControlService::set_compute(const Connection& connection, std::strin
   return changed(target->slice, leases_.set_compute(target->slice, target->gpu, [&](auto& spec) {
     return apply_compute_json(change, spec);
   }));
+}
+
+std::string ControlService::set_memory(const Connection& connection, std::string_view text) {
+  auto object = parse_json_object(text);
+  auto target = target_of(connection, *object);
+  if (!target.ok()) return refusal(target.status());
+  auto change = parse_memory_change(object->contains("memory") ? (*object)["memory"] : Json());
+  if (!change.ok()) return refusal(change.status());
+  return changed(target->slice, leases_.set_memory(target->slice, target->gpu, *change));
 }
 
 std::string ControlService::hold_slice(Connection& connection, std::string_view text) {

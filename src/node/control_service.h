@@ -12,12 +12,14 @@
 //   {"op":"forgive_tenant", "name"}
 //                            what failed is forgotten, see tenant_faults.h
 //   {"op":"create_slice", "program", "name"?, "gpus"?: [index], "memory_bytes"?: [of each GPU, or one for
-//   all], "compute"?: [of each GPU, or one for all]}
+//   all], "compute"?: [of each GPU, or one for all], "memory"?: {...}}
 //                            makes a slice that this connection holds; the answer carries its token
 //   {"op":"set_limit", "name", "memory_bytes", "gpu"?: index}
 //                            changes a slice's limit on that GPU or on all of it, for its owner or root
 //   {"op":"set_compute", "name", "compute": {...}, "gpu"?: index}
 //                            changes its part of the GPU's time, see compute_json.h; for the same users
+//   {"op":"set_memory", "name", "memory": {...}, "gpu"?: index}
+//                            changes what it is promised of memory beside its limit, see memory_json.h
 //   {"op":"balance_slices", "apply"?: true}
 //                            which slices would fare better on another GPU, see partitioning/rebalance.h; and
 //                            takes them there
@@ -123,6 +125,7 @@ class ControlService {
   std::string changed(SliceId slice, const Status& status);
   std::string set_limit(const Connection& connection, std::string_view text);
   std::string set_compute(const Connection& connection, std::string_view text);
+  std::string set_memory(const Connection& connection, std::string_view text);
   std::string hold_slice(Connection& connection, std::string_view text);
   std::string finish_slice(Connection& connection);
   Result<SliceId> make_slice(const Connection& connection, SliceRequest request);

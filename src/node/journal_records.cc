@@ -4,6 +4,7 @@
 
 #include "common/strings.h"
 #include "node/compute_json.h"
+#include "node/memory_json.h"
 
 namespace tessera::node {
 namespace {
@@ -12,6 +13,7 @@ constexpr std::string_view kSlicePrefix = "slice ";
 constexpr std::string_view kLeasePrefix = "lease ";
 constexpr std::string_view kTenantPrefix = "tenant ";
 constexpr std::string_view kGpuPrefix = "gpu ";
+constexpr std::string_view kMemoryPrefix = "memory ";
 
 Json process_record(const ProcessIdentity& process) {
   Json record;
@@ -45,6 +47,11 @@ std::optional<SliceDevice> read_device(const Json& entry, const std::vector<std:
   }
   auto compute = entry.find("compute");
   if (compute == entry.end() || !apply_compute_json(*compute, device.compute).ok()) return std::nullopt;
+  if (entry.contains("memory")) {
+    auto memory = parse_memory_terms(entry["memory"]);
+    if (!memory.ok()) return std::nullopt;
+    device.memory = *memory;
+  }
   return device;
 }
 
@@ -86,6 +93,8 @@ std::string tenant_key(const TenantFaults::Key& tenant) {
 std::string gpu_key(const std::string& uuid) { return std::string(kGpuPrefix) + uuid; }
 bool is_tenant_key(std::string_view key) { return key.starts_with(kTenantPrefix); }
 bool is_gpu_key(std::string_view key) { return key.starts_with(kGpuPrefix); }
+std::string memory_key(const std::string& uuid) { return std::string(kMemoryPrefix) + uuid; }
+bool is_memory_key(std::string_view key) { return key.starts_with(kMemoryPrefix); }
 
 Json slice_record(const Slice& slice, const std::vector<std::string>& gpu_uuids) {
   Json record;
@@ -105,6 +114,7 @@ Json slice_record(const Slice& slice, const std::vector<std::string>& gpu_uuids)
     entry["reserved"] = device.reserved;
     entry["compute"] = compute_json(device.compute);
     if (!device.sms.empty()) entry["sms"] = device.sms.text();
+    if (device.memory != partitioning::MemoryTerms()) entry["memory"] = memory_json(device.memory);
     record["devices"].push_back(std::move(entry));
   }
   return record;
@@ -212,6 +222,21 @@ Json gpu_record(const std::string& uuid, const DeviceHealth::Record& health) {
   record["xid"] = health.xid;
   record["faults"] = state_record(health.state);
   return record;
+}
+
+Json memory_record(const memory::ThrashDetector::State& state) {
+  Json record;
+  record["working_ns"] = state.working_ns;
+  record["moving_ns"] = state.moving_ns;
+  record["backs_off"] = state.backs_off;
+  return record;
+}
+
+std::optional<memory::ThrashDetector::State> read_memory_record(const Json& record) {
+  if (!record.is_object()) return std::nullopt;
+  const auto working = json_uint(record, "working_ns"), moving = json_uint(record, "moving_ns");
+  if (!working || !moving) return std::nullopt;
+  return memory::ThrashDetector::State{*working, *moving, json_bool(record, "backs_off")};
 }
 
 std::optional<std::pair<std::string, DeviceHealth::Record>> read_gpu_record(const Json& record) {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "memory/reclaim/thrash_detector.h"
 #include "node/device_health.h"
 #include "node/json.h"
 #include "node/ledger.h"
@@ -22,6 +23,8 @@ std::string tenant_key(const TenantFaults::Key& tenant);
 std::string gpu_key(const std::string& uuid);
 bool is_tenant_key(std::string_view key);
 bool is_gpu_key(std::string_view key);
+std::string memory_key(const std::string& uuid);  // of a GPU's
+bool is_memory_key(std::string_view key);
 
 // GPUs travel as UUIDs: their order may differ after a restart.
 Json slice_record(const Slice& slice, const std::vector<std::string>& gpu_uuids);
@@ -45,5 +48,9 @@ std::optional<TenantRecordText> read_tenant_record(const Json& record);
 
 Json gpu_record(const std::string& uuid, const DeviceHealth::Record& health);
 std::optional<std::pair<std::string, DeviceHealth::Record>> read_gpu_record(const Json& record);
+
+// How a GPU's time went into moving memory.
+Json memory_record(const memory::ThrashDetector::State& state);
+std::optional<memory::ThrashDetector::State> read_memory_record(const Json& record);
 
 }  // namespace tessera::node

@@ -182,6 +182,33 @@ TEST(JournalRecords, RoundTrip) {
   EXPECT_EQ(read_lease_record(lease_record(lease, {}))->lease.life, LeaseLife::kDetached);
 }
 
+TEST(JournalRecords, MemoryRoundTrips) {
+  Slice slice;
+  slice.name = "s";
+  slice.devices.resize(1);
+  slice.devices[0].gpu = 1;
+  slice.devices[0].limit_bytes = 8;
+  slice.devices[0].reserved = true;
+  slice.devices[0].memory = {4, 300};
+  const Json record = slice_record(slice, kUuids);
+  EXPECT_EQ(read_slice_record(record, kUuids)->devices[0].memory, slice.devices[0].memory);
+  Json hostile = record;
+  hostile["devices"][0]["memory"] = {{"min_bytes", -1}};
+  EXPECT_FALSE(read_slice_record(hostile, kUuids));
+  hostile["devices"][0]["memory"] = {{"weight", uint64_t{1} << 40}};
+  EXPECT_FALSE(read_slice_record(hostile, kUuids));
+  hostile["devices"][0]["memory"] = 7;
+  EXPECT_FALSE(read_slice_record(hostile, kUuids));
+
+  const auto moving = read_memory_record(memory_record({7, 9, true}));
+  ASSERT_TRUE(moving);
+  EXPECT_EQ(moving->working_ns, 7u);
+  EXPECT_EQ(moving->moving_ns, 9u);
+  EXPECT_TRUE(moving->backs_off);
+  EXPECT_FALSE(read_memory_record(Json(3)));
+  EXPECT_FALSE(read_memory_record({{"working_ns", "much"}, {"moving_ns", 1}}));
+}
+
 TEST(JournalRecords, FaultsRoundTrip) {
   TenantFaults faults(1);
   for (int i = 0; i < 5; ++i) faults.faulted(1000, "train it", 700, 8);

@@ -54,6 +54,7 @@ Status LeaseService::apply_balance(const Balance& balance) {
     TESSERA_RETURN_IF_ERROR(compute_.add_slice(slice, now_ns, orders));
     for (UsageWindow& window : slices_.at(move.slice).windows) window = UsageWindow();
     publish_terms(move.slice);
+    publish_memory_terms(move.slice);
     LOG_INFO("slices", "'%s' moved to GPU %u", slice.name.c_str(), move.gpu);
     tell(monitoring::Severity::kInfo, "slice_moved", slice.name, str_format("to GPU %u", move.gpu));
   }

@@ -80,6 +80,7 @@ void LeaseService::sample_use(uint64_t now_ns) {
   isolate_tenants(now_ns);
   for (auto& [id, record] : slices_) {
     hear_all(id, now_ns);
+    tell_pressure(id, now_ns);
     for (uint32_t i = 0; i < record.windows.size(); ++i)
       record.windows[i].sample(now_ns, compute_.used_ns(id, i));
   }

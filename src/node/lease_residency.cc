@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/size.h"
 #include "common/strings.h"
+#include "node/journal_records.h"
 #include "node/lease_service.h"
 
 namespace tessera::node {
@@ -37,7 +38,65 @@ void LeaseService::open_residency(LeaseId id) {
   if (!residency_.in_use()) return;
   std::vector<ResidencyBroker::Promise> promises;
   for (const SliceDevice& device : slice.devices) promises.push_back({device.gpu, device.limit_bytes});
-  residency_.open(id, promises, loop_.now_ns());
+  residency_.open(id, slice.id, promises, loop_.now_ns());
+}
+
+void LeaseService::publish_memory_terms(SliceId id) {
+  if (!residency_.in_use()) return;
+  residency_.forget_terms(id);
+  for (const SliceDevice& device : ledger_.find_slice(id)->devices)
+    residency_.set_terms(id, device.gpu, device.memory);
+}
+
+Status LeaseService::set_memory(SliceId id, std::optional<uint32_t> gpu, const Ledger::MemoryChange& change) {
+  TESSERA_RETURN_IF_ERROR(ledger_.set_memory(id, gpu, change));
+  publish_memory_terms(id);
+  save();
+  const Slice& slice = *ledger_.find_slice(id);
+  for (const SliceDevice& device : slice.devices) {
+    if (gpu && device.gpu != *gpu) continue;
+    const std::string text =
+        str_format("%s of GPU %u's memory guaranteed, weight %u",
+                   device.memory.min_bytes == 0 ? "nothing" : format_size(device.memory.min_bytes).c_str(),
+                   device.gpu, device.memory.weight);
+    LOG_INFO("slices", "'%s': %s", slice.name.c_str(), text.c_str());
+    tell(monitoring::Severity::kInfo, "slice_changed", slice.name, text);
+  }
+  return Status();
+}
+
+uint64_t LeaseService::memory_wait_ns(SliceId id, size_t device) const {
+  uint64_t total = slices_.at(id).ended[device].memory_wait_ns;
+  for (const LeaseId lease : ledger_.find_slice(id)->leases)
+    total += residency_.waited_ns(lease, static_cast<uint32_t>(device), loop_.now_ns());
+  return total;
+}
+
+uint32_t LeaseService::memory_pressure_permille(SliceId id, size_t device) {
+  return slices_.at(id).pressures[device].waits.used_permille(loop_.now_ns(), memory_wait_ns(id, device));
+}
+
+// Turns are long, and who waits for one waits all the time: it is over once there was none of it for a while.
+void LeaseService::tell_pressure(SliceId id, uint64_t now_ns) {
+  constexpr uint32_t kMuch = 500;
+  constexpr uint64_t kQuietNs = 60'000'000'000;
+  if (!residency_.in_use()) return;
+  const Slice& slice = *ledger_.find_slice(id);
+  for (size_t i = 0; i < slice.devices.size(); ++i) {
+    SliceRecord::Pressure& pressure = slices_.at(id).pressures[i];
+    const uint32_t permille = memory_pressure_permille(id, i);
+    pressure.waits.sample(now_ns, memory_wait_ns(id, i));
+    const uint32_t gpu = slice.devices[i].gpu;
+    if (permille >= kMuch && pressure.told_until_ns == 0) {
+      tell(monitoring::Severity::kWarning, "memory_pressure", slice.name,
+           str_format("%u %% of the last seconds it waited for memory of GPU %u", permille / 10, gpu));
+    }
+    if (permille >= kMuch) pressure.told_until_ns = now_ns + kQuietNs;
+    if (pressure.told_until_ns == 0 || now_ns < pressure.told_until_ns) continue;
+    pressure.told_until_ns = 0;
+    tell(monitoring::Severity::kInfo, "memory_pressure_over", slice.name,
+         str_format("it has not waited much for memory of GPU %u for a minute", gpu));
+  }
 }
 
 Status LeaseService::attach_residency(LeaseId id, const ReattachMessage& held, Effects& effects) {
@@ -126,17 +185,30 @@ void LeaseService::tell_thrash() {
   for (uint32_t gpu = 0; gpu < gpu_uuids_.size(); ++gpu) {
     const ResidencyBroker::Moving moving = residency_.moving(gpu);
     if (moving.thrashing == thrashing_.contains(gpu)) continue;
+    const std::string text = str_format("%u %% of its time goes into moving memory; turns are %.1f s now",
+                                        moving.percent, static_cast<double>(moving.turn_ns) / 1e9);
     if (moving.thrashing) {
       thrashing_.insert(gpu);
-      LOG_WARN("memory", "GPU %u thrashes: %u %% of its time goes into moving memory; turns are %.1f s now",
-               gpu, moving.percent, static_cast<double>(moving.turn_ns) / 1e9);
-      tell(monitoring::Severity::kWarning, "thrashing", gpu_uuids_[gpu],
-           str_format("%u %% of its time goes into moving memory", moving.percent));
+      LOG_WARN("memory", "GPU %u thrashes: %s", gpu, text.c_str());
+      tell(monitoring::Severity::kWarning, "thrashing", gpu_uuids_[gpu], text);
     } else {
       thrashing_.erase(gpu);
-      LOG_INFO("memory", "GPU %u thrashes no longer: %u %% of its time goes into moving memory", gpu,
-               moving.percent);
+      LOG_INFO("memory", "GPU %u thrashes no longer: %s", gpu, text.c_str());
+      tell(monitoring::Severity::kInfo, "thrashing_over", gpu_uuids_[gpu], text);
     }
+    remember(memory_key(gpu_uuids_[gpu]), memory_record(residency_.moving_state(gpu)));
+  }
+}
+
+void LeaseService::restore_moving() {
+  if (!residency_.in_use()) return;
+  for (uint32_t gpu = 0; gpu < gpu_uuids_.size(); ++gpu) {
+    const auto found = journal_->values().find(memory_key(gpu_uuids_[gpu]));
+    if (found == journal_->values().end()) continue;
+    const auto state = read_memory_record(found->second);
+    if (!state) continue;
+    residency_.restore_moving(gpu, *state);
+    if (residency_.moving(gpu).thrashing) thrashing_.insert(gpu);
   }
 }
 

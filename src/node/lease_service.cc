@@ -327,6 +327,7 @@ void LeaseService::end_lease(LeaseId id, const char* why) {
   for (size_t i = 0; i < ended.size(); ++i) {
     CounterValues last = lease_usage(lease, i);
     ended[i].add_counts(last);
+    ended[i].memory_wait_ns += residency_.waited_ns(id, static_cast<uint32_t>(i), loop_.now_ns());
     note_fault(slice, i, last.fault);
     report_work(lease, static_cast<uint32_t>(i), loop_.now_ns());
   }

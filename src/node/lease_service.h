@@ -67,7 +67,8 @@ struct DeviceUsage {
   uint64_t evicted_bytes = 0;   // moved off it, ever
   uint64_t restored_bytes = 0;  // and back
   uint64_t out_bytes = 0;       // off it now, as the processes report it, as what follows
-  uint64_t swap_host_bytes = 0, swap_file_bytes = 0;                         // that this takes
+  uint64_t swap_host_bytes = 0, swap_file_bytes = 0;  // that this takes
+  uint64_t memory_wait_ns = 0;  // waited for memory of the device, all processes together
   uint64_t graph_launches = 0, cooperative_launches = 0;                     // of the launches
   uint64_t bytes_to_device = 0, bytes_from_device = 0, bytes_on_device = 0;  // copied
   uint64_t errors = 0;                                                       // calls that failed
@@ -137,6 +138,11 @@ class LeaseService {
   Result<SliceId> hold_again(const Token& token, const Peer& peer);
   // As Ledger::set_limit; the slice's processes see it at once.
   Status set_limit(SliceId slice, std::optional<uint32_t> gpu, uint64_t bytes);
+  // As Ledger::set_memory; who gives way follows it at once.
+  Status set_memory(SliceId slice, std::optional<uint32_t> gpu, const Ledger::MemoryChange& change);
+  // How much of the last seconds one of the slice's processes waited for memory of the device, in
+  // thousandths.
+  uint32_t memory_pressure_permille(SliceId slice, size_t device);
   // As Ledger::set_compute; turns follow it at once.
   Status set_compute(SliceId slice, std::optional<uint32_t> gpu, const Ledger::ComputeChange& change);
   // Which slices that nobody uses should move to other GPUs, and taking them there: all or none.
@@ -205,7 +211,12 @@ class LeaseService {
     uint64_t processes = 0;
     std::set<Connection*> observers;
     std::vector<UsageWindow> windows;  // of each device
-    UniqueFd holder;                   // pidfd of a holder that has not come back yet
+    struct Pressure {
+      UsageWindow waits;
+      uint64_t told_until_ns = 0;  // 0: there is none, or it was not told of
+    };
+    std::vector<Pressure> pressures;  // of each device
+    UniqueFd holder;                  // pidfd of a holder that has not come back yet
     EventLoop::Watch holder_watch = 0;
     bool failed = false;             // one of its processes; where it stays, since it had none last
     uint64_t round_the_gate = 0;     // times that a process was noticed
@@ -242,8 +253,13 @@ class LeaseService {
   // It has said what it holds of GPUs and of the host's memory.
   Status attach_residency(LeaseId lease, const ReattachMessage& held, Effects& effects);
   void close_residency(LeaseId lease, Effects& effects);
+  void publish_memory_terms(SliceId slice);
+  // Where a slice has begun to wait for memory much of the time, and where it does no longer.
+  void tell_pressure(SliceId slice, uint64_t now_ns);
+  uint64_t memory_wait_ns(SliceId slice, size_t device) const;
   // Where a GPU's time has begun to go into moving memory, and where it does no longer.
   void tell_thrash();
+  void restore_moving();
   Status handle_observing(Connection& connection, const ClientMessage& message);
   Status query(Connection& connection, uint32_t request, SliceId slice, const QueryMessage& message);
   void list_processes(Connection& connection, uint32_t request, SliceId slice);

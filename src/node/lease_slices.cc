@@ -16,6 +16,7 @@ Result<SliceId> LeaseService::open_slice(const SliceRequest& request) {
                                   0,
                                   {},
                                   std::vector<UsageWindow>(slice.devices.size()),
+                                  std::vector<SliceRecord::Pressure>(slice.devices.size()),
                                   {}});
   GateOrders orders;
   Status scheduled = compute_.add_slice(slice, loop_.now_ns(), orders);
@@ -28,6 +29,7 @@ Result<SliceId> LeaseService::open_slice(const SliceRequest& request) {
   }
   isolate_tenants(loop_.now_ns());
   publish_terms(id);
+  publish_memory_terms(id);
   save();
   LOG_INFO("slices", "'%s' opened: %zu GPU(s), GPU %u, %s%s", slice.name.c_str(), slice.devices.size(),
            slice.devices[0].gpu, format_size(slice.devices[0].limit_bytes).c_str(),
@@ -112,6 +114,7 @@ void LeaseService::forget_slice(SliceId slice, const std::string& name) {
   }
   release_holder(record->second);
   slices_.erase(record);
+  residency_.forget_terms(slice);
   GateOrders orders;
   compute_.remove_slice(slice, loop_.now_ns(), orders);
   apply(orders);

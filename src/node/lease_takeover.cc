@@ -24,6 +24,7 @@ UniqueFd open_journalled(const ProcessIdentity& process) {
 void LeaseService::take_over(Journal journal) {
   journal_.emplace(std::move(journal));
   restore_tenants();
+  restore_moving();
   restore_slices();
   restore_leases();
   isolate_tenants(loop_.now_ns());
@@ -34,6 +35,7 @@ void LeaseService::take_over(Journal journal) {
     awaited += slice.awaited;
     if (!slice.kept && !slice.held && slice.leases.empty()) unused.insert(id);
     publish_terms(id);
+    publish_memory_terms(id);
   }
   for (SliceId id : unused) drop_holder(id);
   // What could not be taken over goes.
@@ -42,7 +44,7 @@ void LeaseService::take_over(Journal journal) {
     auto id = json_uint(value, "id").value_or(0);
     bool kept = is_slice_key(key) ? key == slice_key(id) && ledger_.find_slice(id) != nullptr
                                   : key == lease_key(id) && ledger_.find_lease(id) != nullptr;
-    if (!kept && !is_gpu_key(key)) journal_->remove(key);  // tenants are put anew
+    if (!kept && !is_gpu_key(key) && !is_memory_key(key)) journal_->remove(key);  // tenants are put anew
   }
   save();
   if (ledger_.slices().empty()) return;
@@ -89,6 +91,7 @@ void LeaseService::restore_slices() {
                                                        0,
                                                        {},
                                                        std::vector<UsageWindow>(devices),
+                                                       std::vector<SliceRecord::Pressure>(devices),
                                                        {}})
                               .first->second;
     GateOrders orders;

@@ -52,6 +52,7 @@ SliceUsage LeaseService::usage(SliceId id) {
   }
   for (size_t i = 0; i < total.devices.size(); ++i) {
     DeviceUsage& device = total.devices[i];
+    device.memory_wait_ns = memory_wait_ns(id, i);
     device.peak_bytes = std::max(device.peak_bytes, device.used_bytes);
     record.ended[i].peak_bytes = device.peak_bytes;
   }

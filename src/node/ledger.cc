@@ -124,7 +124,7 @@ Result<std::vector<uint32_t>> Ledger::choose_gpus(const SliceRequest& request) c
     if (!request.memory_bytes.empty()) part.memory_bytes = request.memory_bytes[0];
     if (!request.compute.empty()) part.compute = request.compute[0];
     TESSERA_ASSIGN_OR_RETURN(
-        auto place, partitioning::choose_gpu(gpu_states(), part, request.packing.value_or(packing_)));
+        auto place, partitioning::choose_gpu(states_for(request), part, request.packing.value_or(packing_)));
     return std::vector<uint32_t>{place.gpu};
   }
   if (request.gpus.size() > vgpu::kMaxDevicesPerSlice) {
@@ -180,6 +180,9 @@ Result<SliceDevice> Ledger::plan_device(const SliceRequest& request, size_t inde
   }
   TESSERA_ASSIGN_OR_RETURN(device.sms, partitioning::plan_part(gpu_state(gpu), gpu, part));
   device.compute = part.compute;
+  device.memory = request.memory;
+  TESSERA_RETURN_IF_ERROR(check_memory_terms(device.memory, device));
+  TESSERA_RETURN_IF_ERROR(check_minimum(tenant_name(request), 0, device));
   return device;
 }
 
@@ -246,6 +249,11 @@ Status Ledger::set_limit(SliceId id, std::optional<uint32_t> gpu, uint64_t bytes
     if (gpu && device.gpu != *gpu) continue;
     TESSERA_RETURN_IF_ERROR(
         check_room(device.gpu, unreserved_bytes(device.gpu) + set_aside_bytes(device), bytes));
+    SliceDevice after = device;
+    after.limit_bytes = bytes;
+    after.reserved = true;
+    TESSERA_RETURN_IF_ERROR(check_memory_terms(after.memory, after));
+    TESSERA_RETURN_IF_ERROR(check_minimum(slice.name, id, after));
     changed.push_back(&device);
   }
   if (changed.empty()) {
@@ -365,7 +373,8 @@ Status Ledger::restore_slice(Slice slice) {
         sound && device.gpu < gpu_totals_.size() && seen.insert(device.gpu).second &&
         device.limit_bytes > 0 &&
         device.limit_bytes <= (device.reserved ? unreserved_bytes(device.gpu) : gpu_totals_[device.gpu]) &&
-        partitioning::check_sms(gpu_state(device.gpu), device.gpu, device.compute, device.sms).ok();
+        partitioning::check_sms(gpu_state(device.gpu), device.gpu, device.compute, device.sms).ok() &&
+        check_memory_terms(device.memory, device).ok() && check_minimum(slice.name, 0, device).ok();
   }
   if (!sound) return Status(Code::kInvalidData, "slice '" + slice.name + "' cannot be as it is journalled");
   slice.leases.clear();
@@ -479,6 +488,7 @@ Status Ledger::check() const {
   for (size_t gpu = 0; gpu < reserved.size(); ++gpu) {
     if (reserved[gpu] > promisable_bytes(gpu)) return Status(Code::kInternal, "a GPU is reserved twice");
   }
+  TESSERA_RETURN_IF_ERROR(check_minima());
   return check_sms_of_gpus();
 }
 

@@ -6,6 +6,8 @@
 //     unless the limit was lowered below it: then nothing is granted until enough is back;
 //   - for each GPU, the sum of the limits of slices that reserved memory is at most what may be promised of
 //     it, and the sum of the shares that were promised at most the whole;
+//   - each of these slices can have all of its limit on the GPU while the others have what they are
+//   guaranteed;
 //   - no SM is the own one of two slices, and those that are nobody's hold what is promised to slices that
 //     take turns;
 //   - nothing is granted on a slice while it awaits a process that held a lease when an earlier daemon ended;
@@ -28,6 +30,7 @@
 #include "common/status.h"
 #include "node/messages.h"
 #include "partitioning/planner.h"
+#include "partitioning/residency.h"
 
 namespace tessera::node {
 
@@ -46,6 +49,7 @@ struct SliceDevice {
   uint64_t granted_bytes = 0;
   uint64_t peak_granted_bytes = 0;
   partitioning::ComputeSpec compute;
+  partitioning::MemoryTerms memory;
   IndexSet sms;  // its own; none: it takes turns on those that are nobody's
 };
 
@@ -94,6 +98,7 @@ struct SliceRequest {
   std::vector<uint64_t> memory_bytes;  // of each of `gpus`, or one for all; empty: nothing is set aside
   // On each of `gpus`, or one for all; empty: nothing is promised.
   std::vector<partitioning::ComputeSpec> compute;
+  partitioning::MemoryTerms memory;              // on each of them
   bool kept = false;                             // it has no holder, then
   std::optional<partitioning::Packing> packing;  // where no GPU is named; none: the ledger's
 };
@@ -155,6 +160,13 @@ class Ledger {
   using ComputeChange = std::function<Status(partitioning::ComputeSpec& spec)>;
   Status set_compute(SliceId slice, std::optional<uint32_t> gpu, const ComputeChange& change);
 
+  // Changes what the slice is promised of the GPU's memory beside its limit; all or nothing as above.
+  struct MemoryChange {
+    std::optional<uint64_t> min_bytes;
+    std::optional<uint32_t> weight;
+  };
+  Status set_memory(SliceId slice, std::optional<uint32_t> gpu, const MemoryChange& change);
+
   // Slices of one GPU that have no processes, to others; all or nothing: refused where what is promised of a
   // GPU would be more than it has.
   struct Move {
@@ -207,6 +219,11 @@ class Ledger {
   Result<std::vector<uint32_t>> choose_gpus(const SliceRequest& request) const;
   Result<SliceDevice> plan_device(const SliceRequest& request, size_t index, uint32_t gpu) const;
   Status check_room(uint32_t gpu, uint64_t left, uint64_t wanted) const;
+  Status check_minima() const;
+  // GPUs to choose from: without those where what is guaranteed is in the way, as long as others are left.
+  std::vector<partitioning::GpuState> states_for(const SliceRequest& request) const;
+  // Whether the slice of that name (`id`: where it exists) could have such a part of the GPU.
+  Status check_minimum(const std::string& name, SliceId id, const SliceDevice& part) const;
   Status check_sms_of_gpus() const;
   Status check_can_change(const Slice& slice, const SliceDevice& device, const IndexSet& sms) const;
   bool end_if_unused(SliceId slice);
@@ -229,6 +246,9 @@ Status check_slice_name(std::string_view name);
 
 // What a slice keeps from others of a GPU's memory.
 uint64_t set_aside_bytes(const SliceDevice& device);
+
+// Of a slice's own terms: whether they can be.
+Status check_memory_terms(const partitioning::MemoryTerms& terms, const SliceDevice& device);
 
 // How much budget a process may ask for ahead of need.
 uint64_t chunk_bytes(uint64_t limit_bytes);

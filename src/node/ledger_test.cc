@@ -153,6 +153,47 @@ TEST_F(LedgerTest, GrantsAreTrimmedToWhatIsLeft) {
   EXPECT_TRUE(ledger_.check().ok());
 }
 
+// Nobody is promised what others' guarantees would keep from him for ever.
+TEST_F(LedgerTest, WhatIsGuaranteedLeavesRoomForEachLimit) {
+  ledger_.set_overcommit(2000);
+  const auto with_minimum = [](uint8_t token, uint64_t limit, uint64_t min) {
+    SliceRequest request = request_of(token, limit);
+    request.memory.min_bytes = min;
+    return request;
+  };
+  const SliceId first = *ledger_.open_slice(with_minimum(1, 4 * kGiB, 2 * kGiB), 0);
+  const auto refused = ledger_.open_slice(with_minimum(2, 7 * kGiB, 0), 0);
+  EXPECT_EQ(refused.status().code(), Code::kResourceExhausted);
+  EXPECT_NE(refused.status().message().find("others would be guaranteed 2GiB: 'app' could never"),
+            std::string::npos)
+      << refused.status().message();
+  const SliceId second = *ledger_.open_slice(with_minimum(2, 6 * kGiB, kGiB), 0);
+  EXPECT_FALSE(ledger_.set_memory(first, {}, {3 * kGiB, {}}).ok()) << "the second would never have its 6 GiB";
+  EXPECT_FALSE(ledger_.set_limit(second, {}, 7 * kGiB).ok());
+  EXPECT_TRUE(ledger_.set_limit(second, {}, 5 * kGiB).ok());
+  EXPECT_TRUE(ledger_.set_memory(first, 0, {3 * kGiB, 250}).ok());
+  EXPECT_EQ(ledger_.find_slice(first)->devices[0].memory, (partitioning::MemoryTerms{3 * kGiB, 250}));
+  EXPECT_EQ(ledger_.set_memory(first, 1, {0, {}}).code(), Code::kNotFound);
+  EXPECT_EQ(ledger_.set_memory(first, {}, {{}, 0}).code(), Code::kInvalidArgument);
+  EXPECT_EQ(ledger_.set_memory(first, {}, {5 * kGiB, {}}).code(), Code::kInvalidArgument)
+      << "above its limit";
+  EXPECT_FALSE(ledger_.set_limit(first, {}, 2 * kGiB).ok()) << "below what it is guaranteed";
+  SliceRequest elsewhere = request_of(5, 3 * kGiB, {});
+  elsewhere.memory.min_bytes = 3 * kGiB + 1;
+  EXPECT_EQ(ledger_.open_slice(elsewhere, 0).status().code(), Code::kInvalidArgument);
+  elsewhere.memory.min_bytes = 3 * kGiB;
+  const Result<SliceId> third = ledger_.open_slice(elsewhere, 0);
+  ASSERT_TRUE(third.ok()) << third.status().message();
+  EXPECT_EQ(ledger_.find_slice(*third)->devices[0].gpu, 1u)
+      << "on the other one it would be in the second's way";
+  SliceRequest unlimited = request_of(3, std::nullopt);
+  EXPECT_TRUE(ledger_.open_slice(unlimited, 0).ok()) << "it is told when it asks for too much";
+  unlimited.token = token_of(4);
+  unlimited.memory.min_bytes = kGiB;
+  EXPECT_EQ(ledger_.open_slice(unlimited, 0).status().code(), Code::kInvalidArgument);
+  EXPECT_TRUE(ledger_.check().ok());
+}
+
 TEST_F(LedgerTest, OnlyTheOwnerOrRootMayAttach) {
   SliceRequest request = request_of(1, kGiB);
   request.owner = 1000;

@@ -7,8 +7,21 @@ namespace tessera::node {
 
 using partitioning::Presence;
 
-void ResidencyBroker::open(LeaseId lease, std::span<const Promise> promises, uint64_t now_ns) {
+void ResidencyBroker::set_terms(SliceId slice, uint32_t gpu, const partitioning::MemoryTerms& terms) {
+  if (terms == partitioning::MemoryTerms()) {
+    gpus_[gpu].terms.erase(slice);
+  } else {
+    gpus_[gpu].terms.insert_or_assign(slice, terms);
+  }
+}
+
+void ResidencyBroker::forget_terms(SliceId slice) {
+  for (auto& [index, gpu] : gpus_) gpu.terms.erase(slice);
+}
+
+void ResidencyBroker::open(LeaseId lease, SliceId slice, std::span<const Promise> promises, uint64_t now_ns) {
   Held& held = held_[lease];
+  held.slice = slice;
   for (const Promise& promise : promises) {
     held.gpus.push_back(promise.gpu);
     held.parts.emplace_back().tenant.promised_bytes = promise.bytes;
@@ -197,6 +210,14 @@ uint64_t ResidencyBroker::resident_bytes(LeaseId lease, uint32_t device) const {
   return found == held_.end() ? 0 : found->second.parts.at(device).tenant.resident_bytes;
 }
 
+uint64_t ResidencyBroker::waited_ns(LeaseId lease, uint32_t device, uint64_t now_ns) const {
+  const auto found = held_.find(lease);
+  if (found == held_.end()) return 0;
+  const Part& part = found->second.parts.at(device);
+  const uint64_t since = part.waits_since_ns.value_or(now_ns);
+  return part.waited_ns + (now_ns - std::min(now_ns, since));
+}
+
 uint64_t ResidencyBroker::resident_bytes_of_gpu(uint32_t gpu) const {
   const auto found = gpus_.find(gpu);
   return found == gpus_.end() ? 0 : found->second.resident_bytes;
@@ -212,6 +233,11 @@ ResidencyBroker::Moving ResidencyBroker::moving(uint32_t index) const {
   if (found == gpus_.end()) return {};
   const memory::ThrashDetector& detector = found->second.detector;
   return {detector.moving_percent(), detector.thrashing(), turn_ns(index, tenants_of(index).tenants)};
+}
+
+memory::ThrashDetector::State ResidencyBroker::moving_state(uint32_t index) const {
+  const auto found = gpus_.find(index);
+  return found == gpus_.end() ? memory::ThrashDetector::State() : found->second.detector.state();
 }
 
 Status ResidencyBroker::check() const {

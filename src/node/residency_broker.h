@@ -10,6 +10,9 @@
 // other with half of their memory there. Requests are served in their order, but for those of who is being
 // brought back, and of processes whose turn has not ended: they would hold memory and do nothing.
 //
+// Of what a slice is guaranteed (set_terms) nobody is asked to give anything, and nobody may grow to where
+// that could not be kept. How long each waits for memory is counted.
+//
 // Invariant: what processes may hold of a GPU is never more than it has. After a restart of the daemon nobody
 // knows what a process holds until it has attached again: until each has, or kAwaitedTimeoutNs have passed,
 // nothing is granted of its GPUs.
@@ -44,6 +47,10 @@ class ResidencyBroker {
   void set_capacities(std::vector<uint64_t> bytes) { capacities_ = std::move(bytes); }
   // Within which time everybody has had a turn; see kResidenceRoundNs.
   void set_round(uint64_t ns) { round_ns_ = ns; }
+  // What a slice is promised of a GPU beside its limit, whether it has processes or not, until it is
+  // forgotten.
+  void set_terms(SliceId slice, uint32_t gpu, const partitioning::MemoryTerms& terms);
+  void forget_terms(SliceId slice);
   bool in_use() const { return !capacities_.empty(); }
   uint64_t capacity(uint32_t gpu) const { return capacities_.at(gpu); }
 
@@ -53,7 +60,7 @@ class ResidencyBroker {
     uint64_t bytes;
   };
   // A process of which nothing is known but that it lives; for each of the slice's devices.
-  void open(LeaseId lease, std::span<const Promise> promises, uint64_t now_ns);
+  void open(LeaseId lease, SliceId slice, std::span<const Promise> promises, uint64_t now_ns);
   // It has (again) a connection, and has said what it holds. Refused, and nothing changed, where a GPU has
   // not so much.
   Status attach(LeaseId lease, std::span<const uint64_t> bytes, uint64_t now_ns, Effects& effects);
@@ -78,6 +85,8 @@ class ResidencyBroker {
   uint64_t resident_bytes_of_gpu(uint32_t gpu) const;
   uint64_t evictions() const { return evictions_; }
   size_t waiting() const;
+  // How long it has waited for memory of the device in all: to get more, or what it had.
+  uint64_t waited_ns(LeaseId lease, uint32_t device, uint64_t now_ns) const;
   // How a GPU's time goes into moving memory.
   struct Moving {
     uint32_t percent = 0;
@@ -85,6 +94,11 @@ class ResidencyBroker {
     uint64_t turn_ns = 0;  // as long as turns are to be
   };
   Moving moving(uint32_t gpu) const;
+  // What was learnt of it, for the daemon after this one.
+  memory::ThrashDetector::State moving_state(uint32_t gpu) const;
+  void restore_moving(uint32_t gpu, const memory::ThrashDetector::State& state) {
+    gpus_[gpu].detector.restore(state);
+  }
   Status check() const;  // the invariant; for tests
 
  private:
@@ -101,6 +115,8 @@ class ResidencyBroker {
     std::optional<Asked> asked;
     // It gave less than was asked, as there was no place for more: that holds for a while.
     uint64_t no_swap_until_ns = 0;
+    std::optional<uint64_t> waits_since_ns;
+    uint64_t waited_ns = 0;  // before that
   };
   struct Waiting {
     LeaseId lease;
@@ -128,8 +144,11 @@ class ResidencyBroker {
     uint64_t moving_since_ns = 0, moved_ns = 0;
     memory::ThrashDetector detector{memory::ThrashDetector::Limits{}};
     std::optional<uint64_t> look_at_ns;
+    std::map<SliceId, partitioning::MemoryTerms> terms;  // of those that are not as all are
+    bool has_waiting = false;                            // some part's waits_since_ns is there
   };
   struct Held {
+    SliceId slice = 0;
     std::vector<uint32_t> gpus;
     std::vector<Part> parts;
     bool connected = false;
@@ -159,6 +178,10 @@ class ResidencyBroker {
   // False where those who may be asked have not so much.
   bool ask_others(uint32_t gpu, const Waiting& request, uint64_t now_ns, Effects& effects);
   Tenants tenants_of(uint32_t gpu) const;
+  void deal_terms(uint32_t gpu, Tenants& tenants) const;
+  partitioning::MemoryTerms terms_of(SliceId slice, uint32_t gpu) const;
+  // What a process of the slice can have at most, beside what others are guaranteed.
+  uint64_t attainable_bytes(uint32_t gpu, SliceId slice) const;
   // What to make room for where it grows.
   uint64_t wanted_ahead(const Waiting& request) const;
   uint64_t turn_ns(uint32_t gpu, std::span<const partitioning::ResidentTenant> tenants) const;
@@ -166,6 +189,8 @@ class ResidencyBroker {
   // Until when processes of the GPU are awaited; none: they are not.
   std::optional<uint64_t> awaited_until_ns(uint32_t gpu, uint64_t now_ns) const;
   void serve(uint32_t gpu, uint64_t now_ns, Effects& effects);
+  void serve_queue(uint32_t gpu, uint64_t now_ns, Effects& effects);
+  void count_waits(uint32_t gpu, uint64_t now_ns);
   // Whether something has come of it that lets others be looked at.
   bool serve_one(uint32_t gpu, Queue::iterator request, uint64_t now_ns, Effects& effects);
   void serve_all(LeaseId lease, uint64_t now_ns, Effects& effects);

@@ -19,7 +19,7 @@ class ResidencyTest : public testing::Test {
 
   void open(LeaseId lease) {
     const ResidencyBroker::Promise promises[] = {{0, 0}};
-    broker_.open(lease, promises, now_ns_);
+    broker_.open(lease, lease, promises, now_ns_);
   }
   void attach(LeaseId lease, uint64_t held = 0) {
     open(lease);
@@ -265,6 +265,63 @@ TEST_F(ResidencyTest, ThrashIsSeenAndTamed) {
   EXPECT_TRUE(thrashed);
   EXPECT_FALSE(broker_.moving(0).thrashing);
   EXPECT_GT(broker_.moving(0).turn_ns, 5 * kSecond) << "longer than others should wait, or nobody gets on";
+}
+
+TEST_F(ResidencyTest, OfWhatIsGuaranteedNothingIsAsked) {
+  broker_.set_terms(1, 0, {.min_bytes = 500});
+  attach(1);
+  attach(2);
+  reserve(1, 1, 600);
+  reserve(2, 2, 500);
+  pass(kEnough);
+  const RecallOrder order = only_recall();
+  EXPECT_EQ(order.lease, 1u);
+  EXPECT_EQ(order.bytes, 100u) << "what it has beyond";
+  ASSERT_TRUE(recalled(order, 100).ok());
+  EXPECT_EQ(answer(2, 2), 500u);
+  effects_ = {};
+  reserve(2, 3, 1);
+  EXPECT_EQ(answer(2, 3), 0u) << "it could wait for ever";
+  EXPECT_EQ(effects_.answers[0].refusal, vgpu::Refusal::kNeverFits);
+  broker_.forget_terms(1);
+  effects_ = {};
+  reserve(2, 4, 1);
+  EXPECT_NE(answer(2, 4), 0u);
+}
+
+TEST_F(ResidencyTest, TurnsFollowWeights) {
+  broker_.set_terms(1, 0, {.weight = 300});
+  attach(1);
+  attach(2);
+  reserve(1, 1, 900);
+  const uint64_t begun = now_ns_;
+  reserve(2, 2, 900);
+  pass(*broker_.next_deadline_ns() - now_ns_);
+  const uint64_t first = now_ns_ - begun;
+  ASSERT_TRUE(recalled(only_recall(), 800).ok());
+  ASSERT_EQ(answer(2, 2), 900u);
+  bring_back(1, 3, 800);
+  effects_ = {};
+  const uint64_t then = now_ns_;
+  pass(*broker_.next_deadline_ns() - now_ns_);
+  EXPECT_EQ(only_recall().lease, 2u);
+  EXPECT_EQ(first, 3 * (now_ns_ - then));
+}
+
+TEST_F(ResidencyTest, WaitsForMemoryAreCounted) {
+  attach(1);
+  attach(2);
+  reserve(1, 1, 900);
+  EXPECT_EQ(broker_.waited_ns(1, 0, now_ns_), 0u);
+  reserve(2, 2, 900);
+  const uint64_t waited = *broker_.next_deadline_ns() - now_ns_;
+  EXPECT_EQ(broker_.waited_ns(2, 0, now_ns_ + 7), 7u);
+  pass(waited);
+  ASSERT_TRUE(recalled(only_recall(), 800).ok());
+  EXPECT_EQ(broker_.waited_ns(2, 0, now_ns_ + kSecond), waited) << "it has what it waited for";
+  EXPECT_EQ(broker_.waited_ns(1, 0, now_ns_), 0u) << "it is out, and does not want to be in";
+  bring_back(1, 3, 800);
+  EXPECT_EQ(broker_.waited_ns(1, 0, now_ns_ + 5), 5u);
 }
 
 TEST_F(ResidencyTest, WhatCanNeverFitIsRefused) {

@@ -1,6 +1,8 @@
 // ResidencyBroker's order: whose request is next, and who makes room for it.
 #include <algorithm>
 #include <limits>
+#include <set>
+#include <utility>
 
 #include "node/residency_broker.h"
 
@@ -41,7 +43,45 @@ ResidencyBroker::Tenants ResidencyBroker::tenants_of(uint32_t index) const {
         std::find(found.places.begin(), found.places.end(), Place{request.lease, request.message.device});
     found.tenants[static_cast<size_t>(place - found.places.begin())].blocked = true;
   }
+  deal_terms(index, found);
+  partitioning::mark_shares(found.tenants, capacity(index));
   return found;
+}
+
+partitioning::MemoryTerms ResidencyBroker::terms_of(SliceId slice, uint32_t index) const {
+  const auto& terms = gpus_.at(index).terms;
+  const auto found = terms.find(slice);
+  return found == terms.end() ? partitioning::MemoryTerms() : found->second;
+}
+
+// A slice's minimum is its processes' together, first come first served; its weight is shared by those that
+// take part.
+void ResidencyBroker::deal_terms(uint32_t index, Tenants& tenants) const {
+  constexpr uint32_t kParts = 16;  // of a weight: so that few processes of small weights can share one
+  struct Sharing {
+    partitioning::MemoryTerms terms;
+    uint32_t processes = 0;
+  };
+  std::map<SliceId, Sharing> slices;
+  const auto slice_of = [&](size_t i) { return held_.at(tenants.places[i].lease).slice; };
+  for (size_t i = 0; i < tenants.tenants.size(); ++i) {
+    Sharing& slice = slices.try_emplace(slice_of(i), Sharing{terms_of(slice_of(i), index)}).first->second;
+    slice.processes += tenants.tenants[i].takes_part() ? 1 : 0;
+  }
+  for (size_t i = 0; i < tenants.tenants.size(); ++i) {
+    Sharing& slice = slices.at(slice_of(i));
+    ResidentTenant& tenant = tenants.tenants[i];
+    tenant.min_bytes = std::min(tenant.resident_bytes + tenant.out_bytes, slice.terms.min_bytes);
+    slice.terms.min_bytes -= tenant.min_bytes;
+    tenant.weight = std::max(slice.terms.weight * kParts / std::max(slice.processes, 1u), 1u);
+  }
+}
+
+uint64_t ResidencyBroker::attainable_bytes(uint32_t index, SliceId slice) const {
+  uint64_t left = capacity(index);
+  for (const auto& [other, terms] : gpus_.at(index).terms)
+    left -= other == slice ? 0 : std::min(left, terms.min_bytes);
+  return left;
 }
 
 uint64_t ResidencyBroker::turn_ns(uint32_t index, std::span<const ResidentTenant> tenants) const {
@@ -64,11 +104,14 @@ ResidencyBroker::Queue::iterator ResidencyBroker::next_request(uint32_t index, u
     if (its != gpu.queue.end() || now_ns < gpu.returning_until_ns) return its;
     stop_returning(gpu, now_ns);
   }
-  const uint64_t turn = turn_ns(index, tenants_of(index).tenants);
+  const Tenants all = tenants_of(index);
+  const partitioning::TurnLengths turns(all.tenants, turn_ns(index, all.tenants));
   const auto since = [&](const Waiting& request) {
-    const ResidentTenant& tenant = part({request.lease, request.message.device}).tenant;
+    const auto place =
+        std::find(all.places.begin(), all.places.end(), Place{request.lease, request.message.device});
+    const ResidentTenant& tenant = all.tenants[static_cast<size_t>(place - all.places.begin())];
     const bool in_turn =
-        tenant.resident_bytes > 0 && tenant.presence == Presence::kIn && now_ns < tenant.since_ns + turn;
+        tenant.resident_bytes > 0 && tenant.presence == Presence::kIn && now_ns < turns.end_ns(tenant);
     return in_turn ? tenant.since_ns : std::numeric_limits<uint64_t>::max();
   };
   // Who came first, of several that fill the GPU: so one of them gets on. Else the front.
@@ -77,10 +120,13 @@ ResidencyBroker::Queue::iterator ResidencyBroker::next_request(uint32_t index, u
 }
 
 // All that it has must be there at once. What others cannot move is not counted: they may end, or free it.
+// What they are guaranteed is, for who grows.
 bool ResidencyBroker::can_never_fit(uint32_t gpu, const Waiting& request) const {
-  const ResidentTenant& tenant = held_.at(request.lease).parts[request.message.device].tenant;
+  const Held& held = held_.at(request.lease);
+  const ResidentTenant& tenant = held.parts[request.message.device].tenant;
   const uint64_t own = tenant.resident_bytes + (request.brings_back() ? 0 : tenant.out_bytes);
-  return request.total() > capacity(gpu) - std::min(capacity(gpu), own);
+  const uint64_t most = request.brings_back() ? capacity(gpu) : attainable_bytes(gpu, held.slice);
+  return request.total() > most - std::min(most, own);
 }
 
 uint64_t ResidencyBroker::expected_bytes(uint32_t gpu) const {
@@ -123,8 +169,9 @@ void ResidencyBroker::grant(uint32_t index, Queue::iterator request, uint64_t no
   const Place place{request->lease, request->message.device};
   ResidentTenant& tenant = part(place).tenant;
   const uint64_t own = tenant.resident_bytes + (request->brings_back() ? 0 : tenant.out_bytes);
-  const uint64_t fits =
-      std::max(request->message.bytes_needed, capacity(index) - std::min(capacity(index), own));
+  const uint64_t most =
+      request->brings_back() ? capacity(index) : attainable_bytes(index, held_.at(place.lease).slice);
+  const uint64_t fits = std::max(request->message.bytes_needed, most - std::min(most, own));
   const uint64_t bytes = std::min({request->message.bytes_wanted, left(index), fits});
   if (request->brings_back()) {
     if (tenant.presence != Presence::kReturning) tenant.since_ns = now_ns;
@@ -207,7 +254,31 @@ bool ResidencyBroker::serve_one(uint32_t index, Queue::iterator request, uint64_
   return true;
 }
 
+void ResidencyBroker::count_waits(uint32_t index, uint64_t now_ns) {
+  Gpu& gpu = gpus_.at(index);
+  if (gpu.queue.empty() && !gpu.has_waiting) return;
+  std::set<std::pair<LeaseId, uint32_t>> asking;
+  for (const Waiting& request : gpu.queue) asking.emplace(request.lease, request.message.device);
+  gpu.has_waiting = false;
+  for (auto& [lease, held] : held_) {
+    for (uint32_t i = 0; i < held.gpus.size(); ++i) {
+      if (held.gpus[i] != index) continue;
+      Part& part = held.parts[i];
+      const bool waits = part.tenant.wants || asking.contains({lease, i});
+      if (waits && !part.waits_since_ns) part.waits_since_ns = now_ns;
+      if (!waits && part.waits_since_ns)
+        part.waited_ns += now_ns - std::min(now_ns, *std::exchange(part.waits_since_ns, std::nullopt));
+      gpu.has_waiting |= waits;
+    }
+  }
+}
+
 void ResidencyBroker::serve(uint32_t index, uint64_t now_ns, Effects& effects) {
+  serve_queue(index, now_ns, effects);
+  count_waits(index, now_ns);
+}
+
+void ResidencyBroker::serve_queue(uint32_t index, uint64_t now_ns, Effects& effects) {
   Gpu& gpu = gpus_[index];
   gpu.look_at_ns.reset();
   if (gpu.queue.empty()) return;

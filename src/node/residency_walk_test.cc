@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <array>
 #include <map>
 #include <random>
 #include <set>
@@ -22,6 +23,8 @@ class ResidencyWalk {
   explicit ResidencyWalk(uint64_t seed) : dice_(seed) { broker_.set_capacities({kCapacity}); }
 
   void run() {
+    for (uint64_t& minimum : minima_) minimum = roll(3) * roll(120);
+    for (LeaseId lease = 1; lease <= kLeases; ++lease) set_terms(lease);
     for (LeaseId lease = 1; lease <= kLeases; ++lease) begin(lease);
     for (int step = 0; step < 4000; ++step) {
       act(1 + roll(kLeases));
@@ -57,6 +60,12 @@ class ResidencyWalk {
 
   uint64_t roll(uint64_t below) { return std::uniform_int_distribution<uint64_t>(0, below - 1)(dice_); }
 
+  // Each is a slice of its own. What is guaranteed changes only where everybody can have his limit all the
+  // same.
+  void set_terms(LeaseId lease) {
+    broker_.set_terms(lease, 0, {minima_.at(lease - 1), static_cast<uint32_t>(1 + roll(500))});
+  }
+
   uint32_t asked(LeaseId lease) {
     unanswered_.insert(++request_);
     asked_by_[request_] = lease;
@@ -65,7 +74,7 @@ class ResidencyWalk {
 
   void begin(LeaseId lease) {
     const ResidencyBroker::Promise promises[] = {{0, kCapacity}};
-    broker_.open(lease, promises, now_ns_);
+    broker_.open(lease, lease, promises, now_ns_);
     Effects effects;
     const uint64_t nothing[] = {0};
     ASSERT_TRUE(broker_.attach(lease, nothing, now_ns_, effects).ok());
@@ -95,9 +104,11 @@ class ResidencyWalk {
         answer_all(lease, roll(4) != 0);
         break;
       case 4:
+        if (roll(10) == 0) set_terms(lease);
         if (roll(20) == 0) {
           broker_.close(lease, now_ns_, effects);
           std::erase_if(unanswered_, [&](uint32_t request) { return asked_by_[request] == lease; });
+          handle(std::exchange(effects, {}));
           begin(lease);
         }
         break;
@@ -148,7 +159,6 @@ class ResidencyWalk {
   }
 
   void handle(const Effects& effects) {
-    for (const RecallOrder& order : effects.recalls) processes_[order.lease].recalls.push_back(order);
     for (const ReserveAnswer& answer : effects.answers) {
       Process& process = processes_[answer.lease];
       process.held += answer.granted_bytes;
@@ -158,6 +168,13 @@ class ResidencyWalk {
       process.granted = answer.granted_bytes;
       process.return_request = 0;
     }
+    for (const RecallOrder& order : effects.recalls) {
+      Process& process = processes_[order.lease];
+      process.recalls.push_back(order);
+      EXPECT_GE(process.held - std::min(process.held, order.bytes),
+                std::min(process.held, minima_.at(order.lease - 1)))
+          << "of what is guaranteed";
+    }
   }
 
   void settle() {
@@ -166,6 +183,7 @@ class ResidencyWalk {
   }
 
   ResidencyBroker broker_;
+  std::array<uint64_t, kLeases> minima_{};
   std::map<LeaseId, Process> processes_;
   std::set<uint32_t> unanswered_;
   std::map<uint32_t, LeaseId> asked_by_;

@@ -1,6 +1,7 @@
 #include "node/slice_json.h"
 
 #include "node/compute_json.h"
+#include "node/memory_json.h"
 
 namespace tessera::node {
 namespace {
@@ -14,6 +15,7 @@ Json usage_json(const SliceDevice& device, const DeviceUsage& usage, const Resid
   entry["reserved"] = device.reserved;
   entry["granted_bytes"] = device.granted_bytes;
   entry["used_bytes"] = usage.used_bytes;
+  entry["memory"] = memory_json(device.memory);
   if (residency.in_use()) {
     entry["resident_bytes"] = usage.resident_bytes;
     entry["evicted_bytes"] = usage.evicted_bytes;
@@ -25,6 +27,7 @@ Json usage_json(const SliceDevice& device, const DeviceUsage& usage, const Resid
     entry["moving_percent"] = moving.percent;
     entry["thrashing"] = moving.thrashing;
     entry["turn_seconds"] = static_cast<double>(moving.turn_ns) / kNsPerSecond;
+    entry["memory_wait_seconds"] = static_cast<double>(usage.memory_wait_ns) / kNsPerSecond;
   }
   entry["peak_bytes"] = usage.peak_bytes;
   entry["refusals"] = usage.refusals;
@@ -89,6 +92,8 @@ Json slice_json(const Slice& slice, LeaseService& leases) {
   entry["devices"] = Json::array();
   for (size_t i = 0; i < slice.devices.size(); ++i) {
     Json device = usage_json(slice.devices[i], usage.devices[i], leases.residency());
+    if (leases.residency().in_use())
+      device["memory_pressure_permille"] = leases.memory_pressure_permille(slice.id, i);
     add_shares(device, leases.shares(slice.id, i));
     add_qos(device, leases, slice, static_cast<uint32_t>(i));
     add_company(device, leases.compute().company(slice.id, static_cast<uint32_t>(i)));
@@ -140,6 +145,9 @@ Result<SliceRequest> parse_slice_request(std::string_view text) {
   }
   for (const Json& compute : json_array(*object, "compute")) {
     TESSERA_RETURN_IF_ERROR(apply_compute_json(compute, request.compute.emplace_back()));
+  }
+  if (object->contains("memory")) {
+    TESSERA_ASSIGN_OR_RETURN(request.memory, parse_memory_terms((*object)["memory"]));
   }
   request.kept = json_bool(*object, "kept");
   if (object->contains("packing")) {

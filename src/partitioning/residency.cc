@@ -5,26 +5,48 @@
 #include <numeric>
 #include <tuple>
 
+#include "memory/reclaim/fair_shares.h"
+
 namespace tessera::partitioning {
 namespace {
 
 constexpr uint64_t kNever = std::numeric_limits<uint64_t>::max();
 
 // From when on it may be asked.
-uint64_t ripe_ns(const ResidentTenant& tenant, uint64_t turn_ns) {
+uint64_t ripe_ns(const ResidentTenant& tenant, const TurnLengths& turns) {
   const bool has_turn = tenant.presence == Presence::kIn && !tenant.blocked;
-  const uint64_t turn_ends = has_turn ? tenant.since_ns + turn_ns : 0;
-  return std::max(turn_ends, tenant.not_before_ns);
+  return std::max(has_turn ? turns.end_ns(tenant) : 0, tenant.not_before_ns);
+}
+
+// What it may be asked for.
+uint64_t spare_bytes(const ResidentTenant& tenant) {
+  return tenant.resident_bytes - std::min(tenant.resident_bytes, tenant.min_bytes);
 }
 
 bool may_give(const ResidentTenant& tenant) {
-  return tenant.can_be_asked && tenant.resident_bytes > 0 && tenant.presence != Presence::kReturning;
+  return tenant.can_be_asked && spare_bytes(tenant) > 0 && tenant.presence != Presence::kReturning;
+}
+
+// It works, with no more than it is entitled to.
+bool keeps_share(const ResidentTenant& tenant) {
+  return tenant.presence == Presence::kIn && !tenant.blocked && tenant.within_share;
+}
+
+// What those can give that have more than their share, once their turns are over.
+uint64_t spare_beyond_shares(std::span<const ResidentTenant> tenants) {
+  uint64_t bytes = 0;
+  for (const ResidentTenant& tenant : tenants) {
+    if (may_give(tenant) && !keeps_share(tenant))
+      bytes += spare_bytes(tenant) - std::min(spare_bytes(tenant), tenant.stuck_bytes);
+  }
+  return bytes;
 }
 
 // The least goes first.
-std::tuple<int, uint64_t> rank(const ResidentTenant& tenant) {
+std::tuple<int, uint64_t> rank(const ResidentTenant& tenant, uint64_t turn_end_ns) {
   if (tenant.presence != Presence::kIn) return {tenant.wants ? 1 : 0, kNever - tenant.since_ns};
-  return tenant.blocked ? std::tuple(2, kNever - tenant.since_ns) : std::tuple(3, tenant.since_ns);
+  if (tenant.blocked) return {2, kNever - tenant.since_ns};
+  return {keeps_share(tenant) ? 4 : 3, turn_end_ns};
 }
 
 std::vector<Victim> choose(std::span<const ResidentTenant> tenants, std::span<const size_t> order,
@@ -32,8 +54,9 @@ std::vector<Victim> choose(std::span<const ResidentTenant> tenants, std::span<co
   std::vector<Victim> victims;
   for (const size_t i : order) {
     const ResidentTenant& tenant = tenants[i];
-    const uint64_t kept = stuck ? 0 : std::min(tenant.stuck_bytes, tenant.resident_bytes);
-    const uint64_t given = std::min(tenant.resident_bytes - kept, bytes);
+    const uint64_t spare = spare_bytes(tenant);
+    const uint64_t kept = stuck ? 0 : std::min(tenant.stuck_bytes, spare);
+    const uint64_t given = std::min(spare - kept, bytes);
     if (given > 0) victims.push_back({i, given});
     bytes -= given;
   }
@@ -43,11 +66,38 @@ std::vector<Victim> choose(std::span<const ResidentTenant> tenants, std::span<co
 
 }  // namespace
 
+void mark_shares(std::span<ResidentTenant> tenants, uint64_t capacity) {
+  std::vector<memory::TenantMemory> memories;
+  for (const ResidentTenant& tenant : tenants) {
+    const uint64_t has = tenant.resident_bytes + tenant.out_bytes;
+    memories.push_back({.min_bytes = tenant.min_bytes,
+                        .weight = tenant.weight,
+                        .wanted_bytes = tenant.takes_part() ? has : 0});
+  }
+  const std::vector<uint64_t> shares = memory::fair_shares(memories, capacity);
+  for (size_t i = 0; i < tenants.size(); ++i)
+    tenants[i].within_share = tenants[i].resident_bytes <= shares[i];
+}
+
+TurnLengths::TurnLengths(std::span<const ResidentTenant> tenants, uint64_t turn_ns) : turn_ns_(turn_ns) {
+  for (const ResidentTenant& tenant : tenants) {
+    if (!tenant.takes_part()) continue;
+    ++tenants_;
+    weights_ += tenant.weight;
+  }
+}
+
+uint64_t TurnLengths::end_ns(const ResidentTenant& tenant) const {
+  __extension__ using Wide = unsigned __int128;
+  Wide turn = turn_ns_;
+  if (weights_ > 0) turn = turn * tenant.weight * tenants_ / weights_;
+  return turn > kNever - tenant.since_ns ? kNever : tenant.since_ns + static_cast<uint64_t>(turn);
+}
+
 uint64_t longest_turn_ns(std::span<const ResidentTenant> tenants, uint64_t capacity, uint64_t round_ns) {
   uint64_t wanting = 0, largest = 1;
   for (const ResidentTenant& tenant : tenants) {
-    const bool wants = tenant.presence != Presence::kOut || tenant.wants;
-    if (!wants || tenant.size() == 0) continue;
+    if (!tenant.takes_part() || tenant.size() == 0) continue;
     ++wanting;
     largest = std::max(largest, tenant.size());
   }
@@ -57,12 +107,15 @@ uint64_t longest_turn_ns(std::span<const ResidentTenant> tenants, uint64_t capac
 
 std::vector<Victim> choose_victims(std::span<const ResidentTenant> tenants, uint64_t bytes, uint64_t turn_ns,
                                    uint64_t now_ns) {
+  const TurnLengths turns(tenants, turn_ns);
+  const bool others_have_enough = spare_beyond_shares(tenants) >= bytes;
   std::vector<size_t> order;
   for (size_t i = 0; i < tenants.size(); ++i) {
-    if (may_give(tenants[i]) && ripe_ns(tenants[i], turn_ns) <= now_ns) order.push_back(i);
+    if (others_have_enough && keeps_share(tenants[i])) continue;
+    if (may_give(tenants[i]) && ripe_ns(tenants[i], turns) <= now_ns) order.push_back(i);
   }
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return rank(tenants[a]) < rank(tenants[b]); });
+  const auto key = [&](size_t i) { return rank(tenants[i], turns.end_ns(tenants[i])); };
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return key(a) < key(b); });
   const std::vector<Victim> victims = choose(tenants, order, bytes, false);
   if (!victims.empty()) return victims;
   std::stable_sort(order.begin(), order.end(),
@@ -72,10 +125,11 @@ std::vector<Victim> choose_victims(std::span<const ResidentTenant> tenants, uint
 
 std::optional<uint64_t> next_choice_ns(std::span<const ResidentTenant> tenants, uint64_t turn_ns,
                                        uint64_t now_ns) {
+  const TurnLengths turns(tenants, turn_ns);
   std::optional<uint64_t> next;
   for (const ResidentTenant& tenant : tenants) {
     if (!may_give(tenant)) continue;
-    const uint64_t ripe = ripe_ns(tenant, turn_ns);
+    const uint64_t ripe = ripe_ns(tenant, turns);
     if (ripe > now_ns && (!next || ripe < *next)) next = ripe;
   }
   return next;

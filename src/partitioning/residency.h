@@ -15,6 +15,16 @@
 
 namespace tessera::partitioning {
 
+// What a slice is promised of a GPU's memory beside its limit, where limits together are more than that has.
+struct MemoryTerms {
+  static constexpr uint32_t kDefaultWeight = 100, kMostWeight = 10'000;
+
+  uint64_t min_bytes = 0;            // stays on the GPU whoever else needs it
+  uint32_t weight = kDefaultWeight;  // how much it has, and how long its turns are, against others
+
+  bool operator==(const MemoryTerms&) const = default;
+};
+
 // Every process that wants to has been on the GPU within this time, where its copies leave time for work.
 inline constexpr uint64_t kResidenceRoundNs = 24'000'000'000;
 
@@ -35,8 +45,28 @@ struct ResidentTenant {
   bool blocked = false;        // it waits for more memory: its turn is of no use to it
   bool can_be_asked = true;    // it is connected, and nothing was asked of it that it has not answered
   uint64_t not_before_ns = 0;  // it could not give what was asked for a moment ago
+  uint64_t min_bytes = 0;      // of its slice's minimum, as much as is its own
+  uint32_t weight = MemoryTerms::kDefaultWeight;  // as much as is its own
+  bool within_share = false;  // it has no more than it is entitled to while all want what they have
 
   uint64_t size() const { return std::max(resident_bytes + out_bytes, promised_bytes); }
+  bool takes_part() const { return presence != Presence::kOut || wants; }
+};
+
+// Fills in who is within its share (memory/reclaim/fair_shares.h) of the capacity.
+void mark_shares(std::span<ResidentTenant> tenants, uint64_t capacity);
+
+// How long each tenant's turn is where turns are to be `turn_ns` long: by its weight against those of all
+// that take part, so that together they last as long.
+class TurnLengths {
+ public:
+  TurnLengths(std::span<const ResidentTenant> tenants, uint64_t turn_ns);
+
+  uint64_t end_ns(const ResidentTenant& tenant) const;  // of a turn that began when it came in
+
+ private:
+  const uint64_t turn_ns_;
+  uint64_t tenants_ = 0, weights_ = 0;
 };
 
 // How long a turn may be at most, so that everybody has been on the GPU within `round_ns`: as many as fit at
@@ -47,11 +77,12 @@ struct Victim {
   size_t index;
   uint64_t bytes;  // to be asked for
 };
-// Who gives `bytes`, of those that may be asked at `now_ns` where each turn lasts `turn_ns`. First who is
-// out already: those that do not want to come back, then those whose turns are furthest away, who went last.
-// Then who is blocked, those first that came last, and then who is in and has been for longest. What is stuck
-// is asked for where nothing else is left, of each in its turn. Empty where all of them together have not so
-// much.
+// Who gives `bytes`, of those that may be asked at `now_ns` where turns last `turn_ns`, by their weights.
+// First who is out already: those that do not want to come back, then those whose turns are furthest away,
+// who went last. Then who is blocked, those first that came last, and then who is in, first whose turn has
+// been over for longest. Who works with no more than its share is left alone as long as the others have
+// enough, be it that their turns last a while yet. Nobody gives of his minimum. What is stuck is asked for
+// where nothing else is left, of each in its turn. Empty where all of them together have not so much.
 std::vector<Victim> choose_victims(std::span<const ResidentTenant> tenants, uint64_t bytes, uint64_t turn_ns,
                                    uint64_t now_ns);
 // When choose_victims() may answer otherwise, while nothing else happens; none: only then.

@@ -80,6 +80,42 @@ TEST(Victims, WhoIsBlockedHasNoTurn) {
   EXPECT_TRUE(choose_victims(tenants, 30, 1000 * kMs, 400 * kMs).empty());
 }
 
+TEST(Victims, NobodyGivesOfHisMinimum) {
+  ResidentTenant first = tenant(10, 0), second = tenant(10, 0);
+  first.min_bytes = 10;
+  second.min_bytes = 4;
+  const ResidentTenant tenants[] = {first, second};
+  const auto victims = choose_victims(tenants, 6, 0, 1000 * kMs);
+  EXPECT_EQ(indices(victims), (Indices{1}));
+  EXPECT_TRUE(choose_victims(tenants, 7, 0, 1000 * kMs).empty());
+}
+
+TEST(Victims, TurnsAreAsLongAsTheirWeights) {
+  ResidentTenant light = tenant(10, 0), heavy = tenant(10, 0);
+  heavy.weight = 300;
+  const ResidentTenant tenants[] = {light, heavy};
+  const TurnLengths turns(tenants, 1000 * kMs);
+  EXPECT_EQ(turns.end_ns(light), 500 * kMs) << "together as long as two";
+  EXPECT_EQ(turns.end_ns(heavy), 1500 * kMs);
+  EXPECT_EQ(next_choice_ns(tenants, 1000 * kMs, 0), 500 * kMs);
+  EXPECT_EQ(indices(choose_victims(tenants, 5, 1000 * kMs, 600 * kMs)), (Indices{0}));
+  EXPECT_EQ(indices(choose_victims(tenants, 15, 1000 * kMs, 2000 * kMs)), (Indices{0, 1}));
+}
+
+// One that is small and two that do not fit beside each other: the small one need not take turns.
+TEST(Victims, WhoHasNoMoreThanItsShareStays) {
+  ResidentTenant tenants[] = {tenant(10, 0), tenant(60, 500 * kMs), out(0, 400 * kMs, true)};
+  tenants[2].out_bytes = 60;
+  mark_shares(tenants, 80);
+  EXPECT_TRUE(tenants[0].within_share);
+  EXPECT_FALSE(tenants[1].within_share);
+  EXPECT_TRUE(choose_victims(tenants, 10, 1000 * kMs, 1400 * kMs).empty())
+      << "the large one's turn will be over";
+  EXPECT_EQ(indices(choose_victims(tenants, 10, 1000 * kMs, 1500 * kMs)), (Indices{1}));
+  EXPECT_EQ(indices(choose_victims(tenants, 65, 1000 * kMs, 1500 * kMs)), (Indices{1, 0}))
+      << "all of it is needed";
+}
+
 TEST(Victims, WhatIsStuckIsAskedForLast) {
   ResidentTenant stuck = out(10, 0, true);
   stuck.stuck_bytes = 8;

@@ -126,7 +126,7 @@ class BadInput(CliTest):
 
     def test_set(self):
         self.refused(2, "NAME is required", "set", "--mem", "1GiB")
-        self.refused(2, "nothing to change: give --mem, --sm, --sm-mode, --priority, --weight, --slo, --qos or --gate-copies", "set", "one")
+        self.refused(2, "nothing to change: give --mem, --mem-min, --mem-weight, --sm, --sm-mode, --priority, --weight, --slo, --qos or --gate-copies", "set", "one")
         self.refused(2, "--mem: size", "set", "one", "--mem", "0")
         self.refused(2, "letters, digits", "set", "a b", "--mem", "1GiB")
         self.refused(2, "--gpu", "set", "one", "--mem", "1GiB", "--gpu", "x")
@@ -404,7 +404,7 @@ class Profiles(CliTest):
         self.write("profiles:\n  small:\n    memory: 64MiB\n")
         code, _, err = self.tessera("run", "@small", "--", "true")
         self.assertEqual(code, 2)
-        self.assertIn(f"{self.config}:3: unknown option 'memory'; known: gate-copies, gpu, json-summary, mem, name, priority, qos, slo, sm, sm-cap, sm-mode, socket, summary, weight", err)
+        self.assertIn(f"{self.config}:3: unknown option 'memory'; known: gate-copies, gpu, json-summary, mem, mem-min, mem-weight, name, priority, qos, slo, sm, sm-cap, sm-mode, socket, summary, weight", err)
 
     def test_help_tells_of_them(self):
         self.assertIn("@PROFILE", self.tessera("help", "run")[1])

@@ -177,7 +177,7 @@ class Completion(unittest.TestCase):
 
     def test_bash(self):
         self.assertEqual(self.bash("tessera", "d"), ["doctor"])
-        self.assertEqual(self.bash("tessera", "run", "--me"), ["--mem"])
+        self.assertEqual(self.bash("tessera", "run", "--mem-w"), ["--mem-weight"])
         self.assertEqual(self.bash("tessera", "run", "--mem", ""), [])
         self.assertEqual(self.bash("tessera", "ps", "--j"), ["--json"])
         self.assertEqual(self.bash("tessera", "help", "g"), ["gpus"])

@@ -25,7 +25,7 @@ FLOORS = {
     "memory": ["cuda", "common"],
     "monitoring": ["common"],
     "scheduling": ["common"],
-    "partitioning": ["scheduling", "common"],
+    "partitioning": ["scheduling", "memory", "common"],
     "virtualization": ["memory", "cuda", "common"],
     "cache": ["common"],
     "remote": ["cache", "virtualization", "memory", "cuda", "common"],

@@ -25,6 +25,18 @@ void ThrashDetector::turn_ended(uint64_t working_ns, uint64_t moving_ns, uint64_
   backs_off_ = thrashing() || (backs_off_ && bound_is_short);
 }
 
+ThrashDetector::State ThrashDetector::state() const {
+  if (turns_ == 0) return {};
+  return {static_cast<uint64_t>(working_ / turns_), static_cast<uint64_t>(moving_ / turns_), backs_off_};
+}
+
+void ThrashDetector::restore(const State& state) {
+  turns_ = state.moving_ns == 0 ? 0 : 1 / (1 - kKept);  // as after many such turns
+  working_ = turns_ * static_cast<double>(state.working_ns);
+  moving_ = turns_ * static_cast<double>(state.moving_ns);
+  backs_off_ = state.backs_off;
+}
+
 uint64_t ThrashDetector::turn_ns(uint64_t bound_ns, uint64_t guess_ns) const {
   const double moving = turns_ > 0 ? mean_moving() : static_cast<double>(guess_ns);
   const double wanted = moving * (kPercent - limits_.wanted_percent) / limits_.wanted_percent;

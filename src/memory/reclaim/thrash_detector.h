@@ -27,6 +27,14 @@ class ThrashDetector {
   // Share of time that went into moving memory of late, in percent.
   uint32_t moving_percent() const;
 
+  // What it has seen, for one that goes on where this one ends.
+  struct State {
+    uint64_t working_ns = 0, moving_ns = 0;  // of a turn, on the average
+    bool backs_off = false;
+  };
+  State state() const;
+  void restore(const State& state);
+
  private:
   const Limits limits_;
   double mean_moving() const { return moving_ / turns_; }

@@ -38,7 +38,8 @@ TEST(ThrashDetector, BacksOffWhereTheBoundIsTooShort) {
   EXPECT_EQ(detector.turn_ns(kSecond, 0), 10 * kSecond);
   take_turns(detector, 30, 600 * kMs, kSecond);
   EXPECT_FALSE(detector.thrashing()) << "tamed";
-  EXPECT_EQ(detector.turn_ns(kSecond, 0), 10 * kSecond) << "and stays so: within the bound it would thrash again";
+  EXPECT_EQ(detector.turn_ns(kSecond, 0), 10 * kSecond)
+      << "and stays so: within the bound it would thrash again";
   take_turns(detector, 30, 10 * kMs, kSecond);
   EXPECT_LE(detector.turn_ns(kSecond, 0), kSecond) << "as moving costs little now";
 }
@@ -48,6 +49,20 @@ TEST(ThrashDetector, SaysSoWhereNoTurnIsLongEnough) {
   take_turns(detector, 30, 600 * kMs, kSecond);
   EXPECT_TRUE(detector.thrashing());
   EXPECT_EQ(detector.turn_ns(kSecond, 0), kSecond);
+}
+
+// Who comes after has not to learn it anew.
+TEST(ThrashDetector, GoesOnWhereAnotherEnded) {
+  ThrashDetector first({}), second({});
+  for (int turn = 0; turn < 10; ++turn) first.turn_ended(200'000'000, 600'000'000, 1'000'000'000);
+  ASSERT_TRUE(first.thrashing());
+  second.restore(first.state());
+  EXPECT_TRUE(second.thrashing());
+  EXPECT_EQ(second.moving_percent(), first.moving_percent());
+  EXPECT_EQ(second.turn_ns(1'000'000'000, 0), first.turn_ns(1'000'000'000, 0));
+  ThrashDetector fresh({});
+  fresh.restore(ThrashDetector({}).state());
+  EXPECT_EQ(fresh.turn_ns(1'000'000'000, 10'000'000), ThrashDetector({}).turn_ns(1'000'000'000, 10'000'000));
 }
 
 }  // namespace

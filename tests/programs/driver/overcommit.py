@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import random
+import resource
 import signal
 import statistics
 import subprocess
@@ -34,9 +35,12 @@ class Tenant(threading.Thread):
     def __init__(self, arguments, number, mib):
         super().__init__()
         self.tessera, self.name = arguments.tessera, f"t{number}"
+        self.summary = os.path.join(os.path.dirname(os.environ["TESSERA_SOCKET"]), f"{self.name}.json")
         limit = mib + arguments.overhead
-        self.process = subprocess.Popen([arguments.tessera, "run", "--name", self.name, "--mem", f"{limit}MiB", "--", arguments.program,
-                                         str(mib), str(arguments.rounds), str(number), "fresh"], stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([arguments.tessera, "run", "--name", self.name, "--mem", f"{limit}MiB",
+                                         "--json-summary", self.summary, "--", arguments.program,
+                                         str(mib), str(arguments.rounds), str(number), "fresh",
+                                         *(["ordered"] if number % 2 == 0 else [])], stdout=subprocess.PIPE, text=True)
         self.marks, self.last = [], ""
         self.start()
 
@@ -58,9 +62,20 @@ class Tenant(threading.Thread):
         require(not self.is_alive(), f"{self.last.strip()!r} was the last word for long")
         require(self.process.wait() == 0 and self.last.startswith("PASS"), f"{self.process.returncode} {self.last}")
 
+    def moved_bytes(self):
+        """Off the device, in all."""
+        with open(self.summary, encoding="utf-8") as file:
+            return json.load(file)["devices"][0]["evicted_bytes"]
+
+
+def cpu_s():
+    """Of programs that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
 
 def run(arguments, count, mib, together):
-    began = time.monotonic()
+    began, cpu_before = time.monotonic(), cpu_s()
     tenants = []
     for number in range(1, count + 1):
         tenants.append(Tenant(arguments, number, mib))
@@ -68,7 +83,7 @@ def run(arguments, count, mib, together):
             tenants[-1].finish()
     for tenant in tenants:
         tenant.finish()
-    return time.monotonic() - began, tenants
+    return time.monotonic() - began, tenants, cpu_s() - cpu_before
 
 
 def longest_wait(tenants):
@@ -91,20 +106,22 @@ def part_done(tenants):
 def check(arguments, name):
     count, part = CASES[name]
     mib = int(arguments.device * part) - arguments.overhead
-    took, tenants = run(arguments, count, mib, together=True)
-    figures = {"tenants": count, "mib": mib, "together_s": took, "longest_wait_s": longest_wait(tenants), "turns": turns(tenants),
-               "part_done": part_done(tenants)}
-    print(f"{name}: {count} x {mib} MiB on {arguments.device} MiB: {took:.1f} s together, in {figures['turns']} turns; the longest wait "
-          f"{figures['longest_wait_s']:.1f} s; when the first one ended all had done {figures['part_done']:.0%} of their work", flush=True)
+    took, tenants, cpu = run(arguments, count, mib, together=True)
+    moved = sum(tenant.moved_bytes() for tenant in tenants) / (count * mib << 20)
+    figures = {"tenants": count, "mib": mib, "together_s": took, "together_cpu_s": cpu, "longest_wait_s": longest_wait(tenants),
+               "turns": turns(tenants), "part_done": part_done(tenants), "moved": moved}
+    print(f"{name}: {count} x {mib} MiB on {arguments.device} MiB: {took:.1f} s together, in {figures['turns']} turns; all was moved off "
+          f"{moved:.1f} times; the longest wait {figures['longest_wait_s']:.1f} s; when the first one ended all had done {figures['part_done']:.0%} of their work", flush=True)
     # One after the other there are no turns but the first ones.
     require(figures["turns"] >= count and figures["part_done"] > 0, "they ran one after the other")
     throughputs = []
     for repeat in range(arguments.measure):
-        alone, _ = run(arguments, count, mib, together=False)
+        alone, _, alone_cpu = run(arguments, count, mib, together=False)
         if repeat > 0:
-            took, _ = run(arguments, count, mib, together=True)
+            took, _, cpu = run(arguments, count, mib, together=True)
         throughputs.append(alone / took)
-        print(f"{name}: {took:.1f} s together, {alone:.1f} s one after the other: throughput {throughputs[-1]:.2f}", flush=True)
+        print(f"{name}: {took:.1f} s together, {alone:.1f} s one after the other: throughput {throughputs[-1]:.2f}; "
+              f"{cpu:.1f} s and {alone_cpu:.1f} s of processors", flush=True)
     if throughputs:
         figures["throughputs"], figures["throughput"] = throughputs, statistics.median(throughputs)
     asked.wait_until(lambda: asked.used_bytes(arguments.tessera) == 0, PATIENCE, lambda: "the device is empty again")

@@ -1,0 +1,103 @@
+// The ledger's page about what slices are promised of the GPUs' memory beside their limits.
+#include <algorithm>
+
+#include "common/size.h"
+#include "node/ledger.h"
+
+namespace tessera::node {
+
+using partitioning::MemoryTerms;
+
+Status check_memory_terms(const MemoryTerms& terms, const SliceDevice& device) {
+  if (terms.weight < 1 || terms.weight > MemoryTerms::kMostWeight) {
+    return Status::error(Code::kInvalidArgument, "a weight of memory is from 1 to %u, not %u",
+                         MemoryTerms::kMostWeight, terms.weight);
+  }
+  if (terms.min_bytes == 0) return Status();
+  if (!device.reserved) {
+    return Status(Code::kInvalidArgument,
+                  "memory is guaranteed (--mem-min) of what is set aside: give a limit (--mem), too");
+  }
+  if (terms.min_bytes <= device.limit_bytes) return Status();
+  return Status::error(Code::kInvalidArgument, "%s of memory cannot be guaranteed within a limit of %s",
+                       format_size(terms.min_bytes).c_str(), format_size(device.limit_bytes).c_str());
+}
+
+// Or some slice would wait for ever: what others are guaranteed is not asked of them. A slice that has
+// nothing set aside is told so when it asks for too much.
+Status Ledger::check_minimum(const std::string& name, SliceId id, const SliceDevice& part) const {
+  uint64_t minima = part.memory.min_bytes;
+  const auto each_other = [&](auto visit) {
+    for (const auto& [other, slice] : slices_) {
+      if (other == id) continue;
+      for (const SliceDevice& device : slice.devices) {
+        if (device.gpu == part.gpu) visit(slice, device);
+      }
+    }
+  };
+  each_other([&](const Slice&, const SliceDevice& device) { minima += device.memory.min_bytes; });
+  const uint64_t total = gpu_totals_.at(part.gpu);
+  Status status;
+  const auto check = [&](const std::string& whose, const SliceDevice& device) {
+    const uint64_t others = minima - device.memory.min_bytes;
+    if (!status.ok() || minima == 0 || !device.reserved) return;
+    if (others <= total && device.limit_bytes <= total - others) return;
+    status =
+        Status::error(Code::kResourceExhausted,
+                      "of GPU %u's %s others would be guaranteed %s: '%s' could never have its limit of %s "
+                      "there; lower a --mem-min or the limit",
+                      part.gpu, format_size(total).c_str(), format_size(others).c_str(), whose.c_str(),
+                      format_size(device.limit_bytes).c_str());
+  };
+  check(name, part);
+  each_other([&](const Slice& slice, const SliceDevice& device) { check(slice.name, device); });
+  return status;
+}
+
+std::vector<partitioning::GpuState> Ledger::states_for(const SliceRequest& request) const {
+  std::vector<partitioning::GpuState> states = gpu_states(), usable = states;
+  if (request.memory_bytes.empty()) return states;
+  bool any = false;
+  for (uint32_t gpu = 0; gpu < states.size(); ++gpu) {
+    SliceDevice part;
+    part.gpu = gpu;
+    part.limit_bytes = request.memory_bytes[0];
+    part.reserved = true;
+    part.memory = request.memory;
+    const Status possible = check_minimum(tenant_name(request), 0, part);
+    if (!possible.ok() && usable[gpu].unusable.empty()) usable[gpu].unusable = possible.message();
+    any |= usable[gpu].unusable.empty();
+  }
+  return any ? usable : states;
+}
+
+Status Ledger::check_minima() const {
+  std::set<uint32_t> seen;  // GPUs: the check of one part of it looks at all
+  for (const auto& [id, slice] : slices_) {
+    for (const SliceDevice& device : slice.devices) {
+      if (seen.insert(device.gpu).second) TESSERA_RETURN_IF_ERROR(check_minimum(slice.name, id, device));
+    }
+  }
+  return Status();
+}
+
+Status Ledger::set_memory(SliceId id, std::optional<uint32_t> gpu, const MemoryChange& change) {
+  Slice& slice = slices_.at(id);
+  std::vector<std::pair<SliceDevice*, MemoryTerms>> changes;
+  for (SliceDevice& device : slice.devices) {
+    if (gpu && device.gpu != *gpu) continue;
+    SliceDevice after = device;
+    after.memory.min_bytes = change.min_bytes.value_or(device.memory.min_bytes);
+    after.memory.weight = change.weight.value_or(device.memory.weight);
+    TESSERA_RETURN_IF_ERROR(check_memory_terms(after.memory, after));
+    TESSERA_RETURN_IF_ERROR(check_minimum(slice.name, id, after));
+    changes.emplace_back(&device, after.memory);
+  }
+  if (changes.empty())
+    return Status::error(Code::kNotFound, "slice '%s' has no part of GPU %u", slice.name.c_str(), *gpu);
+  for (const auto& [device, terms] : changes) device->memory = terms;
+  touched_.slices.insert(id);
+  return Status();
+}
+
+}  // namespace tessera::node

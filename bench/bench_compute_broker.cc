@@ -59,12 +59,12 @@ class Turns {
 
   void obey(const GateOrders& orders) {
     for (const GateOrder& order : orders) {
-      if (vgpu::gate_state(order.word) != vgpu::GateState::kStop) continue;
+      if (vgpu::gate_state(order.gate.word) != vgpu::GateState::kStop) continue;
       now_ns_ += kStopNs;
       busy_[order.slice] += kStopNs;
       hear(order.slice);
       GateOrders next;
-      broker_.stopped(order.slice, order.slice, 0, order.word, now_ns_, next);
+      broker_.stopped(order.slice, order.slice, 0, order.gate.word, now_ns_, next);
     }
   }
 

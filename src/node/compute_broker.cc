@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <iterator>
 
 namespace tessera::node {
 namespace {
@@ -58,7 +59,7 @@ Status ComputeBroker::add_slice(const Slice& slice, uint64_t now_ns, GateOrders&
         places_[{slice.id, device}] = {part.gpu, *tenant};
         set_own(**gpu, member, part, now_ns);
         lend(**gpu, now_ns, orders);
-        give_order(member, orders);
+        give_order(**gpu, member, now_ns, orders);
         settle(**gpu, now_ns, orders);
         continue;
       }
@@ -158,6 +159,7 @@ void ComputeBroker::start_work(Gpu& gpu, Member& member, LeaseId lease, uint64_t
 void ComputeBroker::end_work(Gpu& gpu, Member& member, LeaseId lease, uint64_t now_ns) {
   book_granted(gpu, member, now_ns);
   member.stopping.erase(lease);
+  member.ended.erase(lease);
   if (member.working.erase(lease) == 0 || !member.working.empty()) return;
   member.idle_since_ns = now_ns;
   gpu.scheduler->sleep(member.tenant, now_ns);
@@ -183,7 +185,15 @@ void ComputeBroker::stopped(SliceId slice, LeaseId lease, uint32_t device, uint3
                             GateOrders& orders) {
   Member* member = nullptr;
   Gpu& gpu = gpu_of(slice, device, &member);
-  if (word != vgpu::gate_word(member->turn, member->state) || !member->stopping.contains(lease)) return;
+  const bool in_turn = word == vgpu::gate_word(member->turn, GateState::kRun);
+  if (in_turn && member->state == GateState::kRun && member->known_end_ns != scheduling::kNever) {
+    if (member->leases.contains(lease)) member->ended.insert(lease);
+    return settle(gpu, now_ns, orders);
+  }
+  // It may have ended the turn by itself just before it was told to.
+  const bool as_told = word == vgpu::gate_word(member->turn, member->state) ||
+                       word == vgpu::gate_word(member->turn - 1, GateState::kRun);
+  if (!as_told || !member->stopping.contains(lease)) return;
   book_granted(gpu, *member, now_ns);
   member->stopping.erase(lease);
   if (member->stopping.empty()) settle(gpu, now_ns, orders);
@@ -264,8 +274,9 @@ void ComputeBroker::set_state(Gpu& gpu, Member& member, GateState state, uint64_
   }
   member.stopping.clear();
   if (ran && state == GateState::kStop) {
-    member.stopping = member.working;
-    gpu.any_stopping = true;
+    std::set_difference(member.working.begin(), member.working.end(), member.ended.begin(),
+                        member.ended.end(), std::inserter(member.stopping, member.stopping.end()));
+    gpu.any_stopping |= !member.stopping.empty();
     member.stop_ordered_ns = now_ns;
     member.stop_deadline_ns = now_ns + stop_patience_ns(gpu, member);
     member.charged_at_stop_ns = member.turn_charged_ns;
@@ -276,11 +287,40 @@ void ComputeBroker::set_state(Gpu& gpu, Member& member, GateState state, uint64_
     member.turn_charged_ns = 0;
   }
   ++member.turn;
-  give_order(member, orders);
+  give_order(gpu, member, now_ns, orders);
 }
 
-void ComputeBroker::give_order(Member& member, GateOrders& orders) {
-  orders.push_back({member.slice, member.device, vgpu::gate_word(member.turn, member.state), member.sms});
+void ComputeBroker::give_order(const Gpu& gpu, Member& member, uint64_t now_ns, GateOrders& orders) {
+  GateSetting gate{vgpu::gate_word(member.turn, member.state), member.sms};
+  member.known_end_ns = member.state == GateState::kRun ? grant_end_ns(gpu, member) : scheduling::kNever;
+  if (member.known_end_ns != scheduling::kNever)
+    gate.turn_ns = std::max<uint64_t>(scheduling::elapsed(now_ns, member.known_end_ns), 1);
+  gate.wakes = member.state != GateState::kStop || member.ended.size() < member.leases.size();
+  member.ended.clear();
+  orders.push_back({member.slice, member.device, gate});
+}
+
+uint64_t ComputeBroker::grant_end_ns(const Gpu& gpu, const Member& member) {
+  if (!gpu.stops_kernels) return scheduling::kNever;
+  for (const scheduling::Grant& grant : gpu.scheduler->grants()) {
+    if (grant.tenant == member.tenant) return grant.until_ns;
+  }
+  return scheduling::kNever;
+}
+
+uint64_t ComputeBroker::turn_end_ns(const Gpu& gpu) {
+  const uint64_t next_ns = gpu.scheduler->next_decision_ns();
+  for (const scheduling::Grant& grant : gpu.scheduler->grants()) {
+    if (grant.until_ns == next_ns && gpu.members.at(grant.tenant).known_end_ns == next_ns)
+      return next_ns == scheduling::kNever ? next_ns : next_ns + kOwnEndPatienceNs;
+  }
+  return next_ns;
+}
+
+// The turn does, on other SMs or for longer than was said.
+void ComputeBroker::go_on(const Gpu& gpu, Member& member, uint64_t now_ns, GateOrders& orders) {
+  ++member.turn;
+  give_order(gpu, member, now_ns, orders);
 }
 
 // --- SMs
@@ -345,9 +385,7 @@ void ComputeBroker::change_sms(const Gpu& gpu, Member& member, const IndexSet& s
   member.sm_ns = sm_ns(member, now_ns);
   member.sm_until_ns = std::max(member.sm_until_ns, now_ns);
   member.sms = sms;
-  if (!is_turn(member.state)) return;
-  ++member.turn;
-  give_order(member, orders);
+  if (is_turn(member.state)) go_on(gpu, member, now_ns, orders);
 }
 
 // Somebody who has been told to stop may still run on one of these.
@@ -399,6 +437,7 @@ void ComputeBroker::settle(Gpu& gpu, uint64_t now_ns, GateOrders& orders) {
     const GateState state = wanted_state(gpu, member);
     if (!is_turn(state) || (!is_turn(member.state) && is_stopping(gpu, member.sms, now_ns))) continue;
     set_state(gpu, member, state, now_ns, orders);
+    if (!member.ended.empty()) go_on(gpu, member, now_ns, orders);
   }
   for (auto& [tenant, member] : gpu.members) {
     if (!member.stopping.empty() && member.stop_deadline_ns <= now_ns) lose_patience(gpu, member, now_ns);
@@ -419,15 +458,15 @@ void ComputeBroker::decide(uint64_t now_ns, GateOrders& orders) {
                         gpu.look_at_ns <= now_ns;
     const bool weighed =
         is_contended(gpu) && gpu.qos.next_adjustment_ns() <= now_ns && gpu.qos.adjust(*gpu.scheduler, now_ns);
-    if (waited || weighed || gpu.scheduler->next_decision_ns() <= now_ns) settle(gpu, now_ns, orders);
+    if (waited || weighed || turn_end_ns(gpu) <= now_ns) settle(gpu, now_ns, orders);
   }
 }
 
 std::optional<uint64_t> ComputeBroker::next_deadline_ns() const {
   uint64_t next = scheduling::kNever;
   for (const auto& [index, gpu] : gpus_) {
-    next = std::min({next, gpu.scheduler->next_decision_ns(), gpu.lend_at_ns, gpu.look_at_ns,
-                     stop_deadline_ns(gpu).value_or(UINT64_MAX)});
+    next = std::min(
+        {next, turn_end_ns(gpu), gpu.lend_at_ns, gpu.look_at_ns, stop_deadline_ns(gpu).value_or(UINT64_MAX)});
     if (is_contended(gpu)) next = std::min(next, gpu.qos.next_adjustment_ns());
   }
   return next == scheduling::kNever ? std::nullopt : std::optional(next);

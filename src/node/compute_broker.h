@@ -19,6 +19,10 @@
 // most) to do so: two slices on the same SMs would each get half of the GPU's attention, and pay for all of
 // it.
 //
+// Where kernels can be stopped the processes know how long their turn is, end it by themselves and say so: of
+// the two wake-ups that the end of a turn costs the daemon, and of the time in which nobody runs, one half.
+// It looks a little later at those who did not (kOwnEndPatienceNs).
+//
 // What processes report is believed up to the time their turn lasted.
 #pragma once
 
@@ -28,6 +32,7 @@
 #include <set>
 #include <vector>
 
+#include "node/gate_setting.h"
 #include "node/ledger.h"
 #include "partitioning/sm_lending.h"
 #include "scheduling/co_execution.h"
@@ -44,11 +49,13 @@ inline constexpr uint64_t kLendAfterNs = 2'000'000;
 // have.
 inline constexpr uint64_t kCompanyLookNs = 20'000'000;
 
+// A process that ends its turn by itself is not seen to be late before.
+inline constexpr uint64_t kOwnEndPatienceNs = 1'000'000;
+
 struct GateOrder {
   SliceId slice;
   uint32_t device;  // index in the slice
-  uint32_t word;
-  IndexSet sms;  // that the slice may use meanwhile; none: all
+  GateSetting gate;
 };
 using GateOrders = std::vector<GateOrder>;
 
@@ -161,7 +168,9 @@ class ComputeBroker {
     uint64_t turn_charged_ns = 0;
     std::map<LeaseId, Heard> leases;
     std::set<LeaseId> working;
-    std::set<LeaseId> stopping;  // told to stop, and not heard of yet
+    std::set<LeaseId> stopping;                  // told to stop, and not heard of yet
+    std::set<LeaseId> ended;                     // that stopped by themselves, as their turn was up
+    uint64_t known_end_ns = scheduling::kNever;  // of the turn, to its processes
     uint64_t stop_ordered_ns = 0;
     uint64_t stop_deadline_ns = 0;
     uint64_t charged_at_stop_ns = 0;  // of the turn
@@ -220,12 +229,16 @@ class ComputeBroker {
   void draw_lanes(Gpu& gpu, uint64_t now_ns, GateOrders& orders);
   static void change_sms(const Gpu& gpu, Member& member, const IndexSet& sms, uint64_t now_ns,
                          GateOrders& orders);
+  // When the turn of whoever is first to end it ends, or is seen to.
+  static uint64_t turn_end_ns(const Gpu& gpu);
+  static uint64_t grant_end_ns(const Gpu& gpu, const Member& member);
   // Between the two the scheduler decides.
   void fit_widths(Gpu& gpu, uint64_t now_ns) const;
   void part(Gpu& gpu, uint64_t now_ns, GateOrders& orders) const;
   bool may_have_company(Gpu& gpu, const Member& member, uint64_t now_ns) const;
   static void note_company(Gpu& gpu, uint64_t now_ns);
-  static void give_order(Member& member, GateOrders& orders);
+  static void go_on(const Gpu& gpu, Member& member, uint64_t now_ns, GateOrders& orders);
+  static void give_order(const Gpu& gpu, Member& member, uint64_t now_ns, GateOrders& orders);
   void settle(Gpu& gpu, uint64_t now_ns, GateOrders& orders);
   static bool is_stopping(const Gpu& gpu, const IndexSet& sms, uint64_t now_ns);
   static std::optional<uint64_t> stop_deadline_ns(const Gpu& gpu);

@@ -78,7 +78,8 @@ class Node {
   void pass(uint64_t ns) {
     const uint64_t end = now + ns;
     while (now < end) {
-      const uint64_t next = std::min(end, std::max(broker.next_deadline_ns().value_or(end), now + 1));
+      const uint64_t next =
+          std::min(end, std::max(std::min(broker.next_deadline_ns().value_or(end), next_end()), now + 1));
       for (const auto& [slice, word] : words) {
         const GateState state = vgpu::gate_state(word);
         if (state != GateState::kRun && state != GateState::kFree) continue;
@@ -91,12 +92,18 @@ class Node {
             next);
       }
       now = next;
+      end_turns();
       decide();
     }
   }
   void decide() {
     GateOrders orders;
     broker.decide(now, orders);
+    apply(orders);
+  }
+  void stopped(SliceId slice, LeaseId lease, uint32_t word) {
+    GateOrders orders;
+    broker.stopped(slice, lease, 0, word, now, orders);
     apply(orders);
   }
   GateState state(SliceId slice) const { return vgpu::gate_state(words.at(slice)); }
@@ -109,6 +116,8 @@ class Node {
   ComputeBroker broker;
   std::map<SliceId, uint32_t> words;
   std::map<SliceId, std::string> sms;  // that they may use
+  std::map<SliceId, uint64_t> ends;    // of the turn that a gate is in, as its processes know it
+  std::map<SliceId, bool> woken;       // by its last order
   std::map<SliceId, uint64_t> busy;
   uint64_t now = 1'000 * kMs;
   bool stops = true;       // processes do as they are told
@@ -125,19 +134,41 @@ class Node {
 
   std::map<SliceId, uint64_t> ready_sm_ns, kernel_parts;
 
+  bool obeys(SliceId slice) const { return stops && !deaf.contains(slice); }
+  bool knows_end(SliceId slice) const {
+    return state(slice) == GateState::kRun && obeys(slice) && ends.at(slice) != scheduling::kNever;
+  }
+  uint64_t next_end() const {
+    uint64_t next = scheduling::kNever;
+    for (const auto& [slice, word] : words) {
+      if (knows_end(slice)) next = std::min(next, ends.at(slice));
+    }
+    return next;
+  }
+  // As gates do: whose turn is up stops by itself.
+  void end_turns() {
+    const auto all = words;
+    for (const auto& [slice, word] : all) {
+      if (!knows_end(slice) || ends.at(slice) > now || words.at(slice) != word) continue;
+      ends[slice] = scheduling::kNever;
+      say_stopped(slice, word);
+    }
+  }
+  void say_stopped(SliceId slice, uint32_t word) {
+    for (const LeaseId lease : {slice, slice + 100, slice + 200}) stopped(slice, lease, word);
+  }
+
   // As gates do: whoever is to stop does, and says so.
   void apply(const GateOrders& orders) {
     for (const GateOrder& order : orders) {
-      words[order.slice] = order.word;
-      sms[order.slice] = order.sms.text();
+      words[order.slice] = order.gate.word;
+      sms[order.slice] = order.gate.sms.text();
+      woken[order.slice] = order.gate.wakes;
+      ends[order.slice] = order.gate.turn_ns == 0 ? scheduling::kNever : now + order.gate.turn_ns;
     }
     for (const GateOrder& order : orders) {
-      if (vgpu::gate_state(order.word) != GateState::kStop || !stops || deaf.contains(order.slice)) continue;
-      for (const LeaseId lease : {order.slice, order.slice + 100, order.slice + 200}) {
-        GateOrders next;
-        broker.stopped(order.slice, lease, 0, order.word, now, next);
-        apply(next);
-      }
+      if (vgpu::gate_state(order.gate.word) == GateState::kStop && order.gate.wakes && obeys(order.slice))
+        say_stopped(order.slice, order.gate.word);
     }
   }
 };

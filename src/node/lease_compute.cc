@@ -56,7 +56,7 @@ void LeaseService::report_work(const Lease& lease, uint32_t device, uint64_t now
 void LeaseService::apply(const GateOrders& orders) {
   for (const GateOrder& order : orders) {
     auto slice = slices_.find(order.slice);
-    if (slice != slices_.end()) slice->second.grants.set_gate(order.device, order.word, order.sms);
+    if (slice != slices_.end()) slice->second.grants.set_gate(order.device, order.gate);
   }
 }
 

@@ -113,13 +113,15 @@ void GrantMapping::set_gate_copies(size_t device, bool on) {
   page_->devices[device].gate_copies.store(on ? 1 : 0, std::memory_order_release);
 }
 
-void GrantMapping::set_gate(size_t device, uint32_t word, const IndexSet& sms) {
+void GrantMapping::set_gate(size_t device, const GateSetting& gate) {
   assert(device < vgpu::kMaxDevicesPerSlice);
+  vgpu::DeviceGrant& grant = page_->devices[device];
   for (size_t i = 0; i < IndexSet::kWords; ++i) {
-    page_->devices[device].sms[i].store(sms.words()[i], std::memory_order_relaxed);
+    grant.sms[i].store(gate.sms.words()[i], std::memory_order_relaxed);
   }
-  page_->devices[device].gate.store(word, std::memory_order_release);
-  vgpu::wake_all(page_->devices[device].gate);
+  grant.turn_ns.store(gate.turn_ns, std::memory_order_relaxed);
+  grant.gate.store(gate.word, std::memory_order_release);
+  if (gate.wakes) vgpu::wake_all(grant.gate);
 }
 
 }  // namespace tessera::node

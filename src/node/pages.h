@@ -6,6 +6,7 @@
 
 #include "common/fd.h"
 #include "common/status.h"
+#include "node/gate_setting.h"
 #include "virtualization/lease/protocol.h"
 
 namespace tessera::node {
@@ -69,8 +70,7 @@ class GrantMapping {
   int descriptor() const { return file_.get(); }
   void set_limit(size_t device, uint64_t limit_bytes, bool lowered);
   void set_gate_copies(size_t device, bool on);
-  // Wakes whoever waits at the gate. `sms`: those that the slice may use, none where it may use all.
-  void set_gate(size_t device, uint32_t word, const IndexSet& sms);
+  void set_gate(size_t device, const GateSetting& gate);
 
  private:
   GrantMapping(UniqueFd file, vgpu::GrantPage* page) : file_(std::move(file)), page_(page) {}

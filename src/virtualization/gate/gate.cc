@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <thread>
 
@@ -179,7 +180,7 @@ void Gate::follow() {
     const uint64_t order = order_of(word);
     const bool is_new = order != last;
     last = order;
-    const bool begins = is_new && gate_state(word) != last_state;
+    const bool begins = is_new && (gate_state(word) != last_state || turn_over_);
     last_state = gate_state(word);
     if (is_new && client_.attached()) confine();
     uint64_t wait_ns = 0;
@@ -207,15 +208,36 @@ uint64_t Gate::be_free() {
   return publish().finished != before ? kPublishNs : kLookForDaemonNs;
 }
 
-// Between two short kernels of a stream none is ready for a moment: only where none is pending either, or
-// none has finished for a while, is there no work.
-// An order within the turn only changes the SMs.
+// An order within the turn only changes the SMs, or says that it goes on.
 uint64_t Gate::be_running(uint32_t word, bool is_new, bool begins) {
   if (is_new) {
+    const uint64_t turn_ns = events_ == nullptr ? client_.turn_ns(device_) : 0;
+    turn_ends_ns_ = turn_ns == 0 ? kNone : monotonic_ns() + turn_ns;
+    turn_over_ = false;
     meter_->resume();
     idle_since_ns_ = 0;
     told_idle_ = false;
   }
+  if (turn_over_) return kLookForDaemonNs;
+  if (turn_ends_ns_ == kNone) return look_for_work(word, begins);
+  if (monotonic_ns() >= turn_ends_ns_) return end_turn(word);
+  const uint64_t look_ns = look_for_work(word, begins);
+  return std::min(look_ns, turn_ends_ns_ - std::min(turn_ends_ns_, monotonic_ns()));
+}
+
+// Nobody is woken by the order to stop that follows: all of it has been done.
+uint64_t Gate::end_turn(uint32_t word) {
+  turn_over_ = true;
+  stop_that_follows_ = order_of(gate_word(gate_turn(word) + 1, GateState::kStop));
+  meter_->suspend(kSuspendTimeoutMs);
+  publish();
+  tell(MessageType::kStopped, word);
+  return kLookForDaemonNs;
+}
+
+// Between two short kernels of a stream none is ready for a moment: only where none is pending either, or
+// none has finished for a while, is there no work.
+uint64_t Gate::look_for_work(uint32_t word, bool begins) {
   const uint64_t finished_before = published_kernels_;
   const bool wanted = at_the_door_.load() != 0;  // before the look: who has entered since shows there
   const cuda::DeviceWork work = publish();
@@ -238,7 +260,10 @@ uint64_t Gate::be_running(uint32_t word, bool is_new, bool begins) {
 }
 
 uint64_t Gate::be_stopped(uint32_t word, bool is_new) {
-  if (is_new) told_stopped_ = false;
+  if (is_new) {
+    told_stopped_ = turn_over_ && order_of(word) == stop_that_follows_;
+    turn_over_ = false;
+  }
   if (told_stopped_) return kLookForDaemonNs;
   const bool stopped = meter_->suspend(kSuspendTimeoutMs);
   publish();

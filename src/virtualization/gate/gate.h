@@ -13,6 +13,8 @@
 // has seen that the word is Asleep, and a barrier on all threads of the process lies between the two.
 //
 // The word comes with the SMs that the slice may use meanwhile; the gate keeps the process's kernels to them.
+// An order to run says how long the turn is, too: the thread ends it by itself where kernels can be held up,
+// so that the daemon wakes once for a turn, not twice.
 //
 // Without a daemon the gate is open: its word means nothing then.
 #pragma once
@@ -78,6 +80,8 @@ class Gate {
   // Each takes the gate into its state and returns how long to wait there for the next order, in ns.
   uint64_t be_free();
   uint64_t be_running(uint32_t word, bool is_new, bool begins);
+  uint64_t look_for_work(uint32_t word, bool begins);
+  uint64_t end_turn(uint32_t word);
   uint64_t be_stopped(uint32_t word, bool is_new);
   uint64_t be_asleep(uint32_t word, bool is_new);
   void confine();
@@ -100,7 +104,10 @@ class Gate {
   uint64_t idle_since_ns_ = 0;  // 0: there is work
   bool told_idle_ = false;
   bool told_stopped_ = false;
-  IndexSet sms_;  // that the driver was told; none at first: all
+  uint64_t turn_ends_ns_ = kNone;       // unless an order comes before
+  bool turn_over_ = false;              // it has ended so, and no order has come since
+  uint64_t stop_that_follows_ = kNone;  // the order to stop that asks for nothing more then
+  IndexSet sms_;                        // that the driver was told; none at first: all
 
   static constexpr uint64_t kNone = UINT64_MAX;
 };

@@ -65,6 +65,9 @@ class LeaseClient {
   }
   // To be read after the gate's word; where that has changed since, this may be half of each.
   IndexSet sms(uint32_t device) const;
+  uint64_t turn_ns(uint32_t device) const {
+    return grants_->devices[device].turn_ns.load(std::memory_order_relaxed);
+  }
   // Whether there is a daemon that would change the pages.
   bool attached();
   // How often it has attached again: what was told before is forgotten by whoever listens now.

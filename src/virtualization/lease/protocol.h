@@ -20,7 +20,9 @@
 //                              ◀──      Usage(limit, used, granted)
 //     Wake(device, word)       ──▶                 has work at a gate that is Asleep; no answer
 //     Idle(device, word)       ──▶                 has no work left while its gate is Run; no answer
-//     Stopped(device, word)    ──▶                 nothing of it runs any more, as its gate wants; no answer
+//     Stopped(device, word)    ──▶                 nothing of it runs any more, as its gate wants, or as the
+//     turn
+//                                                  of that word is up; no answer
 //
 //   monitor (our NVML)                  daemon
 //     Observe(token)           ──▶                 looks on; holds no lease and can charge nothing
@@ -46,7 +48,7 @@
 namespace tessera::vgpu {
 
 inline constexpr uint32_t kLeaseMagic = 0x41525354;  // "TSRA"
-inline constexpr uint16_t kLeaseVersion = 11;
+inline constexpr uint16_t kLeaseVersion = 12;
 inline constexpr size_t kMaxMessageBytes = 64 * 1024;
 inline constexpr size_t kTokenBytes = 32;  // random, as hexadecimal text in TESSERA_SLICE: 64 digits
 inline constexpr size_t kMaxDevicesPerSlice = 16;
@@ -214,6 +216,8 @@ constexpr uint32_t gate_word(uint32_t turn, GateState state) {
   return turn << 2 | static_cast<uint32_t>(state);
 }
 
+constexpr uint32_t gate_turn(uint32_t word) { return word >> 2; }
+
 struct GateNotice {
   uint32_t device;
   uint32_t word;  // of the gate, as the process saw it
@@ -275,6 +279,9 @@ struct DeviceGrant {
   // The SMs that the slice's kernels may use, as IndexSet::Words; none: all. Valid for the gate's word that
   // was written after it.
   std::atomic<uint64_t> sms[IndexSet::kWords];
+  // How long the turn of a word that says Run lasts from when the process sees it: then it stops by itself
+  // and says so, and nobody need be woken to tell it. 0: until it is told. Valid as the SMs are.
+  std::atomic<uint64_t> turn_ns;
 };
 struct GrantPage {
   DeviceGrant devices[kMaxDevicesPerSlice];

@@ -2,7 +2,7 @@
 // ways, and says what it got done between two moments.
 //
 //   share_load --begin NS --seconds S [--steps N] [--mode MODE] [--depth N] [--think-us N] [--blocks N]
-//              [--name NAME] [--window S [--cycle N] [--solo I]]
+//              [--name NAME] [--window S --solos N --together M [--solo I]]
 //
 // It launches until S seconds after CLOCK_MONOTONIC reads NS, and counts the work its kernels did in that
 // time; what they do is counted on the device. MODE:
@@ -13,10 +13,10 @@
 //   copies    as async, and a copy of 1 MiB each way around each kernel
 //   flood     never waits for anything
 //
-// With --window the time is cut into windows that go round in cycles of N, so that what is compared is
-// measured in turns and a machine whose speed drifts disturbs all alike. Every tenant works in the first
-// window of a cycle, and in window I it works alone; in the others it rests. The two kinds are counted apart,
-// from kSettle of each on.
+// With --window the time is cut into windows that go round in cycles, so that what is compared is measured in
+// turns, in the same processes, and a machine whose speed drifts disturbs all alike. In the first N windows
+// of a cycle one tenant works alone, in window I this one, and the others rest; in the M after these all
+// work. The two kinds are counted apart, each from kSettle of a window on.
 #include <time.h>
 #include <unistd.h>
 
@@ -46,7 +46,7 @@ struct Options {
   unsigned blocks = 0;  // of each kernel; 0: as many as there are SMs
   std::string name = "tenant";
   double window_s = 0;  // 0: one, for all of the time
-  uint64_t cycle = 1, solo = 0;
+  uint64_t solos = 0, together = 1, solo = UINT64_MAX;
 };
 
 constexpr double kSettle = 0.2;  // of a window, in which others come to rest and turns settle
@@ -84,8 +84,10 @@ Options parse(int argc, char** argv) {
       options.name = value;
     else if (option == "--window")
       options.window_s = std::stod(value);
-    else if (option == "--cycle")
-      options.cycle = std::max<uint64_t>(std::stoul(value), 1);
+    else if (option == "--solos")
+      options.solos = std::stoul(value);
+    else if (option == "--together")
+      options.together = std::max<uint64_t>(std::stoul(value), 1);
     else if (option == "--solo")
       options.solo = std::stoul(value);
     else
@@ -149,20 +151,24 @@ class Load {
 
   // Of a cycle.
   uint64_t window_at(uint64_t now) const {
-    return now < begin_ns_ ? 0 : (now - begin_ns_) / window_ns_ % options_.cycle;
+    return now < begin_ns_ ? options_.solos
+                           : (now - begin_ns_) / window_ns_ % (options_.solos + options_.together);
   }
-  bool works_in(uint64_t window) const { return window == 0 || window == options_.solo; }
+  bool is_together(uint64_t window) const { return window >= options_.solos; }
+  bool works_in(uint64_t window) const { return is_together(window) || window == options_.solo; }
 
   void watch(uint64_t begin_ns, uint64_t end_ns) {
     const auto settle_ns =
         options_.window_s > 0 ? static_cast<uint64_t>(kSettle * static_cast<double>(window_ns_)) : 0;
-    for (uint64_t start = begin_ns; start + window_ns_ <= end_ns; start += window_ns_) {
+    for (uint64_t start = begin_ns, windows = 1; start + window_ns_ <= end_ns;
+         start += windows * window_ns_) {
       const uint64_t window = window_at(start);
+      windows = is_together(window) ? options_.together : 1;
       if (!works_in(window)) continue;
       sleep_until(start + settle_ns);
       const uint64_t first_ns = now_ns(), first_done = done();
-      sleep_until(start + window_ns_);
-      Tally& tally = window == 0 ? together : solo;
+      sleep_until(start + windows * window_ns_);
+      Tally& tally = is_together(window) ? together : solo;
       tally.work += done() - first_done;
       tally.ns += now_ns() - first_ns;
     }

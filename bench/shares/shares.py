@@ -4,9 +4,9 @@
 usage: shares.py --bin BIN --load PROGRAM [--seconds 5] [--rounds 1] [--only NAME] [--plain-driver] [--json FILE]
 
 Each tenant is `tessera run --sm … -- share_load …`, or the like with other options. What it got is the work its kernels
-counted on the device between two moments that are the same for all tenants: the tenants' own count, not Tessera's. What is kept of the
-throughput is all their work against that of one of them alone, measured in windows that take turns. The daemon's part of a processor in
-that time is the kernel's count. Tenants whose kernels have one block run side by side where there are SMs; what that
+counted on the device between two moments that are the same for all tenants, as a part of what it gets done alone: the tenants' own
+count, not Tessera's. What is kept of the throughput is the sum of these parts. The daemon's part of a processor in that time is the
+kernel's count. Tenants whose kernels have one block run side by side where there are SMs; what that
 yields is printed against the same tenants in turns (`tesserad --co-execution off`), measured right after.
 """
 import argparse
@@ -57,9 +57,12 @@ CASES = {
 }
 
 
-# Long enough for some of the kernels, and for what many tenants have in flight to end in the fifth that is not counted.
+# Of the windows in which one tenant works alone: long enough for some of the kernels, and for what many tenants have in flight to end
+# in the fifth that is not counted.
 WINDOW_S = 0.5
-WINDOWS = {"25/75 long": 5, "25/75 short against long": 5, "64 by weight": 4}
+WINDOWS = {"25/75 long": 2.5, "25/75 short against long": 2.5, "64 by weight": 2.5}
+TOGETHER = 2  # windows, after those of each alone
+MOST_SOLOISTS = 8  # with more tenants one of each kind of load stands for all
 SIDE_BY_SIDE = ("2 narrow", "4 narrow", "2 narrow, 1 wide")
 
 
@@ -83,60 +86,61 @@ def sleep_until(moment_ns):
     time.sleep(max(moment_ns - time.clock_gettime_ns(time.CLOCK_MONOTONIC), 0) / 1e9)
 
 
-def run(arguments, tenants, seconds=None, windows=None):
-    """The figures of each tenant, in their order, and the daemon's part of a processor meanwhile."""
-    seconds = seconds or arguments.seconds
-    windows = windows or [()] * len(tenants)
+def run(arguments, tenants, seconds, options=(), watched=()):
+    """The figures of each tenant, in their order, and the daemon's part of a processor in the spans of that time that are watched, in
+    seconds from its begin."""
     begin_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC) + int((START_S + 0.1 * len(tenants)) * 1e9)
-    processes = [start(arguments, tenant, i, begin_ns, seconds, window) for i, (tenant, window) in enumerate(zip(tenants, windows))]
-    sleep_until(begin_ns)
-    before_s = daemon_cpu_s(arguments.environment["TESSERA_SOCKET"])
-    sleep_until(begin_ns + int(seconds * 1e9))
-    daemon_s = daemon_cpu_s(arguments.environment["TESSERA_SOCKET"]) - before_s
+    options = options or [()] * len(tenants)
+    processes = [start(arguments, tenant, i, begin_ns, seconds, more) for i, (tenant, more) in enumerate(zip(tenants, options))]
+    daemon_s = 0
+    for first_s, last_s in watched:
+        sleep_until(begin_ns + int(first_s * 1e9))
+        before_s = daemon_cpu_s(arguments.environment["TESSERA_SOCKET"])
+        sleep_until(begin_ns + int(last_s * 1e9))
+        daemon_s += daemon_cpu_s(arguments.environment["TESSERA_SOCKET"]) - before_s
     figures = []
     for process in processes:
         out, _ = process.communicate()
         if process.returncode != 0:
             raise SystemExit(f"a tenant failed with {process.returncode}")
         figures.append(json.loads(out))
-    return figures, daemon_s / seconds
+    return figures, daemon_s / max(sum(last_s - first_s for first_s, last_s in watched), 1e-9)
 
 
 def rate(figure, solo=""):
     return figure[f"{solo}work"] / figure[f"{solo}seconds"]
 
 
-def shares_of(arguments, tenants):
-    """Parts of the work that each tenant got done, in percent, what these come to together, and the daemon's part of a processor. Those of one kind of load are
-    compared by their work; of several, by it as a part of what the same load gets done alone, measured right before and after."""
-    loads = {tenant.load for tenant in tenants if not tenant.idles}
-    alone = {load: 1 for load in loads} if len(loads) == 1 else rates_alone(arguments, loads)
-    figures, daemon = run(arguments, tenants)
-    if len(loads) > 1:
-        alone = {load: (before + after) / 2 for (load, before), after in zip(alone.items(), rates_alone(arguments, loads).values())}
-    parts = [rate(figure) / alone[tenant.load] for figure, tenant in zip(figures, tenants) if not tenant.idles]
-    return [100 * part / sum(parts) for part in parts], 100 * sum(parts), 100 * daemon
+def soloists_of(tenants):
+    """Whose speed alone is measured, by their numbers, and the numbers of those whose it is taken for."""
+    busy = [number for number, tenant in enumerate(tenants) if not tenant.idles]
+    if len(busy) <= MOST_SOLOISTS:
+        return {number: number for number in busy}
+    first = {}
+    return {number: first.setdefault(tenants[number].load, number) for number in busy}
 
 
-def rates_alone(arguments, loads):
-    """What each kind of load gets done by itself, in the order of `loads`."""
-    return {load: rate(run(arguments, [Tenant(None, load)])[0][0]) for load in loads}
+def parts_of(arguments, tenants, window_s):
+    """What each tenant got done beside the others, as a part of what it gets done alone, and the daemon's part of a processor. Alone is
+    measured in the same processes, in windows that take turns with the time together: processes that do the same differ in speed by
+    some percent, and this machine's may drift by more than what is looked for."""
+    own = soloists_of(tenants)
+    soloists = sorted(set(own.values()))
+    cycles = max(round(arguments.seconds / (TOGETHER * window_s)), 1)
+    cycle_s = (len(soloists) + TOGETHER) * window_s
+    plan = ("--window", str(window_s), "--solos", str(len(soloists)), "--together", str(TOGETHER))
+    options = [plan + (("--solo", str(soloists.index(number))) if number in soloists else ()) for number in range(len(tenants))]
+    watched = [(cycle * cycle_s + len(soloists) * window_s, (cycle + 1) * cycle_s) for cycle in range(cycles)]
+    figures, daemon = run(arguments, tenants, cycles * cycle_s, options, watched)
+    return [rate(figures[number]) / rate(figures[alone], "solo_") for number, alone in own.items()], daemon
 
 
-def kept_of(arguments, tenants, window):
-    """What all get done together, in percent of what the first of each kind of load gets done alone: in windows that take turns, as
-    this machine's speed may drift by more than what is looked for."""
-    soloists = {}
-    for number, tenant in enumerate(tenants):
-        if not tenant.idles:
-            soloists.setdefault(tenant.load, number)
-    cycle = 1 + len(soloists)
-    windows = [("--window", str(window), "--cycle", str(cycle)) for _ in tenants]
-    for window_number, number in enumerate(soloists.values(), 1):
-        windows[number] += ("--solo", str(window_number))
-    figures, _ = run(arguments, tenants, arguments.seconds * cycle, windows)
-    alone = {load: rate(figures[number], "solo_") for load, number in soloists.items()}
-    return 100 * sum(rate(figure) / alone[tenant.load] for figure, tenant in zip(figures, tenants) if not tenant.idles)
+def parts_beside_a_flood(arguments, tenants):
+    """The same where one never rests, and so cannot let others be alone: measured right before and after, in other processes."""
+    before = [rate(run(arguments, [Tenant(None, tenant.load)], arguments.seconds)[0][0]) for tenant in tenants]
+    figures, daemon = run(arguments, tenants, arguments.seconds, watched=[(0, arguments.seconds)])
+    after = [rate(run(arguments, [Tenant(None, tenant.load)], arguments.seconds)[0][0]) for tenant in tenants]
+    return [2 * rate(figure) / sum(alone) for figure, *alone in zip(figures, before, after)], daemon
 
 
 def measure(arguments, name):
@@ -145,10 +149,11 @@ def measure(arguments, name):
     busy = [tenant for tenant in tenants if not tenant.idles]
     rounds = []
     for _ in range(arguments.rounds):
-        shares, kept, daemon = shares_of(arguments, tenants)
-        if not any("flood" in tenant.load for tenant in tenants):  # that never rests
-            kept = kept_of(arguments, tenants, min(WINDOWS.get(name, WINDOW_S), arguments.seconds))
-        rounds.append([*shares, kept, daemon])
+        if any("flood" in tenant.load for tenant in tenants):
+            parts, daemon = parts_beside_a_flood(arguments, tenants)
+        else:
+            parts, daemon = parts_of(arguments, tenants, min(WINDOWS.get(name, WINDOW_S), arguments.seconds / TOGETHER))
+        rounds.append([*(100 * part / sum(parts) for part in parts), 100 * sum(parts), 100 * daemon])
     *shares, kept, daemon = (statistics.median(values) for values in zip(*rounds))
     total = sum(tenant.weight for tenant in busy)
     promised = [100 * tenant.weight / total for tenant in busy]

@@ -10,9 +10,6 @@ namespace {
 using scheduling::DeviceScheduler;
 using vgpu::GateState;
 
-// How much of a GPU with all of `all` these are, rounded down; never nothing.
-uint32_t width_permille(uint32_t sms, uint32_t all) { return std::max(sms * scheduling::kWhole / all, 1u); }
-
 }  // namespace
 
 Result<ComputeBroker::Gpu*> ComputeBroker::open_gpu(uint32_t index) {
@@ -90,14 +87,6 @@ scheduling::TenantSpec ComputeBroker::scheduled(const SliceDevice& part, uint32_
       !part.sms.empty() && part.sms.count() * scheduling::kWhole <= (spec.cap_permille + 1) * sm_count;
   if (held_by_its_sms) spec.cap_permille = scheduling::kWhole;
   return spec;
-}
-
-void ComputeBroker::set_own(Gpu& gpu, Member& member, const SliceDevice& part, uint64_t now_ns) {
-  member.own = part.sms;
-  member.may_borrow = part.compute.cap_permille == scheduling::kWhole;
-  gpu.lanes_stale = true;
-  const uint32_t permille = member.own.empty() ? 0 : width_permille(member.own.count(), gpu.sms.count());
-  gpu.scheduler->set_own_width(member.tenant, permille, now_ns);
 }
 
 Status ComputeBroker::update(SliceId slice, uint32_t device, const SliceDevice& part, uint64_t now_ns,
@@ -323,71 +312,6 @@ void ComputeBroker::go_on(const Gpu& gpu, Member& member, uint64_t now_ns, GateO
   give_order(gpu, member, now_ns, orders);
 }
 
-// --- SMs
-
-bool ComputeBroker::is_busy(const Gpu& gpu, const Member& member, uint64_t now_ns) {
-  if (gpu.scheduler->tenant(member.tenant).runnable) return true;
-  return member.idle_since_ns != 0 && now_ns < member.idle_since_ns + kLendAfterNs;
-}
-
-// Whether others have work than when lanes were last drawn; and when to look again.
-bool ComputeBroker::lanes_change(Gpu& gpu, uint64_t now_ns) {
-  gpu.lend_at_ns = scheduling::kNever;
-  bool change = gpu.lanes_stale;
-  if (!gpu.any_in_space || !gpu.lends_sms) return change;
-  for (const auto& [tenant, member] : gpu.members) {
-    const bool busy = is_busy(gpu, member, now_ns);
-    change |= busy != member.lent_as_busy;
-    if (busy && !gpu.scheduler->tenant(tenant).runnable) {
-      gpu.lend_at_ns = std::min(gpu.lend_at_ns, member.idle_since_ns + kLendAfterNs);
-    }
-  }
-  return change;
-}
-
-void ComputeBroker::lend(Gpu& gpu, uint64_t now_ns, GateOrders& orders) {
-  if (gpu.sms.empty()) return;
-  if (gpu.lanes_stale) {
-    gpu.any_in_space = std::any_of(gpu.members.begin(), gpu.members.end(),
-                                   [](const auto& entry) { return !entry.second.own.empty(); });
-  }
-  if (lanes_change(gpu, now_ns)) draw_lanes(gpu, now_ns, orders);
-}
-
-// Where it is somebody's turn, the change of SMs is an order of its own; the others hear of it with their
-// next.
-void ComputeBroker::draw_lanes(Gpu& gpu, uint64_t now_ns, GateOrders& orders) {
-  gpu.lanes_stale = false;
-  std::vector<partitioning::SmHolder> holders;
-  for (auto& [tenant, member] : gpu.members) {
-    member.lent_as_busy = !gpu.lends_sms || is_busy(gpu, member, now_ns);
-    holders.push_back({member.own, member.lent_as_busy, member.may_borrow});
-  }
-  const std::vector<IndexSet> sets = partitioning::lend_sms(gpu.sms, holders);
-  size_t i = 0;
-  for (auto& [tenant, member] : gpu.members) {
-    const IndexSet& sms = sets[i++];
-    const uint32_t width = width_permille(sms.count(), gpu.sms.count());
-    if (member.own.empty()) {
-      gpu.scheduler->set_shared_width(width);
-    } else {
-      gpu.scheduler->set_own_width(tenant, width, now_ns);
-    }
-    member.lane = sms;
-    if (!member.own.empty() || member.sms.empty()) change_sms(gpu, member, sms, now_ns, orders);
-  }
-}
-
-void ComputeBroker::change_sms(const Gpu& gpu, Member& member, const IndexSet& sms, uint64_t now_ns,
-                               GateOrders& orders) {
-  if (member.sms == sms) return;
-  book_granted(gpu, member, now_ns);
-  member.sm_ns = sm_ns(member, now_ns);
-  member.sm_until_ns = std::max(member.sm_until_ns, now_ns);
-  member.sms = sms;
-  if (is_turn(member.state)) go_on(gpu, member, now_ns, orders);
-}
-
 // Somebody who has been told to stop may still run on one of these.
 bool ComputeBroker::is_stopping(const Gpu& gpu, const IndexSet& sms, uint64_t now_ns) {
   if (!gpu.any_stopping) return false;
@@ -439,11 +363,14 @@ void ComputeBroker::settle(Gpu& gpu, uint64_t now_ns, GateOrders& orders) {
     set_state(gpu, member, state, now_ns, orders);
     if (!member.ended.empty()) go_on(gpu, member, now_ns, orders);
   }
-  for (auto& [tenant, member] : gpu.members) {
-    if (!member.stopping.empty() && member.stop_deadline_ns <= now_ns) lose_patience(gpu, member, now_ns);
+  if (gpu.any_stopping) {
+    for (auto& [tenant, member] : gpu.members) {
+      if (!member.stopping.empty() && member.stop_deadline_ns <= now_ns) lose_patience(gpu, member, now_ns);
+    }
+    gpu.any_stopping = stop_deadline_ns(gpu).has_value();
   }
-  gpu.any_stopping = stop_deadline_ns(gpu).has_value();
   note_company(gpu, now_ns);
+  gpu.due_ns = due_ns(gpu);
 }
 
 // Where nobody is kept waiting nobody's weight matters.
@@ -452,23 +379,31 @@ bool ComputeBroker::is_contended(const Gpu& gpu) {
                      [](const auto& member) { return member.second.state == GateState::kStop; });
 }
 
+// What processes report in between can only make it later.
+uint64_t ComputeBroker::due_ns(const Gpu& gpu) {
+  const uint64_t weighed_ns = is_contended(gpu) ? gpu.qos.next_adjustment_ns() : scheduling::kNever;
+  return std::min({turn_end_ns(gpu), gpu.lend_at_ns, gpu.look_at_ns, weighed_ns,
+                   stop_deadline_ns(gpu).value_or(scheduling::kNever)});
+}
+
 void ComputeBroker::decide(uint64_t now_ns, GateOrders& orders) {
   for (auto& [index, gpu] : gpus_) {
+    if (now_ns < gpu.due_ns) continue;
     const bool waited = stop_deadline_ns(gpu).value_or(UINT64_MAX) <= now_ns || gpu.lend_at_ns <= now_ns ||
                         gpu.look_at_ns <= now_ns;
     const bool weighed =
         is_contended(gpu) && gpu.qos.next_adjustment_ns() <= now_ns && gpu.qos.adjust(*gpu.scheduler, now_ns);
-    if (waited || weighed || turn_end_ns(gpu) <= now_ns) settle(gpu, now_ns, orders);
+    if (waited || weighed || turn_end_ns(gpu) <= now_ns) {
+      settle(gpu, now_ns, orders);
+    } else {
+      gpu.due_ns = due_ns(gpu);
+    }
   }
 }
 
 std::optional<uint64_t> ComputeBroker::next_deadline_ns() const {
   uint64_t next = scheduling::kNever;
-  for (const auto& [index, gpu] : gpus_) {
-    next = std::min(
-        {next, turn_end_ns(gpu), gpu.lend_at_ns, gpu.look_at_ns, stop_deadline_ns(gpu).value_or(UINT64_MAX)});
-    if (is_contended(gpu)) next = std::min(next, gpu.qos.next_adjustment_ns());
-  }
+  for (const auto& [index, gpu] : gpus_) next = std::min(next, gpu.due_ns);
   return next == scheduling::kNever ? std::nullopt : std::optional(next);
 }
 

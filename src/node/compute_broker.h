@@ -203,6 +203,10 @@ class ComputeBroker {
     uint64_t lend_at_ns = scheduling::kNever;  // when somebody will have had no work for long enough
     scheduling::CoExecution co_execution;
     uint64_t look_at_ns = scheduling::kNever;  // while slices run side by side
+    bool any_company = false;
+    bool widths_stale =
+        true;  // a slice came, or has other SMs, or may have no company any more, or may again
+    uint64_t due_ns = scheduling::kNever;  // when decide() has something to do
   };
   struct Place {
     uint32_t gpu;
@@ -246,6 +250,7 @@ class ComputeBroker {
   static void lose_patience(Gpu& gpu, Member& member, uint64_t now_ns);
   vgpu::GateState wanted_state(const Gpu& gpu, const Member& member) const;
   static bool is_contended(const Gpu& gpu);
+  static uint64_t due_ns(const Gpu& gpu);
   void set_state(Gpu& gpu, Member& member, vgpu::GateState state, uint64_t now_ns, GateOrders& orders);
 
   scheduling::SchedulerConfig config_;

@@ -1,5 +1,6 @@
 // ComputeBroker's slices in time that run side by side: how wide each is, and which SMs it gets.
 #include <algorithm>
+#include <utility>
 
 #include "node/compute_broker.h"
 #include "partitioning/sm_parting.h"
@@ -7,6 +8,8 @@
 namespace tessera::node {
 // In thousandths of what is shared, rounded up: whose widths fit together have SMs enough.
 void ComputeBroker::fit_widths(Gpu& gpu, uint64_t now_ns) const {
+  const bool changed = gpu.co_execution.take_changed(now_ns);
+  if (!std::exchange(gpu.widths_stale, false) && !changed) return;
   for (auto& [tenant, member] : gpu.members) {
     if (!member.own.empty()) continue;
     const uint32_t all = member.lane.count();
@@ -59,6 +62,8 @@ void ComputeBroker::note_company(Gpu& gpu, uint64_t now_ns) {
   const auto runs = [](const Member& member) { return member.own.empty() && is_turn(member.state); };
   const auto running = std::count_if(gpu.members.begin(), gpu.members.end(),
                                      [&](const auto& entry) { return runs(entry.second); });
+  if (running <= 1 && !gpu.any_company) return;
+  gpu.any_company = running > 1;
   for (auto& [tenant, member] : gpu.members) {
     const bool company = running > 1 && runs(member);
     if (company && !member.company.now) ++member.company.times;
@@ -79,6 +84,7 @@ void ComputeBroker::set_isolated(SliceId slice, bool isolated, uint64_t now_ns, 
     Member& member = gpu.members.at(place->second.tenant);
     if (member.isolated == isolated) continue;
     member.isolated = isolated;
+    gpu.widths_stale = true;
     settle(gpu, now_ns, orders);
   }
 }

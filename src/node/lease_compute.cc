@@ -48,7 +48,7 @@ Status LeaseService::gate_notice(const Lease& lease, const GateMessage& message)
 }
 
 void LeaseService::report_work(const Lease& lease, uint32_t device, uint64_t now_ns) {
-  const CounterValues values = lease_usage(lease, device);
+  const WorkValues values = leases_.at(lease.id).counters.read_work(device);
   compute_.report(lease.slice, lease.id, device,
                   {values.busy_ns, values.kernels, values.ready_ns, values.ready_sm_ns}, now_ns);
 }

@@ -18,6 +18,10 @@ namespace {
 constexpr int kSealFutureWrite = 0x10;  // F_SEAL_FUTURE_WRITE, Linux 5.1
 constexpr uint64_t kLargestCount = (uint64_t{1} << 53) - 1;
 
+uint64_t load(const std::atomic<uint64_t>& value, uint64_t most) {
+  return std::min(value.load(std::memory_order_relaxed), most);
+}
+
 Result<UniqueFd> make_page_file(const char* name) {
   UniqueFd file(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!file) return Status::from_errno(errno, "cannot make a memory file");
@@ -49,23 +53,32 @@ CounterMapping::~CounterMapping() {
   if (page_ != nullptr) munmap(const_cast<vgpu::CounterPage*>(page_), vgpu::kPageBytes);
 }
 
+WorkValues CounterMapping::read_work(size_t device) const {
+  assert(device < vgpu::kMaxDevicesPerSlice);
+  const vgpu::DeviceCounters& counters = page_->devices[device];
+  WorkValues values;
+  values.busy_ns = load(counters.busy_ns, kLargestCount);
+  values.kernels = load(counters.kernels, kLargestCount);
+  values.ready_ns = load(counters.ready_ns, kLargestCount);
+  values.ready_sm_ns = load(counters.ready_sm_ns, values.ready_ns * IndexSet::kMax);
+  return values;
+}
+
 CounterValues CounterMapping::read(size_t device, uint64_t granted_bytes, uint64_t peak_granted_bytes) const {
   assert(device < vgpu::kMaxDevicesPerSlice);
   const vgpu::DeviceCounters& counters = page_->devices[device];
-  auto load = [](const std::atomic<uint64_t>& value, uint64_t most) {
-    return std::min(value.load(std::memory_order_relaxed), most);
-  };
+  const WorkValues work = read_work(device);
   CounterValues values;
   values.used_bytes = load(counters.used_bytes, granted_bytes);
   values.peak_bytes = std::max(values.used_bytes, load(counters.peak_bytes, peak_granted_bytes));
   values.refusals = load(counters.refusals, kLargestCount);
   values.allocations = load(counters.allocations, kLargestCount);
   values.launches = load(counters.launches, kLargestCount);
-  values.busy_ns = load(counters.busy_ns, kLargestCount);
-  values.kernels = load(counters.kernels, kLargestCount);
+  values.busy_ns = work.busy_ns;
+  values.kernels = work.kernels;
   values.fault = load(counters.fault, INT32_MAX);
-  values.ready_ns = load(counters.ready_ns, kLargestCount);
-  values.ready_sm_ns = load(counters.ready_sm_ns, values.ready_ns * IndexSet::kMax);
+  values.ready_ns = work.ready_ns;
+  values.ready_sm_ns = work.ready_sm_ns;
   values.evicted_bytes = load(counters.evicted_bytes, kLargestCount);
   values.restored_bytes = load(counters.restored_bytes, kLargestCount);
   values.out_bytes = load(counters.out_bytes, kLargestCount);

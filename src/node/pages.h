@@ -35,6 +35,14 @@ struct CounterValues {
   std::array<uint64_t, vgpu::kWaitBuckets> gate_wait_buckets{};
 };
 
+// Of these, what is asked at each turn's end.
+struct WorkValues {
+  uint64_t busy_ns = 0;
+  uint64_t kernels = 0;
+  uint64_t ready_ns = 0;
+  uint64_t ready_sm_ns = 0;
+};
+
 // The daemon's view of a process's counter page: it only reads.
 class CounterMapping {
  public:
@@ -49,6 +57,7 @@ class CounterMapping {
   // Used is at most what is granted, peak at most the highest grant: a process cannot report more than it
   // could have. Counts stay below 2^53, which JSON readers hold exactly; SM-time, which none sees, is at most
   // the most SMs there can be in the time.
+  WorkValues read_work(size_t device) const;
   CounterValues read(size_t device, uint64_t granted_bytes, uint64_t peak_granted_bytes) const;
 
  private:

@@ -24,6 +24,17 @@ uint32_t sms_needed(uint64_t ready_ns, uint64_t ready_sm_ns) {
 void CoExecution::add(TenantId id) {
   if (id >= states_.size()) states_.resize(id + 1);
   states_[id] = State{};
+  changed_ = true;
+}
+
+bool CoExecution::take_changed(Nanoseconds now) {
+  if (!changed_ && now < first_back_ns_) return false;
+  changed_ = false;
+  first_back_ns_ = kNever;
+  for (const State& state : states_) {
+    if (now < state.alone_until_ns) first_back_ns_ = std::min(first_back_ns_, state.alone_until_ns);
+  }
+  return true;
 }
 
 void CoExecution::set_company(TenantId id, bool company) {
@@ -46,14 +57,17 @@ void CoExecution::note_width(State& state, const Work& work) {
   if (state.ready_ns < kWindowNs) return;
   const uint32_t needed = sms_needed(state.ready_ns, state.ready_sm_ns);
   state.ready_ns = state.ready_sm_ns = 0;
+  changed_ |= state.windows < kWindowsToKnow;
   state.windows = std::min(state.windows + 1, kWindowsToKnow);
   if (needed >= state.sms) {
+    changed_ |= needed != state.sms;
     state.sms = needed;
     state.shrinking = state.shrinks_to = 0;
     return;
   }
   state.shrinks_to = std::max(state.shrinks_to, needed);
   if (++state.shrinking < kWindowsToShrink) return;
+  changed_ = true;
   state.sms = state.shrinks_to;
   state.shrinking = state.shrinks_to = 0;
 }
@@ -72,6 +86,7 @@ void CoExecution::note_lengths(State& state, const Work& work, Nanoseconds now) 
     state.unharmed_ns += state.lengths.busy_ns;
     judge(state, length_ns, now);
   } else {
+    changed_ |= state.alone_ns == 0;
     state.alone_ns = state.alone_ns == 0
                          ? length_ns
                          : (state.alone_ns * (kLengthMeanOver - 1) + length_ns) / kLengthMeanOver;
@@ -86,6 +101,7 @@ void CoExecution::judge(State& state, Nanoseconds length_ns, Nanoseconds now) {
     state.harmed = 0;
     state.unharmed_ns = 0;
     state.alone_until_ns = now + state.back_off_ns;
+    changed_ = true;
     state.back_off_ns = std::min(state.back_off_ns * 2, kLongestBackOffNs);
   } else if (state.unharmed_ns >= state.back_off_ns) {
     state.unharmed_ns = 0;

@@ -50,6 +50,8 @@ class CoExecution {
   // 0: not known yet.
   uint32_t measured_sms(TenantId id) const { return states_[id].sms; }
   bool backs_off(TenantId id, Nanoseconds now) const { return now < states_[id].alone_until_ns; }
+  // Whether sms() may say something else than when this was asked last.
+  bool take_changed(Nanoseconds now);
 
  private:
   struct Lengths {  // of kernels, in one kind of company
@@ -75,11 +77,13 @@ class CoExecution {
     Nanoseconds unharmed_ns = 0;  // busy, in company
   };
 
-  static void note_width(State& state, const Work& work);
-  static void note_lengths(State& state, const Work& work, Nanoseconds now);
-  static void judge(State& state, Nanoseconds length_ns, Nanoseconds now);
+  void note_width(State& state, const Work& work);
+  void note_lengths(State& state, const Work& work, Nanoseconds now);
+  void judge(State& state, Nanoseconds length_ns, Nanoseconds now);
 
   std::vector<State> states_;
+  bool changed_ = true;
+  Nanoseconds first_back_ns_ = kNever;  // when the first that backs off no longer does
 };
 
 }  // namespace tessera::scheduling

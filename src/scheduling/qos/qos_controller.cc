@@ -26,9 +26,13 @@ void QosController::add(TenantId id, const TenantSpec& spec, Nanoseconds now) {
   states_[id].in_use = true;
   states_[id].spec = spec;
   window_ends_ = std::max(window_ends_, now + kWindowNs);
+  look_whom_to_watch();
 }
 
-void QosController::remove(TenantId id) { states_[id] = State{}; }
+void QosController::remove(TenantId id) {
+  states_[id] = State{};
+  look_whom_to_watch();
+}
 
 void QosController::waited(TenantId id, Nanoseconds wait_ns, Nanoseconds now) {
   State& state = states_[id];
@@ -37,16 +41,16 @@ void QosController::waited(TenantId id, Nanoseconds wait_ns, Nanoseconds now) {
   if (state.spec.target_wait_ns != 0 && wait_ns > state.spec.target_wait_ns) ++state.late;
 }
 
-bool QosController::watches(const State& state) const {
+bool QosController::watches(const State& state) {
   const bool promised = state.spec.share_permille != 0 || state.spec.target_wait_ns != 0;
   return state.in_use && (promised || state.boost != kWhole);
 }
 
-Nanoseconds QosController::next_adjustment_ns() const {
-  const bool any =
-      std::any_of(states_.begin(), states_.end(), [this](const State& state) { return watches(state); });
-  return any ? window_ends_ : kNever;
+void QosController::look_whom_to_watch() {
+  watches_any_ = std::any_of(states_.begin(), states_.end(), watches);
 }
+
+Nanoseconds QosController::next_adjustment_ns() const { return watches_any_ ? window_ends_ : kNever; }
 
 // A wait that goes on counts as soon as it is too long.
 void QosController::look_back(State& state, TenantId id, const DeviceScheduler& scheduler, Nanoseconds now) {
@@ -110,6 +114,7 @@ bool QosController::adjust(DeviceScheduler& scheduler, Nanoseconds now) {
     changed = true;
     scheduler.set_boost(id, state.boost = boost);
   }
+  if (changed) look_whom_to_watch();
   return changed;
 }
 

@@ -65,9 +65,11 @@ class QosController {
   void look_back(State& state, TenantId id, const DeviceScheduler& scheduler, Nanoseconds now);
   Verdict judge(const State& state, const SchedulerConfig& config) const;
   static uint32_t next_boost(const State& state, Verdict verdict, const Broken& broken);
-  bool watches(const State& state) const;
+  static bool watches(const State& state);
+  void look_whom_to_watch();
 
   std::vector<State> states_;
+  bool watches_any_ = false;  // asked at each turn's end: states are large
   Nanoseconds window_ends_ = 0;
 };
 

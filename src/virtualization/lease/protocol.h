@@ -20,9 +20,8 @@
 //                              ◀──      Usage(limit, used, granted)
 //     Wake(device, word)       ──▶                 has work at a gate that is Asleep; no answer
 //     Idle(device, word)       ──▶                 has no work left while its gate is Run; no answer
-//     Stopped(device, word)    ──▶                 nothing of it runs any more, as its gate wants, or as the
-//     turn
-//                                                  of that word is up; no answer
+//     Stopped(device, word)    ──▶                 nothing of it runs any more, as its gate wants or
+//                                                  as the turn of that word is up; no answer
 //
 //   monitor (our NVML)                  daemon
 //     Observe(token)           ──▶                 looks on; holds no lease and can charge nothing

@@ -16,7 +16,7 @@ _tessera() {
     --forgive) [[ $command == ps ]] && mapfile -t COMPREPLY < <(compgen -W "$(tessera ps 2>&1 >/dev/null | sed -n "s/^'\([^']*\)' has failed on the GPU.*/\1/p")" -- "$current"); return ;;
     --since | --points | --interval) return ;;
     --metric) mapfile -t COMPREPLY < <(compgen -W "$(tessera history --list 2>/dev/null | awk '{ print $1 }')" -- "$current"); return ;;
-    --gpu | --mem | --mem-min | --mem-weight | --name | --sm | --weight | --identity | --max-sessions | --sessions | --rate | --link-weight | --download | --upload | --download-guaranteed | --upload-guaranteed) return ;;
+    --journal | --gpu | --mem | --mem-min | --mem-weight | --name | --sm | --weight | --identity | --max-sessions | --sessions | --rate | --link-weight | --download | --upload | --download-guaranteed | --upload-guaranteed) return ;;
     --listen | --server) mapfile -t COMPREPLY < <(compgen -W "127.0.0.1:7070 tls:// shm:" -- "$current"); return ;;
     --slice) mapfile -t COMPREPLY < <(compgen -W "$(tessera slice list 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$current"); return ;;
     --sm-mode) mapfile -t COMPREPLY < <(compgen -W "auto time space" -- "$current"); return ;;
@@ -33,7 +33,7 @@ _tessera() {
       while ((i < COMP_CWORD)); do
         word=${COMP_WORDS[i]}
         case $word in
-          --gpu | --mem | --mem-min | --mem-weight | --name | --slice | --sm | --sm-mode | --priority | --weight | --slo | --qos | --socket | --json-summary | --server | --token-file | --identity | --tls-ca | --tls-cert | --tls-key) ((i += 2)) ;;
+          --journal | --gpu | --mem | --mem-min | --mem-weight | --name | --slice | --sm | --sm-mode | --priority | --weight | --slo | --qos | --socket | --json-summary | --server | --token-file | --identity | --tls-ca | --tls-cert | --tls-key | --journal) ((i += 2)) ;;
           --) ((i += 1)); break ;;
           -*) ((i += 1)) ;;
           *) break ;;
@@ -46,7 +46,7 @@ _tessera() {
       if ((i < COMP_CWORD)); then
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
       elif [[ $current == -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "--gpu --mem --mem-min --mem-weight --sm --sm-cap --sm-mode --priority --weight --slo --qos --gate-copies --name --slice --server --token-file --identity --tls-ca --tls-cert --tls-key --checksums --summary --json-summary --socket --help" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "--gpu --mem --mem-min --mem-weight --sm --sm-cap --sm-mode --priority --weight --slo --qos --gate-copies --name --slice --server --token-file --identity --tls-ca --tls-cert --tls-key --checksums --durable --journal --summary --json-summary --socket --help" -- "$current")
       else
         mapfile -t COMPREPLY < <(compgen -c -- "$current")
       fi

@@ -90,6 +90,8 @@ complete -c tessera -n '__fish_seen_subcommand_from run' -l server -x -d 'Use th
 complete -c tessera -n '__fish_seen_subcommand_from run' -l identity -x -d 'Who we are there'
 complete -c tessera -n '__fish_seen_subcommand_from run' -l tls-ca -r -d 'Whose certificate the server shows'
 complete -c tessera -n '__fish_seen_subcommand_from run' -l checksums -d 'Check what comes'
+complete -c tessera -n '__fish_seen_subcommand_from run' -l durable -d 'Make again what a server loses'
+complete -c tessera -n '__fish_seen_subcommand_from run' -l journal -x -d 'Memory for it'
 complete -c tessera -n '__fish_seen_subcommand_from run' -l summary -d 'Print a line of figures at the end'
 complete -c tessera -n '__fish_seen_subcommand_from run' -l json-summary -r -d 'Write the figures to a file'
 complete -c tessera -n '__fish_seen_subcommand_from run; and test (count (commandline -opc)) -eq 2' -f -a '(__tessera_profiles)' -d 'Profile'

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <filesystem>
 
+#include "common/size.h"
 #include "remote/session/client.h"
 #include "remote/transport/address.h"
 
@@ -42,12 +43,16 @@ void add_server_options(CLI::App* command, ServerOptions& options) {
   option("--tls-key", options.key, "with --server: its key, PEM", "FILE");
   command->add_flag("--checksums", options.checksums,
                     "with --server: check what comes and goes, for networks that alter bytes");
+  command->add_flag("--durable", options.durable,
+                    "with --server: what a server loses is made again, there or at another");
+  option("--journal", options.journal,
+         "with --durable: memory for it beside the checkpoint (default: 256MiB)", "SIZE");
 }
 
 Status check_server_options(const ServerOptions& options) {
   if (options.server.empty()) {
     const bool any =
-        options.checksums ||
+        options.checksums || options.durable || !options.journal.empty() ||
         !(options.token_file + options.identity + options.ca + options.certificate + options.key).empty();
     return any ? Status(Code::kInvalidArgument, "--server is missing: the other options are for it")
                : Status();
@@ -57,6 +62,11 @@ Status check_server_options(const ServerOptions& options) {
   if (!options.token_file.empty()) {
     const auto token = remote::read_token(options.token_file);
     if (!token.ok()) return token.status().with_context("--token-file");
+  }
+  if (!options.journal.empty()) {
+    const auto size = parse_size(options.journal);
+    if (!size.ok()) return size.status().with_context("--journal");
+    if (!options.durable) return {Code::kInvalidArgument, "--journal: --durable is missing"};
   }
   if (options.certificate.empty() != options.key.empty())
     return {Code::kInvalidArgument, "--tls-cert and --tls-key are given together"};
@@ -74,7 +84,9 @@ std::vector<std::pair<std::string, std::string>> server_environment(const Server
           {"TESSERA_SERVER_CERT", absolute(options.certificate)},
           {"TESSERA_SERVER_KEY", absolute(options.key)},
           {"TESSERA_SERVER_WISHES", wishes},
-          {"TESSERA_SERVER_CHECKSUMS", options.checksums ? "on" : "off"}};
+          {"TESSERA_SERVER_CHECKSUMS", options.checksums ? "on" : "off"},
+          {"TESSERA_SERVER_DURABLE", options.durable ? "on" : "off"},
+          {"TESSERA_SERVER_JOURNAL", options.journal.empty() ? "256MiB" : options.journal}};
 }
 
 }  // namespace tessera::cli

@@ -18,6 +18,8 @@ struct ServerOptions {
   std::string token_file, identity;
   std::string ca, certificate, key;  // PEM files; empty: none
   bool checksums = false;
+  bool durable = false;
+  std::string journal;  // a size; empty: as it is
 };
 
 void add_server_options(CLI::App* command, ServerOptions& options);

@@ -70,7 +70,7 @@ void Bulk::Upload::done(uint64_t bytes) {
 Status Bulk::read_payload(std::span<std::byte> space) {
   while (!space.empty()) {
     PieceHeader piece;
-    TESSERA_RETURN_IF_ERROR(link_.read(std::as_writable_bytes(std::span(&piece, 1))));
+    TESSERA_RETURN_IF_ERROR(link_->read(std::as_writable_bytes(std::span(&piece, 1))));
     const bool is_plain = piece.form == PieceForm::kPlain && piece.stored == piece.bytes;
     const bool is_coded =
         piece.form == PieceForm::kCoded && piece.stored < piece.bytes && piece.bytes <= kPieceBytes;
@@ -78,16 +78,16 @@ Status Bulk::read_payload(std::span<std::byte> space) {
       return Status(Code::kInvalidData, "the server sent a piece of a payload that makes no sense");
     const std::span<std::byte> place = space.first(piece.bytes);
     if (is_plain) {
-      TESSERA_RETURN_IF_ERROR(link_.read(place));
+      TESSERA_RETURN_IF_ERROR(link_->read(place));
     } else {
       stored_.resize(piece.stored);
-      TESSERA_RETURN_IF_ERROR(link_.read(stored_));
+      TESSERA_RETURN_IF_ERROR(link_->read(stored_));
       TESSERA_RETURN_IF_ERROR(
           decoder_.decode(std::span(reinterpret_cast<const uint8_t*>(stored_.data()), stored_.size()),
                           std::span(reinterpret_cast<uint8_t*>(place.data()), place.size())));
     }
     std::byte padding[8];
-    TESSERA_RETURN_IF_ERROR(link_.read(std::span(padding, padded(piece.stored) - piece.stored)));
+    TESSERA_RETURN_IF_ERROR(link_->read(std::span(padding, padded(piece.stored) - piece.stored)));
     space = space.subspan(piece.bytes);
   }
   return Status();

@@ -16,10 +16,13 @@ namespace tessera::remote {
 
 class Bulk {
  public:
-  explicit Bulk(Link& link) : link_(link) {}
+  explicit Bulk(Link& link) : link_(&link) {}
 
   // What the server has said. `is_wire`: not memory of this machine.
   void begin(bool is_wire, bool keeps_content);
+
+  // Another link, while nobody reads or sends.
+  void use(Link& link) { link_ = &link; }
 
   // The name of code or of a tensor, where it is worth asking for it first.
   std::optional<cache::Digest> name_of_code(ByteSpan code);
@@ -33,7 +36,7 @@ class Bulk {
     explicit Upload(Bulk& bulk);
     ByteSpan encode(ByteSpan piece) { return turn_ ? bulk_.encoder_.encode(piece) : ByteSpan(); }
     void sent() {
-      if (turn_) bulk_.encoder_.sent(bulk_.link_);
+      if (turn_) bulk_.encoder_.sent(*bulk_.link_);
     }
     // All of it has gone.
     void done(uint64_t bytes);
@@ -49,7 +52,7 @@ class Bulk {
  private:
   cache::Digest digest(ByteSpan content);
 
-  Link& link_;
+  Link* link_;
   bool is_wire_ = false, keeps_content_ = false;
   std::mutex uploading_;
   PieceEncoder encoder_;  // under uploading_

@@ -10,6 +10,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/size.h"
 #include "common/strings.h"
 #include "remote/client/installs.h"
 #include "remote/client/request.h"
@@ -101,9 +102,12 @@ Status prepare(Connected& c) {
   return Status();
 }
 
-Status connect(const Connected& c, Server& server) {
-  TESSERA_ASSIGN_OR_RETURN(Opened opened, open_session(server.address, c.credentials, c.config.wishes,
-                                                       monotonic_ns() + kConnectNs));
+// A session there, of which nothing has been said yet.
+Result<std::unique_ptr<Link>> open_link(Server& server, const Address& address) {
+  const Connected& c = connected();
+  TESSERA_ASSIGN_OR_RETURN(
+      Opened opened, open_session(address, c.credentials, c.config.wishes, monotonic_ns() + kConnectNs));
+  server.address = address;
   server.id = opened.session;
   server.secret = opened.secret;
   LinkOptions options;
@@ -111,9 +115,38 @@ Status connect(const Connected& c, Server& server) {
   if (may_spin()) options.spin = kSpin;
   if (server.address.flavour != Flavour::kShm)
     options.reconnect = [&server](const Status& broken) { return come_back(server, broken); };
-  server.session =
-      std::make_unique<Session>(std::make_unique<Link>(std::move(opened.transport), std::move(options)),
-                                server.place, to_text(server.address));
+  return std::make_unique<Link>(std::move(opened.transport), std::move(options));
+}
+
+// Where it was, or else where others are; until the grace is over.
+Result<std::unique_ptr<Link>> reopen(Server& server) {
+  std::vector<Address> candidates = {server.address};
+  for (const auto& other : connected().servers) {
+    if (other.get() != &server && other->address != server.address) candidates.push_back(other->address);
+  }
+  const uint64_t until = monotonic_ns() + static_cast<uint64_t>(connected().config.grace_seconds * 1e9);
+  for (uint64_t pause = 50'000'000;; pause = std::min<uint64_t>(pause * 2, 1'000'000'000)) {
+    if (has_ended.load()) return Status(Code::kFailedPrecondition, "the program ends");
+    Status why;
+    for (const Address& address : candidates) {
+      auto link = open_link(server, address);
+      if (link.ok()) return link;
+      why = link.status();
+    }
+    if (monotonic_ns() + pause > until) return why;
+    const timespec wait{static_cast<time_t>(pause / 1'000'000'000), static_cast<long>(pause % 1'000'000'000)};
+    nanosleep(&wait, nullptr);
+  }
+}
+
+Status connect(const Connected& c, Server& server) {
+  TESSERA_ASSIGN_OR_RETURN(auto link, open_link(server, server.address));
+  server.session = std::make_unique<Session>(std::move(link), server.place, to_text(server.address));
+  if (c.config.durable) {
+    DurabilityOptions options;
+    options.journal_bytes = c.config.journal_bytes;
+    server.session->make_durable(std::make_unique<Durability>(options, [&server] { return reopen(server); }));
+  }
   sessions[server.place].store(server.session.get());
   return Status();
 }
@@ -150,12 +183,14 @@ void read_info(Request& hello, unsigned server, ServerInfo& info) {
 CUresult greet(const Server& server, ServerInfo& info) {
   Request hello(Message::kHello, false);
   hello.to(server.place).value<uint32_t>(0).value<uint64_t>(first_number(server.place));
-  hello.value<uint64_t>(server.place == 0 ? 0 : region_of(server.place));
+  const bool is_placed = server.place != 0 || connected().config.durable;
+  hello.value<uint64_t>(is_placed ? region_of(server.place) : 0);
   for (const char* name : kDriverSettings) hello.text(getenv(name));
   const CUresult result = hello.run();
   if (result == CUDA_SUCCESS) {
     read_info(hello, server.place, info);
-    server.session->bulk().begin(server.address.flavour != Flavour::kShm, info.keeps_content);
+    server.session->bulk().begin(server.address.flavour != Flavour::kShm,
+                                 info.keeps_content && !connected().config.durable);
     server.session->start_threads();
   } else {
     LOG_ERROR("remote", "the driver of the server %s does not start: error %d",
@@ -257,6 +292,10 @@ Result<RemoteConfig> RemoteConfig::from_environment() {
   config.key = env_or("TESSERA_SERVER_KEY", "");
   config.wishes = env_or("TESSERA_SERVER_WISHES", "{}");
   config.checksums = env_or("TESSERA_SERVER_CHECKSUMS", "off") == "on";
+  config.durable = env_or("TESSERA_SERVER_DURABLE", "off") == "on";
+  auto journal = parse_size(env_or("TESSERA_SERVER_JOURNAL", "256MiB"));
+  if (!journal.ok()) return journal.status().with_context("TESSERA_SERVER_JOURNAL");
+  config.journal_bytes = *journal;
   const std::string grace = env_or("TESSERA_SERVER_GRACE", "60");
   char* end = nullptr;
   config.grace_seconds = strtod(grace.c_str(), &end);

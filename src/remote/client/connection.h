@@ -19,11 +19,16 @@ namespace tessera::remote {
 //   TESSERA_SERVER_WISHES      JSON: the limits that are asked for
 //   TESSERA_SERVER_GRACE       seconds to come back in after the connection has broken (60)
 //   TESSERA_SERVER_CHECKSUMS   on: for ways that alter bytes; off: by default
+//   TESSERA_SERVER_DURABLE     on: what a server loses is made again there or at another; off: by default
+//   TESSERA_SERVER_JOURNAL     how much of the program's memory may be kept for that beside the checkpoint
+//   (256MiB)
 struct RemoteConfig {
   std::string server;
   std::string token_file, identity, ca, certificate, key, wishes;
   double grace_seconds = 60;
   bool checksums = false;
+  bool durable = false;
+  uint64_t journal_bytes = uint64_t{256} << 20;
 
   static Result<RemoteConfig> from_environment();  // no server: a local GPU is wanted
 };

@@ -126,7 +126,8 @@ CUresult copy_out_async(void* target, CUdeviceptr source, size_t bytes, CUstream
   HostRange range;
   const unsigned server = server_of_copy(source, stream);
   Session* its = session_of(server);
-  const bool is_pinned = its != nullptr && bytes != 0 &&
+  // What comes later than the call could come twice where the session is made again.
+  const bool is_pinned = its != nullptr && bytes != 0 && !its->is_durable() &&
                          its->host().find(reinterpret_cast<uint64_t>(target), bytes, &range) &&
                          range.kind != HostKind::kManaged;
   if (!is_pinned) return copy_out(target, source, bytes, stream, per_thread);

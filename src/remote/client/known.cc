@@ -6,6 +6,8 @@
 #include <shared_mutex>
 #include <unordered_set>
 
+#include "common/size.h"
+#include "common/strings.h"
 #include "remote/client/contexts.h"
 #include "remote/client/thread_state.h"
 #include "remote/wire/handle_id.h"
@@ -208,6 +210,19 @@ bool Known::device_range(CUdeviceptr address, CUdeviceptr* base, size_t* bytes) 
   *base = begin;
   *bytes = range.bytes;
   return true;
+}
+
+std::string Known::describe(unsigned server) {
+  std::shared_lock lock(ranges().lock);
+  uint64_t bytes = 0;
+  size_t blocks = 0;
+  for (const auto& [address, range] : ranges().sizes) {
+    if (range.server != server) continue;
+    bytes += range.bytes;
+    ++blocks;
+  }
+  return str_format("%zu allocations of %s together, and its contexts, code, streams and events", blocks,
+                    blocks == 0 ? "nothing" : format_size(bytes).c_str());
 }
 
 int Known::server_of(CUdeviceptr address) {

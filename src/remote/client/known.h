@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <string>
 
 #include "cuda/abi.h"
 #include "remote/client/servers.h"
@@ -50,6 +51,8 @@ class Known {
   static void remove_device(CUdeviceptr address);
   // The whole of it, where it is known. Null pointers are not asked for.
   static bool device_range(CUdeviceptr address, CUdeviceptr* base, size_t* bytes);
+  // What a server has of it, for people.
+  static std::string describe(unsigned server);
   // Which server has it; below 0 where that is not known.
   static int server_of(CUdeviceptr address);
 

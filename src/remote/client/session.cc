@@ -31,9 +31,16 @@ void nap(uint64_t nanoseconds) {
 }  // namespace
 
 Session::Session(std::unique_ptr<Link> link, unsigned server, std::string where)
-    : link_(std::move(link)), server_(server), where_(std::move(where)), bulk_(*link_) {}
+    : link_(link.get()), server_(server), where_(std::move(where)), bulk_(*link) {
+  links_.push_back(std::move(link));
+}
 
-void Session::append(ThreadState& thread, Link::Sender& sender, uint16_t op, uint16_t flags) {
+uint64_t Session::append(ThreadState& thread, Link::Sender& sender, uint16_t op, uint16_t flags) {
+  if (const uint64_t now = generation_.load(std::memory_order_relaxed);
+      thread.told_generation[server_] != now) {
+    thread.told_generation[server_] = now;
+    thread.told[server_] = nullptr;
+  }
   CUcontext current = thread.current();
   // It concerns this server, though the thread is about another: whatever was current here last will do.
   if (has_several_servers() && current_server() != server_) {
@@ -53,25 +60,38 @@ void Session::append(ThreadState& thread, Link::Sender& sender, uint16_t op, uin
                              static_cast<uint16_t>(thread.number | flags)};
   memcpy(thread.message.data(), &header, sizeof header);
   sender.append(thread.message);
+  return durability_ == nullptr ? 0 : durability_->number_for(op, thread.message);
+}
+
+void Session::journal(ThreadState& thread, uint64_t number, ByteSpan payload, bool with_answer) {
+  if (number == 0) return;
+  durability_->keep(number, reinterpret_cast<uint64_t>(thread.told[server_]), thread.message, payload,
+                    with_answer ? ByteSpan(thread.answer).subspan(sizeof(AnswerHead)) : ByteSpan());
 }
 
 CUresult Session::lost(const Status& why) {
   if (is_abandoned_.load()) return CUDA_ERROR_DEINITIALIZED;
   if (!has_said_lost_.exchange(true)) {
-    LOG_ERROR("remote", "the session with the GPU server %s is lost, and what it had on the GPU with it: %s",
-              where_.c_str(), why.message().c_str());
+    LOG_ERROR(
+        "remote", "the session with the GPU server %s is lost, and what it had on the GPU with it, %s: %s%s",
+        where_.c_str(), Known::describe(server_).c_str(), why.message().c_str(),
+        durability_ == nullptr ? "; with --durable it could be made again" : durability_->why_not().c_str());
   }
   return CUDA_ERROR_DEVICE_UNAVAILABLE;
 }
 
 CUresult Session::queue(ThreadState& thread, uint16_t op, uint16_t flags, ByteSpan payload) {
   if (is_abandoned_.load(std::memory_order_relaxed)) return CUDA_ERROR_NOT_INITIALIZED;
+  if (durability_ != nullptr) checkpoint_if_due(op);
   const bool is_borrowed = payload.size() >= kBorrowFromBytes;
   uint64_t offset = 0;
   size_t unsent = 0;
+  Link* link = nullptr;
   {
-    Link::Sender sender(*link_);
-    append(thread, sender, op, flags);
+    const Epoch epoch = this->epoch();
+    link = &this->link();
+    Link::Sender sender(*link);
+    const uint64_t number = append(thread, sender, op, flags);
     if (is_borrowed) {
       offset = sender.append_borrowed(payload);
     } else {
@@ -79,42 +99,54 @@ CUresult Session::queue(ThreadState& thread, uint16_t op, uint16_t flags, ByteSp
     }
     sender.append(ByteSpan(kPadding, padded(payload.size()) - payload.size()));
     unsent = sender.unsent_bytes();
+    journal(thread, number, payload, false);
   }
+  Status status;
   if (is_borrowed) {
-    const Status status = link_->wait_taken(offset);
-    return status.ok() ? CUDA_SUCCESS : lost(status);
+    status = link->wait_taken(offset);
+  } else if (unsent >= kFlushAtBytes) {
+    status = link->flush();
+  } else {
+    wake_flusher();
   }
-  if (unsent >= kFlushAtBytes) {
-    const Status status = link_->flush();
-    return status.ok() ? CUDA_SUCCESS : lost(status);
-  }
-  wake_flusher();
-  return CUDA_SUCCESS;
+  // What is in the journal has been sent again.
+  return status.ok() || recover(*link, status) ? CUDA_SUCCESS : lost(status);
 }
 
 CUresult Session::send_piece(ThreadState& thread, uint16_t op, uint16_t flags, ByteSpan payload,
                              bool is_borrowed, uint64_t* taken_at) {
   if (is_abandoned_.load(std::memory_order_relaxed)) return CUDA_ERROR_NOT_INITIALIZED;
-  Link::Sender sender(*link_);
-  append(thread, sender, op, flags);
-  if (is_borrowed) {
-    *taken_at = sender.append_borrowed(payload);
-  } else {
-    sender.append(payload);
+  if (durability_ != nullptr) checkpoint_if_due(op);
+  Link* its = nullptr;
+  Status status;
+  {
+    const Epoch epoch = this->epoch();
+    its = &link();
+    Link::Sender sender(*its);
+    thread.piece_link = its;
+    const uint64_t number = append(thread, sender, op, flags);
+    if (is_borrowed) {
+      *taken_at = sender.append_borrowed(payload);
+    } else {
+      sender.append(payload);
+    }
+    sender.append(ByteSpan(kPadding, padded(payload.size()) - payload.size()));
+    journal(thread, number, payload, false);
+    status = sender.flush();
   }
-  sender.append(ByteSpan(kPadding, padded(payload.size()) - payload.size()));
-  const Status status = sender.flush();
-  return status.ok() ? CUDA_SUCCESS : lost(status);
+  return status.ok() || recover(*its, status) ? CUDA_SUCCESS : lost(status);
 }
 
 CUresult Session::wait_taken(uint64_t offset) {
-  const Status status = link_->wait_taken(offset);
-  return status.ok() ? CUDA_SUCCESS : lost(status);
+  Link& its = link();
+  // A link that is over takes nothing any more.
+  if (this_thread().piece_link != &its) return CUDA_SUCCESS;
+  const Status status = its.wait_taken(offset);
+  return status.ok() || recover(its, status) ? CUDA_SUCCESS : lost(status);
 }
 
-CUresult Session::call(ThreadState& thread, uint16_t op, uint16_t flags, ByteSpan payload,
-                       std::span<std::byte> payload_to) {
-  if (is_abandoned_.load(std::memory_order_relaxed)) return CUDA_ERROR_NOT_INITIALIZED;
+Status Session::exchange(ThreadState& thread, uint16_t op, uint16_t flags, ByteSpan payload,
+                         std::span<std::byte> payload_to, Epoch epoch, Link& its) {
   thread.payload = payload_to;
   thread.payload_result = CUDA_SUCCESS;
   {
@@ -122,36 +154,64 @@ CUresult Session::call(ThreadState& thread, uint16_t op, uint16_t flags, ByteSpa
     thread.has_answer = false;
     threads_[thread.number] = &thread;
   }
+  uint64_t number = 0;
   Status status;
   {
-    Link::Sender sender(*link_);
-    append(thread, sender, op, flags | kAnswerWanted);
+    Link::Sender sender(its);
+    number = append(thread, sender, op, flags | kAnswerWanted);
     if (!payload.empty()) {
       sender.append_borrowed(payload);
       sender.append(ByteSpan(kPadding, padded(payload.size()) - payload.size()));
     }
     status = sender.flush();
   }
-  if (status.ok()) status = await(thread);
-  AnswerHead head;
-  if (status.ok() && thread.answer.size() < sizeof head)
+  if (epoch.owns_lock()) epoch.unlock();
+  if (status.ok()) status = await(its, thread);
+  if (status.ok() && thread.answer.size() < sizeof(AnswerHead))
     status = Status(Code::kInvalidData, "an empty answer");
-  if (!status.ok()) return lost(status);
+  if (!status.ok()) {
+    std::lock_guard lock(turn_);
+    if (threads_[thread.number] == &thread) threads_[thread.number] = nullptr;
+    return status;
+  }
+  AnswerHead head;
+  memcpy(&head, thread.answer.data(), sizeof head);
+  if (head.result == CUDA_SUCCESS) journal(thread, number, payload, true);
+  if (durability_ != nullptr && op == static_cast<uint16_t>(Message::kHello))
+    durability_->keep_hello(thread.message, ByteSpan(thread.answer).subspan(sizeof head));
+  return status;
+}
+
+CUresult Session::call(ThreadState& thread, uint16_t op, uint16_t flags, ByteSpan payload,
+                       std::span<std::byte> payload_to) {
+  if (is_abandoned_.load(std::memory_order_relaxed)) return CUDA_ERROR_NOT_INITIALIZED;
+  if (durability_ != nullptr) checkpoint_if_due(op);
+  for (;;) {
+    Epoch epoch = this->epoch();
+    Link& its = link();
+    in_flight_.fetch_add(1);
+    const Status status = exchange(thread, op, flags, payload, payload_to, std::move(epoch), its);
+    in_flight_.fetch_sub(1);
+    if (status.ok()) break;
+    if (!recover(its, status)) return lost(status);
+  }
+  AnswerHead head;
   memcpy(&head, thread.answer.data(), sizeof head);
   if (int none = 0; head.earlier_result != 0) earlier_.compare_exchange_strong(none, head.earlier_result);
   const CUresult result = head.result != 0 ? static_cast<CUresult>(head.result) : thread.payload_result;
   Known::heard(result);
   Known::heard(static_cast<CUresult>(head.earlier_result));
+  if (durability_ != nullptr && !Known::healthy()) durability_->give_up("a context has failed");
   return result;
 }
 
 CUresult Session::take_earlier() { return static_cast<CUresult>(earlier_.exchange(0)); }
 
-Status Session::await(ThreadState& thread) {
+Status Session::await(Link& link, ThreadState& thread) {
   std::unique_lock lock(turn_);
   for (;;) {
     if (thread.has_answer) return Status();
-    if (Status status = link_->failure(); !status.ok()) return status;
+    if (Status status = link.failure(); !status.ok()) return status;
     if (is_reading_) {
       ++waiting_;
       turned_.wait(lock);
@@ -161,7 +221,7 @@ Status Session::await(ThreadState& thread) {
     is_reading_ = true;
     lock.unlock();
     Status status;
-    while (status.ok() && !thread.has_answer) status = read_message(&thread);
+    while (status.ok() && !thread.has_answer) status = read_message(link, &thread);
     lock.lock();
     is_reading_ = false;
     if (waiting_ > 0) turned_.notify_all();
@@ -169,20 +229,20 @@ Status Session::await(ThreadState& thread) {
   }
 }
 
-Status Session::read_message(ThreadState* me) {
+Status Session::read_message(Link& link, ThreadState* me) {
   MessageHeader header;
-  TESSERA_RETURN_IF_ERROR(link_->read(std::as_writable_bytes(std::span(&header, 1))));
+  TESSERA_RETURN_IF_ERROR(link.read(std::as_writable_bytes(std::span(&header, 1))));
   if (header.bytes < sizeof header || header.bytes > kMostAnswerBytes || header.bytes % 8 != 0) {
     return Status::error(Code::kInvalidData, "the server sent a message of %u bytes", header.bytes);
   }
-  if (header.op == static_cast<uint16_t>(Message::kAnswer)) return read_answer(header, me);
+  if (header.op == static_cast<uint16_t>(Message::kAnswer)) return read_answer(link, header, me);
   std::vector<std::byte> fields(header.bytes - sizeof header);
-  TESSERA_RETURN_IF_ERROR(link_->read(fields));
+  TESSERA_RETURN_IF_ERROR(link.read(fields));
   switch (static_cast<Message>(header.op)) {
     case Message::kHostData:
-      return read_host_data(fields);
+      return read_host_data(link, fields);
     case Message::kOutput:
-      return read_output(fields);
+      return read_output(link, fields);
     case Message::kCallback: {
       const auto number = read_at<uint64_t>(fields, 0);
       const auto status = read_at<int32_t>(fields, 8);
@@ -198,7 +258,7 @@ Status Session::read_message(ThreadState* me) {
   return Status::error(Code::kInvalidData, "the server sent message %u", header.op);
 }
 
-Status Session::read_answer(const MessageHeader& header, ThreadState* me) {
+Status Session::read_answer(Link& link, const MessageHeader& header, ThreadState* me) {
   const uint16_t number = header.thread & kThreadMask;
   ThreadState* thread = nullptr;
   {
@@ -210,7 +270,7 @@ Status Session::read_answer(const MessageHeader& header, ThreadState* me) {
     threads_[number] = nullptr;
   }
   thread->answer.resize(header.bytes - sizeof header);
-  TESSERA_RETURN_IF_ERROR(link_->read(thread->answer));
+  TESSERA_RETURN_IF_ERROR(link.read(thread->answer));
   const auto payload_bytes = read_at<uint64_t>(thread->answer, offsetof(AnswerHead, payload_bytes));
   if (!payload_bytes || (*payload_bytes != 0 && *payload_bytes != thread->payload.size())) {
     return Status(Code::kInvalidData, "the server sent a payload that nobody asked for");
@@ -218,7 +278,7 @@ Status Session::read_answer(const MessageHeader& header, ThreadState* me) {
   if (*payload_bytes != 0) {
     TESSERA_RETURN_IF_ERROR(bulk_.read_payload(thread->payload));
     uint64_t result = 0;
-    TESSERA_RETURN_IF_ERROR(link_->read(std::as_writable_bytes(std::span(&result, 1))));
+    TESSERA_RETURN_IF_ERROR(link.read(std::as_writable_bytes(std::span(&result, 1))));
     thread->payload_result = static_cast<CUresult>(result);
   }
   if (thread == me) {
@@ -231,7 +291,7 @@ Status Session::read_answer(const MessageHeader& header, ThreadState* me) {
   return Status();
 }
 
-Status Session::read_host_data(ByteSpan fields) {
+Status Session::read_host_data(Link& link, ByteSpan fields) {
   const auto address = read_at<uint64_t>(fields, 0);
   const auto bytes = read_at<uint64_t>(fields, 8);
   if (!bytes) return Status(Code::kInvalidData, "the server sent memory without its address");
@@ -240,28 +300,32 @@ Status Session::read_host_data(ByteSpan fields) {
     std::vector<std::byte> piece(std::min<uint64_t>(padded(*bytes), 64 << 10));
     for (uint64_t at = 0; at < padded(*bytes);) {
       const uint64_t part = std::min<uint64_t>(padded(*bytes) - at, piece.size());
-      TESSERA_RETURN_IF_ERROR(link_->read(std::span(piece).first(part)));
+      TESSERA_RETURN_IF_ERROR(link.read(std::span(piece).first(part)));
       (void)host_.put_implicit(*address + at, ByteSpan(piece).first(std::min(part, *bytes - at)));
       at += part;
     }
     return Status();
   }
-  TESSERA_RETURN_IF_ERROR(link_->read(place));
+  TESSERA_RETURN_IF_ERROR(link.read(place));
   std::byte padding[8];
-  TESSERA_RETURN_IF_ERROR(link_->read(std::span(padding, padded(*bytes) - *bytes)));
+  TESSERA_RETURN_IF_ERROR(link.read(std::span(padding, padded(*bytes) - *bytes)));
   host_.arrived(*address, place);
   return Status();
 }
 
-Status Session::read_output(ByteSpan fields) {
+Status Session::read_output(Link& link, ByteSpan fields) {
   const auto bytes = read_at<uint64_t>(fields, 0);
   if (!bytes || *bytes > kMaxMessageBytes)
     return Status(Code::kInvalidData, "the server sent too much output");
   std::vector<std::byte> text(padded(*bytes));
-  TESSERA_RETURN_IF_ERROR(link_->read(text));
+  TESSERA_RETURN_IF_ERROR(link.read(text));
+  // What has been said before comes again where a session is made again.
+  const uint64_t skipped = std::min(*bytes, skip_output_.load());
+  skip_output_.fetch_sub(skipped);
+  printed_.fetch_add(*bytes - skipped);
   // Behind what the program has printed before by stdio.
   fflush(stdout);
-  for (size_t at = 0; at < *bytes;) {
+  for (size_t at = skipped; at < *bytes;) {
     const ssize_t written = write(STDOUT_FILENO, text.data() + at, *bytes - at);
     if (written <= 0) break;
     at += static_cast<size_t>(written);
@@ -276,6 +340,12 @@ void Session::wake_flusher() {
   }
 }
 
+bool Session::flush() {
+  Link& its = link();
+  const Status status = its.flush();
+  return status.ok() || recover(its, status);
+}
+
 // Sends what was queued and has waited for a moment: many messages go with one system call.
 void Session::flush_soon() {
   prctl(PR_SET_TIMERSLACK, 1000UL);
@@ -288,12 +358,12 @@ void Session::flush_soon() {
       nap(kMoment);
       const uint64_t now = appended_.load(std::memory_order_relaxed);
       idle = now == seen ? idle + 1 : 0;
-      if (idle == 0 && !link_->flush().ok()) return;
+      if (idle == 0 && !flush()) return;
       seen = now;
     }
     flusher_awake_.store(0);
     // What was queued between the last look and this is sent now.
-    if (!link_->flush().ok()) return;
+    if (!flush()) return;
   }
 }
 
@@ -308,16 +378,16 @@ void Session::keep() {
       if (!is_reading_) reads = is_reading_ = true;
     }
     Status status;
+    Link& its = link();
     if (reads) {
-      auto is_readable =
-          link_->readable(expects ? std::chrono::milliseconds(5) : std::chrono::milliseconds(0));
+      auto is_readable = its.readable(expects ? std::chrono::milliseconds(5) : std::chrono::milliseconds(0));
       status = is_readable.status();
-      if (is_readable.ok() && *is_readable) status = read_message(nullptr);
+      if (is_readable.ok() && *is_readable) status = read_message(its, nullptr);
       std::lock_guard lock(turn_);
       is_reading_ = false;
       turned_.notify_all();
     }
-    if (!status.ok()) {
+    if (!status.ok() && !recover(its, status)) {
       lost(status);
       return;
     }
@@ -345,7 +415,7 @@ void Session::run_callbacks() {
     thread.message.assign(sizeof(MessageHeader), std::byte{0});
     Writer(thread.message).value(due.first);
     (void)queue(thread, static_cast<uint16_t>(Message::kCallbackDone), 0);
-    if (!link_->flush().ok()) return;
+    if (!link().flush().ok()) return;
   }
 }
 
@@ -373,12 +443,12 @@ void Session::start_threads() {
 void Session::goodbye() {
   if (is_abandoned_.exchange(true)) return;
   {
-    Link::Sender sender(*link_);
+    Link::Sender sender(link());
     const MessageHeader header{sizeof header, static_cast<uint16_t>(Message::kGoodbye), 0};
     sender.append(std::as_bytes(std::span(&header, 1)));
     (void)sender.flush();
   }
-  link_->end();
+  link().end();
 }
 
 }  // namespace tessera::remote

@@ -7,12 +7,14 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <shared_mutex>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "common/status.h"
 #include "remote/client/bulk.h"
+#include "remote/client/durability.h"
 #include "remote/client/host_memory.h"
 #include "remote/client/known.h"
 #include "remote/client/thread_state.h"
@@ -57,22 +59,44 @@ class Session {
   void abandon() { is_abandoned_.store(true); }
   void goodbye();
 
+  // Before anything is sent: what it has can be made again. See durability.h.
+  void make_durable(std::unique_ptr<Durability> durability) { durability_ = std::move(durability); }
+  bool is_durable() const { return durability_ != nullptr; }
+
   // Of the session's own threads.
   void keep();
   void flush_soon();
   void run_callbacks();
 
  private:
-  void append(ThreadState& thread, Link::Sender& sender, uint16_t op, uint16_t flags);
-  CUresult lost(const Status& why);
-  Status await(ThreadState& thread);
-  Status read_message(ThreadState* me);
-  Status read_answer(const MessageHeader& header, ThreadState* me);
-  Status read_host_data(ByteSpan fields);
-  Status read_output(ByteSpan fields);
-  void wake_flusher();
+  friend class Rebuilding;
+  using Epoch = std::shared_lock<std::shared_mutex>;
 
-  std::unique_ptr<Link> link_;
+  // Held while something is sent: a session that is made again, or whose checkpoint is taken, keeps others
+  // out.
+  Epoch epoch() { return durability_ == nullptr ? Epoch() : Epoch(epoch_); }
+  Link& link() { return *link_.load(std::memory_order_acquire); }
+  // Its number in the journal; 0 where it is not kept.
+  uint64_t append(ThreadState& thread, Link::Sender& sender, uint16_t op, uint16_t flags);
+  void journal(ThreadState& thread, uint64_t number, ByteSpan payload, bool with_answer);
+  // One attempt at a call. The epoch is let go of once the message has gone.
+  Status exchange(ThreadState& thread, uint16_t op, uint16_t flags, ByteSpan payload,
+                  std::span<std::byte> payload_to, Epoch epoch, Link& link);
+  // Whether the session goes on, over another link: made again by this call, or by somebody else's.
+  bool recover(const Link& broken, const Status& why);
+  void checkpoint_if_due(uint16_t op);
+  Status take_checkpoint();
+  CUresult lost(const Status& why);
+  Status await(Link& link, ThreadState& thread);
+  Status read_message(Link& link, ThreadState* me);
+  Status read_answer(Link& link, const MessageHeader& header, ThreadState* me);
+  Status read_host_data(Link& link, ByteSpan fields);
+  Status read_output(Link& link, ByteSpan fields);
+  void wake_flusher();
+  bool flush();
+
+  std::atomic<Link*> link_;
+  std::vector<std::unique_ptr<Link>> links_;  // threads may still look at those before
   const unsigned server_;
   const std::string where_;
   HostMemory host_;
@@ -80,6 +104,12 @@ class Session {
   std::atomic<bool> is_abandoned_{false};
   std::atomic<bool> has_said_lost_{false};
   std::atomic<int> earlier_{0};
+
+  std::unique_ptr<Durability> durability_;  // null: what is lost is lost
+  std::shared_mutex epoch_;
+  std::atomic<uint64_t> generation_{1};                // of the session
+  std::atomic<int> in_flight_{0};                      // calls that are sent and not written down yet
+  std::atomic<uint64_t> printed_{0}, skip_output_{0};  // since the checkpoint; of what is said again
 
   std::mutex turn_;
   std::condition_variable turned_;

@@ -23,8 +23,10 @@ struct ThreadState {
   CUresult payload_result = CUDA_SUCCESS;
   bool has_answer = false;  // written by whoever reads, under Session's turn_ where that is another thread
 
-  std::vector<CUcontext> contexts;             // the stack, current last
-  std::array<CUcontext, kMostServers> told{};  // what each server takes for current
+  std::vector<CUcontext> contexts;                       // the stack, current last
+  std::array<CUcontext, kMostServers> told{};            // what each server takes for current
+  std::array<uint64_t, kMostServers> told_generation{};  // of the session that was told
+  const void* piece_link = nullptr;                      // that pieces of a payload were given to
   CUstreamCaptureMode capture_mode = CU_STREAM_CAPTURE_MODE_GLOBAL;
   std::vector<CUgraphNode> captured;  // for cuStreamGetCaptureInfo, which gives addresses out
   std::vector<CUgraphEdgeData> captured_edges;

@@ -41,6 +41,8 @@ enum class Message : uint16_t {
   kFunctionInfo,
   kCallbackDone,
   kCollect,  // host memory as it is now, before a function of the program looks at it
+  kAllocAt,  // a session is made again: memory where it was
+  kRename,   // and what the client has called otherwise
   kContent,  // of the thread's next payload: wire/content.h
   kGoodbye,
   // from the server

@@ -24,6 +24,13 @@ const FunctionInfo* Functions::learn(uint64_t id, void* handle, bool is_kernel) 
   return &(infos_[id] = std::move(info));
 }
 
+void Functions::rename(uint64_t from, uint64_t to) {
+  auto node = infos_.extract(from);
+  if (node.empty()) return;
+  node.key() = to;
+  infos_.insert(std::move(node));
+}
+
 LaunchLimits Functions::limits(void* handle, bool is_kernel) const {
   CUdevice device = 0;
   const bool has_device =

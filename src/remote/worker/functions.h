@@ -17,6 +17,7 @@ class Functions {
   // Asks the driver, once per id. `is_kernel`: the handle is a CUkernel.
   const FunctionInfo* learn(uint64_t id, void* handle, bool is_kernel);
   LaunchLimits limits(void* handle, bool is_kernel) const;
+  void rename(uint64_t from, uint64_t to);
   // Null where nobody has asked for it.
   const FunctionInfo* info(uint64_t id) const;
 

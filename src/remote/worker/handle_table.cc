@@ -32,6 +32,24 @@ bool HandleTable::bind(uint64_t id, uint64_t real, uint64_t parent) {
   return true;
 }
 
+bool HandleTable::rename(uint64_t from, uint64_t to) {
+  std::lock_guard lock(lock_);
+  const auto found = entries_.find(from);
+  const bool can =
+      found != entries_.end() && is_handle_id(to) && kind_of(to) == kind_of(from) && !entries_.contains(to);
+  if (!can) return false;
+  Entry entry = std::move(found->second);
+  entries_.erase(found);
+  if (auto above = entries_.find(entry.parent); above != entries_.end())
+    std::replace(above->second.children.begin(), above->second.children.end(), from, to);
+  for (const uint64_t child : entry.children) {
+    if (auto below = entries_.find(child); below != entries_.end()) below->second.parent = to;
+  }
+  ids_[{kind_of(to), entry.real}] = to;
+  entries_[to] = std::move(entry);
+  return true;
+}
+
 void HandleTable::forget_one(uint64_t id) {
   auto found = entries_.find(id);
   if (found == entries_.end()) return;

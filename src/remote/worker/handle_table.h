@@ -19,6 +19,8 @@ class HandleTable {
   uint64_t id_of(HandleKind kind, uint64_t real, uint64_t parent);
   // Takes a client's id for the driver's handle; false where the id cannot be used.
   bool bind(uint64_t id, uint64_t real, uint64_t parent);
+  // From here on it has another id, which nothing has had in this session; false where that cannot be.
+  bool rename(uint64_t from, uint64_t to);
   // It is gone, and what came from it.
   void forget(uint64_t id);
   size_t size() const;

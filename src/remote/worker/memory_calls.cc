@@ -13,8 +13,12 @@ CUresult give_address(Serving& s, CUresult result, CUdeviceptr address) {
   return result;
 }
 
+// While something is captured the driver says what may be called: what it gives then is at addresses of its
+// own.
+bool places(const Serving& s) { return s.worker.placed().is_on() && !s.worker.is_capturing(); }
+
 CUresult mem_alloc(Serving& s) {
-  if (!s.worker.placed().is_on()) return generated(s, Op::cuMemAlloc_v2);
+  if (!places(s)) return generated(s, Op::cuMemAlloc_v2);
   (void)s.in.wanted();
   const auto bytes = s.in.value<size_t>();
   if (!s.in.whole()) return s.malformed();
@@ -24,7 +28,7 @@ CUresult mem_alloc(Serving& s) {
 }
 
 CUresult mem_alloc_pitch(Serving& s) {
-  if (!s.worker.placed().is_on()) return generated(s, Op::cuMemAllocPitch_v2);
+  if (!places(s)) return generated(s, Op::cuMemAllocPitch_v2);
   constexpr uint64_t kPitch = 512;
   (void)s.in.wanted();
   (void)s.in.wanted();
@@ -40,6 +44,24 @@ CUresult mem_alloc_pitch(Serving& s) {
   s.out.array(&address, 1);
   s.out.array(&pitch, 1);
   return result;
+}
+
+// Of a session that is made again.
+CUresult alloc_at(Serving& s) {
+  const auto address = s.in.value<CUdeviceptr>();
+  const auto bytes = s.in.value<uint64_t>();
+  if (!s.in.whole() || address == 0) return s.malformed();
+  if (!s.worker.placed().is_on()) return CUDA_ERROR_NOT_SUPPORTED;
+  CUdeviceptr got = 0;
+  return s.worker.placed().allocate(bytes, address, &got);
+}
+
+CUresult rename(Serving& s) {
+  const auto from = s.in.value<uint64_t>(), to = s.in.value<uint64_t>();
+  if (!s.in.whole()) return s.malformed();
+  if (!s.handles.rename(from, to)) return CUDA_ERROR_INVALID_HANDLE;
+  s.worker.code().rename(from, to);
+  return CUDA_SUCCESS;
 }
 
 // In a capture it is a node of the graph, whose memory is the driver's.
@@ -116,6 +138,8 @@ CUresult peer_access(Serving& s) {
 
 std::span<const OwnCall> memory_calls() {
   static constexpr OwnCall kCallsHere[] = {
+      own(Message::kAllocAt, alloc_at),
+      own(Message::kRename, rename),
       own(Op::cuMemAlloc_v2, mem_alloc),
       own(Op::cuMemAllocPitch_v2, mem_alloc_pitch),
       own(Op::cuMemAllocAsync, mem_alloc_async),

@@ -162,7 +162,12 @@ CUresult PlacedMemory::allocate(uint64_t bytes, CUdeviceptr wanted, CUdeviceptr*
       const uint64_t end = hole->first + hole->second;
       if (begin >= hole->first && begin < end && span <= end - begin) break;
     }
-    if (hole == part.holes.end()) return wanted != 0 ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_OUT_OF_MEMORY;
+    if (hole == part.holes.end()) {
+      if (wanted == 0 || attempt > 0)
+        return wanted != 0 ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_OUT_OF_MEMORY;
+      free_what_is_due(true);  // what had the address before
+      continue;
+    }
     result = back(part, device, down(begin, part.granule), up(begin + span, part.granule));
     if (result == CUDA_SUCCESS) {
       take_hole(part.holes, hole, begin, span);

@@ -3,6 +3,7 @@
 
 usage: durable_test.py PLAIN_SERVER TESSERA GUEST_FOLDER SOFTGPU_FOLDER PROGRAMS_FOLDER [unittest arguments]
 """
+import json
 import os
 import random
 import signal
@@ -139,6 +140,38 @@ class Durable(unittest.TestCase):
         self.addCleanup(server.kill)
         said = self.passes([server.address], lambda step: step in (15, 40) and server.kill_sessions(), seed=9)
         self.assertGreaterEqual(said.count("the session goes on as it was"), 1, said)
+
+    def test_by_the_command_in_slices(self):
+        environment = dict(self.environment, TESSERA_DRIVER="software", SOFTGPU_STATE_DIR=os.path.join(self.folder.name, "softgpu"),
+                           SOFTGPU_DEVICES="1", SOFTGPU_SMS="2", SOFTGPU_MEMORY="512MiB", SOFTGPU_LOG="none",
+                           TESSERA_SOCKET=os.path.join(self.folder.name, "tesserad"), TESSERA_LOG="warn")
+        daemon = subprocess.Popen([os.path.join(os.path.dirname(TESSERA), "tesserad"), "--foreground"], env=environment,
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(daemon.wait)
+        self.addCleanup(daemon.terminate)
+        server = subprocess.Popen([TESSERA, "serve", "--json", "--listen", "127.0.0.1:0"], env=environment, stdout=subprocess.PIPE,
+                                  stderr=subprocess.DEVNULL, text=True)
+        self.addCleanup(server.stdout.close)
+        self.addCleanup(server.wait)
+        self.addCleanup(server.terminate)
+        address = json.loads(server.stdout.readline())["addresses"][0]
+        program = subprocess.Popen([TESSERA, "run", "--server", address, "--durable", "--journal", "4MiB", "--mem", "128MiB", "--",
+                                    os.path.join(PROGRAMS, "driver_durable_chain"), "60", "11"], env=environment, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
+        output = []
+        for line in program.stdout:
+            output.append(line)
+            if line in ("step 20\n", "step 45\n"):
+                with open(f"/proc/{server.pid}/task/{server.pid}/children") as file:
+                    for pid in file.read().split():
+                        os.kill(int(pid), signal.SIGKILL)
+        said = program.stderr.read()
+        program.wait()
+        program.stdout.close()
+        program.stderr.close()
+        self.assertEqual(program.returncode, 0, "".join(output)[-500:] + said)
+        self.assertIn("PASS", output[-1])
+        self.assertIn("the session goes on as it was", said)
 
     def test_what_cannot_be_made_again_is_told_of(self):
         server = Server(self, "one")

@@ -118,6 +118,12 @@ class Durable(unittest.TestCase):
             said = self.passes([server.address], again, seed=seed)
             self.assertGreaterEqual(said.count("the session goes on as it was"), 1, said)
 
+    def test_a_server_that_is_killed_while_a_session_is_made_again(self):
+        server = Server(self, "one")
+        steps = {20, 21, 22, 23, 50, 51, 52}
+        said = self.passes([server.address], lambda step: step in steps and (server.kill(), server.start()), seed=116)
+        self.assertIn("the session goes on as it was", said)
+
     def test_checkpoints_where_the_journal_is_small(self):
         server = Server(self, "one")
         for seed in (6, 7):

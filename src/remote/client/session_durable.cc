@@ -11,7 +11,7 @@ namespace tessera::remote {
 namespace {
 
 constexpr uint64_t kPatienceNs = 1'000'000'000;  // with calls of other threads, before a checkpoint
-constexpr int kMostFailures = 3;
+constexpr int kMostFailures = 16;                // of servers that are lost again meanwhile
 
 bool waits_anyway(uint16_t op) {
   return op == static_cast<uint16_t>(Op::cuCtxSynchronize) ||
@@ -107,8 +107,11 @@ bool Session::recover(const Link& broken, const Status& why) {
       LOG_WARN("remote", "the session goes on as it was");
       return true;
     }
+    // Where that link has broken, too, another may do; what fails over a link that works would fail again.
+    const bool is_broken = !its.failure().ok();
     its.end();
-    if (status.code() != Code::kUnavailable) break;  // it would fail again
+    links_.push_back(std::move(*fresh));  // somebody may look at it still
+    if (!is_broken) break;
   }
   durability_->give_up(status.message());
   return false;

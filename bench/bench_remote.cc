@@ -1,21 +1,25 @@
 // What a GPU across a wire costs its program, beside what the wire itself costs. Run under bench_remote.sh,
 // which starts a server; prints one line a figure. Times are medians of several rounds.
 //
-//   bench_remote
+//   bench_remote [calls|copies]
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <string>
 #include <thread>
 #include <vector>
 
+#include "bench/median.h"
 #include "common/clock.h"
 #include "cuda/abi.h"
 #include "cuda/driver_api.h"
@@ -23,6 +27,7 @@
 namespace {
 
 constexpr int kRounds = 9;
+std::atomic<uint64_t> sends_made{0};  // by this process
 constexpr size_t kCopyBytes = size_t{256} << 20;
 const char kKernel[] =
     ".version 6.3\n.target sm_70\n.address_size 64\n.visible .entry nothing(.param .u64 a, .param .u32 b) { "
@@ -34,10 +39,7 @@ void check(CUresult result, const char* what) {
   exit(1);
 }
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
+using tessera::bench::median;
 
 // Nanoseconds of one of `count` runs, the median of the rounds.
 double each(int count, const std::function<void()>& body) {
@@ -114,84 +116,146 @@ struct Program {
   CUfunction function = nullptr;
   CUstream stream = nullptr;
   CUdeviceptr memory = 0;
+  double connect_ns = 0, first_call_ns = 0;
 
   Program() {
+    const uint64_t before = tessera::monotonic_ns();
     check(cuInit(0), "cuInit");
+    const uint64_t connected = tessera::monotonic_ns();
     check(cuDevicePrimaryCtxRetain(&context, device), "cuDevicePrimaryCtxRetain");
     check(cuCtxSetCurrent(context), "cuCtxSetCurrent");
+    check(cuMemAlloc_v2(&memory, kCopyBytes), "cuMemAlloc");
+    connect_ns = static_cast<double>(connected - before);
+    first_call_ns = static_cast<double>(tessera::monotonic_ns() - connected);
     check(cuModuleLoadData(&module, kKernel), "cuModuleLoadData");
     check(cuModuleGetFunction(&function, module, "nothing"), "cuModuleGetFunction");
-    check(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING), "cuStreamCreate");
-    check(cuMemAlloc_v2(&memory, kCopyBytes), "cuMemAlloc");
-    launch();
-    synchronize();
+    stream = new_stream();
+    launch(stream);
+    synchronize(stream);
   }
-  void launch() const {
+  static CUstream new_stream() {
+    CUstream made = nullptr;
+    check(cuStreamCreate(&made, CU_STREAM_NON_BLOCKING), "cuStreamCreate");
+    return made;
+  }
+  void launch(CUstream in) const {
     uint64_t a = memory;
     uint32_t b = 1;
     void* parameters[] = {&a, &b};
-    check(cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, stream, parameters, nullptr), "cuLaunchKernel");
+    check(cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, in, parameters, nullptr), "cuLaunchKernel");
   }
-  void synchronize() const { check(cuStreamSynchronize(stream), "cuStreamSynchronize"); }
+  static void synchronize(CUstream in) { check(cuStreamSynchronize(in), "cuStreamSynchronize"); }
 };
 
 void print(const char* what, double value, const char* unit) {
-  printf("%-34s %12.2f %s\n", what, value, unit);
+  printf("%-38s %12.2f %s\n", what, value, unit);
 }
 
-}  // namespace
+// Launches a second of so many threads together, each in a stream of its own, waits included.
+double launches(const Program& program, int threads) {
+  constexpr int kEach = 100'000;
+  std::vector<CUstream> streams;
+  for (int i = 0; i < threads; ++i) streams.push_back(Program::new_stream());
+  std::vector<double> rounds;
+  for (int round = 0; round < kRounds; ++round) {
+    const uint64_t start = tessera::monotonic_ns();
+    std::vector<std::thread> all;
+    for (CUstream stream : streams) {
+      all.emplace_back([&program, stream] {
+        check(cuCtxSetCurrent(program.context), "cuCtxSetCurrent");
+        for (int i = 0; i < kEach; ++i) program.launch(stream);
+        Program::synchronize(stream);
+      });
+    }
+    for (std::thread& thread : all) thread.join();
+    rounds.push_back(threads * kEach * 1e9 / static_cast<double>(tessera::monotonic_ns() - start));
+  }
+  return median(rounds);
+}
 
-int main() {
-  const Raw raw;
-  std::vector<char> host(kCopyBytes);
+// A burst that nobody waits for, and the calls that send it.
+struct Burst {
+  double launch_ns = 0, launches_a_send = 0;
+};
+
+Burst burst(const Program& program, int count) {
+  std::vector<double> times, sends;
+  for (int round = 0; round < 100; ++round) {
+    const uint64_t sent = sends_made.load(), start = tessera::monotonic_ns();
+    for (int i = 0; i < count; ++i) program.launch(program.stream);
+    times.push_back(static_cast<double>(tessera::monotonic_ns() - start) / count);
+    Program::synchronize(program.stream);
+    sends.push_back(static_cast<double>(sends_made.load() - sent));
+  }
+  return {median(times), count / std::max(median(sends), 1.0)};
+}
+
+void calls(const Program& program, const Raw& raw) {
+  print("connect, and what the server has", program.connect_ns / 1e3, "us");
+  print("first calls after it", program.first_call_ns / 1e3, "us");
+  const double ping = each(2000, [&] { raw.ask(nullptr, 0); });
+  print("raw ping-pong of 64 bytes", ping / 1e3, "us");
+  const double call = each(2000, [&] { (void)cuStreamQuery(program.stream); });
+  print("synchronous call", call / 1e3, "us");
+  print("  more than raw", (call - ping) / 1e3, "us");
+  const double both = each(1000, [&] {
+    program.launch(program.stream);
+    Program::synchronize(program.stream);
+  });
+  print("launch and synchronise", both / 1e3, "us");
+  print("  more than raw", (both - ping) / 1e3, "us");
+  for (const int count : {64, 1000}) {
+    const Burst found = burst(program, count);
+    printf("of bursts of %d:\n", count);
+    print("  enqueue of a launch", found.launch_ns, "ns");
+    if (sends_made.load() > 0) print("  launches in a system call that sends", found.launches_a_send, "");
+  }
+  const double one = launches(program, 1), four = launches(program, 4);
+  print("launches of one thread", one, "/s");
+  print("launches of four threads together", four, "/s");
+  print("  of one thread's", four / one, "");
+}
+
+void copies(const Program& program, const Raw& raw) {
+  std::vector<char> host(kCopyBytes), other(kCopyBytes);
   for (size_t i = 0; i < host.size(); i += 8) {
     const uint64_t word = i * 0x9e3779b97f4a7c15u;
     memcpy(&host[i], &word, 8);
   }
+  memset(other.data(), 1, other.size());
+  const auto speed = [](const std::function<void()>& body) { return kCopyBytes / each(1, body); };
+  const double copied = speed([&] { memcpy(other.data(), host.data(), kCopyBytes); });
+  const double streamed = speed([&] { raw.ask(host.data(), kCopyBytes); });
+  const double to = speed([&] {
+    check(cuMemcpyHtoD_v2(program.memory, host.data(), kCopyBytes), "cuMemcpyHtoD");
+    check(cuCtxSynchronize(), "cuCtxSynchronize");
+  });
+  const double from =
+      speed([&] { check(cuMemcpyDtoH_v2(other.data(), program.memory, kCopyBytes), "cuMemcpyDtoH"); });
+  print("memcpy", copied, "GB/s");
+  print("raw stream, to the peer", streamed, "GB/s");
+  print("copy to the device", to, "GB/s");
+  print("  of memcpy", 100 * to / copied, "%");
+  print("  of the raw stream", 100 * to / streamed, "%");
+  print("copy from the device", from, "GB/s");
+  print("  of memcpy", 100 * from / copied, "%");
+  print("  of the raw stream", 100 * from / streamed, "%");
+}
+
+}  // namespace
+
+// What the driver's library sends goes through here: it is counted.
+extern "C" __attribute__((visibility("default"))) ssize_t sendmsg(int socket, const msghdr* message,
+                                                                  int flags) {
+  sends_made.fetch_add(1, std::memory_order_relaxed);
+  return syscall(SYS_sendmsg, socket, message, flags);
+}
+
+int main(int argc, char** argv) {
+  const std::string what = argc > 1 ? argv[1] : "all";
+  const Raw raw;
   const Program program;
-  const double gigabytes = kCopyBytes / 1e9;
-  print("raw ping-pong of 64 bytes", each(2000, [&] { raw.ask(nullptr, 0); }) / 1e3, "us");
-  print("synchronous call", each(2000, [&] { (void)cuStreamQuery(program.stream); }) / 1e3, "us");
-  print("launch and synchronise",
-        each(1000,
-             [&] {
-               program.launch();
-               program.synchronize();
-             }) /
-            1e3,
-        "us");
-  print("enqueue of a launch, in bursts",
-        each(9,
-             [&] {
-               for (int i = 0; i < 200; ++i) program.launch();
-               program.synchronize();
-             }) /
-            200,
-        "ns, with the wait for 200");
-  print("launches in a stream",
-        1e9 /
-            each(1,
-                 [&] {
-                   for (int i = 0; i < 100'000; ++i) program.launch();
-                   program.synchronize();
-                 }) *
-            1e5,
-        "/s");
-  print("raw stream, to the peer", gigabytes / (each(1, [&] { raw.ask(host.data(), kCopyBytes); }) / 1e9),
-        "GB/s");
-  print("copy to the device",
-        gigabytes / (each(1,
-                          [&] {
-                            check(cuMemcpyHtoD_v2(program.memory, host.data(), kCopyBytes), "cuMemcpyHtoD");
-                            program.synchronize();
-                          }) /
-                     1e9),
-        "GB/s");
-  print(
-      "copy from the device",
-      gigabytes /
-          (each(1, [&] { check(cuMemcpyDtoH_v2(host.data(), program.memory, kCopyBytes), "cuMemcpyDtoH"); }) /
-           1e9),
-      "GB/s");
+  if (what != "copies") calls(program, raw);
+  if (what != "calls") copies(program, raw);
   return 0;
 }

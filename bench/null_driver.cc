@@ -30,6 +30,13 @@ bool parse_uuid(const char* text, CUuuid& uuid) {
 
 CUcontext the_context() { return reinterpret_cast<CUcontext>(0x10); }
 
+template <typename Handle>
+CUresult give(Handle* handle) {
+  static std::atomic<uintptr_t> next{0x1000};
+  *handle = reinterpret_cast<Handle>(next.fetch_add(16, std::memory_order_relaxed));
+  return CUDA_SUCCESS;
+}
+
 }  // namespace
 
 extern "C" {
@@ -80,6 +87,33 @@ CUresult cuEventElapsedTime(float* milliseconds, CUevent, CUevent) {
 }
 CUresult cuStreamGetCtx(CUstream, CUcontext* context) {
   *context = the_context();
+  return CUDA_SUCCESS;
+}
+// Handles are something, and differ: whoever passes them on takes nothing for none.
+CUresult cuModuleLoadData(CUmodule* module, const void*) { return give(module); }
+CUresult cuModuleLoadDataEx(CUmodule* module, const void*, unsigned int, CUjit_option*, void**) {
+  return give(module);
+}
+CUresult cuModuleGetFunction(CUfunction* hfunc, CUmodule, const char*) { return give(hfunc); }
+CUresult cuLibraryLoadData(CUlibrary* library, const void*, CUjit_option*, void**, unsigned int,
+                           CUlibraryOption*, void**, unsigned int) {
+  return give(library);
+}
+CUresult cuLibraryGetKernel(CUkernel* pKernel, CUlibrary, const char*) { return give(pKernel); }
+CUresult cuStreamCreate(CUstream* phStream, unsigned int) { return give(phStream); }
+CUresult cuStreamCreateWithPriority(CUstream* phStream, unsigned int, int) { return give(phStream); }
+// Every kernel has a pointer and an int.
+CUresult cuFuncGetParamInfo(CUfunction, size_t paramIndex, size_t* paramOffset, size_t* paramSize) {
+  if (paramIndex > 1) return CUDA_ERROR_INVALID_VALUE;
+  *paramOffset = paramIndex * 8;
+  *paramSize = paramIndex == 0 ? 8 : 4;
+  return CUDA_SUCCESS;
+}
+CUresult cuKernelGetParamInfo(CUkernel, size_t paramIndex, size_t* paramOffset, size_t* paramSize) {
+  return cuFuncGetParamInfo(nullptr, paramIndex, paramOffset, paramSize);
+}
+CUresult cuFuncGetAttribute(int* pi, CUfunction_attribute attrib, CUfunction) {
+  *pi = attrib == CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK ? 1024 : 0;
   return CUDA_SUCCESS;
 }
 // Addresses differ, as a driver's do: the vGPU keeps account by them.

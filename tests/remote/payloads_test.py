@@ -24,15 +24,19 @@ class Payloads(Remote):
     def serve(self, *options):
         self.start_server("127.0.0.1:0", *options)
 
-    def sent(self, *words, relay=(), token=""):
+    def sent(self, *words, relay=(), token="", **more):
         """Bytes to the server and back of a program that has passed."""
-        network = Relay(self, self.port, *relay)
-        environment = dict(self.environment, TESSERA_SERVER=network.server, TESSERA_SERVER_TOKEN_FILE=token, LD_LIBRARY_PATH=LIB)
+        return [int(count) for count in self.passed(*words, relay=relay, TESSERA_SERVER_TOKEN_FILE=token, **more).tell("bytes").split()]
+
+    def passed(self, *words, relay=(), seed=1, **more):
+        """The network behind which it has."""
+        network = Relay(self, self.port, *relay, seed=seed)
+        environment = dict(self.environment, TESSERA_SERVER=network.server, LD_LIBRARY_PATH=LIB, **more)
         done = subprocess.run([os.path.join(PROGRAMS, "large_payloads"), *words], env=environment, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, timeout=PATIENCE)
         self.assertEqual(done.returncode, 0, done.stdout[-2000:])
         self.assertIn("PASS", done.stdout)
-        return [int(count) for count in network.tell("bytes").split()]
+        return network
 
     def files(self):
         return [path for path in pathlib.Path(self.cache).rglob("*") if path.is_file() and path.name != "lock"]
@@ -104,6 +108,21 @@ class Payloads(Remote):
         up, down = self.sent("random", "1", str(16 << 20), relay=(SLOW,))
         for count in (up, down):
             self.assertLess(count, (16 << 20) * 1.01)
+
+    def test_large_copies_go_over_several_connections_where_those_carry_more(self):
+        self.serve()
+        # The rate is each connection's.
+        network = self.passed("random", "1", str(16 << 20), "6", relay=("rate=40000000",))
+        self.assertGreater(int(network.tell("ever")), 1)
+        network = self.passed("random", "1", str(16 << 20), "2", relay=("rate=40000000",), TESSERA_SERVER_STRIPES="1")
+        self.assertEqual(int(network.tell("ever")), 1)
+
+    def test_connections_for_large_copies_may_break(self):
+        self.serve()
+        for seed in (1, 2):
+            for fault in ("reset-every=12000000", "drop-every=12000000"):
+                network = self.passed("random", "1", str(12 << 20), "6", relay=("rate=40000000", fault), seed=seed)
+                self.assertGreater(int(network.tell("ever")), 3)
 
 
 if __name__ == "__main__":

@@ -249,6 +249,26 @@ TEST(EncodingChoice, NoticesThatTheBestHasChanged) {
   EXPECT_GE(run(5, 1000), 950);
 }
 
+// One that halves the page at the pace of the way is worth it only where the work goes on beside the
+// transfer; one that saves next to nothing never is.
+TEST(EncodingChoice, WorkBesideTheTransferHidesInIt) {
+  const auto best = [](Work work, double bandwidth) {
+    EncodingChoice choice(bandwidth, work);
+    for (int page = 0; page < 100; ++page) {
+      (void)use_one(choice, 0, [&](uint8_t encoding) {
+        if (encoding == 1) return EncodingChoice::Outcome{65536, 32768, 40000, 10000};
+        if (encoding == 2) return EncodingChoice::Outcome{65536, 65400, 30000, 1000};
+        return EncodingChoice::Outcome{65536, 65536, 3000, 3000};
+      });
+    }
+    return choice.best(0);
+  };
+  EXPECT_EQ(best(Work::kBesideTransfer, 1e9), 1);
+  EXPECT_EQ(best(Work::kAroundTransfer, 1e9), 0);
+  EXPECT_EQ(best(Work::kAroundTransfer, 1e8), 1);
+  EXPECT_EQ(best(Work::kBesideTransfer, 1e10), 0);
+}
+
 TEST(PageLooks, TellsDataOfDifferentKindsApart) {
   constexpr size_t kPage = 64 << 10;
   std::set<PageLooks> all;
@@ -257,6 +277,25 @@ TEST(PageLooks, TellsDataOfDifferentKindsApart) {
   EXPECT_EQ(all.size(), 3u);
   EXPECT_EQ(page_looks(random_bytes(kPage, 1)), page_looks(random_bytes(kPage, 2)));
   (void)page_looks(Bytes(1, 1));
+}
+
+TEST(AdaptiveCodec, LeavesWhatIsBestAsItIsWhereItLies) {
+  static uint64_t now = 0;
+  AdaptiveCodec codec(
+      1e6, [] { return now += 1000; }, Work::kBesideTransfer);
+  const Bytes noise = random_bytes(256 << 10, 3), numbers = floats(256 << 10), zeros(256 << 10);
+  Bytes room(PageCodec::bound(noise.size())), back(noise.size());
+  size_t last = 1;
+  for (int i = 0; i < 60; ++i) {
+    last = codec.encode_or_leave(noise, room).value();
+    const size_t stored = codec.encode_or_leave(numbers, room).value();
+    if (stored == 0) continue;
+    ASSERT_TRUE(codec.decode(std::span(room).first(stored), back).ok());
+    ASSERT_EQ(back, numbers);
+  }
+  EXPECT_EQ(last, 0u);
+  EXPECT_GT(codec.encode_or_leave(numbers, room).value(), 0u);
+  EXPECT_EQ(codec.encode_or_leave(zeros, room).value(), PageHeader::kBytes);
 }
 
 TEST(AdaptiveCodec, SettlesOnWhatMakesPagesSmallWhereTheWayIsSlow) {

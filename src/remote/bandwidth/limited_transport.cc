@@ -101,4 +101,16 @@ Result<unsigned> LimitedTransport::wait(unsigned wanted, std::chrono::nanosecond
   }
 }
 
+void LimitedTransport::count_area(size_t out, size_t in) {
+  if (out > 0) bandwidth_->gone(Way::kDownload, out);
+  while (in > 0) {
+    const uint64_t may = bandwidth_->take(Way::kUpload, std::min(in, kMostAtOnce));
+    if (may > 0) bandwidth_->gone(Way::kUpload, may);
+    in -= may;
+    if (may != 0) continue;
+    const uint64_t when = bandwidth_->when_ns(Way::kUpload), now_ns = monotonic_ns();
+    if (when > now_ns) sleep_ns(std::min(when - now_ns, kMostSleepNs));
+  }
+}
+
 }  // namespace tessera::remote

@@ -20,6 +20,10 @@ class LimitedTransport final : public Transport {
   Result<size_t> receive(std::span<std::byte> space) override;
   Result<unsigned> wait(unsigned wanted, std::chrono::nanoseconds limit) override;
   void shutdown() override { inner_->shutdown(); }
+  SharedArea* area_out() override { return inner_->area_out(); }
+  SharedArea* area_in() override { return inner_->area_in(); }
+  bool is_area_open() override { return bandwidth_->is_open(Way::kDownload); }
+  void count_area(size_t out, size_t in) override;
   const char* kind() const override { return inner_->kind(); }
 
  private:

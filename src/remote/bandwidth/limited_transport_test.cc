@@ -161,5 +161,21 @@ TEST(BandwidthBoard, WhoIsHeldUpGetsWhatOthersLeave) {
   EXPECT_LE(bob->upload.rate, 5'000u);
 }
 
+TEST(LimitedArea, WhatGoesThroughSharedSlotsCountsAndIsHeldUp) {
+  Limited limited(Flavour::kShm);
+  EXPECT_NE(limited.server->area_in(), nullptr);
+  EXPECT_TRUE(limited.server->is_area_open());
+  limited.server->count_area(100, 200);
+  EXPECT_EQ(limited.page->download.gone.load(), 100u);
+  EXPECT_EQ(limited.page->upload.gone.load(), 200u);
+  constexpr uint64_t kRate = 20'000'000, kBytes = 2'000'000;
+  limited.page->download.rate = limited.page->upload.rate = kRate;
+  EXPECT_FALSE(limited.server->is_area_open());
+  const uint64_t before = monotonic_ns();
+  limited.server->count_area(0, kBytes);
+  EXPECT_GE(monotonic_ns() - before, (kBytes - SessionBandwidth::kBurstBytes) * 1'000'000'000 / kRate);
+  EXPECT_EQ(limited.page->upload.gone.load(), 200 + kBytes);
+}
+
 }  // namespace
 }  // namespace tessera::remote

@@ -17,6 +17,7 @@
 #include "remote/client/servers.h"
 #include "remote/client/session.h"
 #include "remote/session/client.h"
+#include "remote/session/exchange.h"
 #include "remote/transport/address.h"
 #include "remote/transport/spinner.h"
 #include "remote/wire/regions.h"
@@ -25,12 +26,14 @@ namespace tessera::remote {
 namespace {
 
 constexpr uint64_t kConnectNs = 20'000'000'000;
+constexpr uint64_t kStripeNs = 5'000'000'000;
 constexpr std::chrono::microseconds kSpin(30);
 
 struct Server {
   unsigned place = 0;
   Address address;
   SessionId id{};
+  std::mutex secret_lock;  // it changes while others use it
   Secret secret{};
   std::unique_ptr<Session> session;
 };
@@ -58,16 +61,17 @@ Connected& connected() {
   return *found;
 }
 
-// Tries until the grace is over: the server parks the session as long.
-Result<std::unique_ptr<Transport>> come_back(Server& server, const Status& broken) {
+// Tries until the grace is over: the server parks the session as long. `dial`: until when one attempt may
+// last.
+template <typename Dial>
+Result<std::unique_ptr<Transport>> keep_trying(const Server& server, const Status& broken, Dial dial) {
   if (has_ended.load()) return Status(Code::kFailedPrecondition, "the program ends");
   const Connected& c = connected();
   LOG_WARN("remote", "the connection to %s has broken (%s): coming back to the session",
            to_text(server.address).c_str(), broken.message().c_str());
   const uint64_t until = monotonic_ns() + static_cast<uint64_t>(c.config.grace_seconds * 1e9);
   for (uint64_t pause = 50'000'000;; pause = std::min<uint64_t>(pause * 2, 2'000'000'000)) {
-    auto transport = resume_session(server.address, c.credentials, server.id, server.secret,
-                                    std::min(until, monotonic_ns() + 5'000'000'000));
+    auto transport = dial(std::min(until, monotonic_ns() + 5'000'000'000));
     if (transport.ok()) {
       LOG_WARN("remote", "the session goes on");
       return transport;
@@ -78,6 +82,13 @@ Result<std::unique_ptr<Transport>> come_back(Server& server, const Status& broke
     timespec wait{static_cast<time_t>(pause / 1'000'000'000), static_cast<long>(pause % 1'000'000'000)};
     nanosleep(&wait, nullptr);
   }
+}
+
+Result<std::unique_ptr<Transport>> come_back(Server& server, const Status& broken) {
+  return keep_trying(server, broken, [&](uint64_t deadline_ns) {
+    std::lock_guard lock(server.secret_lock);
+    return resume_session(server.address, connected().credentials, server.id, server.secret, deadline_ns);
+  });
 }
 
 Status prepare(Connected& c) {
@@ -151,6 +162,27 @@ Status connect(const Connected& c, Server& server) {
   return Status();
 }
 
+// A further connection of the session, for large payloads: the server is told which one it is.
+Result<std::unique_ptr<Transport>> dial_stripe(Server& server, size_t index) {
+  const uint64_t deadline_ns = monotonic_ns() + kStripeNs;
+  std::lock_guard lock(server.secret_lock);
+  TESSERA_ASSIGN_OR_RETURN(auto transport, open_stripe(server.address, connected().credentials, server.id,
+                                                       server.secret, deadline_ns));
+  const uint64_t number = index;
+  TESSERA_RETURN_IF_ERROR(send_all(*transport, std::as_bytes(std::span(&number, 1)), deadline_ns));
+  return transport;
+}
+
+Result<std::unique_ptr<Link>> connect_stripe(Server& server, size_t index) {
+  TESSERA_ASSIGN_OR_RETURN(auto transport, dial_stripe(server, index));
+  LinkOptions options;
+  options.checked = connected().config.checksums;
+  options.reconnect = [&server, index](const Status& broken) {
+    return keep_trying(server, broken, [&](uint64_t) { return dial_stripe(server, index); });
+  };
+  return std::make_unique<Link>(std::move(transport), std::move(options));
+}
+
 // Fields of the answer to kHello, in the order the worker writes them.
 // What all have together: what one lacks is not there.
 void read_info(Request& hello, unsigned server, ServerInfo& info) {
@@ -177,10 +209,11 @@ void read_info(Request& hello, unsigned server, ServerInfo& info) {
     info.devices.push_back(std::move(device));
   }
   info.keeps_content = hello.next_value<uint32_t>() != 0;
+  info.uses_area = hello.next_value<uint32_t>() != 0;
 }
 
 // The first message to a server: what it has is a part of `info` then.
-CUresult greet(const Server& server, ServerInfo& info) {
+CUresult greet(Server& server, ServerInfo& info) {
   Request hello(Message::kHello, false);
   hello.to(server.place).value<uint32_t>(0).value<uint64_t>(first_number(server.place));
   const bool is_placed = server.place != 0 || connected().config.durable;
@@ -189,8 +222,11 @@ CUresult greet(const Server& server, ServerInfo& info) {
   const CUresult result = hello.run();
   if (result == CUDA_SUCCESS) {
     read_info(hello, server.place, info);
-    server.session->bulk().begin(server.address.flavour != Flavour::kShm,
-                                 info.keeps_content && !connected().config.durable);
+    // What can be made again is what the journal has seen go by, with all of its bytes.
+    const bool is_durable = connected().config.durable, is_wire = server.address.flavour != Flavour::kShm;
+    server.session->bulk().begin({is_wire, info.keeps_content && !is_durable, info.uses_area && !is_durable,
+                                  is_wire && !is_durable ? connected().config.stripes : 1},
+                                 [&server](size_t index) { return connect_stripe(server, index); });
     server.session->start_threads();
   } else {
     LOG_ERROR("remote", "the driver of the server %s does not start: error %d",
@@ -303,6 +339,13 @@ Result<RemoteConfig> RemoteConfig::from_environment() {
     return Status::error(Code::kInvalidArgument, "TESSERA_SERVER_GRACE=%s: seconds, 0 to 86400, are expected",
                          grace.c_str());
   }
+  const std::string stripes = env_or("TESSERA_SERVER_STRIPES", "4");
+  const auto count = parse_uint(stripes);
+  if (!count || *count < 1 || *count > Stripes::kMost) {
+    return Status::error(Code::kInvalidArgument, "TESSERA_SERVER_STRIPES=%s: 1 to %zu are expected",
+                         stripes.c_str(), Stripes::kMost);
+  }
+  config.stripes = *count;
   return config;
 }
 

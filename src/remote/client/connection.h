@@ -22,6 +22,7 @@ namespace tessera::remote {
 //   TESSERA_SERVER_DURABLE     on: what a server loses is made again there or at another; off: by default
 //   TESSERA_SERVER_JOURNAL     how much of the program's memory may be kept for that beside the checkpoint
 //   (256MiB)
+//   TESSERA_SERVER_STRIPES     the most connections that large copies go over, where several carry more (4)
 struct RemoteConfig {
   std::string server;
   std::string token_file, identity, ca, certificate, key, wishes;
@@ -29,6 +30,7 @@ struct RemoteConfig {
   bool checksums = false;
   bool durable = false;
   uint64_t journal_bytes = uint64_t{256} << 20;
+  size_t stripes = 4;
 
   static Result<RemoteConfig> from_environment();  // no server: a local GPU is wanted
 };
@@ -51,6 +53,7 @@ struct ServerInfo {
       entries;  // by the index in cuda::kDriverEntries: whether all drivers have the function
   std::vector<RemoteDevice> devices;
   bool keeps_content = false;  // what has been sent once need only be named
+  bool uses_area = false;      // payloads may lie in memory that both sides see
 
   const RemoteDevice* device(CUdevice device) const {
     return device >= 0 && static_cast<size_t>(device) < devices.size() ? &devices[device] : nullptr;

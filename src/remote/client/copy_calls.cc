@@ -64,7 +64,7 @@ CUresult copy_in(CUdeviceptr target, const void* source, size_t bytes, CUstream 
     return copy_in_pieces(server, target, payload, reinterpret_cast<uint64_t>(stream), per_thread);
   Request request(Message::kCopyIn, per_thread);
   request.to(server).value(
-      CopyFields{target, bytes, reinterpret_cast<uint64_t>(stream), PieceForm::kPlain, 0, bytes});
+      CopyFields{target, bytes, reinterpret_cast<uint64_t>(stream), PieceForm::kPlain, 0, bytes, 0});
   return may_queue ? request.queue(payload) : request.run(payload);
 }
 
@@ -72,9 +72,12 @@ CUresult copy_out(void* target, CUdeviceptr source, size_t bytes, CUstream strea
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
   if (bytes == 0) return CUDA_SUCCESS;
   if (target == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  const unsigned server = server_of_copy(source, stream);
+  Session* const found = session_of(server);
+  const size_t stripes = found == nullptr ? 0 : found->bulk().stripes_down(bytes);
   Request request(Message::kCopyOut, per_thread);
-  request.to(server_of_copy(source, stream))
-      .value(CopyFields{source, bytes, reinterpret_cast<uint64_t>(stream)});
+  request.to(server).value(CopyFields{source, bytes, reinterpret_cast<uint64_t>(stream), PieceForm::kPlain,
+                                      static_cast<uint32_t>(stripes), 0, 0});
   const CUresult result =
       request.run({}, {static_cast<std::byte*>(target), bytes > kInlineBytes ? bytes : 0});
   if (result != CUDA_SUCCESS) return result;

@@ -346,20 +346,24 @@ bool Session::flush() {
   return status.ok() || recover(its, status);
 }
 
-// Sends what was queued and has waited for a moment: many messages go with one system call.
+// Sends what was queued and has waited for a moment: many messages go with one system call. Moments are
+// longer where callers have sent everything themselves of late, by waiting for something: then this one only
+// takes their processor.
 void Session::flush_soon() {
   prctl(PR_SET_TIMERSLACK, 1000UL);
-  constexpr uint64_t kMoment = 20'000;
+  constexpr uint64_t kMoment = 20'000, kLongestMoment = 160'000;
   constexpr int kIdleMoments = 50;
   while (!is_abandoned_.load(std::memory_order_relaxed)) {
     flusher_awake_.wait(0);
-    uint64_t seen = ~uint64_t{0};
+    uint64_t seen = ~uint64_t{0}, moment = kMoment;
     for (int idle = 0; idle < kIdleMoments;) {
-      nap(kMoment);
+      nap(moment);
       const uint64_t now = appended_.load(std::memory_order_relaxed);
       idle = now == seen ? idle + 1 : 0;
-      if (idle == 0 && !flush()) return;
       seen = now;
+      if (idle != 0) continue;
+      moment = Link::Sender(link()).unsent_bytes() > 0 ? kMoment : std::min(moment * 2, kLongestMoment);
+      if (!flush()) return;
     }
     flusher_awake_.store(0);
     // What was queued between the last look and this is sent now.

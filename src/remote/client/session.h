@@ -45,6 +45,8 @@ class Session {
   CUresult send_piece(ThreadState& thread, uint16_t op, uint16_t flags, ByteSpan payload, bool is_borrowed,
                       uint64_t* taken_at);
   CUresult wait_taken(uint64_t offset);
+  // What calls answer where the connection is lost for good, for which that is the reason.
+  CUresult lost(const Status& why);
   // The first error of a queued call that nobody has been told of.
   CUresult take_earlier();
 
@@ -86,7 +88,6 @@ class Session {
   bool recover(const Link& broken, const Status& why);
   void checkpoint_if_due(uint16_t op);
   Status take_checkpoint();
-  CUresult lost(const Status& why);
   Status await(Link& link, ThreadState& thread);
   Status read_message(Link& link, ThreadState* me);
   Status read_answer(Link& link, const MessageHeader& header, ThreadState* me);

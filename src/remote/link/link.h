@@ -17,6 +17,7 @@
 #include "common/status.h"
 #include "remote/link/frame.h"
 #include "remote/link/send_queue.h"
+#include "remote/transport/shared_area.h"
 #include "remote/transport/transport.h"
 
 namespace tessera::remote {
@@ -87,6 +88,11 @@ class Link {
   LinkFigures figures() const;
   // How much of our stream the peer says that its reader has had.
   uint64_t peer_had() const { return peer_has_.load(std::memory_order_acquire); }
+  // Of the connection, and as long as it: links over such memory have one connection only.
+  SharedArea* area_out() const { return transport()->area_out(); }
+  SharedArea* area_in() const { return transport()->area_in(); }
+  bool is_area_open() const { return transport()->is_area_open(); }
+  void count_area(size_t out, size_t in) { transport()->count_area(out, in); }
 
  private:
   using Sending = std::unique_lock<std::mutex>;

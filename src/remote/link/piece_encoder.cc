@@ -27,8 +27,8 @@ ByteSpan PieceEncoder::encode(ByteSpan piece) {
   return std::as_bytes(std::span(encoded_)).first(*stored);
 }
 
-void PieceEncoder::sent(const Link& link) {
-  rate_.look(link.peer_had(), monotonic_ns());
+void PieceEncoder::sent(uint64_t peer_had) {
+  rate_.look(peer_had, monotonic_ns());
   bytes_per_second_.store(rate_.bytes_per_second(), std::memory_order_relaxed);
 }
 

@@ -7,7 +7,6 @@
 
 #include "common/bytes.h"
 #include "memory/codec/adaptive_codec.h"
-#include "remote/link/link.h"
 #include "remote/link/send_rate.h"
 
 namespace tessera::remote {
@@ -24,8 +23,9 @@ class PieceEncoder {
   void begin() { rate_.begin(); }
   // A stored page of memory/codec, valid until the next call; empty where the piece is best sent as it is.
   ByteSpan encode(ByteSpan piece);
-  // The link has taken it, or what it was encoded to.
-  void sent(const Link& link);
+  // It has been handed on, or what it was encoded to; so much of all that was ever sent there the other side
+  // has had.
+  void sent(uint64_t peer_had);
 
   // Of the way itself, whatever is sent: 0 where it is not known yet. From any thread.
   double bytes_per_second() const { return bytes_per_second_.load(std::memory_order_relaxed); }

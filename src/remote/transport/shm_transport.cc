@@ -31,7 +31,17 @@ bool valid_ring(size_t bytes) {
          bytes <= ShmTransport::kMostRingBytes;
 }
 
-size_t memory_bytes(size_t ring_bytes) { return kControlBytes + 2 * ring_bytes; }
+constexpr size_t kAreaControlsAt = 1024;
+static_assert(2 * sizeof(RingControl) <= kAreaControlsAt &&
+              kAreaControlsAt + 2 * sizeof(AreaControl) <= kControlBytes);
+
+size_t memory_bytes(size_t ring_bytes) { return ShmTransport::memory_bytes(ring_bytes); }
+
+// The number of a direction: 0 to the server, 1 to the client.
+SharedArea area(std::byte* base, size_t ring_bytes, int direction) {
+  return {reinterpret_cast<AreaControl*>(base + kAreaControlsAt) + direction,
+          base + kControlBytes + 2 * ring_bytes + static_cast<size_t>(direction) * kAreaBytes};
+}
 
 Status bad_offer(const char* what) {
   return Status::error(Code::kInvalidData, "the client's shared memory is refused: %s", what);
@@ -83,6 +93,10 @@ bool drain(int socket) {
 
 }  // namespace
 
+size_t ShmTransport::memory_bytes(size_t ring_bytes) {
+  return kControlBytes + 2 * ring_bytes + 2 * kAreaBytes;
+}
+
 ShmTransport::ShmTransport(UniqueFd socket, UniqueFd room_socket, const Mapping& mapping, Side side)
     : socket_(std::move(socket)),
       room_socket_(std::move(room_socket)),
@@ -92,7 +106,9 @@ ShmTransport::ShmTransport(UniqueFd socket, UniqueFd room_socket, const Mapping&
       writer_(out_, mapping.base + kControlBytes + (side == Side::kClient ? 0 : mapping.ring_bytes),
               mapping.ring_bytes),
       reader_(in_, mapping.base + kControlBytes + (side == Side::kClient ? mapping.ring_bytes : 0),
-              mapping.ring_bytes) {}
+              mapping.ring_bytes),
+      area_out_(area(mapping.base, mapping.ring_bytes, side == Side::kClient ? 0 : 1)),
+      area_in_(area(mapping.base, mapping.ring_bytes, side == Side::kClient ? 1 : 0)) {}
 
 ShmTransport::~ShmTransport() { munmap(mapping_.base, memory_bytes(mapping_.ring_bytes)); }
 

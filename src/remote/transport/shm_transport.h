@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "common/fd.h"
+#include "remote/transport/shared_area.h"
 #include "remote/transport/shm_ring.h"
 #include "remote/transport/spinner.h"
 #include "remote/transport/transport.h"
@@ -33,10 +34,16 @@ class ShmTransport final : public Transport {
   Result<size_t> receive(std::span<std::byte> space) override;
   Result<unsigned> wait(unsigned wanted, std::chrono::nanoseconds limit) override;
   void shutdown() override;
+  SharedArea* area_out() override { return &area_out_; }
+  SharedArea* area_in() override { return &area_in_; }
   const char* kind() const override { return "shm"; }
 
+  // Of the memory that is passed, with rings of that size.
+  static size_t memory_bytes(size_t ring_bytes);
+
  private:
-  // What is mapped: both controls in the first page, then the ring to the server, then the one to the client.
+  // What is mapped: all controls in the first page, then for each direction, to the server first, the ring,
+  // and then likewise the slots of the areas.
   struct Mapping {
     std::byte* base = nullptr;
     size_t ring_bytes = 0;
@@ -57,6 +64,7 @@ class ShmTransport final : public Transport {
   RingControl* const in_;
   RingWriter writer_;
   RingReader reader_;
+  SharedArea area_out_, area_in_;
   std::atomic<bool> ended_{false};   // by us
   std::atomic<bool> broken_{false};  // the peer has gone
   Spinner receive_spinner_, send_spinner_;

@@ -9,6 +9,10 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
+#include <memory>
+#include <set>
+#include <thread>
 #include <vector>
 
 #include "remote/transport/passed_files.h"
@@ -37,7 +41,7 @@ UniqueFd memory(size_t bytes, int seals) {
 }
 
 constexpr int kGood = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
-constexpr size_t kGoodBytes = 4096 + 2 * kRing;
+const size_t kGoodBytes = ShmTransport::memory_bytes(kRing);
 
 struct Offer {
   uint32_t magic = 0x4d485354;
@@ -159,6 +163,51 @@ TEST(HostileRing, WakingNobodyEndsAndDoesNotBlock) {
     hostile.rings[1].reader_sleeps = 1;
     hostile.rings[1].read = hostile.rings[1].written.load();
     ASSERT_EQ(hostile.server->send(std::span(&piece, 1)).value(), 1u);
+  }
+}
+
+TEST(SharedArea, EachSlotHasOneHolder) {
+  const auto control = std::make_unique<AreaControl>();
+  SharedArea area(control.get(), nullptr);
+  std::set<uint32_t> taken;
+  for (uint32_t i = 0; i < kAreaSlots; ++i) taken.insert(area.take(kShortly).value());
+  EXPECT_EQ(taken.size(), kAreaSlots);
+  EXPECT_FALSE(area.take(std::chrono::milliseconds(1)));
+  area.give_back(5);
+  EXPECT_EQ(area.take(kShortly), 5u);
+}
+
+TEST(SharedArea, WhoeverWaitsIsWoken) {
+  const auto control = std::make_unique<AreaControl>();
+  SharedArea sender(control.get(), nullptr), receiver(control.get(), nullptr);
+  constexpr size_t kRounds = 20'000;
+  std::vector<std::atomic<uint32_t>> taken(kRounds);  // plus 1
+  std::thread other([&] {
+    for (auto& one : taken) {
+      while (one.load() == 0) std::this_thread::yield();
+      receiver.give_back(one.load() - 1);
+    }
+  });
+  for (auto& one : taken) {
+    const auto number = sender.take(std::chrono::seconds(60));
+    EXPECT_TRUE(number);
+    one.store(number.value_or(0) + 1);
+  }
+  other.join();
+}
+
+TEST(SharedArea, BothSidesOfAConnectionSeeTheSameSlots) {
+  Ends ends = socket_pair();
+  auto client = ShmTransport::offer(std::move(ends.client), kRing).value();
+  auto server = ShmTransport::accept(std::move(ends.server), kShortly).value();
+  for (auto [out, in] :
+       {std::pair(client->area_out(), server->area_in()), {server->area_out(), client->area_in()}}) {
+    const uint32_t slot = out->take(kShortly).value();
+    memcpy(out->slot(slot).data(), "there", 6);
+    EXPECT_STREQ(reinterpret_cast<const char*>(in->slot(slot).data()), "there");
+    EXPECT_EQ(out->number_of(out->slot(slot).data()), slot);
+    EXPECT_FALSE(out->number_of(in->slot(slot).data()));
+    in->give_back(slot);
   }
 }
 

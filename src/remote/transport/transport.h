@@ -12,6 +12,8 @@
 
 namespace tessera::remote {
 
+class SharedArea;
+
 // One thread may send while another receives; neither call waits. `wait` may be called by both at once.
 class Transport {
  public:
@@ -33,6 +35,13 @@ class Transport {
   virtual Result<unsigned> wait(unsigned wanted, std::chrono::nanoseconds limit) = 0;
   // Ends it both ways, from any thread, more than once; whoever waits returns.
   virtual void shutdown() = 0;
+  // Memory that both sides see, for payloads to the other side and from it; null where there is none.
+  virtual SharedArea* area_out() { return nullptr; }
+  virtual SharedArea* area_in() { return nullptr; }
+  // Whether they are to be used now for what goes out; and how many bytes have gone through them, which
+  // waits where there is a limit to what comes in.
+  virtual bool is_area_open() { return true; }
+  virtual void count_area(size_t /*out*/, size_t /*in*/) {}
   // "tcp", "tls", "shm".
   virtual const char* kind() const = 0;
 };

@@ -9,6 +9,8 @@ namespace tessera::remote {
 enum class PieceForm : uint32_t {
   kPlain = 0,  // as it is
   kCoded = 1,  // a stored page of memory/codec/page_format.h, smaller than the piece
+  kArea =
+      2,  // not here: it begins a slot of the memory that both sides see, the number of which is told instead
 };
 // Pieces that are not plain have at most so many bytes.
 inline constexpr uint64_t kPieceBytes = 1 << 20;
@@ -20,8 +22,9 @@ struct CopyFields {
   uint64_t bytes = 0;
   uint64_t stream = 0;
   PieceForm form = PieceForm::kPlain;  // kCopyIn
-  uint32_t reserved = 0;
-  uint64_t stored = 0;  // kCopyIn: bytes of the payload
+  uint32_t stripes = 0;                // kCopyOut: over how many further connections pieces may come
+  uint64_t stored = 0;                 // kCopyIn: bytes of the payload, or the number of a slot
+  uint64_t number = 0;  // kCopyIn: it does not follow, but comes over another connection under this number
 };
 
 // Before each piece of the payload of an answer; the piece is filled up to 8 bytes.
@@ -29,8 +32,9 @@ struct PieceHeader {
   uint32_t bytes = 0;
   PieceForm form = PieceForm::kPlain;
   uint64_t stored = 0;
+  uint64_t number = 0;  // as in CopyFields
 };
-static_assert(sizeof(PieceHeader) == 16);
+static_assert(sizeof(PieceHeader) == 24);
 
 inline constexpr uint64_t kInlineBytes = 32 << 10;
 

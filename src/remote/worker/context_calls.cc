@@ -65,6 +65,7 @@ CUresult hello(Serving& s) {
   s.out.value<uint32_t>(devices);
   for (CUdevice device = 0; device < devices; ++device) describe(s, device);
   s.out.value<uint32_t>(s.worker.keeps_content() ? 1 : 0);
+  s.out.value<uint32_t>(s.worker.link().area_in() != nullptr ? 1 : 0);
   return CUDA_SUCCESS;
 }
 

@@ -1,6 +1,7 @@
 // Copies between the client's memory and the device.
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "remote/wire/copy.h"
 #include "remote/worker/own_calls.h"
@@ -34,27 +35,59 @@ CUresult copy_piece_in(Serving& s, const CopyFields& fields, CUstream stream, ui
     place = s.worker.staging().take(part);
   }
   if (place.data() == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
-  const Status read = fields.form == PieceForm::kCoded ? s.worker.pieces_in().decode(s, fields.stored, place)
-                                                       : s.read_payload(place);
+  const bool is_plain_here = fields.form == PieceForm::kPlain && fields.number == 0;
+  const Status read = is_plain_here ? s.read_payload(place) : s.worker.pieces_in().read(s, fields, place);
   if (!read.ok()) return CUDA_ERROR_UNKNOWN;
   *is_read = true;
   const CUresult result = s.table.cuMemcpyHtoDAsync_v2(fields.device + at, place.data(), part, stream);
   return result == CUDA_SUCCESS && !is_small ? s.worker.staging().used_by(stream) : result;
 }
 
+// Memory that the driver has read when the call returns: straight from where the client has put it, unless
+// the call would wait for the stream.
+CUresult copy_from_area(Serving& s, const CopyFields& fields, CUstream stream) {
+  SharedArea& area = *s.worker.link().area_in();
+  const auto slot = static_cast<uint32_t>(fields.stored);
+  std::span<const std::byte> source = area.slot(slot).first(fields.bytes);
+  const bool is_idle = !s.worker.is_capturing() && s.table.cuStreamQuery != nullptr &&
+                       s.table.cuStreamQuery(stream) == CUDA_SUCCESS;
+  if (!is_idle) {
+    const auto staged = s.worker.staging().take(fields.bytes);
+    if (!staged.empty()) memcpy(staged.data(), source.data(), source.size());
+    source = staged;
+  }
+  CUresult result = source.empty()
+                        ? CUDA_ERROR_OUT_OF_MEMORY
+                        : s.table.cuMemcpyHtoDAsync_v2(fields.device, source.data(), source.size(), stream);
+  if (result == CUDA_SUCCESS && !is_idle) result = s.worker.staging().used_by(stream);
+  area.give_back(slot);
+  s.worker.link().count_area(0, fields.bytes);
+  return result;
+}
+
 bool is_sane(const CopyFields& fields) {
   if (fields.bytes > kMaxPayloadBytes) return false;
+  if (fields.number != 0 && (fields.bytes > kPieceBytes || fields.form == PieceForm::kArea)) return false;
   if (fields.form == PieceForm::kPlain) return fields.stored == fields.bytes;
+  if (fields.form == PieceForm::kArea) return fields.bytes <= kAreaSlotBytes && fields.stored < kAreaSlots;
   return fields.form == PieceForm::kCoded && fields.bytes <= kPieceBytes && fields.stored < fields.bytes;
 }
 
 CUresult copy_in(Serving& s) {
   const auto fields = s.in.value<CopyFields>();
   if (!s.in.whole() || !is_sane(fields)) return s.malformed();
+  const bool is_in_area = fields.form == PieceForm::kArea;
+  if (is_in_area && (s.worker.link().area_in() == nullptr || s.thread->content.is_named()))
+    return s.malformed();
   const auto stream = s.handle<CUstream>(HandleKind::kCUstream, fields.stream);
   CUresult result = s.failed;
   uint64_t at = 0;
   s.worker.note_work();
+  if (is_in_area) {
+    if (result == CUDA_SUCCESS) return copy_from_area(s, fields, stream);
+    s.worker.link().area_in()->give_back(static_cast<uint32_t>(fields.stored));
+    return result;
+  }
   while (at < fields.bytes && result == CUDA_SUCCESS) {
     const uint64_t part =
         std::min(fields.bytes - at, fields.bytes <= kSmallBytes ? kSmallBytes : kPieceBytes);
@@ -64,6 +97,10 @@ CUresult copy_in(Serving& s) {
     if (result == CUDA_ERROR_UNKNOWN && !is_read) return s.malformed();
   }
   // What is left of a payload that cannot be used still has to be read.
+  if (fields.number != 0) {
+    if (at == 0 && !s.worker.stripes().take(fields.number).ok()) return s.malformed();
+    return result;
+  }
   const uint64_t had = at == 0 || fields.form == PieceForm::kPlain ? at : fields.stored;
   if (!skip_payload(s, padded(fields.stored) - had).ok()) return s.malformed();
   return result;
@@ -75,8 +112,10 @@ class PayloadOut final : public Worker::Payload {
   PayloadOut(Serving& s, const CopyFields& fields, CUstream stream)
       : s_(s), fields_(fields), stream_(stream), pieces_(s.worker.pieces_out()) {
     bytes = fields.bytes;
+    if (fields.stripes <= s.worker.stripes().count()) stripes = fields.stripes;
     fetch();
   }
+  ~PayloadOut() override { pieces_.drop(s_.worker.link(), fetched_.data()); }
   CUresult first_result() const { return result_; }
 
   ByteSpan next(uint64_t) override {
@@ -87,22 +126,21 @@ class PayloadOut final : public Worker::Payload {
       result_ = arrived;
       return {};
     }
-    const ByteSpan piece = fetched_;
-    sending_ = current_;
+    sending_ = std::exchange(fetched_, {});
     if (fetched_at_ < bytes) fetch();
-    return piece;
+    return sending_;
   }
-  void sent(uint64_t offset) override { pieces_.sent(sending_, offset); }
+  void sent(uint64_t offset) override { pieces_.sent(sending_.data(), offset); }
   CUresult result() override { return result_; }
 
  private:
   void fetch() {
     const uint64_t part = std::min<uint64_t>(bytes - fetched_at_, kPieceBytes);
-    std::byte* place = pieces_.take(s_.worker.link(), &current_);
+    std::byte* place = pieces_.take(s_.worker.link());
+    fetched_ = {place, part};
     result_ = place == nullptr
                   ? CUDA_ERROR_OUT_OF_MEMORY
                   : s_.table.cuMemcpyDtoHAsync_v2(place, fields_.device + fetched_at_, part, stream_);
-    fetched_ = {place, part};
     fetched_at_ += part;
   }
 
@@ -110,8 +148,7 @@ class PayloadOut final : public Worker::Payload {
   const CopyFields fields_;
   CUstream stream_;
   PiecesOut& pieces_;
-  ByteSpan fetched_;
-  size_t current_ = 0, sending_ = 0;
+  ByteSpan fetched_, sending_;
   uint64_t fetched_at_ = 0;
   CUresult result_ = CUDA_SUCCESS;
 };

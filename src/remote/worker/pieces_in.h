@@ -1,17 +1,18 @@
-// Pieces of payloads that come compressed. Used by whoever leads.
+// Pieces of payloads that come compressed, or over another connection. Used by whoever leads.
 #pragma once
 
 #include <vector>
 
 #include "memory/codec/page_codec.h"
+#include "remote/wire/copy.h"
 #include "remote/worker/serving.h"
 
 namespace tessera::remote {
 
 class PiecesIn {
  public:
-  // Fills `piece` from the `stored` bytes that come next.
-  Status decode(Serving& s, uint64_t stored, std::span<std::byte> piece);
+  // Fills `piece`.
+  Status read(Serving& s, const CopyFields& fields, std::span<std::byte> piece);
 
  private:
   memory::PageCodec codec_;

@@ -1,4 +1,5 @@
-// Memory that payloads of answers are sent from: a piece is used again once the link needs it no more.
+// Memory that payloads of answers are sent from: slots of what both sides see, or pieces of our own, which
+// are used again once the link needs them no more.
 #pragma once
 
 #include <cstddef>
@@ -20,11 +21,15 @@ class PiecesOut {
   // One payload at a time.
   std::unique_lock<std::mutex> turn() { return std::unique_lock(turn_); }
   // The next piece, or null where there is no memory or the link is over.
-  std::byte* take(Link& link, size_t* index);
+  std::byte* take(Link& link);
+  // It is not sent after all.
+  void drop(Link& link, const std::byte* piece);
   // The link has it, up to that offset of its stream.
-  void sent(size_t index, uint64_t offset) { offsets_[index] = offset; }
+  void sent(const std::byte* piece, uint64_t offset);
 
  private:
+  bool make();
+
   const cuda::DriverTable& driver_;
   std::mutex turn_;
   std::byte* memory_ = nullptr;

@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <pthread.h>
 
+#include <array>
 #include <condition_variable>
 #include <mutex>
 #include <optional>
@@ -12,6 +13,8 @@
 #include "common/log.h"
 #include "common/strings.h"
 #include "remote/front/control.h"
+#include "remote/link/stripes.h"
+#include "remote/session/exchange.h"
 #include "remote/transport/spinner.h"
 #include "remote/worker/worker.h"
 #include "virtualization/driver_loader.h"
@@ -69,8 +72,38 @@ struct Session {
   SessionStart start;
   Returns returns;
   std::unique_ptr<Link> link;
+  Stripes stripes;
+  std::mutex stripes_lock;
+  struct Stripe {
+    Returns returns;
+    Link* link = nullptr;  // of `stripes`
+  };
+  std::array<Stripe, Stripes::kMost> each;  // by their numbers; links of them under stripes_lock
   std::atomic<bool> is_over{false};
 };
+
+// A further connection for large payloads, or one that has broken anew: its first bytes say which.
+Status take_stripe(Session& session, std::unique_ptr<Transport> transport) {
+  uint64_t index = 0;
+  TESSERA_RETURN_IF_ERROR(
+      receive_exactly(*transport, std::as_writable_bytes(std::span(&index, 1)), monotonic_ns() + kProofNs));
+  std::lock_guard lock(session.stripes_lock);
+  if (index > session.stripes.count() || index >= Stripes::kMost)
+    return Status(Code::kInvalidData, "a connection with a number that does not follow the others");
+  Session::Stripe& stripe = session.each[index];
+  if (stripe.link != nullptr) {
+    if (!stripe.returns.put(std::move(transport))) stripe.link->break_connection();
+    return Status();
+  }
+  LinkOptions options;
+  options.checked = session.start.checksums;
+  options.reconnect = [&stripe](const Status& broken) { return stripe.returns.wait(broken); };
+  auto link = std::make_unique<Link>(std::move(transport), std::move(options));
+  Link* const made = link.get();
+  TESSERA_RETURN_IF_ERROR(session.stripes.add(std::move(link)));
+  stripe.link = made;
+  return Status();
+}
 
 // False where the session is to end.
 bool look_at_control(Session& session) {
@@ -85,6 +118,9 @@ bool look_at_control(Session& session) {
       LOG_INFO("session", "a connection was refused: %s", returned.status().message().c_str());
     } else if (returned->kind == ConnectionKind::kResume) {
       if (!session.returns.put(std::move(returned->transport))) session.link->break_connection();
+    } else if (returned->kind == ConnectionKind::kStripe) {
+      const Status taken = take_stripe(session, std::move(returned->transport));
+      if (!taken.ok()) LOG_INFO("session", "a connection was refused: %s", taken.message().c_str());
     }
   }).detach();
   return true;
@@ -96,7 +132,9 @@ void watch_control(Session& session) {
     if (poll(&waiting, 1, 200) <= 0) continue;
     if (look_at_control(session)) continue;
     session.returns.end();
+    for (auto& stripe : session.each) stripe.returns.end();
     session.link->end();
+    session.stripes.end(Status(Code::kUnavailable, "the server ends"));
     return;
   }
 }
@@ -132,10 +170,12 @@ int run_session(SessionStart start) {
   std::thread control([&session] { watch_control(session); });
   Status ended;
   {
-    Worker worker(*session.link, *driver, content ? &*content : nullptr);
+    Worker worker(*session.link, *driver, content ? &*content : nullptr, &session.stripes);
     ended = worker.run();
   }
   session.is_over.store(true);
+  for (auto& stripe : session.each) stripe.returns.end();
+  session.stripes.end(ended);
   control.join();
   if (!ended.ok()) LOG_WARN("session", "ended: %s", ended.message().c_str());
   return ended.ok() ? 0 : 1;

@@ -21,9 +21,10 @@ thread_local CUstreamCaptureMode mode_here = CU_STREAM_CAPTURE_MODE_GLOBAL;
 
 }  // namespace
 
-Worker::Worker(Link& link, const cuda::DriverTable& driver, cache::ContentCache* content)
+Worker::Worker(Link& link, const cuda::DriverTable& driver, cache::ContentCache* content, Stripes* stripes)
     : link_(link),
       driver_(driver),
+      stripes_(stripes == nullptr ? no_stripes_ : *stripes),
       content_(content),
       staging_(driver),
       pieces_out_(driver),
@@ -50,6 +51,7 @@ Status Worker::run() {
 
 void Worker::stop(const Status& why) {
   is_over_.store(true);
+  stripes_.end(why);
   {
     std::lock_guard lock(pool_lock_);
     if (!is_stopping_) ended_ = why;
@@ -293,23 +295,34 @@ Status Worker::answer(Serving& serving, CUresult result, Payload* payload) {
   return send_payload(*payload);
 }
 
-// Compressed where that pays. The piece stays as it is until the link has taken it.
+// Compressed, and over another connection, where that pays. The piece stays as it is until the link has taken
+// it.
 Status Worker::send_piece(Payload& payload, ByteSpan piece) {
-  const ByteSpan coded = encoder_.encode(piece);
-  PieceHeader header{static_cast<uint32_t>(piece.size()), PieceForm::kPlain, piece.size()};
-  if (!coded.empty()) header = {header.bytes, PieceForm::kCoded, coded.size()};
+  PieceHeader header{static_cast<uint32_t>(piece.size()), PieceForm::kPlain, piece.size(), 0};
+  SharedArea* const area = link_.area_out();
+  const auto slot = area == nullptr ? std::nullopt : area->number_of(piece.data());
+  const ByteSpan coded = slot ? ByteSpan() : encoder_.encode(piece);
+  if (slot) header = {header.bytes, PieceForm::kArea, *slot, 0};
+  if (!coded.empty()) header = {header.bytes, PieceForm::kCoded, coded.size(), 0};
+  const bool is_striped = payload.stripes > 0 && !slot;
+  if (is_striped) {
+    TESSERA_ASSIGN_OR_RETURN(header.number, stripes_.send(coded.empty() ? piece : coded, payload.stripes));
+  }
+  const bool follows = !slot && !is_striped;
+  if (slot) link_.count_area(piece.size(), 0);
   {
     Link::Sender sender(link_);
     sender.append(std::as_bytes(std::span(&header, 1)));
-    if (coded.empty()) {
+    if (follows && coded.empty()) {
       payload.sent(sender.append_borrowed(piece));
     } else {
-      sender.append(coded);
+      payload.sent(0);
+      if (follows) sender.append(coded);
     }
-    sender.append(ByteSpan(kNothing, padded(header.stored) - header.stored));
+    if (follows) sender.append(ByteSpan(kNothing, padded(header.stored) - header.stored));
     TESSERA_RETURN_IF_ERROR(sender.flush());
   }
-  encoder_.sent(link_);
+  encoder_.sent(is_striped ? stripes_.peer_had() : link_.peer_had());
   return Status();
 }
 

@@ -19,6 +19,7 @@
 #include "cuda/driver_table.h"
 #include "remote/link/link.h"
 #include "remote/link/piece_encoder.h"
+#include "remote/link/stripes.h"
 #include "remote/worker/callbacks.h"
 #include "remote/worker/captured_output.h"
 #include "remote/worker/functions.h"
@@ -36,7 +37,8 @@ class Worker {
  public:
   // `driver`: what the calls go to; in a slice the guest's own library. `content`: what the client's identity
   // has sent before; null where nothing is kept.
-  Worker(Link& link, const cuda::DriverTable& driver, cache::ContentCache* content);
+  Worker(Link& link, const cuda::DriverTable& driver, cache::ContentCache* content,
+         Stripes* stripes = nullptr);
   ~Worker();
 
   // Until the session ends: why. An orderly farewell is ok.
@@ -74,6 +76,7 @@ class Worker {
   // what it says at the end. Null: no payload.
   struct Payload {
     uint64_t bytes = 0;
+    size_t stripes = 0;  // over how many further connections it may go
     // A piece that stays as it is until the link has taken it, at most `limit` bytes; empty where it fails,
     // which is told at the end.
     virtual ByteSpan next(uint64_t limit) = 0;
@@ -95,6 +98,7 @@ class Worker {
   PlacedMemory& placed() { return placed_; }
   PiecesOut& pieces_out() { return pieces_out_; }
   Link& link() { return link_; }
+  Stripes& stripes() { return stripes_; }
   bool keeps_content() const { return content_ != nullptr; }
 
  private:
@@ -113,6 +117,8 @@ class Worker {
 
   Link& link_;
   const cuda::DriverTable& driver_;
+  Stripes no_stripes_;
+  Stripes& stripes_;
   cache::ContentCache* const content_;
   HandleTable handles_;
   Staging staging_;

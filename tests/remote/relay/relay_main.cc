@@ -3,9 +3,9 @@
 //   remote_relay --to HOST:PORT [--listen HOST:PORT] [--seed N] [NAME=VALUE...]
 //
 // Prints the port it listens on. Names are those of the command table below, with times in microseconds; each
-// is a command on standard input, too, as are: cut, reset, refuse, accept, hold, release, connections, bytes
-// (up and down). A command is answered by a line, "ok" where it has nothing else to say. It ends at the end
-// of standard input.
+// is a command on standard input, too, as are: cut, reset, refuse, accept, hold, release, connections, ever
+// (how many there have been), bytes (up and down). A command is answered by a line, "ok" where it has nothing
+// else to say. It ends at the end of standard input.
 #include <poll.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -66,6 +66,8 @@ std::string command(Relay& relay, std::string_view text) {
     relay.hold(text == "hold");
   } else if (text == "connections") {
     return std::to_string(relay.connections());
+  } else if (text == "ever") {
+    return std::to_string(relay.connections_ever());
   } else if (text == "bytes") {
     return std::to_string(relay.bytes_up()) + " " + std::to_string(relay.bytes_down());
   } else if (!set(relay.conditions(), text)) {

@@ -59,7 +59,8 @@ class SwapStore::Scratch {
 };
 
 Result<std::unique_ptr<SwapStore>> SwapStore::create(uint64_t granule_bytes, const SwapOptions& options,
-                                                     Budget& budget, HostStore::Available available) {
+                                                     Budget& budget, HostStore::Available available,
+                                                     bool small_pages) {
   std::unique_ptr<PageCipher> cipher;
   std::unique_ptr<FileStore> file;
   const uint64_t room = round_up(PageCodec::bound(granule_bytes));
@@ -69,8 +70,8 @@ Result<std::unique_ptr<SwapStore>> SwapStore::create(uint64_t granule_bytes, con
   if (!options.directory.empty()) {
     TESSERA_ASSIGN_OR_RETURN(file, FileStore::create(options.directory, room));
   }
-  std::unique_ptr<SwapStore> store(
-      new SwapStore(granule_bytes, options, budget, std::move(cipher), std::move(file), available));
+  std::unique_ptr<SwapStore> store(new SwapStore(granule_bytes, options, budget, std::move(cipher),
+                                                 std::move(file), available, small_pages));
   TESSERA_ASSIGN_OR_RETURN(store->fetched_, Scratch::create(room));
   TESSERA_ASSIGN_OR_RETURN(store->encoded_, Scratch::create(room));
   return store;
@@ -78,7 +79,7 @@ Result<std::unique_ptr<SwapStore>> SwapStore::create(uint64_t granule_bytes, con
 
 SwapStore::SwapStore(uint64_t granule_bytes, const SwapOptions& options, Budget& budget,
                      std::unique_ptr<PageCipher> cipher, std::unique_ptr<FileStore> file,
-                     HostStore::Available available)
+                     HostStore::Available available, bool small_pages)
     : granule_bytes_(granule_bytes),
       options_(options),
       budget_(budget),
@@ -88,7 +89,7 @@ SwapStore::SwapStore(uint64_t granule_bytes, const SwapOptions& options, Budget&
       codec_(file_ != nullptr ? kFileBandwidth : kHostBandwidth, &monotonic_ns, protection_of(options),
              cipher_.get()),
       host_(is_raw() ? granule_bytes : room_bytes_, options.numa_node,
-            is_raw() ? HostStore::Filling::kWhole : HostStore::Filling::kPartly, available) {}
+            is_raw() && !small_pages ? HostStore::Filling::kWhole : HostStore::Filling::kPartly, available) {}
 
 SwapStore::~SwapStore() = default;
 

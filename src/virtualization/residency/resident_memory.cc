@@ -6,6 +6,7 @@
 
 #include "common/failpoint.h"
 #include "common/log.h"
+#include "cuda/managed_memory_table.h"
 #include "cuda/result_names.h"
 
 namespace tessera::vgpu {
@@ -47,6 +48,17 @@ void ResidentMemory::HostBudget::credit(uint64_t bytes) {
   if (account_.swap().host_bounded != 0) account_.credit(device_, BudgetKind::kSwap, bytes);
 }
 
+namespace {
+
+// Its memory is the host's.
+bool is_software(const cuda::DriverTable& driver) {
+  const void* table = nullptr;
+  return driver.cuGetExportTable != nullptr &&
+         driver.cuGetExportTable(&table, &cuda::kManagedMemoryTable) == CUDA_SUCCESS && table != nullptr;
+}
+
+}  // namespace
+
 Result<std::unique_ptr<ResidentMemory>> ResidentMemory::create(const cuda::DriverTable& driver,
                                                                memory::DriverMemory lower, Account& account,
                                                                uint32_t device) {
@@ -54,8 +66,9 @@ Result<std::unique_ptr<ResidentMemory>> ResidentMemory::create(const cuda::Drive
   const SwapTerms& terms = account.swap();
   const memory::SwapOptions options{static_cast<memory::SwapEncoding>(terms.encoding), terms.encrypt != 0,
                                     terms.directory, account.numa_node(device)};
-  TESSERA_ASSIGN_OR_RETURN(made->store_,
-                           memory::SwapStore::create(made->granularity(), options, made->budget_));
+  TESSERA_ASSIGN_OR_RETURN(
+      made->store_, memory::SwapStore::create(made->granularity(), options, made->budget_,
+                                              &memory::HostStore::available_host_bytes, is_software(driver)));
   return made;
 }
 

@@ -102,7 +102,11 @@ uint64_t longest_turn_ns(std::span<const ResidentTenant> tenants, uint64_t capac
     largest = std::max(largest, tenant.size());
   }
   const uint64_t fit = std::max<uint64_t>(capacity / largest, 1);
-  return wanting <= fit ? kNever : std::min(round_ns, round_ns * fit / (wanting - fit));
+  if (wanting <= fit) return kNever;
+  // Turns that began together end together: who goes then may have to wait for that many others in each
+  // place.
+  const uint64_t others_in_a_place = (wanting - fit + fit - 1) / fit;
+  return round_ns / others_in_a_place;
 }
 
 std::vector<Victim> choose_victims(std::span<const ResidentTenant> tenants, uint64_t bytes, uint64_t turn_ns,

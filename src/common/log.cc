@@ -3,11 +3,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdarg>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "common/log_levels.h"
 #include "common/strings.h"
 
 namespace tessera {
@@ -15,7 +19,32 @@ namespace {
 
 constexpr const char* kLevelNames[] = {"error", "warn", "info", "debug"};
 
+// Of all modules the most: what log_enabled() goes by.
 std::atomic<int> current_level{static_cast<int>(LogLevel::kWarn)};
+std::atomic<int> level_of_others{static_cast<int>(LogLevel::kWarn)};
+
+// Written before threads.
+struct ModuleLevel {
+  std::array<char, kMostModuleBytes + 1> name;
+  int level;
+};
+std::array<ModuleLevel, kMostModuleLevels> module_levels;
+size_t module_level_count = 0;
+
+std::optional<int> level_named(std::string_view name) {
+  for (int level = 0; level < 4; ++level) {
+    if (name == kLevelNames[level]) return level;
+  }
+  return std::nullopt;
+}
+
+int level_of(std::string_view module) {
+  for (size_t i = 0; i < module_level_count; ++i) {
+    if (module == module_levels[i].name.data()) return module_levels[i].level;
+  }
+  return level_of_others.load(std::memory_order_relaxed);
+}
+
 std::atomic<const char*> program_name{"tessera"};
 std::atomic<bool> as_json{false};
 
@@ -74,19 +103,47 @@ std::string json_line(LogLevel level, const char* module, const std::string& tex
 void log_init(const char* program, const char* level_variable) {
   program_name = program;
   as_json = env_or("TESSERA_LOG_FORMAT", "") == "json";
-  std::string wanted = env_or(level_variable, "");
-  for (int level = 0; level < 4; ++level) {
-    if (wanted == kLevelNames[level]) current_level = level;
-  }
+  const std::string wanted = env_or(level_variable, "");
+  if (!wanted.empty() && !log_set_levels(wanted))
+    LOG_WARN("log", "%s is '%s': it is error, warn, info or debug, or such for modules, as warn,gate=debug",
+             level_variable, wanted.c_str());
 }
 
-void log_set_level(LogLevel level) { current_level = static_cast<int>(level); }
+void log_set_level(LogLevel level) {
+  module_level_count = 0;
+  level_of_others = current_level = static_cast<int>(level);
+}
+
+bool log_set_levels(std::string_view text) {
+  std::array<ModuleLevel, kMostModuleLevels> modules{};
+  size_t count = 0;
+  int others = level_of_others.load(std::memory_order_relaxed), most = 0;
+  for (const std::string_view word : split(text, ',')) {
+    const size_t equals = word.find('=');
+    const std::string_view module = equals == std::string_view::npos ? "" : word.substr(0, equals);
+    const auto level = level_named(word.substr(equals == std::string_view::npos ? 0 : equals + 1));
+    if (!level || module.size() > kMostModuleBytes || (equals == 0) || count == modules.size()) return false;
+    if (equals == std::string_view::npos) {
+      others = *level;
+      continue;
+    }
+    std::copy(module.begin(), module.end(), modules[count].name.begin());
+    modules[count++].level = *level;
+    most = std::max(most, *level);
+  }
+  module_levels = modules;
+  module_level_count = count;
+  level_of_others = others;
+  current_level = std::max(most, others);
+  return true;
+}
 
 bool log_enabled(LogLevel level) {
   return static_cast<int>(level) <= current_level.load(std::memory_order_relaxed);
 }
 
 void log_write(LogLevel level, const char* module, const char* format, ...) {
+  if (module_level_count != 0 && static_cast<int>(level) > level_of(module)) return;
   va_list arguments;
   va_start(arguments, format);
   std::string text = str_format_list(format, arguments);

@@ -7,7 +7,7 @@ namespace tessera {
 enum class LogLevel { kError = 0, kWarn = 1, kInfo = 2, kDebug = 3 };
 
 // `program` is the tag of every line; `level_variable` names the environment variable that holds
-// error|warn|info|debug (default warn). Call once, before threads.
+// error|warn|info|debug (default warn), or as log_levels.h. Call once, before threads.
 void log_init(const char* program, const char* level_variable);
 void log_set_level(LogLevel level);
 bool log_enabled(LogLevel level);

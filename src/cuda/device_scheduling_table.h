@@ -4,6 +4,7 @@
 #pragma once
 
 #include "cuda/abi.h"
+#include "cuda/run_times.h"
 
 namespace tessera::cuda {
 
@@ -36,6 +37,9 @@ struct DeviceSchedulingTable {
   // Kernels leave others at block ends, barriers and loop back-edges. CUDA_ERROR_INVALID_VALUE where none of
   // them is the device's.
   CUresult (*confine)(CUdevice device, const uint64_t* sms, size_t words);
+  // Of the process's kernels that have ended: from the first block's start to the last one's end, without the
+  // time for which they were suspended.
+  CUresult (*run_times)(CUdevice device, DeviceRunTimes* times);
 };
 
 // 2b7d1e90-4c35-4f0a-b6d8-91e3a75c0f43

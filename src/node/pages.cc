@@ -94,6 +94,10 @@ CounterValues CounterMapping::read(size_t device, uint64_t granted_bytes, uint64
   values.gate_wait_ns = load(counters.gate_wait_ns, kLargestCount);
   for (size_t i = 0; i < vgpu::kWaitBuckets; ++i)
     values.gate_wait_buckets[i] = load(counters.gate_wait_buckets[i], values.gate_waits);
+  values.timed_kernels = load(counters.timed_kernels, kLargestCount);
+  values.timed_kernel_ns = load(counters.timed_kernel_ns, kLargestCount);
+  for (size_t i = 0; i < cuda::kRunTimeBuckets; ++i)
+    values.timed_kernel_buckets[i] = load(counters.timed_kernel_buckets[i], values.timed_kernels);
   return values;
 }
 

@@ -1,4 +1,4 @@
-// The two shared pages of the lease protocol. Both are sealed memory files of one page: they cannot shrink,
+// The two shared pages of the lease protocol. Both are sealed memory files of kPageBytes: they cannot shrink,
 // so reading them can never fault, whatever the other end does.
 #pragma once
 
@@ -33,6 +33,8 @@ struct CounterValues {
   uint64_t errors = 0;
   uint64_t gate_waits = 0, gate_wait_ns = 0;
   std::array<uint64_t, vgpu::kWaitBuckets> gate_wait_buckets{};
+  uint64_t timed_kernels = 0, timed_kernel_ns = 0;
+  std::array<uint64_t, cuda::kRunTimeBuckets> timed_kernel_buckets{};
 };
 
 // Of these, what is asked at each turn's end.

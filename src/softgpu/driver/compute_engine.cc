@@ -234,7 +234,7 @@ void ComputeEngine::drop_failed(Residents& residents) {
 bool ComputeEngine::suspend(std::chrono::milliseconds timeout) {
   std::unique_lock lock(mutex_);
   suspended_.store(true);
-  work_count_.demand().pause(true, monotonic_ns());
+  work_count_.pause(true);
   lock.unlock();
   slots_.park(true);
   slots_.interrupt_own();
@@ -245,7 +245,7 @@ bool ComputeEngine::suspend(std::chrono::milliseconds timeout) {
 void ComputeEngine::resume() {
   std::lock_guard lock(mutex_);
   if (!suspended_.exchange(false)) return;
-  work_count_.demand().pause(false, monotonic_ns());
+  work_count_.pause(false);
   slots_.park(false);
   if (!stalled_.empty()) stalled_.front()->notify_one();
   wake_another_locked();

@@ -104,6 +104,14 @@ CUresult device_work(CUdevice ordinal, cuda::DeviceWork* work) {
   });
 }
 
+CUresult run_times(CUdevice ordinal, cuda::DeviceRunTimes* times) {
+  if (times == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  return with_device(ordinal, [&](Device& device) {
+    *times = device.compute().work().run_times().read();
+    return CUDA_SUCCESS;
+  });
+}
+
 CUresult suspend(CUdevice ordinal, unsigned int timeout_ms) {
   return with_device(ordinal, [&](Device& device) {
     return device.compute().suspend(std::chrono::milliseconds(timeout_ms)) ? CUDA_SUCCESS
@@ -160,7 +168,7 @@ constexpr cuda::ManagedMemoryTable kManagedMemory = {sizeof(cuda::ManagedMemoryT
 
 constexpr cuda::DeviceUseTable kDeviceUse = {sizeof(cuda::DeviceUseTable), driver_took_bytes};
 constexpr cuda::DeviceSchedulingTable kDeviceScheduling = {
-    sizeof(cuda::DeviceSchedulingTable), device_work, suspend, resume, watch, confine};
+    sizeof(cuda::DeviceSchedulingTable), device_work, suspend, resume, watch, confine, run_times};
 
 bool same(const CUuuid& a, const CUuuid& b) { return memcmp(a.bytes, b.bytes, sizeof a.bytes) == 0; }
 

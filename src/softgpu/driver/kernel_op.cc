@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 
+#include "common/clock.h"
 #include "softgpu/driver/compute_engine.h"
 #include "softgpu/driver/device.h"
 #include "softgpu/driver/grid_family.h"
@@ -67,6 +68,9 @@ bool KernelOp::take(exec::Dim3* block) {
   if (exhausted()) return false;
   const uint64_t index = next_.fetch_add(1, std::memory_order_relaxed);
   if (index >= blocks_) return false;
+  if (index == 0) {
+    began_.store(context_->device().compute().work().clock().at(monotonic_ns()), std::memory_order_relaxed);
+  }
   const exec::Dim3 clusters = clusters_of(launch_);
   const exec::Dim3& size = launch_.cluster;
   block->x = static_cast<uint32_t>(index % clusters.x) * size.x;
@@ -80,7 +84,7 @@ void KernelOp::finish(uint64_t count) {
   if (count == 0 || unfinished_.fetch_sub(count, std::memory_order_acq_rel) != count) return;
   if (family_ != nullptr && family_->begin_tail()) return;
   ended_ = true;
-  context_->device().compute().work().finished(blocks_);
+  context_->device().compute().work().finished(blocks_, began_.load(std::memory_order_relaxed));
   end();
 }
 

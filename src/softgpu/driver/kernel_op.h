@@ -71,6 +71,7 @@ class KernelOp : public Op, public std::enable_shared_from_this<KernelOp> {
   const uint64_t blocks_;
   bool ended_ = false;
   std::atomic<uint64_t> next_{0};
+  std::atomic<uint64_t> began_{0};  // see WorkCount::finished
   std::atomic<uint64_t> unfinished_;
 };
 

@@ -1,12 +1,15 @@
 // How many kernels of this process a device has before it, and has behind it.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
 
 #include "common/clock.h"
+#include "cuda/run_times.h"
+#include "softgpu/driver/run_clock.h"
 #include "softgpu/driver/sm_demand.h"
 
 namespace tessera::softgpu {
@@ -34,8 +37,11 @@ class WorkCount {
     ready_.fetch_add(1, std::memory_order_relaxed);
     demand_.add(blocks, monotonic_ns());
   }
-  void finished(uint64_t blocks) {
-    demand_.remove(blocks, monotonic_ns());
+  // `began`: its first block, by clock(); 0: none was ever begun.
+  void finished(uint64_t blocks, uint64_t began) {
+    const uint64_t now_ns = monotonic_ns();
+    demand_.remove(blocks, now_ns);
+    if (began != 0) run_times_.add(std::max(clock_.at(now_ns), began) - began);
     ready_.fetch_sub(1, std::memory_order_relaxed);
     finished_.fetch_add(1, std::memory_order_relaxed);
     end_one();
@@ -50,6 +56,14 @@ class WorkCount {
   uint32_t ready() const { return ready_.load(std::memory_order_acquire); }
   uint64_t finished_count() const { return finished_.load(std::memory_order_acquire); }
   SmDemand& demand() { return demand_; }
+  // Where the process is suspended on the device, and where it goes on.
+  void pause(bool paused) {
+    const uint64_t now_ns = monotonic_ns();
+    demand_.pause(paused, now_ns);
+    paused ? clock_.stop(now_ns) : clock_.go_on(now_ns);
+  }
+  const RunClock& clock() const { return clock_; }
+  const cuda::RunTimes& run_times() const { return run_times_; }
 
  private:
   void end_one() {
@@ -66,6 +80,8 @@ class WorkCount {
   std::atomic<uint32_t> ready_{0};
   std::atomic<uint64_t> finished_{0};
   SmDemand demand_;
+  RunClock clock_;
+  cuda::RunTimes run_times_;
   std::atomic<Drained> drained_{nullptr};
   void* argument_ = nullptr;  // written before drained_
   std::mutex mutex_;

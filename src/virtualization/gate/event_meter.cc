@@ -204,7 +204,9 @@ void EventMeter::complete(const Mark& mark) {
   const auto end = time_of(context, mark.end);
   if (start && end) {
     busy_ns_ += context.busy.add(*start, *end);
-    lengths_.measured(mark.what, *end - std::min(*start, *end));
+    const uint64_t length_ns = *end - std::min(*start, *end);
+    lengths_.measured(mark.what, length_ns);
+    run_times_.add(length_ns);
   }
   if (const auto until = mark.start != nullptr ? start : end) {
     const uint64_t gap_ns = stream.last_end_ns ? *until - std::min(*until, *stream.last_end_ns) : *until;

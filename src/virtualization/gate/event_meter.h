@@ -41,6 +41,7 @@ class EventMeter : public Meter {
   ~EventMeter() override;
 
   cuda::DeviceWork work() override;
+  cuda::DeviceRunTimes run_times() override { return run_times_.read(); }
   bool suspend(unsigned int timeout_ms) override;  // waits until what was let through has run
   void resume() override {}
   void confine(const IndexSet&) override {}
@@ -116,6 +117,7 @@ class EventMeter : public Meter {
   std::vector<std::unique_ptr<Context>> contexts_;
   std::deque<Mark> marks_;  // in the order of their launches
   KernelLengths lengths_;
+  cuda::RunTimes run_times_;
   std::atomic<uint32_t> captures_{0};  // changed under the lock
   uint64_t reaped_at_ns_ = 0;
   uint64_t pass_ = 0;       // over the marks

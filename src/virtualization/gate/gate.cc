@@ -29,6 +29,8 @@ constexpr uint64_t kLookForDaemonNs = 250 * kMillisecond;
 // Work that waits for something (an event, a copy, the host) may become ready by itself.
 constexpr uint64_t kLookForReadyNs = kMillisecond;
 constexpr unsigned int kSuspendTimeoutMs = 20;
+// How long a program that ends waits for its last figures, in milliseconds.
+constexpr int kLooksForLast = 20;
 
 // What may be in flight of a process whose launches wait here, in expected GPU time. In its turn: whoever is
 // next waits that long. While nobody else wants the device: enough to keep it busy through whatever the
@@ -198,6 +200,11 @@ void Gate::follow() {
         wait_ns = be_asleep(word, is_new);
         break;
     }
+    if (last_.load(std::memory_order_acquire) == kWanted) {
+      publish();
+      last_.store(kDone, std::memory_order_release);
+      wake_all(last_);
+    }
     wait_for_change(word_, in_page, wait_ns);
   }
 }
@@ -293,13 +300,37 @@ void Gate::confine() {
 
 cuda::DeviceWork Gate::publish() {
   const cuda::DeviceWork work = meter_->work();
+  write(work);
+  if (work.finished != published_kernels_) write_run_times();
+  published_kernels_ = work.finished;
+  return work;
+}
+
+// Its thread does it: this one may hold what the driver waits for, as where a signal's handler ends the
+// program. A wake-up may come too early, so there are several.
+void Gate::publish_last() {
+  last_.store(kWanted, std::memory_order_release);
+  for (int i = 0; i < kLooksForLast && last_.load(std::memory_order_acquire) == kWanted; ++i) {
+    wake_all(word_);
+    wait_for_change(last_, kWanted, kMillisecond);
+  }
+}
+
+void Gate::write(const cuda::DeviceWork& work) {
   DeviceCounters& counters = client_.counters(device_);
   counters.busy_ns.store(work.busy_ns, std::memory_order_relaxed);
   counters.kernels.store(work.finished, std::memory_order_relaxed);
   counters.ready_ns.store(work.ready_ns, std::memory_order_relaxed);
   counters.ready_sm_ns.store(work.ready_sm_ns, std::memory_order_relaxed);
-  published_kernels_ = work.finished;
-  return work;
+}
+
+void Gate::write_run_times() {
+  DeviceCounters& counters = client_.counters(device_);
+  const cuda::DeviceRunTimes times = meter_->run_times();
+  for (size_t i = 0; i < cuda::kRunTimeBuckets; ++i)
+    counters.timed_kernel_buckets[i].store(times.buckets[i], std::memory_order_relaxed);
+  counters.timed_kernel_ns.store(times.total_ns, std::memory_order_relaxed);
+  counters.timed_kernels.store(times.kernels, std::memory_order_relaxed);
 }
 
 // Any thread; once for each time the gate falls asleep.

@@ -62,6 +62,8 @@ class Gate {
       return;
     if (!is_capturing()) wait_for_turn();
   }
+  // Where the program ends: what the driver has measured by now is told, if that does not take long.
+  void publish_last();
   // Null where the driver itself holds kernels up.
   EventMeter* events() const { return events_; }
 
@@ -86,12 +88,16 @@ class Gate {
   uint64_t be_asleep(uint32_t word, bool is_new);
   void confine();
   cuda::DeviceWork publish();
+  void write(const cuda::DeviceWork& work);
+  void write_run_times();
   void announce(uint32_t word);
   void tell(MessageType type, uint32_t word);
 
   LeaseClient& client_;
   const uint32_t device_;
   const std::atomic<uint32_t>& word_;
+  static constexpr uint32_t kWanted = 1, kDone = 2;
+  std::atomic<uint32_t> last_{0};  // futex word, see publish_last()
   const std::unique_ptr<Meter> meter_;
   EventMeter* const events_ = nullptr;  // the meter, where launches wait here
   // Whether the thread wants to be woken when there is no work left.

@@ -13,6 +13,8 @@ class Meter {
  public:
   virtual ~Meter() = default;
   virtual cuda::DeviceWork work() = 0;
+  // Of the kernels whose time it knows.
+  virtual cuda::DeviceRunTimes run_times() = 0;
   // Takes the process's kernels off the device, now or within `timeout_ms`; false where they run on.
   virtual bool suspend(unsigned int timeout_ms) = 0;
   virtual void resume() = 0;

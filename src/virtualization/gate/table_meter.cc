@@ -13,6 +13,11 @@ class TableMeter : public Meter {
     if (table_.work(ordinal_, &work) != CUDA_SUCCESS) return last_;
     return last_ = work;
   }
+  cuda::DeviceRunTimes run_times() override {
+    cuda::DeviceRunTimes times{};
+    if (table_.run_times(ordinal_, &times) != CUDA_SUCCESS) return last_times_;
+    return last_times_ = times;
+  }
   bool suspend(unsigned int timeout_ms) override {
     return table_.suspend(ordinal_, timeout_ms) == CUDA_SUCCESS;
   }
@@ -28,6 +33,7 @@ class TableMeter : public Meter {
   const cuda::DeviceSchedulingTable& table_;
   const CUdevice ordinal_;
   cuda::DeviceWork last_{};
+  cuda::DeviceRunTimes last_times_{};
 };
 
 }  // namespace

@@ -114,6 +114,10 @@ Status LeaseClient::replace_pages(const std::vector<UniqueFd>& descriptors) {
     copy(to.gate_wait_ns, from.gate_wait_ns);
     for (size_t bucket = 0; bucket < kWaitBuckets; ++bucket)
       copy(to.gate_wait_buckets[bucket], from.gate_wait_buckets[bucket]);
+    copy(to.timed_kernels, from.timed_kernels);
+    copy(to.timed_kernel_ns, from.timed_kernel_ns);
+    for (size_t bucket = 0; bucket < cuda::kRunTimeBuckets; ++bucket)
+      copy(to.timed_kernel_buckets[bucket], from.timed_kernel_buckets[bucket]);
   }
   munmap(counters, kPageBytes);
   TESSERA_RETURN_IF_ERROR(map_page(descriptors[0], PROT_READ | PROT_WRITE, "counter", counters_).status());

@@ -43,6 +43,7 @@
 #include <type_traits>
 
 #include "common/index_set.h"
+#include "cuda/run_times.h"
 
 namespace tessera::vgpu {
 
@@ -261,6 +262,10 @@ struct DeviceCounters {
   std::atomic<uint64_t> gate_waits;
   std::atomic<uint64_t> gate_wait_ns;
   std::atomic<uint64_t> gate_wait_buckets[kWaitBuckets];
+  // Kernels that have ended and whose time is known, as cuda::DeviceRunTimes; up to date with each notice.
+  std::atomic<uint64_t> timed_kernels;
+  std::atomic<uint64_t> timed_kernel_ns;
+  std::atomic<uint64_t> timed_kernel_buckets[cuda::kRunTimeBuckets];
 };
 struct CounterPage {
   DeviceCounters devices[kMaxDevicesPerSlice];
@@ -285,7 +290,7 @@ struct DeviceGrant {
 struct GrantPage {
   DeviceGrant devices[kMaxDevicesPerSlice];
 };
-inline constexpr size_t kPageBytes = 4096;
+inline constexpr size_t kPageBytes = 8192;
 static_assert(sizeof(CounterPage) <= kPageBytes && sizeof(GrantPage) <= kPageBytes);
 
 }  // namespace tessera::vgpu

@@ -21,8 +21,7 @@ uint64_t add(uint64_t a, uint64_t b) {
   return sum;
 }
 
-// Bits of one texel, all channels and planes together.
-unsigned int texel_bits(CUarray_format format, unsigned int channels) {
+unsigned int bits_of_texel(CUarray_format format, unsigned int channels) {
   switch (format) {
     case CU_AD_FORMAT_BC1_UNORM:
     case CU_AD_FORMAT_BC1_UNORM_SRGB:
@@ -85,12 +84,16 @@ unsigned int texel_bits(CUarray_format format, unsigned int channels) {
 uint64_t bytes_of(const CUDA_ARRAY3D_DESCRIPTOR& array) {
   uint64_t texels = multiply(multiply(array.Width, std::max<uint64_t>(array.Height, 1)),
                              std::max<uint64_t>(array.Depth, 1));
-  // At most 4 channels are valid; the driver says so to others.
-  uint64_t bits = multiply(texels, texel_bits(array.Format, std::min(array.NumChannels, 4u)));
+  uint64_t bits = multiply(texels, texel_bits(array));
   return bits / 8 + (bits % 8 != 0 ? 1 : 0);
 }
 
 }  // namespace
+
+// At most 4 channels are valid; the driver says so to others.
+uint64_t texel_bits(const CUDA_ARRAY3D_DESCRIPTOR& array) {
+  return bits_of_texel(array.Format, std::min(array.NumChannels, 4u));
+}
 
 uint64_t array_bytes(const CUDA_ARRAY3D_DESCRIPTOR& array) {
   return (array.Flags & kWithoutMemory) != 0 ? 0 : bytes_of(array);

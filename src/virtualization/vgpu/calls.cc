@@ -94,6 +94,7 @@ void install(cuda::DriverTable& upper, const cuda::DriverTable& lower, Vgpu& vgp
   install_context_calls(upper, lower);
   install_info_calls(upper, lower);
   install_graph_calls(upper, lower);
+  install_graph_copy_calls(upper, lower);
   install_stream_calls(upper, lower);
   install_copy_calls(upper, lower);
   install_counted_calls(upper, lower);

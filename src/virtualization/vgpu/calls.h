@@ -17,6 +17,7 @@ void install_code_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower
 void install_context_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_info_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_graph_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
+void install_graph_copy_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_stream_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_copy_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 void install_counted_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
@@ -42,6 +43,13 @@ inline CUstream shared_handle(CUstream stream, bool per_thread) {
 // see.
 void note_fault(CUresult result);
 bool is_fault(CUresult result);
+
+// Adds a node of a graph to `copies`, if it is one; see visit_nodes().
+void add_copy(CUgraphNode node, CUgraphNodeType type, CUgraphNode top, std::vector<GraphCopy>& copies);
+// What executable graphs copy: from when they are made until they end, and with each launch.
+void note_graph_copies(Tenant& tenant, CUgraphExec exec, std::vector<GraphCopy> copies);
+void forget_graph_copies(CUgraphExec exec);
+void count_graph_copies(CUgraphExec exec);
 
 // Puts `function` in the place of an entry; a driver that lacks the entry goes on lacking it.
 template <auto Entry, auto Function>

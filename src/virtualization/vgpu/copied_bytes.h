@@ -7,15 +7,13 @@
 
 namespace tessera::vgpu {
 
-enum class CopyWay : uint8_t { kToDevice, kFromDevice, kOnDevice, kOnHost };
-
 inline CopyWay way_between(bool from_device, bool to_device) {
   if (from_device) return to_device ? CopyWay::kOnDevice : CopyWay::kFromDevice;
   return to_device ? CopyWay::kToDevice : CopyWay::kOnHost;
 }
 
 // On the calling thread's device; what stays on the host counts nowhere.
-void count_copied(CopyWay way, uint64_t bytes);
+void count_copied(CopiedBytes copied);
 
 // Whether a unified address is of a device's memory, managed memory included: asks the driver.
 bool is_device_address(CUdeviceptr address);
@@ -27,7 +25,7 @@ struct CopiedBySize {
   static void count(Args... args) {
     uint64_t bytes = 0;
     (look_at(args, bytes), ...);
-    count_copied(Way, bytes);
+    count_copied({Way, bytes});
   }
   static void look_at(size_t argument, uint64_t& bytes) { bytes = argument; }
   static void look_at(unsigned int argument, uint64_t& bytes) { bytes = argument; }
@@ -39,7 +37,7 @@ struct CopiedBySize {
 struct CopiedByAddress {
   template <typename... Rest>
   static void count(CUdeviceptr to, CUdeviceptr from, size_t bytes, Rest...) {
-    count_copied(way_between(is_device_address(from), is_device_address(to)), bytes);
+    count_copied({way_between(is_device_address(from), is_device_address(to)), bytes});
   }
 };
 
@@ -47,11 +45,15 @@ struct CopiedByAddress {
 struct CopiedByShape {
   template <typename Shape, typename... Rest>
   static void count(const Shape* shape, Rest...) {
-    uint64_t bytes = uint64_t{shape->WidthInBytes} * shape->Height;
-    if constexpr (requires { shape->Depth; }) bytes *= shape->Depth;
-    count_copied(way_between(is_on_device(shape->srcMemoryType, shape->srcDevice),
-                             is_on_device(shape->dstMemoryType, shape->dstDevice)),
-                 bytes);
+    count_copied(told(*shape));
+  }
+  template <typename Shape>
+  static CopiedBytes told(const Shape& shape) {
+    uint64_t bytes = uint64_t{shape.WidthInBytes} * shape.Height;
+    if constexpr (requires { shape.Depth; }) bytes *= shape.Depth;
+    return {way_between(is_on_device(shape.srcMemoryType, shape.srcDevice),
+                        is_on_device(shape.dstMemoryType, shape.dstDevice)),
+            bytes};
   }
   static bool is_on_device(CUmemorytype type, CUdeviceptr unified) {
     if (type == CU_MEMORYTYPE_UNIFIED) return is_device_address(unified);
@@ -65,11 +67,20 @@ struct CopiedInBatch {
   static void count(const CUdeviceptr* to, const CUdeviceptr* from, const size_t* bytes, size_t count,
                     Rest...) {
     for (size_t i = 0; i < count; ++i)
-      count_copied(way_between(is_device_address(from[i]), is_device_address(to[i])), bytes[i]);
+      count_copied({way_between(is_device_address(from[i]), is_device_address(to[i])), bytes[i]});
   }
 };
 
-// Sets, and what the daemon has no counter for: batches of blocks, and prefetches.
+// cuMemcpy3DBatchAsync.
+struct CopiedInShapedBatch {
+  template <typename... Rest>
+  static void count(size_t count, const CUDA_MEMCPY3D_BATCH_OP* copies, Rest...) {
+    for (size_t i = 0; i < count; ++i) count_copied(told(copies[i]));
+  }
+  static CopiedBytes told(const CUDA_MEMCPY3D_BATCH_OP& copy);
+};
+
+// Sets, and what the daemon has no counter for: prefetches.
 struct NotCounted {
   template <typename... Args>
   static void count(Args...) {}

@@ -64,11 +64,13 @@ void install_other_copies(T& upper, const T& lower) {
        &T::cuMemcpy3DPeerAsync_ptsz>(upper, lower);
   copy<CopiedInBatch, false, &T::cuMemcpyBatchAsync, &T::cuMemcpyBatchAsync_v2>(upper, lower);
   copy<CopiedInBatch, true, &T::cuMemcpyBatchAsync_ptsz, &T::cuMemcpyBatchAsync_v2_ptsz>(upper, lower);
-  copy<NotCounted, false, &T::cuMemcpy3DBatchAsync, &T::cuMemcpy3DBatchAsync_v2, &T::cuMemPrefetchAsync,
-       &T::cuMemPrefetchAsync_v2, &T::cuMemPrefetchBatchAsync>(upper, lower);
-  copy<NotCounted, true, &T::cuMemcpy3DBatchAsync_ptsz, &T::cuMemcpy3DBatchAsync_v2_ptsz,
-       &T::cuMemPrefetchAsync_ptsz, &T::cuMemPrefetchAsync_v2_ptsz, &T::cuMemPrefetchBatchAsync_ptsz>(upper,
-                                                                                                      lower);
+  copy<CopiedInShapedBatch, false, &T::cuMemcpy3DBatchAsync, &T::cuMemcpy3DBatchAsync_v2>(upper, lower);
+  copy<CopiedInShapedBatch, true, &T::cuMemcpy3DBatchAsync_ptsz, &T::cuMemcpy3DBatchAsync_v2_ptsz>(upper,
+                                                                                                   lower);
+  copy<NotCounted, false, &T::cuMemPrefetchAsync, &T::cuMemPrefetchAsync_v2, &T::cuMemPrefetchBatchAsync>(
+      upper, lower);
+  copy<NotCounted, true, &T::cuMemPrefetchAsync_ptsz, &T::cuMemPrefetchAsync_v2_ptsz,
+       &T::cuMemPrefetchBatchAsync_ptsz>(upper, lower);
 }
 
 void install_sets(T& upper, const T& lower) {

@@ -1,8 +1,10 @@
-// Memory of graphs: charged as the driver reserves it, which is with launches and uploads.
+// Graphs: launches are counted, with what they copy, and memory is charged as the driver reserves it, which
+// is with launches and uploads.
 #include <algorithm>
 
 #include "common/log.h"
 #include "virtualization/vgpu/gated_copies.h"
+#include "virtualization/vgpu/graph_walk.h"
 #include "virtualization/vgpu/overhead.h"
 
 namespace tessera::vgpu {
@@ -14,40 +16,31 @@ using Bytes = GraphLedger::Bytes;
 // What the allocation nodes of a graph need: nodes with one address follow each other.
 using Blocks = std::map<CUdeviceptr, std::pair<CUdevice, uint64_t>>;
 
-void collect_blocks(CUgraph graph, Blocks& blocks);
-
-void collect_blocks(CUgraphNode node, Blocks& blocks) {
-  CUgraphNodeType type;
-  if (lower().cuGraphNodeGetType(node, &type) != CUDA_SUCCESS) return;
-  CUgraph child;
+void add_block(CUgraphNode node, CUgraphNodeType type, Blocks& blocks) {
   CUDA_MEM_ALLOC_NODE_PARAMS params;
-  if (type == CU_GRAPH_NODE_TYPE_GRAPH &&
-      lower().cuGraphChildGraphNodeGetGraph(node, &child) == CUDA_SUCCESS) {
-    collect_blocks(child, blocks);
-  } else if (type == CU_GRAPH_NODE_TYPE_MEM_ALLOC &&
-             lower().cuGraphMemAllocNodeGetParams(node, &params) == CUDA_SUCCESS &&
-             params.poolProps.location.type == CU_MEM_LOCATION_TYPE_DEVICE) {
-    auto& [device, bytes] = blocks[params.dptr];
-    device = params.poolProps.location.id;
-    bytes = std::max(bytes, charged_bytes(params.bytesize));
-  }
+  if (type != CU_GRAPH_NODE_TYPE_MEM_ALLOC || lower().cuGraphMemAllocNodeGetParams == nullptr ||
+      lower().cuGraphMemAllocNodeGetParams(node, &params) != CUDA_SUCCESS ||
+      params.poolProps.location.type != CU_MEM_LOCATION_TYPE_DEVICE)
+    return;
+  auto& [device, bytes] = blocks[params.dptr];
+  device = params.poolProps.location.id;
+  bytes = std::max(bytes, charged_bytes(params.bytesize));
 }
 
-void collect_blocks(CUgraph graph, Blocks& blocks) {
-  size_t count = 0;
-  if (lower().cuGraphGetNodes(graph, nullptr, &count) != CUDA_SUCCESS || count == 0) return;
-  std::vector<CUgraphNode> nodes(count);
-  if (lower().cuGraphGetNodes(graph, nodes.data(), &count) != CUDA_SUCCESS) return;
-  nodes.resize(std::min(count, nodes.size()));
-  for (CUgraphNode node : nodes) collect_blocks(node, blocks);
-}
-
-Bytes needs_of(CUgraph graph) {
-  Blocks blocks;
-  collect_blocks(graph, blocks);
+struct Contents {
   Bytes needs;
-  for (const auto& [address, block] : blocks) needs[block.first] += block.second;
-  return needs;
+  std::vector<GraphCopy> copies;
+};
+
+Contents contents_of(CUgraph graph) {
+  Contents contents;
+  Blocks blocks;
+  visit_nodes(graph, [&](CUgraphNode node, CUgraphNodeType type, CUgraphNode top) {
+    add_block(node, type, blocks);
+    add_copy(node, type, top, contents.copies);
+  });
+  for (const auto& [address, block] : blocks) contents.needs[block.first] += block.second;
+  return contents;
 }
 
 // Below, tenant.graph_mutex is held.
@@ -140,7 +133,9 @@ CUresult launch(CUgraphExec exec, CUstream stream) {
   if (touching.refused != CUDA_SUCCESS) return touching.refused;
   const auto launching = active_vgpu->launching(shared_handle(stream, PerThread), exec);
   const CUresult result = run_graph(exec, [&] { return (lower().*Entry)(exec, stream); });
-  launching.done(result, is_captured<PerThread>(stream), &DeviceCounters::graph_launches);
+  const bool captured = is_captured<PerThread>(stream);
+  launching.done(result, captured, &DeviceCounters::graph_launches);
+  if (result == CUDA_SUCCESS && !captured) count_graph_copies(exec);
   note_fault(result);
   return result;
 }
@@ -151,6 +146,7 @@ CUresult upload(CUgraphExec exec, CUstream stream) {
 }
 
 CUresult destroy(CUgraphExec exec) {
+  forget_graph_copies(exec);
   Tenant* tenant = active_vgpu->tenant();
   if (tenant == nullptr || !tenant->graphs_with_memory.load(std::memory_order_acquire)) {
     return lower().cuGraphExecDestroy(exec);
@@ -174,11 +170,16 @@ template <typename Call>
 CUresult instantiating(CUgraphExec* exec, CUgraph graph, bool uploads, Call call) {
   Tenant* tenant = active_vgpu->tenant();
   if (tenant == nullptr) return call();
-  Bytes needs = needs_of(graph);
-  if (needs.empty()) return call();
+  auto [needs, copies] = contents_of(graph);
+  if (needs.empty()) {
+    const CUresult result = call();
+    if (result == CUDA_SUCCESS) note_graph_copies(*tenant, *exec, std::move(copies));
+    return result;
+  }
   std::lock_guard lock(tenant->graph_mutex);
   CUresult result = uploads ? reserving(*tenant, needs, needs, call) : call();
   if (result != CUDA_SUCCESS) return result;
+  note_graph_copies(*tenant, *exec, std::move(copies));
   tenant->graphs.instantiated(*exec, std::move(needs));
   if (uploads) tenant->graphs.launched(*exec);
   tenant->graphs_with_memory.store(true, std::memory_order_release);
@@ -241,8 +242,6 @@ void install_graph_calls(DriverTable& upper, const DriverTable& lower) {
   replace<&T::cuGraphConditionalHandleCreate, &conditional_handle_create>(upper, lower);
   replace<&T::cuGraphLaunch, &launch<false, &T::cuGraphLaunch>>(upper, lower);
   replace<&T::cuGraphLaunch_ptsz, &launch<true, &T::cuGraphLaunch_ptsz>>(upper, lower);
-  if (lower.cuGraphMemAllocNodeGetParams == nullptr)
-    return;  // drivers from before CUDA 11.4 have no such nodes
   replace<&T::cuGraphUpload, &upload<&T::cuGraphUpload>>(upper, lower);
   replace<&T::cuGraphUpload_ptsz, &upload<&T::cuGraphUpload_ptsz>>(upper, lower);
   replace<&T::cuGraphExecDestroy, &destroy>(upper, lower);

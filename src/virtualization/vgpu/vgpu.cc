@@ -1,8 +1,11 @@
 #include "virtualization/vgpu/vgpu.h"
 
+#include <cstdlib>
+
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/strings.h"
+#include "virtualization/vgpu/calls.h"
 #include "virtualization/vgpu/driver_environment.h"
 #include "virtualization/vgpu/visible_devices.h"
 
@@ -150,6 +153,13 @@ CUresult Vgpu::init(unsigned int flags) {
     (void)tenant.release();  // threads of its gates may be there
     return CUDA_ERROR_SYSTEM_NOT_READY;
   }
+  // After the driver's own cuInit: what is registered last is called first.
+  static std::atomic<bool> told_at_exit{false};
+  if (!told_at_exit.exchange(true)) {
+    std::atexit([] {
+      if (active_vgpu != nullptr) active_vgpu->tell_last();
+    });
+  }
   publish_target(*tenant);
   state.tenant.store(tenant.release(), std::memory_order_release);
   return CUDA_SUCCESS;
@@ -177,6 +187,14 @@ uint32_t Vgpu::index_of_current() const {
   const Tenant* attached = tenant();
   if (attached != nullptr && current_device(*attached, device) != CUDA_SUCCESS) device = 0;
   return device;
+}
+
+void Vgpu::tell_last() {
+  Tenant* attached = tenant();
+  if (attached == nullptr) return;
+  for (const auto& gate : attached->gates) {
+    if (gate != nullptr) gate->publish_last();
+  }
 }
 
 void Vgpu::abandon_in_child() {

@@ -16,6 +16,7 @@
 #include "virtualization/lease/account.h"
 #include "virtualization/residency/residency.h"
 #include "virtualization/vgpu/charge_registry.h"
+#include "virtualization/vgpu/graph_copies.h"
 #include "virtualization/vgpu/graph_ledger.h"
 #include "virtualization/vgpu/loaded_code.h"
 #include "virtualization/vgpu/managed_budget.h"
@@ -57,6 +58,10 @@ struct Tenant {
   std::mutex graph_mutex;  // held across the driver's calls, see graph_ledger.h
   GraphLedger graphs;
   std::atomic<bool> graphs_with_memory{false};  // whether there ever were any
+
+  std::mutex graph_copies_mutex;
+  GraphCopies graph_copies;
+  std::atomic<bool> graphs_with_copies{false};  // likewise
 };
 
 class Vgpu {
@@ -152,6 +157,8 @@ class Vgpu {
     }
   }
 
+  // Where the program ends.
+  void tell_last();
   // In a forked child, before any other code of it runs.
   void abandon_in_child();
 

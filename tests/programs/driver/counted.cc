@@ -91,6 +91,50 @@ void copy_blocks(Buffers& of) {
   count("bytes_from_device", uint64_t{50} * 6 * 3);
 }
 
+CUmemcpy3DOperand pointer(CUdeviceptr address) {
+  CUmemcpy3DOperand operand{};
+  operand.type = CU_MEMCPY_OPERAND_TYPE_POINTER;
+  operand.op.ptr = {address, 0, 0, {}};
+  return operand;
+}
+
+CUmemcpy3DOperand in_array(CUarray array) {
+  CUmemcpy3DOperand operand{};
+  operand.type = CU_MEMCPY_OPERAND_TYPE_ARRAY;
+  operand.op.array = {array, {0, 0, 0}};
+  return operand;
+}
+
+// Boxes are as wide as they have elements: bytes between addresses, texels where there is an array.
+void copy_batches_of_boxes(Buffers& of) {
+  CUDA_ARRAY3D_DESCRIPTOR descriptor{};
+  descriptor.Width = 16;
+  descriptor.Height = 8;
+  descriptor.Depth = 4;
+  descriptor.Format = CU_AD_FORMAT_UNSIGNED_INT16;
+  descriptor.NumChannels = 2;
+  CUarray array = nullptr;
+  CU_CHECK(cuArray3DCreate_v2(&array, &descriptor));
+  const CUmemcpySrcAccessOrder order = CU_MEMCPY_SRC_ACCESS_ORDER_STREAM;
+  CUDA_MEMCPY3D_BATCH_OP boxes[] = {
+      {pointer(of.host_address()), pointer(of.first), {100, 3, 2}, order, 0},
+      {pointer(of.first), in_array(array), {16, 8, 4}, order, 0},
+      {in_array(array), pointer(reinterpret_cast<CUdeviceptr>(of.back.data() + 4096)), {10, 5, 2}, order, 0},
+      {pointer(of.host_address()),
+       pointer(reinterpret_cast<CUdeviceptr>(of.back.data() + 8192)),
+       {7, 7, 7},
+       order,
+       0}};
+  CU_CHECK(cuMemcpy3DBatchAsync_v2(4, boxes, 0, of.stream));
+  size_t failed = 0;
+  CU_CHECK(cuMemcpy3DBatchAsync(1, boxes, &failed, 0, of.stream));
+  count("bytes_to_device", uint64_t{2} * 100 * 3 * 2);
+  count("bytes_on_device", uint64_t{16} * 8 * 4 * 4);
+  count("bytes_from_device", uint64_t{10} * 5 * 2 * 4);
+  CU_CHECK(cuStreamSynchronize(of.stream));
+  CU_CHECK(cuArrayDestroy(array));
+}
+
 void launch_once(CUfunction function, CUstream stream) {
   CU_CHECK(cuLaunchKernel(function, 1, 1, 1, 32, 1, 1, 0, stream, nullptr, nullptr));
 }
@@ -103,7 +147,14 @@ void launch(Buffers& of, CUfunction function) {
   count("cooperative_launches");
 }
 
-// What is captured is not done; what the graph does is its launch.
+void launch_exec(Buffers& of, CUgraphExec exec, uint64_t times) {
+  for (uint64_t i = 0; i < times; ++i) CU_CHECK(cuGraphLaunch(exec, of.stream));
+  count("launches", times);
+  count("graph_launches", times);
+  CU_CHECK(cuStreamSynchronize(of.stream));
+}
+
+// What is captured is not done; what the graph does is done with each launch.
 void launch_graph(Buffers& of, CUfunction function) {
   CUgraph graph = nullptr;
   CUgraphExec exec = nullptr;
@@ -112,12 +163,104 @@ void launch_graph(Buffers& of, CUfunction function) {
   CU_CHECK(cuMemcpyHtoDAsync_v2(of.first, of.host.data(), 5000, of.stream));
   CU_CHECK(cuStreamEndCapture(of.stream, &graph));
   CU_CHECK(cuGraphInstantiateWithFlags(&exec, graph, 0));
-  for (int i = 0; i < 2; ++i) CU_CHECK(cuGraphLaunch(exec, of.stream));
-  count("launches", 2);
-  count("graph_launches", 2);
-  CU_CHECK(cuStreamSynchronize(of.stream));
+  launch_exec(of, exec, 2);
+  count("bytes_to_device", 2 * 5000);
   CU_CHECK(cuGraphExecDestroy(exec));
   CU_CHECK(cuGraphDestroy(graph));
+}
+
+CUDA_MEMCPY3D line(CUmemorytype from, CUdeviceptr source, CUmemorytype to, CUdeviceptr destination,
+                   size_t bytes) {
+  CUDA_MEMCPY3D copy{};
+  copy.srcMemoryType = from;
+  copy.dstMemoryType = to;
+  if (from == CU_MEMORYTYPE_HOST) copy.srcHost = reinterpret_cast<const void*>(source);
+  if (from != CU_MEMORYTYPE_HOST) copy.srcDevice = source;
+  if (to == CU_MEMORYTYPE_HOST) copy.dstHost = reinterpret_cast<void*>(destination);
+  if (to != CU_MEMORYTYPE_HOST) copy.dstDevice = destination;
+  copy.WidthInBytes = bytes;
+  copy.Height = copy.Depth = 1;
+  return copy;
+}
+
+CUDA_MEMCPY3D up(const Buffers& of, size_t bytes) {
+  return line(CU_MEMORYTYPE_HOST, reinterpret_cast<CUdeviceptr>(of.host.data()), CU_MEMORYTYPE_DEVICE,
+              of.first, bytes);
+}
+
+CUDA_MEMCPY3D across(const Buffers& of, size_t bytes) {
+  return line(CU_MEMORYTYPE_DEVICE, of.first, CU_MEMORYTYPE_DEVICE, of.second, bytes);
+}
+
+CUDA_MEMCPY3D down(Buffers& of, size_t bytes) {
+  return line(CU_MEMORYTYPE_UNIFIED, of.second, CU_MEMORYTYPE_UNIFIED,
+              reinterpret_cast<CUdeviceptr>(of.back.data() + 20'000), bytes);
+}
+
+struct CopyGraph {
+  CUgraph graph = nullptr, inner = nullptr;
+  CUgraphNode up = nullptr, child = nullptr, down = nullptr;
+};
+
+// A copy to the device, one on it within a graph of its own, and one back.
+CopyGraph graph_of_copies(Buffers& of, CUcontext context, size_t to, size_t on, size_t from) {
+  CopyGraph made;
+  CU_CHECK(cuGraphCreate(&made.graph, 0));
+  CU_CHECK(cuGraphCreate(&made.inner, 0));
+  CUgraphNode node = nullptr;
+  CUDA_MEMCPY3D copy = across(of, on);
+  CU_CHECK(cuGraphAddMemcpyNode(&node, made.inner, nullptr, 0, &copy, context));
+  copy = up(of, to);
+  CU_CHECK(cuGraphAddMemcpyNode(&made.up, made.graph, nullptr, 0, &copy, context));
+  CU_CHECK(cuGraphAddChildGraphNode(&made.child, made.graph, &made.up, 1, made.inner));
+  copy = down(of, from);
+  CU_CHECK(cuGraphAddMemcpyNode(&made.down, made.graph, &made.child, 1, &copy, context));
+  return made;
+}
+
+void count_copies(uint64_t launches, uint64_t to, uint64_t on, uint64_t from) {
+  count("bytes_to_device", launches * to);
+  count("bytes_on_device", launches * on);
+  count("bytes_from_device", launches * from);
+}
+
+// Copies of a graph count with each launch, as they are then.
+void launch_graphs_of_copies(Buffers& of, CUcontext context) {
+  CopyGraph first = graph_of_copies(of, context, 1000, 200, 30),
+            second = graph_of_copies(of, context, 4000, 500, 60);
+  CUgraphExec exec = nullptr;
+  CU_CHECK(cuGraphInstantiateWithFlags(&exec, first.graph, 0));
+  launch_exec(of, exec, 3);
+  count_copies(3, 1000, 200, 30);
+  CUDA_MEMCPY3D copy = up(of, 1500);
+  CU_CHECK(cuGraphExecMemcpyNodeSetParams(exec, first.up, &copy, context));
+  CU_CHECK(cuGraphExecChildGraphNodeSetParams(exec, first.child, second.inner));
+  launch_exec(of, exec, 1);
+  count_copies(1, 1500, 500, 30);
+  CU_CHECK(cuGraphNodeSetEnabled(exec, first.up, 0));
+  launch_exec(of, exec, 1);
+  count_copies(1, 0, 500, 30);
+  CU_CHECK(cuGraphNodeSetEnabled(exec, first.up, 1));
+  CUgraphExecUpdateResultInfo told{};
+  CU_CHECK(cuGraphExecUpdate_v2(exec, second.graph, &told));
+  launch_exec(of, exec, 2);
+  count_copies(2, 4000, 500, 60);
+  copy = up(of, 7);
+  CU_CHECK(cuGraphExecMemcpyNodeSetParams(exec, first.up, &copy, context));
+  // Two levels deep.
+  CUgraph outer = nullptr;
+  CUgraphExec outer_exec = nullptr;
+  CU_CHECK(cuGraphCreate(&outer, 0));
+  CUgraphNode node = nullptr;
+  CU_CHECK(cuGraphAddChildGraphNode(&node, outer, nullptr, 0, second.graph));
+  CU_CHECK(cuGraphInstantiateWithFlags(&outer_exec, outer, 0));
+  launch_exec(of, outer_exec, 1);
+  count_copies(1, 4000, 500, 60);
+  launch_exec(of, exec, 1);
+  count_copies(1, 7, 500, 60);
+  for (CUgraphExec one : {exec, outer_exec}) CU_CHECK(cuGraphExecDestroy(one));
+  for (CUgraph one : {outer, first.graph, first.inner, second.graph, second.inner})
+    CU_CHECK(cuGraphDestroy(one));
 }
 
 void fail(Buffers& of, CUfunction function) {
@@ -126,12 +269,14 @@ void fail(Buffers& of, CUfunction function) {
   count("errors");
 }
 
-void do_all(Buffers& of, CUfunction function) {
+void do_all(Buffers& of, CUfunction function, CUcontext context) {
   copy_by_named_ways(of);
   copy_by_addresses(of);
   copy_blocks(of);
+  copy_batches_of_boxes(of);
   launch(of, function);
   launch_graph(of, function);
+  launch_graphs_of_copies(of, context);
   fail(of, function);
   CU_CHECK(cuStreamSynchronize(of.stream));
   CU_CHECK(cuCtxSynchronize());
@@ -146,9 +291,11 @@ int main(int argc, char** argv) {
   check::Module module(kPtx);
   const CUfunction function = module.function("nothing");
   Buffers buffers;
+  CUcontext current = nullptr;
+  CU_CHECK(cuCtxGetCurrent(&current));
   if (argc > 1 && std::string(argv[1]) == "ask") {
     for (std::string line; std::getline(std::cin, line);) {
-      do_all(buffers, function);
+      do_all(buffers, function, current);
       std::string text;
       for (const auto& [name, number] : counts)
         text += (text.empty() ? "" : ",") + name + "=" + std::to_string(number);
@@ -156,6 +303,6 @@ int main(int argc, char** argv) {
     }
     return check::pass("counted");
   }
-  do_all(buffers, function);
+  do_all(buffers, function, current);
   return check::pass("%zu kinds of things", counts.size());
 }

@@ -251,6 +251,19 @@ test('colours and language are switched, and kept', async () => {
     assert.notEqual(await background(), light);
     await page.locator('.u-over').first().waitFor();
     await screenshot(page, 'chinese-dark');
+    // What happened is said in Chinese, too.
+    await page.goto(`${base}/#/events`);
+    await page.locator('.event-text').filter({ hasText: /^进程 \d+$/ }).first().waitFor();
+    assert.equal(await page.locator('.event-text').filter({ hasText: /process|CUDA error/ }).count(), 0);
+    await screenshot(page, 'chinese-events');
+    await page.goto(`${base}/#/alerts`);
+    await page.locator('.alert-summary').filter({ hasText: '已用显存：显存上限的 100.0%' }).waitFor();
+    await screenshot(page, 'chinese-alerts');
+    await page.goto(`${base}/#/gpus/0`);
+    await page.getByText('SM 频率').waitFor();
+    await page.locator('.u-over').first().waitFor();
+    await screenshot(page, 'chinese-gpu');
+    await page.goto(`${base}/#/`);
     await page.getByLabel('配色').selectOption('auto');
     assert.equal(await background(), light);
     await close();

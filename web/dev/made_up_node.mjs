@@ -28,21 +28,17 @@ export class MadeUpNode {
     this.names = Array.from({ length: tenants }, (_, i) => names[i] ?? NAMES[i] ?? `tenant-${i}`);
     this.events = [];
     this.failing = [];
-    this.note('daemon_started', '', 'tesserad 0.1.0 serves');
+    this.note('daemon_started', '', 'tesserad 0.1.0', { version: '0.1.0' });
     this.names.forEach((name, i) => {
-      this.note('slice_opened', name, `on GPU ${i % gpus}`);
-      this.note('process_attached', name, `process ${4200 + i}`);
+      const gpu = i % gpus;
+      this.note('slice_opened', name, `GPU ${gpu}, 4.0GiB`, { gpu, limit_bytes: 4 * GIB, reserved: 1 });
+      this.note('process_attached', name, `process ${4200 + i}`, { pid: 4200 + i });
     });
-    this.note(
-      'program_failed',
-      this.names[0] ?? '',
-      'process 4100: an illegal memory access (700)',
-      'warning',
-    );
-    this.note('gpu_xid', 'GPU-0000', 'XID 48: double-bit ECC error', 'critical');
+    this.note('program_failed', this.names[0] ?? '', 'CUDA error 700 on the GPU', { error: 700 }, 'warning');
+    this.note('gpu_xid', 'GPU-0000', 'XID 48 (DBE)', { xid: 48, what: 'double-bit ECC error' }, 'critical');
   }
 
-  note(kind, subject, text, severity = 'info') {
+  note(kind, subject, text, details, severity = 'info') {
     const number = this.events.length + 1;
     this.events.push({
       number,
@@ -51,6 +47,7 @@ export class MadeUpNode {
       kind,
       subject,
       text,
+      details,
     });
   }
 
@@ -87,6 +84,9 @@ export class MadeUpNode {
           errors: 0,
           faults: i === 0 ? 1 : 0,
           turn_wait_ns: Math.round((seconds % 1e4) * 2e8),
+          timed_kernels: 1000,
+          timed_kernel_ns: 1000 * 350_000 * (i + 1),
+          timed_kernel_buckets: [0, 20, 100, 500, 300, 75, 5, 0, 0, 0],
           gpu_seconds: (seconds % 1e4) * 0.3,
           fault: null,
           compute: {
@@ -134,6 +134,10 @@ export class MadeUpNode {
         unreserved_bytes: 20 * GIB,
         sm_count: 132,
         utilization_percent: 97,
+        temperature_celsius: 61 + index,
+        power_milliwatts: 412_300,
+        sm_clock_mhz: 1980,
+        memory_clock_mhz: 2619,
       };
     });
     return { time_ms: Date.now(), age_ms: 300, driver_kind: 'nvidia', driver_version: '570.86.15', gpus };
@@ -182,7 +186,12 @@ export class MadeUpNode {
         since_ms: Date.now() - 95_000,
         fired_ms: Date.now() - 65_000,
         resolved_ms: null,
-        summary: `${name} has used all of its memory for a minute`,
+        metric: 'slice_memory_used_bytes',
+        of: 'slice_memory_limit_bytes',
+        is_rate: false,
+        is_absence: false,
+        note: 'its next allocation may be refused',
+        summary: `memory_full: slice '${name}' on GPU 0: slice_memory_used_bytes is 1 of slice_memory_limit_bytes`,
       },
       {
         rule: 'long_waits',
@@ -193,7 +202,12 @@ export class MadeUpNode {
         since_ms: Date.now() - 900_000,
         fired_ms: Date.now() - 840_000,
         resolved_ms: Date.now() - 600_000,
-        summary: `${this.names[0]} waits longer than its target`,
+        metric: 'slice_wait_p99_seconds',
+        of: null,
+        is_rate: false,
+        is_absence: false,
+        note: '',
+        summary: `long_waits: slice '${this.names[0]}': slice_wait_p99_seconds is in bounds`,
       },
     ];
     return { time_ms: Date.now(), rules: 4, alerts: name === undefined ? [] : alerts };

@@ -32,16 +32,19 @@ export class EventLog {
   }
 }
 
-// Of a tenant or a GPU (by UUID), with every word of `filter` in it.
+// Of a tenant or a GPU (by UUID), with every word of `filter` in it, or in what the page says of it.
 export function filterEvents(
   events: readonly NodeEvent[],
   subject: string | null,
   filter: string,
+  said: (event: NodeEvent) => string = () => '',
 ): NodeEvent[] {
   const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
   return events.filter((event) => {
     if (subject !== null && event.subject !== subject) return false;
-    const text = `${event.kind} ${event.subject} ${event.text} ${event.severity}`.toLowerCase();
+    const text = `${event.kind} ${event.subject} ${event.text} ${event.severity} ${
+      words.length > 0 ? said(event) : ''
+    }`.toLowerCase();
     return words.every((word) => text.includes(word));
   });
 }

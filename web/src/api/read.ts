@@ -5,6 +5,7 @@ import type {
   Alerts,
   AlertState,
   Compute,
+  Details,
   Failing,
   Gpu,
   Gpus,
@@ -14,6 +15,7 @@ import type {
   Outside,
   Part,
   Process,
+  RunTimes,
   Severity,
   Slice,
   Slices,
@@ -53,6 +55,28 @@ export function asTime(value: unknown): number | null {
 
 const count = (value: unknown): number => asNumber(value) ?? 0;
 
+function scaled(value: unknown, unit: number): number | null {
+  const known = asNumber(value);
+  return known === null ? null : known * unit;
+}
+
+// Bounds of the daemon's buckets (src/cuda/run_times.h), in nanoseconds.
+const RUN_BOUNDS = [4e3, 16e3, 64e3, 256e3, 1e6, 4e6, 16e6, 64e6, 256e6, 1e9];
+
+// A bucket has what is not in the one before.
+function readRunTimes(part: Json): RunTimes | null {
+  const kernels = count(part.timed_kernels);
+  const buckets = Array.isArray(part.timed_kernel_buckets) ? part.timed_kernel_buckets.map(count) : [];
+  if (kernels === 0 || buckets.length !== RUN_BOUNDS.length) return null;
+  let upTo = 0;
+  const place = buckets.findIndex((bucket) => (upTo += bucket) >= 0.99 * kernels);
+  return {
+    kernels,
+    meanNs: count(part.timed_kernel_ns) / kernels,
+    p99Ns: place === -1 ? null : RUN_BOUNDS[place],
+  };
+}
+
 function readGpu(gpu: Json): Gpu {
   return {
     index: count(gpu.index),
@@ -67,6 +91,10 @@ function readGpu(gpu: Json): Gpu {
     unreservedBytes: count(gpu.unreserved_bytes),
     smCount: asNumber(gpu.sm_count),
     utilizationPercent: asNumber(gpu.utilization_percent),
+    temperatureCelsius: asNumber(gpu.temperature_celsius),
+    powerWatts: scaled(gpu.power_milliwatts, 1e-3),
+    smClockMhz: asNumber(gpu.sm_clock_mhz),
+    memoryClockMhz: asNumber(gpu.memory_clock_mhz),
   };
 }
 
@@ -108,6 +136,7 @@ function readPart(part: Json): Part {
     errors: asNumber(part.errors),
     faults: asNumber(part.faults),
     turnWaitNs: asNumber(part.turn_wait_ns),
+    runs: readRunTimes(part),
     fault: asNumber(part.fault),
     compute: readCompute(asObject(part.compute)),
     sms: asText(part.sms),
@@ -182,7 +211,15 @@ function readEvent(event: Json): NodeEvent {
     severity: asOneOf(event.severity, SEVERITIES, 'info'),
     subject: asText(event.subject),
     text: asText(event.text),
+    details: readDetails(event.details),
   };
+}
+
+function readDetails(value: unknown): Details | null {
+  const told = Object.entries(asObject(value)).flatMap(([name, detail]) =>
+    typeof detail === 'string' || typeof detail === 'number' ? [[name, detail] as const] : [],
+  );
+  return value === undefined ? null : Object.fromEntries(told);
 }
 
 export interface EventsAnswer {
@@ -205,6 +242,11 @@ function readAlert(alert: Json): Alert {
     value: asNumber(alert.value),
     since: asTime(alert.fired_ms) ?? asTime(alert.since_ms),
     resolved: asTime(alert.resolved_ms),
+    metric: asText(alert.metric),
+    of: asText(alert.of),
+    isRate: alert.is_rate === true,
+    isAbsence: alert.is_absence === true,
+    note: asText(alert.note),
     summary: asText(alert.summary),
   };
 }

@@ -16,6 +16,11 @@ export interface Gpu {
   unreservedBytes: number;
   smCount: number | null;
   utilizationPercent: number | null;
+  // null where the driver does not tell
+  temperatureCelsius: number | null;
+  powerWatts: number | null;
+  smClockMhz: number | null;
+  memoryClockMhz: number | null;
 }
 
 export interface Gpus {
@@ -32,6 +37,12 @@ export interface Compute {
   weight: number;
   sloP99Ns: number;
   mode: string;
+}
+
+export interface RunTimes {
+  kernels: number;
+  meanNs: number;
+  p99Ns: number | null; // at most; null: longer than the daemon tells apart
 }
 
 // A slice's part of one GPU.
@@ -52,6 +63,7 @@ export interface Part {
   errors: number | null;
   faults: number | null;
   turnWaitNs: number | null;
+  runs: RunTimes | null; // of kernels; null where none was timed
   fault: number | null;
   compute: Compute;
   sms: string;
@@ -116,7 +128,10 @@ export interface NodeEvent {
   severity: Severity;
   subject: string; // a slice's name or a GPU's UUID; empty: the node
   text: string;
+  details: Details | null; // what the text says, by names; null where the daemon tells none
 }
+
+export type Details = Record<string, string | number>;
 
 export type AlertState = 'firing' | 'pending' | 'resolved';
 
@@ -128,6 +143,11 @@ export interface Alert {
   value: number | null;
   since: number | null; // Unix time
   resolved: number | null;
+  metric: string; // empty where the daemon tells only the summary
+  of: string; // the figure that the value is a part of; empty: none
+  isRate: boolean; // the value is what it grows by in a second
+  isAbsence: boolean;
+  note: string; // of the rule's author
   summary: string;
 }
 

@@ -1,3 +1,5 @@
+import type { Details } from '../api/types';
+
 export const en = {
   language: 'English',
   skip: 'Skip to the figures',
@@ -54,6 +56,11 @@ export const en = {
     state: { ok: 'working', lost: 'lost', unavailable: 'unavailable', quarantined: 'quarantined' },
     sms: (n: number) => `${n} SMs`,
     driver: 'Driver',
+    sensors: 'Sensors of the card',
+    temperature: 'Temperature',
+    power: 'Power',
+    smClock: 'SM clock',
+    memoryClock: 'Memory clock',
     uuid: 'UUID',
     pci: 'PCI address',
     unreserved: 'Not reserved',
@@ -161,6 +168,8 @@ export const en = {
     fromDevice: 'Copied from the GPU',
     onDevice: 'Copied within GPUs',
     turnWait: 'Waited for turns',
+    runMean: 'Kernels run for',
+    runP99: '99% of kernels',
     errors: 'Errors',
     faults: 'Faults',
     selfReported:
@@ -192,6 +201,16 @@ export const en = {
     fired: (rule: string) => `Alert: ${rule}`,
     history: 'Ended',
     all: 'All alerts',
+    says: {
+      aSecond: (figure: string) => `${figure} a second`,
+      is: (figure: string, value: string, of: string) =>
+        of === '' ? `${figure}: ${value}` : `${figure}: ${value} of ${of}`,
+      notTold: (figure: string) => `${figure}: nothing is told of it`,
+      told: (figure: string) => `${figure} is told again`,
+      inBounds: (figure: string) => `${figure} is in bounds again`,
+      withNote: (text: string, note: string) => `${text}; ${note}`,
+      colon: ': ',
+    },
   },
   events: {
     heading: 'Events',
@@ -208,6 +227,43 @@ export const en = {
     filterHint: 'Word, tenant, kind',
     node: 'this node',
     more: (n: number) => `Show more (${n})`,
+    says: {
+      daemon_started: (d) => `tesserad ${d.version}`,
+      driver_silent: (d) => String(d.why),
+      slice_opened: (d, size) =>
+        `GPU ${d.gpu}, ${size(d.limit_bytes)}${d.reserved === 0 ? ' (not reserved)' : ''}`,
+      slice_changed: (d, size) =>
+        d.limit_bytes === undefined
+          ? `share ${Number(d.share_permille) / 10}% of GPU ${d.gpu}, priority ${d.priority}`
+          : `memory limit ${size(d.limit_bytes)}`,
+      slice_moved: (d) => `to GPU ${d.gpu}`,
+      slice_ended: () => '',
+      process_attached: (d) => `process ${d.pid}`,
+      process_ended: (d) =>
+        `process ${d.pid} ${
+          {
+            closed: 'closed its lease',
+            gone: 'ended or runs another program',
+            replaced: 'runs another program',
+            claimed: 'claimed too much',
+          }[String(d.end)] ?? 'ended'
+        }`,
+      program_failed: (d) => `CUDA error ${d.error} on the GPU`,
+      round_the_gate: (d) => `process ${d.pid} works beside its turns on GPU ${d.gpu}`,
+      slice_confined: () => 'for going round the gate',
+      process_stopped: (d) => `process ${d.pid}`,
+      thrashing: (d) => `${d.percent}% of its time goes into moving memory`,
+      gpu_xid: (d) => `XID ${d.xid}${d.what === '' ? '' : ` (${d.what})`}`,
+      gpu_closed: (d) =>
+        `XID ${d.xid}, ${d.errors === 1 ? '1 error' : `${d.errors} errors`}; new programs get it again after ${d.minutes} min without one`,
+      gpu_opened: () => 'new programs get it again',
+      history: (d) =>
+        d.what === 'lost'
+          ? `samples are lost: ${d.why}`
+          : d.what === 'kept'
+            ? 'samples are kept again'
+            : `${d.why} was damaged: it was moved aside, and a new one is begun`,
+    } as Record<string, (d: Details, size: (bytes: string | number) => string) => string>,
     kinds: {
       daemon_started: 'daemon started',
       driver_silent: 'driver silent',
@@ -230,6 +286,34 @@ export const en = {
       history: 'history',
     } as Record<string, string>,
   },
+  // What figures are called; others by the daemon's names.
+  figures: {
+    gpu_up: 'GPU is in use',
+    gpu_memory_used_bytes: 'memory in use of the GPU',
+    gpu_memory_unreserved_bytes: 'memory not reserved of the GPU',
+    gpu_utilization_ratio: 'utilization of the GPU',
+    gpu_temperature_celsius: 'temperature of the GPU',
+    gpu_power_watts: 'power of the GPU',
+    slice_processes: 'processes',
+    slice_memory_limit_bytes: 'its memory limit',
+    slice_memory_granted_bytes: 'memory granted',
+    slice_memory_used_bytes: 'memory in use',
+    slice_memory_peak_bytes: 'peak of memory',
+    slice_memory_resident_bytes: 'memory on the GPU',
+    slice_memory_evicted_bytes_total: 'memory moved off the GPU',
+    slice_memory_restored_bytes_total: 'memory moved back',
+    slice_refusals_total: 'refused allocations',
+    slice_launches_total: 'launches',
+    slice_copied_to_device_bytes_total: 'copied to the GPU',
+    slice_copied_from_device_bytes_total: 'copied from the GPU',
+    slice_errors_total: 'errors',
+    slice_faults_total: 'processes that failed',
+    slice_turn_wait_seconds_total: 'waits for turns',
+    slice_gpu_seconds_total: 'GPU time',
+    slice_share_entitled_ratio: 'share entitled to',
+    slice_share_achieved_ratio: 'share of the GPU',
+    slice_wait_p99_seconds: 'wait for a turn, p99',
+  } as Record<string, string>,
   severity: { info: 'info', warning: 'warning', critical: 'critical' },
 };
 

@@ -55,6 +55,11 @@ export const zh: Messages = {
     state: { ok: '正常', lost: '丢失', unavailable: '不可用', quarantined: '已隔离' },
     sms: (n) => `${n} 个 SM`,
     driver: '驱动',
+    sensors: '显卡传感器',
+    temperature: '温度',
+    power: '功率',
+    smClock: 'SM 频率',
+    memoryClock: '显存频率',
     uuid: 'UUID',
     pci: 'PCI 地址',
     unreserved: '未预留',
@@ -160,6 +165,8 @@ export const zh: Messages = {
     fromDevice: '从 GPU 复制',
     onDevice: 'GPU 内复制',
     turnWait: '等待轮次',
+    runMean: '内核平均运行',
+    runP99: '99% 的内核',
     errors: '错误',
     faults: '故障',
     selfReported: '已用显存、各项计数和 GPU 时间由其进程自报，且不超过所获授权。',
@@ -189,6 +196,15 @@ export const zh: Messages = {
     fired: (rule) => `告警：${rule}`,
     history: '已结束',
     all: '全部告警',
+    says: {
+      aSecond: (figure) => `每秒${figure}`,
+      is: (figure, value, of) => (of === '' ? `${figure}：${value}` : `${figure}：${of}的 ${value}`),
+      notTold: (figure) => `${figure}：没有数据`,
+      told: (figure) => `${figure}：又有数据了`,
+      inBounds: (figure) => `${figure}：已回到范围内`,
+      withNote: (text, note) => `${text}；${note}`,
+      colon: '：',
+    },
   },
   events: {
     heading: '事件',
@@ -205,6 +221,42 @@ export const zh: Messages = {
     filterHint: '词语、租户、类型',
     node: '本节点',
     more: (n) => `显示更多（${n}）`,
+    says: {
+      daemon_started: (d) => `tesserad ${d.version}`,
+      driver_silent: (d) => String(d.why),
+      slice_opened: (d, size) =>
+        `GPU ${d.gpu}，${size(d.limit_bytes)}${d.reserved === 0 ? '（未预留）' : ''}`,
+      slice_changed: (d, size) =>
+        d.limit_bytes === undefined
+          ? `GPU ${d.gpu} 的 ${Number(d.share_permille) / 10}%，优先级 ${d.priority}`
+          : `显存上限 ${size(d.limit_bytes)}`,
+      slice_moved: (d) => `移到 GPU ${d.gpu}`,
+      slice_ended: () => '',
+      process_attached: (d) => `进程 ${d.pid}`,
+      process_ended: (d) =>
+        `进程 ${d.pid} ${
+          {
+            closed: '放弃了租约',
+            gone: '已结束或换了程序',
+            replaced: '换了程序',
+            claimed: '声称占用过多',
+          }[String(d.end)] ?? '已结束'
+        }`,
+      program_failed: (d) => `GPU 上的 CUDA 错误 ${d.error}`,
+      round_the_gate: (d) => `进程 ${d.pid} 在 GPU ${d.gpu} 上不按轮次运行`,
+      slice_confined: () => '因绕过闸门',
+      process_stopped: (d) => `进程 ${d.pid}`,
+      thrashing: (d) => `其 ${d.percent}% 的时间用于移动显存`,
+      gpu_xid: (d) => `XID ${d.xid}${d.what === '' ? '' : `（${d.what}）`}`,
+      gpu_closed: (d) => `XID ${d.xid}，${d.errors} 个错误；${d.minutes} 分钟内不再出错后重新开放给新程序`,
+      gpu_opened: () => '重新开放给新程序',
+      history: (d) =>
+        d.what === 'lost'
+          ? `采样丢失：${d.why}`
+          : d.what === 'kept'
+            ? '采样恢复保存'
+            : `${d.why} 已损坏：已移开，并新建一个`,
+    },
     kinds: {
       daemon_started: '守护进程启动',
       driver_silent: '驱动无应答',
@@ -226,6 +278,33 @@ export const zh: Messages = {
       alert_resolved: '告警恢复',
       history: '历史数据',
     },
+  },
+  figures: {
+    gpu_up: 'GPU 可用',
+    gpu_memory_used_bytes: 'GPU 已用显存',
+    gpu_memory_unreserved_bytes: 'GPU 未预留显存',
+    gpu_utilization_ratio: 'GPU 利用率',
+    gpu_temperature_celsius: 'GPU 温度',
+    gpu_power_watts: 'GPU 功率',
+    slice_processes: '进程数',
+    slice_memory_limit_bytes: '显存上限',
+    slice_memory_granted_bytes: '已授权显存',
+    slice_memory_used_bytes: '已用显存',
+    slice_memory_peak_bytes: '显存峰值',
+    slice_memory_resident_bytes: 'GPU 上的显存',
+    slice_memory_evicted_bytes_total: '移出 GPU 的显存',
+    slice_memory_restored_bytes_total: '移回 GPU 的显存',
+    slice_refusals_total: '被拒绝的分配',
+    slice_launches_total: '启动次数',
+    slice_copied_to_device_bytes_total: '复制到 GPU',
+    slice_copied_from_device_bytes_total: '从 GPU 复制',
+    slice_errors_total: '错误',
+    slice_faults_total: '出错的进程',
+    slice_turn_wait_seconds_total: '等待轮次的时间',
+    slice_gpu_seconds_total: 'GPU 时间',
+    slice_share_entitled_ratio: '应得份额',
+    slice_share_achieved_ratio: '实得份额',
+    slice_wait_p99_seconds: '等待轮次 p99',
   },
   severity: { info: '信息', warning: '警告', critical: '严重' },
 };

@@ -1,6 +1,7 @@
 // What is wrong now, by the rules that the daemon was given.
 import type { Alert } from '../api/types';
 import { alertKey, isFiring, sortAlerts, summaryOf } from '../model/alerts';
+import { alertText } from '../model/sentences';
 import { useData, useWords } from './context';
 import { Empty, Pill, RouteLink, Section, TenantLink, When } from './parts';
 
@@ -23,7 +24,7 @@ function Where(props: { labels: Record<string, string> }) {
 }
 
 function AlertRow(props: { alert: Alert }) {
-  const { t } = useWords();
+  const { t, locale } = useWords();
   const { alert } = props;
   const tone =
     alert.state === 'resolved'
@@ -44,7 +45,9 @@ function AlertRow(props: { alert: Alert }) {
         <p class="alert-rule">
           <b>{alert.rule}</b> <Where labels={alert.labels} />
         </p>
-        {alert.summary && <p class="alert-summary">{summaryOf(alert)}</p>}
+        {alert.summary && (
+          <p class="alert-summary">{alert.metric === '' ? summaryOf(alert) : alertText(alert, t, locale)}</p>
+        )}
       </div>
       {time !== null && (
         <span class="alert-time">

@@ -4,6 +4,7 @@ import { type Language, LOCALES, MESSAGES } from '../i18n';
 import { alertKey, isFiring } from '../model/alerts';
 import { formatAgo } from '../model/format';
 import { parseRoute, type Route } from '../model/route';
+import { alertText } from '../model/sentences';
 import { loadLanguage, loadTheme, saveLanguage, saveTheme } from '../settings';
 import { AlertList } from './alerts';
 import {
@@ -145,7 +146,7 @@ function Trouble(props: { error: ApiError }) {
 
 // Says to screen readers which alerts began to fire since the page was opened.
 function Announcer() {
-  const { t } = useWords();
+  const { t, locale } = useWords();
   const { alerts } = useData();
   const known = useRef<Set<string> | null>(null);
   const [text, setText] = useState('');
@@ -155,7 +156,11 @@ function Announcer() {
     const fresh = firing.filter((alert) => known.current !== null && !known.current.has(alertKey(alert)));
     known.current = new Set(firing.map(alertKey));
     if (fresh.length > 0)
-      setText(fresh.map((alert) => t.alerts.fired(alert.summary || alert.rule)).join('. '));
+      setText(
+        fresh
+          .map((alert) => t.alerts.fired(`${alert.rule}${t.alerts.says.colon}${alertText(alert, t, locale)}`))
+          .join('. '),
+      );
   }, [alerts.data]);
   return (
     <p class="visually-hidden" role="status">

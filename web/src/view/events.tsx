@@ -2,6 +2,7 @@
 import { useMemo, useState } from 'preact/hooks';
 import { filterEvents } from '../api/events';
 import type { NodeEvent } from '../api/types';
+import { eventText } from '../model/sentences';
 import { useData, useWords } from './context';
 import { Empty, RouteLink, Section, TenantLink, When } from './parts';
 
@@ -19,7 +20,7 @@ function Subject(props: { event: NodeEvent }) {
 }
 
 function EventRow(props: { event: NodeEvent }) {
-  const { t } = useWords();
+  const { t, locale } = useWords();
   const { event } = props;
   return (
     <tr role="row" class={event.severity}>
@@ -37,7 +38,7 @@ function EventRow(props: { event: NodeEvent }) {
         <Subject event={event} />
       </td>
       <td role="cell" class="event-text">
-        {event.text}
+        {eventText(event, t, locale)}
       </td>
     </tr>
   );
@@ -45,7 +46,7 @@ function EventRow(props: { event: NodeEvent }) {
 
 // Of tenant `only` or GPU `gpu` or everybody; with `most`, the latest of them and a way to the rest.
 export function EventTable(props: { only?: string; gpu?: number; most?: number }) {
-  const { t } = useWords();
+  const { t, locale } = useWords();
   const { events, gpus } = useData();
   const [filter, setFilter] = useState('');
   const [shown, setShown] = useState(AT_ONCE);
@@ -53,8 +54,14 @@ export function EventTable(props: { only?: string; gpu?: number; most?: number }
     props.gpu === undefined ? undefined : gpus.data?.gpus.find((one) => one.index === props.gpu)?.uuid;
   const subject = props.only ?? uuid ?? null;
   const found = useMemo(
-    () => filterEvents(events.data ?? [], subject, filter),
-    [events.data, subject, filter],
+    () =>
+      filterEvents(
+        events.data ?? [],
+        subject,
+        filter,
+        (event) => `${t.events.kinds[event.kind] ?? ''} ${eventText(event, t, locale)}`,
+      ),
+    [events.data, subject, filter, t, locale],
   );
   const rows = found.slice(0, props.most ?? shown);
   const aside =

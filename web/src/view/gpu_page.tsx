@@ -1,11 +1,37 @@
 // One GPU: its tile with every tenant, and over time.
-import { formatBytes, NONE } from '../model/format';
+import type { Gpu } from '../api/types';
+import { formatBytes, formatCount, NONE } from '../model/format';
 import { useData, useWords } from './context';
 import { EventTable } from './events';
 import { GpuState, GpuTile } from './gpu_tile';
 import { Empty } from './parts';
 import { TenantTable } from './tenant_table';
 import { Timeline } from './timeline';
+
+// What the card's driver tells of it, as far as it does.
+function Sensors(props: { gpu: Gpu }) {
+  const { t, locale } = useWords();
+  const { gpu } = props;
+  const told = (
+    [
+      [t.gpu.temperature, gpu.temperatureCelsius, '°C'],
+      [t.gpu.power, gpu.powerWatts, 'W'],
+      [t.gpu.smClock, gpu.smClockMhz, 'MHz'],
+      [t.gpu.memoryClock, gpu.memoryClockMhz, 'MHz'],
+    ] as const
+  ).filter(([, value]) => value !== null);
+  if (told.length === 0) return null;
+  return (
+    <dl class="facts wide" aria-label={t.gpu.sensors}>
+      {told.map(([name, value, unit]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{`${formatCount(value!, locale)} ${unit}`}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
 
 export function GpuPage(props: { index: number }) {
   const { t, locale } = useWords();
@@ -44,6 +70,7 @@ export function GpuPage(props: { index: number }) {
           <dd>{formatBytes(gpu.unreservedBytes, locale)}</dd>
         </div>
       </dl>
+      <Sensors gpu={gpu} />
       <div>
         <GpuTile gpu={gpu} slices={slices.data} whole />
         <p class="quiet below">{t.gpu.legend}</p>

@@ -58,6 +58,11 @@ function PartCard(props: { slice: Slice; part: Part; gpuBytes: number }) {
     [words.errors, part.errors, formatCount],
     [words.faults, part.faults, formatCount],
   ] as const;
+  if (part.runs !== null) {
+    facts.push([words.runMean, formatNanoseconds(part.runs.meanNs, locale)]);
+    const p99 = part.runs.p99Ns;
+    facts.push([words.runP99, p99 === null ? '> 1 s' : `≤ ${formatNanoseconds(p99, locale)}`]);
+  }
   for (const [name, value, format] of counted) {
     if (value !== null) facts.push([name, format(value, locale)]);
   }

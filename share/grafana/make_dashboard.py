@@ -9,15 +9,22 @@ ROWS = [
         ("Memory of GPUs", "percentunit", [("tessera_gpu_memory_used_bytes{instance=~\"$instance\"} / tessera_gpu_memory_bytes", "{{instance}} GPU {{gpu}}")]),
         ("GPUs that are out", "short", [("count(tessera_gpu_up{instance=~\"$instance\"} == 0) or vector(0)", "lost or quarantined")]),
     ]),
+    ("Cards", [
+        ("Temperature of GPUs", "celsius", [("tessera_gpu_temperature_celsius{instance=~\"$instance\"}", "{{instance}} GPU {{gpu}}")]),
+        ("Power of GPUs", "watt", [("tessera_gpu_power_watts{instance=~\"$instance\"}", "{{instance}} GPU {{gpu}}")]),
+    ]),
     ("Tenants", [
         ("GPU time", "percentunit", [("rate(tessera_slice_gpu_seconds_total{instance=~\"$instance\",slice=~\"$slice\"}[1m])", "{{slice}} on GPU {{gpu}}")]),
         ("Share had of share entitled", "percentunit", [("tessera_slice_share_achieved_ratio{instance=~\"$instance\",slice=~\"$slice\"} / tessera_slice_share_entitled_ratio", "{{slice}} on GPU {{gpu}}")]),
         ("Memory of its limit", "percentunit", [("tessera_slice_memory_used_bytes{instance=~\"$instance\",slice=~\"$slice\"} / tessera_slice_memory_limit_bytes", "{{slice}} on GPU {{gpu}}")]),
         ("Memory", "bytes", [("tessera_slice_memory_used_bytes{instance=~\"$instance\",slice=~\"$slice\"}", "{{slice}} on GPU {{gpu}}")]),
     ]),
-    ("Waits and work", [
+    ("Waits", [
         ("Waits for turns, 99th percentile", "s", [("tessera_slice_wait_p99_seconds{instance=~\"$instance\",slice=~\"$slice\"}", "{{slice}} on GPU {{gpu}}")]),
         ("Time waited for turns", "percentunit", [("rate(tessera_slice_turn_wait_seconds_total{instance=~\"$instance\",slice=~\"$slice\"}[1m])", "{{slice}} on GPU {{gpu}}")]),
+    ]),
+    ("Work", [
+        ("Run time of kernels, 99th percentile", "s", [("histogram_quantile(0.99, sum by (slice, gpu, le) (rate(tessera_slice_kernel_run_seconds_bucket{instance=~\"$instance\",slice=~\"$slice\"}[1m])))", "{{slice}} on GPU {{gpu}}")]),
         ("Launches", "ops", [("rate(tessera_slice_launches_total{instance=~\"$instance\",slice=~\"$slice\"}[1m])", "{{slice}} on GPU {{gpu}}")]),
         ("Copied", "Bps", [("rate(tessera_slice_copied_to_device_bytes_total{instance=~\"$instance\",slice=~\"$slice\"}[1m])", "{{slice}} to GPU {{gpu}}"),
                            ("rate(tessera_slice_copied_from_device_bytes_total{instance=~\"$instance\",slice=~\"$slice\"}[1m])", "{{slice}} from GPU {{gpu}}")]),

@@ -81,9 +81,9 @@ void print_metrics(bool json) {
   node::Json names = node::Json::array();
   for (const monitoring::Metric* metric : node::all_figures()) {
     const std::string name(node::short_name(*metric));
-    if (!node::is_in_history(name)) continue;
-    if (!json) printf("%-40s  %s\n", name.c_str(), metric->help);
-    names.push_back(name);
+    const char* kept = node::is_kept_long(name) ? "month" : "day";
+    if (!json) printf("%-40s  %-5s  %s\n", name.c_str(), kept, metric->help);
+    names.push_back({{"name", name}, {"kept", kept}});
   }
   if (json) puts(node::json_text({{"metrics", names}}, 2).c_str());
 }

@@ -9,6 +9,7 @@
 #include "common/size.h"
 #include "common/strings.h"
 #include "node/client.h"
+#include "node/figures.h"
 
 namespace tessera::cli {
 
@@ -26,7 +27,7 @@ Result<monitoring::HistoryStore> open_history(const HistorySource& source) {
           "the daemon keeps no history: start it with 'tesserad --history FILE', or name one by --file");
     }
   }
-  auto store = monitoring::HistoryStore::open_to_read(file);
+  auto store = monitoring::HistoryStore::open_to_read(file, {.is_kept_long = &node::is_kept_long});
   if (!store.ok()) return store.status().with_context(file);
   return store;
 }

@@ -6,6 +6,7 @@
 #include "cli/table.h"
 #include "common/size.h"
 #include "common/strings.h"
+#include "cuda/run_times.h"
 
 namespace tessera::cli {
 namespace {
@@ -21,9 +22,11 @@ constexpr const char* kBold = "\x1b[1m";
 constexpr const char* kReverse = "\x1b[7m";
 constexpr const char* kRed = "\x1b[31m";
 constexpr const char* kYellow = "\x1b[33m";
-constexpr size_t kBarColumns = 10;
+// On a screen of 80 columns shares are whole percents, and bars and names of GPUs are shorter, so that
+// everything that a row ends with is there.
+constexpr size_t kWideColumns = 96;
 // A row has so many columns beside the slice's name, which has the rest, within bounds.
-constexpr size_t kRowColumns = 68, kLeastNameColumns = 12, kMostNameColumns = 40;
+constexpr size_t kRowColumns = 72, kNarrowRowColumns = 68, kLeastNameColumns = 12, kMostNameColumns = 40;
 constexpr size_t kMostEventLines = 6;
 
 double number(const Json& object, const char* key) {
@@ -91,7 +94,20 @@ std::string state_of(const Json& slice) {
   for (const Json& device : json_array(slice, "devices")) {
     if (json_bool(device, "thrashing")) return "thrashing";
   }
+  for (const Json& device : json_array(slice, "devices")) {
+    if (json_string(device, "turn") == "waits") return "waits";
+  }
   return json_array(slice, "processes").empty() ? "idle" : "";
+}
+
+// Slices that have work for a GPU and wait for their turn.
+size_t queue_of(const TopSnapshot& snapshot, uint64_t gpu) {
+  size_t waiting = 0;
+  for (const Json& slice : snapshot.slices) {
+    for (const Json& device : json_array(slice, "devices"))
+      waiting += json_uint(device, "gpu") == gpu && json_string(device, "turn") == "waits" ? 1 : 0;
+  }
+  return waiting;
 }
 
 Row row_of(const Json& slice, const TopSnapshot& snapshot, const TopSnapshot& before) {
@@ -167,50 +183,67 @@ Line head_line(const TopView& view, const TopSnapshot& snapshot) {
   return {text, firing > 0 ? kRed : kBold};
 }
 
-Line gpu_line(const Json& gpu) {
+Line gpu_line(const TopSnapshot& snapshot, const Json& gpu, size_t width) {
+  const bool wide = width >= kWideColumns;
+  const int name_columns = wide ? 20 : 14;
+  const size_t bar_columns = wide ? 10 : 8;
+  const uint64_t index = json_uint(gpu, "index").value_or(0);
   const auto percent = json_uint(gpu, "utilization_percent");
   const double total = number(gpu, "total_bytes"), used = number(gpu, "used_bytes");
   const std::string state = json_string(gpu, "state");
-  std::string text = str_format(
-      "GPU %llu %-20s util %s %4s  mem %s %s/%s",
-      static_cast<unsigned long long>(json_uint(gpu, "index").value_or(0)),
-      printable(json_string(gpu, "name"), 20).c_str(),
-      bar(static_cast<double>(percent.value_or(0)) / 100, kBarColumns).c_str(),
-      percent ? str_format("%llu%%", static_cast<unsigned long long>(*percent)).c_str() : "-",
-      bar(total > 0 ? used / total : 0, kBarColumns).c_str(),
-      format_size(static_cast<uint64_t>(used)).c_str(), format_size(static_cast<uint64_t>(total)).c_str());
+  std::string text =
+      str_format("GPU %llu %-*s util %s %4s  mem %s %s/%s  queue %zu", static_cast<unsigned long long>(index),
+                 name_columns, printable(json_string(gpu, "name"), static_cast<size_t>(name_columns)).c_str(),
+                 bar(static_cast<double>(percent.value_or(0)) / 100, bar_columns).c_str(),
+                 percent ? str_format("%llu%%", static_cast<unsigned long long>(*percent)).c_str() : "-",
+                 bar(total > 0 ? used / total : 0, bar_columns).c_str(),
+                 format_size(static_cast<uint64_t>(used)).c_str(),
+                 format_size(static_cast<uint64_t>(total)).c_str(), queue_of(snapshot, index));
   if (state == "ok") return {text};
-  return {text + " " + state, kRed};
+  // It matters more than how busy it is.
+  return {str_format("GPU %llu %-*s %s", static_cast<unsigned long long>(index), name_columns,
+                     printable(json_string(gpu, "name"), static_cast<size_t>(name_columns)).c_str(),
+                     state.c_str()) +
+              "  mem " + format_size(static_cast<uint64_t>(total)),
+          kRed};
 }
 
 size_t name_columns(size_t width) {
-  return std::clamp(width - std::min(width, kRowColumns), kLeastNameColumns, kMostNameColumns);
+  const size_t others = width >= kWideColumns ? kRowColumns : kNarrowRowColumns;
+  return std::clamp(width - std::min(width, others), kLeastNameColumns, kMostNameColumns);
 }
 
 std::string cells(size_t width, const std::string& name, const char* gpu, const char* memory,
                   const char* bar_text, const char* share, const char* wait, const char* launches,
                   const char* processes, const char* state) {
   const size_t columns = name_columns(width);
-  return str_format("%-*s %-3.3s %-15s %-6s %12s %7s %7s %4s %s", static_cast<int>(columns),
-                    printable(name, columns).c_str(), gpu, memory, bar_text, share, wait, launches, processes,
-                    state);
+  const int share_columns = width >= kWideColumns ? 12 : 8;
+  return str_format("%-*s %-3.3s %-15s %-6s %*s %7s %7s %4s %s", static_cast<int>(columns),
+                    printable(name, columns).c_str(), gpu, memory, bar_text, share_columns, share, wait,
+                    launches, processes, state);
+}
+
+std::string wait_text(double ms) {
+  return ms < 1000 ? str_format("%.1fms", ms) : str_format("%.1fs", ms / 1000);
 }
 
 Line slice_line(const Row& row, size_t width) {
   const std::string memory =
       format_size(static_cast<uint64_t>(row.used)) + "/" + format_size(static_cast<uint64_t>(row.limit));
-  const std::string wait = row.has_wait ? str_format("%.1fms", row.wait_ms) : "-";
-  const std::string share = str_format("%.1f/%.1f%%", row.achieved, row.entitled);
+  const std::string wait = row.has_wait ? wait_text(row.wait_ms) : "-";
+  const std::string launches =
+      row.launches < 1e6 ? str_format("%.0f", row.launches) : str_format("%.1fM", row.launches / 1e6);
+  const std::string share =
+      str_format(width >= kWideColumns ? "%.1f/%.1f%%" : "%.0f/%.0f%%", row.achieved, row.entitled);
   return {cells(width, row.name, row.gpus.c_str(), memory.c_str(),
                 bar(row.limit > 0 ? row.used / row.limit : 0, 4).c_str(), share.c_str(), wait.c_str(),
-                str_format("%.0f", row.launches).c_str(), std::to_string(row.processes).c_str(),
-                row.state.c_str()),
+                launches.c_str(), std::to_string(row.processes).c_str(), row.state.c_str()),
           row.state.empty() || row.state == "idle" ? nullptr : kYellow};
 }
 
 Line heading(size_t width) {
-  return {cells(width, "SLICE", "GPU", "MEMORY", "", "HAD/ENTITLED", "WAIT99", "LNCH/s", "PROC", "STATE"),
-          kBold};
+  const char* share = width >= kWideColumns ? "HAD/ENTITLED" : "HAD/OF";
+  return {cells(width, "SLICE", "GPU", "MEMORY", "", share, "WAIT99", "LNCH/s", "PROC", "STATE"), kBold};
 }
 
 Line event_line(const Json& event) {
@@ -228,6 +261,19 @@ void add_alerts(const TopSnapshot& snapshot, std::vector<Line>& lines) {
     if (json_string(alert, "state") == "firing")
       lines.push_back({"! " + printable(json_string(alert, "summary"), 400), kRed});
   }
+}
+
+// The bound that 99 of 100 timed kernels did not exceed.
+std::string run_p99(const Json& device, double timed) {
+  double up_to = 0;
+  size_t bucket = 0;
+  for (const Json& count : json_array(device, "timed_kernel_buckets")) {
+    up_to += count.is_number() ? count.get<double>() : 0;
+    if (up_to >= 0.99 * timed && bucket < cuda::kRunTimeBuckets)
+      return str_format("%g ms", static_cast<double>(cuda::kRunTimeBoundsNs[bucket]) / 1e6);
+    ++bucket;
+  }
+  return "more than 1 s";
 }
 
 // Every figure of the slice's part of each GPU, and its processes.
@@ -253,6 +299,11 @@ void add_details(const Json& slice, std::vector<Line>& lines) {
     lines.push_back({str_format("  work      %.1f GPU s, ", number(device, "gpu_seconds")) +
                      count("launches") + " launches (" + count("graph_launches") + " of graphs, " +
                      count("cooperative_launches") + " cooperative)"});
+    if (const double timed = number(device, "timed_kernels"); timed > 0) {
+      lines.push_back(
+          {str_format("  kernels   %.0f timed, %.3f ms each, 99 of 100 within %s", timed,
+                      number(device, "timed_kernel_ns") / timed / 1e6, run_p99(device, timed).c_str())});
+    }
     lines.push_back({"  copied    to it " + size("bytes_to_device") + ", from it " +
                      size("bytes_from_device") + ", on it " + size("bytes_on_device")});
     lines.push_back({"  failures  errors " + count("errors") + ", processes that failed " + count("faults")});
@@ -314,7 +365,7 @@ std::vector<Line> body(const TopView& view, const TopSnapshot& snapshot, const T
     return lines;
   }
   for (const Json& gpu : snapshot.gpus) {
-    if (lines.size() < height / 3) lines.push_back(gpu_line(gpu));
+    if (lines.size() < height / 3) lines.push_back(gpu_line(snapshot, gpu, width));
   }
   add_alerts(snapshot, lines);
   lines.resize(std::min(lines.size(), height / 2));

@@ -79,9 +79,39 @@ TEST_F(TopTest, FitsIntoTheScreenWhateverItsSize) {
 TEST_F(TopTest, ShowsWhatThereIs) {
   const std::string all = text();
   EXPECT_NE(all.find("tessera top  13:05:01  1 GPU(s)  3 slice(s)"), std::string::npos) << all;
-  EXPECT_NE(all.find("util [####      ]  40%"), std::string::npos) << all;
-  EXPECT_NE(all.find("  30.0/50.0%"), std::string::npos) << all;
+  EXPECT_NE(all.find("util [###     ]  40%"), std::string::npos) << all;
+  EXPECT_NE(all.find("  30/50%"), std::string::npos) << all;
+  EXPECT_NE(lines(120)[1].find("util [####      ]  40%"), std::string::npos) << lines(120)[1];
+  EXPECT_NE(lines(120)[3].find("  40.0/50.0%"), std::string::npos) << lines(120)[3];
   EXPECT_NE(all.find("     60    0"), std::string::npos) << "launches of a second in:\n" << all;
+}
+
+TEST_F(TopTest, EverythingOfARowIsThereAtEightyColumns) {
+  now_.slices = Json::array();
+  for (const char* state : {"confined", "isolated"}) {
+    now_.slices.push_back(slice(std::string(63, 'n'), 1 << 30, 1000, 1'000'000'000));
+    now_.slices.back()[state] = true;
+    now_.slices.back()["devices"][0]["entitled_permille"] = 1000;
+    now_.slices.back()["devices"][0]["wait_p99_ns"] = 12'345'000'000;
+    now_.slices.back()["processes"] = Json::array({1, 2});
+  }
+  now_.slices.push_back(slice("w", 1, 1, 1));
+  now_.slices.back()["devices"][0]["thrashing"] = true;
+  now_.slices.push_back(slice("q", 1, 1, 1));
+  now_.slices.back()["devices"][0]["turn"] = "waits";
+  const std::string all = text();
+  for (const char* shown :
+       {" confined\n", " isolated\n", " thrashing\n", " waits\n", " queue 1\n", " STATE\n"})
+    EXPECT_NE(all.find(shown), std::string::npos) << shown << all;
+}
+
+TEST_F(TopTest, SaysHowLongKernelsRun) {
+  Json& device = now_.slices[0]["devices"][0];
+  device["timed_kernels"] = 200u;
+  device["timed_kernel_ns"] = 100'000'000u;
+  device["timed_kernel_buckets"] = {0, 0, 190, 8, 2, 0, 0, 0, 0, 0};
+  view_.drilled = "a";
+  EXPECT_NE(text().find("200 timed, 0.500 ms each, 99 of 100 within 0.256 ms"), std::string::npos) << text();
 }
 
 TEST_F(TopTest, SortsByTheColumnThatIsAskedFor) {

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <deque>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace tessera::monitoring {
 
@@ -14,6 +16,18 @@ constexpr const char* severity_name(Severity severity) {
   return kNames[static_cast<size_t>(severity)];
 }
 
+// What an event's text says, by names, for who says it in other words; docs/api.md has those of each kind.
+struct EventDetail {
+  EventDetail(const char* of, uint64_t value) : name(of), number(value) {}
+  EventDetail(const char* of, std::string value) : name(of), words(std::move(value)), is_number(false) {}
+
+  const char* name;
+  uint64_t number = 0;
+  std::string words{};
+  bool is_number = true;
+};
+using EventDetails = std::vector<EventDetail>;
+
 struct Event {
   uint64_t number = 0;   // 1, 2, …: whoever knows one asks for those after it
   uint64_t time_ms = 0;  // since 1970
@@ -21,6 +35,7 @@ struct Event {
   const char* kind = "";  // a constant, as "slice_opened"; docs/api.md lists them
   std::string subject;    // a slice's name or a GPU's UUID; empty: the node
   std::string text;
+  EventDetails details{};
 };
 
 class EventList {
@@ -28,15 +43,21 @@ class EventList {
   static constexpr size_t kMost = 2048;
   static constexpr size_t kMaxTextBytes = 512;
 
-  void add(uint64_t time_ms, Severity severity, const char* kind, std::string subject, std::string text) {
+  void add(uint64_t time_ms, Severity severity, const char* kind, std::string subject, std::string text,
+           EventDetails details = {}) {
     if (events_.size() == kMost) events_.pop_front();
-    if (text.size() > kMaxTextBytes) text.resize(kMaxTextBytes);
-    events_.push_back({++latest_, time_ms, severity, kind, std::move(subject), std::move(text)});
+    shorten(text);
+    for (EventDetail& detail : details) shorten(detail.words);
+    events_.push_back(
+        {++latest_, time_ms, severity, kind, std::move(subject), std::move(text), std::move(details)});
   }
   const std::deque<Event>& events() const { return events_; }
   uint64_t latest() const { return latest_; }
 
  private:
+  static void shorten(std::string& text) {
+    if (text.size() > kMaxTextBytes) text.resize(kMaxTextBytes);
+  }
   std::deque<Event> events_;
   uint64_t latest_ = 0;
 };

@@ -46,8 +46,26 @@ std::string label_text(const Labels& labels) {
   return text;
 }
 
-void add_sample(std::string& samples, std::string_view name, std::string_view labels, double value) {
+// Made once for each of a histogram's buckets, so it is kept short.
+void add_bucket(std::string& samples, const Metric& metric, std::string_view labels, std::string_view bound,
+                uint64_t count) {
+  samples += metric.name;
+  samples += "_bucket{";
+  if (!labels.empty()) {
+    samples += labels.substr(1, labels.size() - 2);
+    samples += ',';
+  }
+  samples += "le=\"";
+  samples += bound;
+  samples += "\"} ";
+  add_number(samples, static_cast<double>(count));
+  samples += '\n';
+}
+
+void add_sample(std::string& samples, std::string_view name, std::string_view suffix, std::string_view labels,
+                double value) {
   samples += name;
+  samples += suffix;
   samples += labels;
   samples += ' ';
   add_number(samples, value);
@@ -62,37 +80,43 @@ std::string& Exposition::samples_of(const Metric& metric) {
   return families_[place->second].samples;
 }
 
-void Exposition::add(const Metric& metric, const Labels& labels, double value) {
-  if (!std::isfinite(value)) return;
-  // Most samples have the labels of the one before.
+// Most samples have the labels of the one before.
+const std::string& Exposition::text_of(const Labels& labels) {
   if (labels != labels_) {
     labels_ = labels;
     label_text_ = label_text(labels);
   }
-  add_sample(samples_of(metric), metric.name, label_text_, value);
+  return label_text_;
+}
+
+void Exposition::add(const Metric& metric, const Labels& labels, double value) {
+  if (!std::isfinite(value)) return;
+  add_sample(samples_of(metric), metric.name, "", text_of(labels), value);
 }
 
 void Exposition::add_histogram(const Metric& metric, const Labels& labels, std::span<const double> bounds,
                                std::span<const uint64_t> counts, uint64_t count, double sum) {
   std::string& samples = samples_of(metric);
-  const std::string name = metric.name;
-  Labels with_bound = labels;
-  with_bound.emplace_back("le", "");
+  const std::string& text = text_of(labels);
+  std::string bound;
   uint64_t up_to = 0;
   for (size_t i = 0; i < bounds.size(); ++i) {
     up_to = std::min(up_to + counts[i], count);
-    with_bound.back().second.clear();
-    add_number(with_bound.back().second, bounds[i]);
-    add_sample(samples, name + "_bucket", label_text(with_bound), static_cast<double>(up_to));
+    bound.clear();
+    add_number(bound, bounds[i]);
+    add_bucket(samples, metric, text, bound, up_to);
   }
-  with_bound.back().second = "+Inf";
-  add_sample(samples, name + "_bucket", label_text(with_bound), static_cast<double>(count));
-  add_sample(samples, name + "_sum", label_text(labels), sum);
-  add_sample(samples, name + "_count", label_text(labels), static_cast<double>(count));
+  add_bucket(samples, metric, text, "+Inf", count);
+  add_sample(samples, metric.name, "_sum", text, sum);
+  add_sample(samples, metric.name, "_count", text, static_cast<double>(count));
 }
 
 std::string Exposition::text() const {
+  constexpr size_t kHeadBytes = 256;
+  size_t bytes = 0;
+  for (const Family& family : families_) bytes += family.samples.size() + kHeadBytes;
   std::string text;
+  text.reserve(bytes);
   for (const Family& family : families_) {
     constexpr const char* kTypes[] = {"counter", "gauge", "histogram"};
     text += str_format("# HELP %s %s\n# TYPE %s %s\n", family.metric->name, family.metric->help,

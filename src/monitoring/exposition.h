@@ -38,6 +38,7 @@ class Exposition {
     std::string samples;
   };
   std::string& samples_of(const Metric& metric);
+  const std::string& text_of(const Labels& labels);
   std::vector<Family> families_;
   std::unordered_map<const Metric*, size_t> places_;
   Labels labels_;  // of the latest sample, and as they are written

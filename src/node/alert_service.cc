@@ -1,11 +1,29 @@
 #include "node/alert_service.h"
 
 #include "common/log.h"
+#include "common/strings.h"
 
 namespace tessera::node {
 
 using monitoring::Alert;
 using monitoring::AlertState;
+
+namespace {
+
+// Of its event. A figure is told as it is written: events have no fractions.
+monitoring::EventDetails details_of(const Alert& alert) {
+  monitoring::EventDetails details = {{"rule", alert.rule->name},
+                                      {"metric", alert.rule->metric},
+                                      {"of", alert.rule->of},
+                                      {"is_rate", uint64_t{alert.rule->rate_over_ms != 0}},
+                                      {"is_absence", uint64_t{alert.rule->absent_ms != 0}},
+                                      {"note", alert.rule->summary}};
+  if (alert.subject.gpu) details.push_back({"gpu", uint64_t{*alert.subject.gpu}});
+  if (alert.value) details.push_back({"value", str_format("%.6g", *alert.value)});
+  return details;
+}
+
+}  // namespace
 
 Json alert_json(const Alert& alert, int64_t now_ms, uint64_t wall_ms) {
   const auto wall = [&](int64_t ms) { return static_cast<int64_t>(wall_ms) - (now_ms - ms); };
@@ -16,10 +34,15 @@ Json alert_json(const Alert& alert, int64_t now_ms, uint64_t wall_ms) {
   entry["labels"] = Json::object();
   if (!alert.subject.slice.empty()) entry["labels"]["slice"] = alert.subject.slice;
   if (alert.subject.gpu) entry["labels"]["gpu"] = std::to_string(*alert.subject.gpu);
+  entry["metric"] = alert.rule->metric;
+  entry["of"] = alert.rule->of.empty() ? Json(nullptr) : Json(alert.rule->of);
+  entry["is_rate"] = alert.rule->rate_over_ms != 0;
+  entry["is_absence"] = alert.rule->absent_ms != 0;
   entry["value"] = alert.value ? Json(*alert.value) : Json(nullptr);
   entry["since_ms"] = wall(alert.since_ms);
   entry["fired_ms"] = alert.fired_ms ? Json(wall(*alert.fired_ms)) : Json(nullptr);
   entry["resolved_ms"] = alert.resolved_ms ? Json(wall(*alert.resolved_ms)) : Json(nullptr);
+  entry["note"] = alert.rule->summary;
   entry["summary"] = monitoring::alert_text(alert);
   return entry;
 }
@@ -54,7 +77,7 @@ void AlertService::tell(const Alert& alert) {
   const std::string text = monitoring::alert_text(alert);
   LOG_WARN("alert", "%s: %s", fires ? "fires" : "resolved", text.c_str());
   leases_.tell(fires ? alert.rule->severity : monitoring::Severity::kInfo,
-               fires ? "alert_fired" : "alert_resolved", alert.subject.slice, text);
+               fires ? "alert_fired" : "alert_resolved", alert.subject.slice, text, details_of(alert));
   if (webhook_) webhook_->tell(json_text(alert_json(alert, now_ms(), loop_.wall_ms())));
 }
 

@@ -13,8 +13,9 @@
 
 namespace tessera::node {
 
-// {"rule", "severity", "state", "labels", "value", "since_ms", "fired_ms", "resolved_ms", "summary"};
-// `wall_ms` minus `now_ms` makes times of the wall of the engine's.
+// {"rule", "severity", "state", "labels", "metric", "of", "is_rate", "is_absence", "value", "since_ms",
+// "fired_ms", "resolved_ms", "note", "summary"}: the summary says in words what the others say, and `note`
+// what the rule does. `wall_ms` minus `now_ms` makes times of the wall of the engine's.
 Json alert_json(const monitoring::Alert& alert, int64_t now_ms, uint64_t wall_ms);
 
 class AlertService {

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -61,6 +62,16 @@ Result<TalkingChild> start_talking(const std::vector<std::string>& command) {
   fcntl(tells.reading.get(), F_SETFL, O_NONBLOCK);
   TESSERA_ASSIGN_OR_RETURN(pid_t pid, spawn(told.reading.get(), tells.writing.get(), command));
   return TalkingChild{pid, std::move(told.writing), std::move(tells.reading)};
+}
+
+Result<AskedChild> start_asked(const std::vector<std::string>& command) {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+    return Status::from_errno(errno, "cannot make a socket");
+  UniqueFd ours(ends[0]), its(ends[1]);
+  fcntl(ours.get(), F_SETFL, O_NONBLOCK);
+  TESSERA_ASSIGN_OR_RETURN(pid_t pid, spawn(its.get(), its.get(), command));
+  return AskedChild{pid, std::move(ours)};
 }
 
 void LeavingChildren::reap() {

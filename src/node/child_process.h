@@ -27,6 +27,13 @@ struct TalkingChild {
 // The same, which reads what it is told.
 Result<TalkingChild> start_talking(const std::vector<std::string>& command);
 
+struct AskedChild {
+  pid_t pid = 0;
+  UniqueFd socket;  // it reads there what it is asked, and answers there; does not block
+};
+// The same over a socket, on which nobody is killed by SIGPIPE who sends without signals.
+Result<AskedChild> start_asked(const std::vector<std::string>& command);
+
 // Children that have been told to end, or have answered, and are not reaped yet: a moment, or for long in a
 // driver that hangs, where SIGKILL does not reach them.
 class LeavingChildren {

@@ -10,7 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "common/log.h"
+#include "common/log_levels.h"
 #include "common/size.h"
 #include "common/strings.h"
 #include "monitoring/alerts/alert_rules.h"
@@ -69,16 +69,6 @@ int usage_error(const char* format, const char* text) {
   fprintf(stderr, format, text);
   fprintf(stderr, "; see 'tesserad --help'\n");
   return kExitUsage;
-}
-
-bool set_log_level(std::string_view name) {
-  constexpr const char* kNames[] = {"error", "warn", "info", "debug"};
-  for (int level = 0; level < 4; ++level) {
-    if (name != kNames[level]) continue;
-    log_set_level(static_cast<LogLevel>(level));
-    return true;
-  }
-  return false;
 }
 
 std::optional<uint32_t> parse_overcommit(const char* text) {
@@ -141,6 +131,7 @@ std::optional<int> parse_command_line(int argc, char** argv, CommandLine& option
     kVersionFlag,
     kHelpFlag,
     kPrintInventory,
+    kTellInventory,
     kPrintXids,
     kKeepHistory,
     kSendWebhooks
@@ -171,8 +162,10 @@ std::optional<int> parse_command_line(int argc, char** argv, CommandLine& option
                                     {"log-level", required_argument, nullptr, kLogLevel},
                                     {"version", no_argument, nullptr, kVersionFlag},
                                     {"help", no_argument, nullptr, kHelpFlag},
-                                    // What InventoryMonitor starts: asks the driver, prints, ends.
+                                    // What InventoryMonitor starts: asks the driver, prints, and ends; or
+                                    // asks again for each line that it is told.
                                     {"print-inventory", no_argument, nullptr, kPrintInventory},
+                                    {"tell-inventory", no_argument, nullptr, kTellInventory},
                                     // What XidMonitor starts: waits for the driver's events, prints them.
                                     {"print-xids", no_argument, nullptr, kPrintXids},
                                     // What the history and the alerts start.
@@ -331,12 +324,17 @@ std::optional<int> parse_command_line(int argc, char** argv, CommandLine& option
         options.send_webhooks = true;
         break;
       case kLogLevel:
-        if (!set_log_level(optarg)) {
-          return usage_error("--log-level is error, warn, info or debug, not '%s'", optarg);
+        if (!log_set_levels(optarg)) {
+          return usage_error(
+              "--log-level is error, warn, info or debug, or such for modules, as warn,gate=debug, not '%s'",
+              optarg);
         }
         break;
       case kPrintInventory:
         options.print_inventory = true;
+        break;
+      case kTellInventory:
+        options.tell_inventory = true;
         break;
       case kPrintXids:
         options.print_xids = true;

@@ -16,6 +16,7 @@ struct CommandLine {
   std::string socket = default_socket_path();
   bool foreground = false;
   bool print_inventory = false;
+  bool tell_inventory = false;
   bool print_xids = false;
   uint64_t idle_exit_s = 0;
   bool refuse_faulty = false;

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "common/strings.h"
+#include "node/slice_facts.h"
 
 namespace tessera::node {
 namespace {
@@ -14,9 +15,34 @@ using enum monitoring::MetricType;
 
 constexpr double kMiB = 1024 * 1024;
 
-constexpr Metric kDcgmUse{"DCGM_FI_DEV_GPU_UTIL", kGauge, "GPU utilization (in %)."};
+// dcgm-exporter's names of what a GPU's entry has, in its units; it has the help texts from DCGM.
+struct DcgmFigure {
+  Metric metric;
+  const char* key;
+  double unit = 1;
+};
+constexpr DcgmFigure kDcgmFigures[] = {
+    {{"DCGM_FI_DEV_SM_CLOCK", kGauge, "SM clock frequency (in MHz)."}, "sm_clock_mhz"},
+    {{"DCGM_FI_DEV_MEM_CLOCK", kGauge, "Memory clock frequency (in MHz)."}, "memory_clock_mhz"},
+    {{"DCGM_FI_DEV_MEMORY_TEMP", kGauge, "Memory temperature (in C)."}, "memory_temperature_celsius"},
+    {{"DCGM_FI_DEV_GPU_TEMP", kGauge, "GPU temperature (in C)."}, "temperature_celsius"},
+    {{"DCGM_FI_DEV_POWER_USAGE", kGauge, "Power draw (in W)."}, "power_milliwatts", 1e-3},
+    {{"DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", kCounter, "Total energy consumption since boot (in mJ)."},
+     "energy_millijoules"},
+    {{"DCGM_FI_DEV_PCIE_REPLAY_COUNTER", kCounter, "Total number of PCIe retries."}, "pcie_replays"},
+    {{"DCGM_FI_DEV_GPU_UTIL", kGauge, "GPU utilization (in %)."}, "utilization_percent"},
+    {{"DCGM_FI_DEV_MEM_COPY_UTIL", kGauge, "Memory utilization (in %)."}, "memory_busy_percent"},
+    {{"DCGM_FI_DEV_ENC_UTIL", kGauge, "Encoder utilization (in %)."}, "encoder_percent"},
+    {{"DCGM_FI_DEV_DEC_UTIL", kGauge, "Decoder utilization (in %)."}, "decoder_percent"},
+    {{"DCGM_FI_DEV_FB_USED", kGauge, "Framebuffer memory used (in MiB)."}, "used_bytes", 1 / kMiB},
+    {{"DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS", kCounter,
+      "Number of remapped rows for uncorrectable errors"},
+     "remapped_rows_uncorrected"},
+    {{"DCGM_FI_DEV_CORRECTABLE_REMAPPED_ROWS", kCounter, "Number of remapped rows for correctable errors"},
+     "remapped_rows_corrected"},
+    {{"DCGM_FI_DEV_ROW_REMAP_FAILURE", kGauge, "Whether remapping of rows has failed"}, "row_remap_failed"},
+};
 constexpr Metric kDcgmFree{"DCGM_FI_DEV_FB_FREE", kGauge, "Framebuffer memory free (in MiB)."};
-constexpr Metric kDcgmUsed{"DCGM_FI_DEV_FB_USED", kGauge, "Framebuffer memory used (in MiB)."};
 
 constexpr Metric kHamiHostMemory{"HostGPUMemoryUsage", kGauge, "GPU device memory usage"};
 constexpr Metric kHamiHostCore{"HostCoreUtilization", kGauge, "GPU core utilization"};
@@ -76,8 +102,8 @@ void add_compat_gpu(Exposition& exposition, const CompatNames& names, const Json
                     const std::string& host) {
   if (names.dcgm) {
     const Labels labels = dcgm_labels(answer, gpu, host);
-    exposition.add(kDcgmUse, labels, number(gpu, "utilization_percent"));
-    exposition.add(kDcgmUsed, labels, number(gpu, "used_bytes") / kMiB);
+    for (const DcgmFigure& figure : kDcgmFigures)
+      exposition.add(figure.metric, labels, number(gpu, figure.key) * figure.unit);
     exposition.add(kDcgmFree, labels, (number(gpu, "total_bytes") - number(gpu, "used_bytes")) / kMiB);
   }
   if (names.hami) {
@@ -89,23 +115,22 @@ void add_compat_gpu(Exposition& exposition, const CompatNames& names, const Json
 
 // A slice is no pod: its name stands for the pod's and the container's.
 void add_compat_slice(Exposition& exposition, const CompatNames& names, const Json& answer,
-                      const Json& slice) {
+                      const SliceFacts& slice) {
   if (!names.hami) return;
   constexpr double kPermillePerPercent = 10;
-  const std::string name = json_string(slice, "name");
-  const Json devices = json_array(slice, "devices");
-  for (size_t i = 0; i < devices.size(); ++i) {
-    const Json& device = devices[i];
-    const Json* gpu = find_gpu(answer, json_uint(device, "gpu").value_or(0));
+  const std::string& name = slice.slice->name;
+  for (size_t i = 0; i < slice.parts.size(); ++i) {
+    const PartFacts& part = slice.parts[i];
+    const Json* gpu = find_gpu(answer, part.device->gpu);
     if (gpu == nullptr) continue;
     const Labels labels = {{"podnamespace", "tessera"},
                            {"podname", name},
                            {"ctrname", name},
                            {"vdeviceid", std::to_string(i)},
                            {"deviceuuid", json_string(*gpu, "uuid")}};
-    exposition.add(kHamiUsed, labels, number(device, "used_bytes"));
-    exposition.add(kHamiLimit, labels, number(device, "limit_bytes"));
-    exposition.add(kHamiCore, labels, number(device, "achieved_permille") / kPermillePerPercent);
+    exposition.add(kHamiUsed, labels, static_cast<double>(part.usage.used_bytes));
+    exposition.add(kHamiLimit, labels, static_cast<double>(part.device->limit_bytes));
+    exposition.add(kHamiCore, labels, part.shares.achieved / kPermillePerPercent);
   }
 }
 

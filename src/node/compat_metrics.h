@@ -10,6 +10,8 @@
 
 namespace tessera::node {
 
+struct SliceFacts;
+
 struct CompatNames {
   bool dcgm = false;  // NVIDIA's dcgm-exporter, with its default labels; of whole GPUs alone, or sums would
                       // count twice
@@ -22,8 +24,7 @@ std::optional<CompatNames> parse_compat_names(std::string_view text);
 // `answer` as of gpus_json(), of which `gpu` is one.
 void add_compat_gpu(monitoring::Exposition& exposition, const CompatNames& names, const Json& answer,
                     const Json& gpu, const std::string& host);
-// An entry of the daemon's answer to "slices".
 void add_compat_slice(monitoring::Exposition& exposition, const CompatNames& names, const Json& answer,
-                      const Json& slice);
+                      const SliceFacts& slice);
 
 }  // namespace tessera::node

@@ -142,7 +142,8 @@ void ControlService::tell_closed(const std::map<uint32_t, std::string>& closed) 
   for (const auto& [gpu, why] : closed) {
     now.insert(gpu);
     if (!closed_.contains(gpu))
-      leases_.tell(monitoring::Severity::kCritical, "gpu_closed", inventory_.gpus[gpu].uuid, why);
+      leases_.tell(monitoring::Severity::kCritical, "gpu_closed", inventory_.gpus[gpu].uuid, why,
+                   health_.closed_details(inventory_.gpus[gpu].uuid, leases_.now_ns()));
   }
   for (const uint32_t gpu : closed_) {
     if (!now.contains(gpu) && gpu < inventory_.gpus.size())
@@ -171,7 +172,8 @@ std::string ControlService::forgive_gpu(std::string_view text) {
 
 void ControlService::set_inventory(const Result<Inventory>& answer) {
   if (!answer.ok() && inventory_status_.ok())
-    leases_.tell(monitoring::Severity::kWarning, "driver_silent", "", answer.status().message());
+    leases_.tell(monitoring::Severity::kWarning, "driver_silent", "", answer.status().message(),
+                 {{"why", answer.status().message()}});
   inventory_status_ = answer.ok() ? Status() : answer.status();
   asked_ns_ = leases_.now_ns();
   if (!answer.ok()) {
@@ -212,6 +214,7 @@ void ControlService::set_inventory(const Result<Inventory>& answer) {
       gpu.used_bytes = now.used_bytes;
       gpu.utilization_percent = now.utilization_percent;
       gpu.processes = now.processes;
+      gpu.sensors = now.sensors;
     }
   }
   update_closed(asked_ns_);
@@ -223,7 +226,8 @@ void ControlService::hear_xid(const XidEvent& event) {
   health_.hear(event, now_ns);
   const scheduling::Xid* known = scheduling::find_xid(event.xid);
   leases_.tell(monitoring::Severity::kWarning, "gpu_xid", event.uuid,
-               str_format("XID %u (%s)", event.xid, known != nullptr ? known->what : "not known"));
+               str_format("XID %u (%s)", event.xid, known != nullptr ? known->what : "not known"),
+               {{"xid", uint64_t{event.xid}}, {"what", known != nullptr ? known->what : ""}});
   save_health();
   update_closed(now_ns);
   if (!monitor_.busy())

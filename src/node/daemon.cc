@@ -83,7 +83,8 @@ Status Daemon::start() {
   }
   TESSERA_ASSIGN_OR_RETURN(listener_watch_,
                            loop_.watch(listener_.get(), EPOLLIN, [this](uint32_t) { accept_clients(); }));
-  leases_.tell(monitoring::Severity::kInfo, "daemon_started", "", std::string("tesserad ") + kVersion);
+  leases_.tell(monitoring::Severity::kInfo, "daemon_started", "", std::string("tesserad ") + kVersion,
+               {{"version", kVersion}});
   if (options_.monitor.is_wanted()) {
     monitoring_ = std::make_unique<MonitorService>(loop_, control_, leases_, options_.monitor);
     control_.set_history(options_.monitor.history_file);

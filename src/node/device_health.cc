@@ -77,11 +77,24 @@ std::optional<std::string> DeviceHealth::closed(const std::string& uuid, uint32_
   auto found = devices_.find(uuid);
   if (found == devices_.end() || !is_closed(found->second, now_ns)) return std::nullopt;
   const Device& device = found->second;
-  const uint64_t left_ns = device.history.standing(now_ns).not_before_ns - now_ns;
   return str_format(
       "%s; new programs get it again after %llu min without one, or %sby 'tessera gpus --forgive %u'",
-      cause(device).c_str(), static_cast<unsigned long long>((left_ns + kNsPerMinute - 1) / kNsPerMinute),
+      cause(device).c_str(), static_cast<unsigned long long>(minutes_left(device, now_ns)),
       device.xid == 0 ? "once it was reset, or " : "", index);
+}
+
+uint64_t DeviceHealth::minutes_left(const Device& device, uint64_t now_ns) {
+  const uint64_t left_ns = device.history.standing(now_ns).not_before_ns - now_ns;
+  return (left_ns + kNsPerMinute - 1) / kNsPerMinute;
+}
+
+monitoring::EventDetails DeviceHealth::closed_details(const std::string& uuid, uint64_t now_ns) const {
+  auto found = devices_.find(uuid);
+  if (found == devices_.end() || !is_closed(found->second, now_ns)) return {};
+  const Device& device = found->second;
+  return {{"errors", device.errors},
+          {"xid", uint64_t{device.xid == 0 ? kXidDoubleBit : device.xid}},
+          {"minutes", minutes_left(device, now_ns)}};
 }
 
 bool DeviceHealth::forgive(const std::string& uuid, uint64_t now_ns) {

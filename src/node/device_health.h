@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 
+#include "monitoring/event_list.h"
 #include "node/inventory.h"
 #include "node/xid_events.h"
 #include "scheduling/faults/fault_history.h"
@@ -25,6 +26,8 @@ class DeviceHealth {
   // Why GPU `index` of that UUID is closed, and the way out; nothing where it is not, or is lost: then the
   // inventory says so.
   std::optional<std::string> closed(const std::string& uuid, uint32_t index, uint64_t now_ns) const;
+  // The same for an event: "errors", "xid" and "minutes" until new programs get it again.
+  monitoring::EventDetails closed_details(const std::string& uuid, uint64_t now_ns) const;
   // False where it is not closed.
   bool forgive(const std::string& uuid, uint64_t now_ns);
   bool any_closed(uint64_t now_ns) const;
@@ -49,6 +52,7 @@ class DeviceHealth {
   };
   void observe(const Gpu& gpu, uint64_t now_ns);
   static std::string cause(const Device& device);
+  static uint64_t minutes_left(const Device& device, uint64_t now_ns);
   static bool is_closed(const Device& device, uint64_t now_ns) {
     return !device.lost && device.history.standing(now_ns).quarantined;
   }

@@ -21,12 +21,16 @@ inline Json events_json(const monitoring::EventList& list, uint64_t after, uint6
   answer["events"] = Json::array();
   for (; first < all.size(); ++first) {
     const monitoring::Event& event = all[first];
+    Json details = Json::object();
+    for (const monitoring::EventDetail& detail : event.details)
+      details[detail.name] = detail.is_number ? Json(detail.number) : Json(detail.words);
     answer["events"].push_back({{"number", event.number},
                                 {"time_ms", event.time_ms},
                                 {"severity", monitoring::severity_name(event.severity)},
                                 {"kind", event.kind},
                                 {"subject", event.subject},
-                                {"text", event.text}});
+                                {"text", event.text},
+                                {"details", std::move(details)}});
   }
   return answer;
 }

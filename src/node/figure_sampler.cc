@@ -4,7 +4,7 @@
 #include <map>
 
 #include "common/strings.h"
-#include "node/figures.h"
+#include "node/slice_facts.h"
 
 namespace tessera::node {
 namespace {
@@ -18,20 +18,28 @@ class BySubject {
   FigureSink sink() {
     return [this](const monitoring::Metric& metric, const monitoring::Labels& labels, double value) {
       if (!std::isfinite(value)) return;
-      Subject subject;
-      for (const auto& [label, text] : labels) {
-        if (std::string_view(label) == "slice") subject.slice = text;
-        if (std::string_view(label) == "gpu")
-          subject.gpu = static_cast<uint32_t>(parse_uint(text).value_or(0));
+      // Most have the labels of the one before.
+      if (latest_ == nullptr || labels != labels_) {
+        labels_ = labels;
+        latest_ = &figures_[subject_of(labels)];
       }
-      figures_[subject].push_back(
-          {std::string(short_name(metric)), value, metric.type == monitoring::MetricType::kCounter});
+      latest_->push_back({short_name(metric), value, metric.type == monitoring::MetricType::kCounter});
     };
   }
   const std::map<Subject, std::vector<Figure>>& figures() const { return figures_; }
 
  private:
+  static Subject subject_of(const monitoring::Labels& labels) {
+    Subject subject;
+    for (const auto& [label, text] : labels) {
+      if (std::string_view(label) == "slice") subject.slice = text;
+      if (std::string_view(label) == "gpu") subject.gpu = static_cast<uint32_t>(parse_uint(text).value_or(0));
+    }
+    return subject;
+  }
   std::map<Subject, std::vector<Figure>> figures_;
+  std::vector<Figure>* latest_ = nullptr;
+  monitoring::Labels labels_;  // of it
 };
 
 }  // namespace
@@ -58,7 +66,7 @@ void FigureSampler::begin(uint64_t now_ns) {
 
 void FigureSampler::add_slice(const Slice& slice) {
   BySubject parts;
-  slice_figures(control_.slice_with_processes(slice), parts.sink());
+  slice_figures(slice_facts(slice, leases_), parts.sink());
   for (const auto& [subject, figures] : parts.figures()) sinks_.add(subject, figures);
 }
 

@@ -2,6 +2,7 @@
 
 #include <limits>
 #include <set>
+#include <unordered_map>
 
 namespace tessera::node {
 namespace {
@@ -10,16 +11,9 @@ using monitoring::Labels;
 using monitoring::Metric;
 using enum monitoring::MetricType;
 
-// One figure of an answer: its key there, and what makes base units of it.
-struct Figure {
-  Metric metric;
-  const char* key;
-  double unit = 1;
-};
+constexpr double kPermille = 1e-3, kPercent = 1e-2, kNanosecond = 1e-9, kThousandth = 1e-3, kMega = 1e6;
 
-constexpr double kPermille = 1e-3, kPercent = 1e-2, kNanosecond = 1e-9;
-
-constexpr Figure kGpuFigures[] = {
+constexpr KeyedFigure kGpuFigures[] = {
     {{"tessera_gpu_memory_bytes", kGauge, "Memory of the GPU."}, "total_bytes"},
     {{"tessera_gpu_memory_used_bytes", kGauge, "Memory in use by anybody, as the driver says."},
      "used_bytes"},
@@ -29,11 +23,34 @@ constexpr Figure kGpuFigures[] = {
     {{"tessera_gpu_utilization_ratio", kGauge, "Time in which kernels ran, as the driver says."},
      "utilization_percent",
      kPercent},
+    {{"tessera_gpu_memory_utilization_ratio", kGauge, "Time in which its memory was read or written."},
+     "memory_busy_percent",
+     kPercent},
+    {{"tessera_gpu_encoder_utilization_ratio", kGauge, "Time in which its video encoder ran."},
+     "encoder_percent",
+     kPercent},
+    {{"tessera_gpu_decoder_utilization_ratio", kGauge, "Time in which its video decoder ran."},
+     "decoder_percent",
+     kPercent},
+    {{"tessera_gpu_temperature_celsius", kGauge, "Temperature of the GPU."}, "temperature_celsius"},
+    {{"tessera_gpu_memory_temperature_celsius", kGauge, "Temperature of its memory."},
+     "memory_temperature_celsius"},
+    {{"tessera_gpu_power_watts", kGauge, "Power that it draws."}, "power_milliwatts", kThousandth},
+    {{"tessera_gpu_energy_joules_total", kCounter, "Energy that it took since the driver was loaded."},
+     "energy_millijoules",
+     kThousandth},
+    {{"tessera_gpu_sm_clock_hertz", kGauge, "Clock of the multiprocessors."}, "sm_clock_mhz", kMega},
+    {{"tessera_gpu_memory_clock_hertz", kGauge, "Clock of the memory."}, "memory_clock_mhz", kMega},
+    {{"tessera_gpu_pcie_replays_total", kCounter, "Packets that its bus sent again."}, "pcie_replays"},
+    {{"tessera_gpu_remapped_rows", kGauge, "Rows of memory replaced after uncorrectable errors."},
+     "remapped_rows_uncorrected"},
+    {{"tessera_gpu_row_remap_failed", kGauge, "1 where a row of memory could not be replaced."},
+     "row_remap_failed"},
 };
 constexpr Metric kGpuUp{"tessera_gpu_up", kGauge,
                         "1 where new programs may have the GPU, 0 where it is lost or quarantined."};
 
-constexpr Figure kSliceFigures[] = {
+constexpr KeyedFigure kSliceFigures[] = {
     {{"tessera_slice_processes_started_total", kCounter, "Processes that ever attached."}, "processes_ever"},
     {{"tessera_slice_age_seconds", kGauge, "Time since the slice was made."}, "age_seconds"},
     {{"tessera_slice_round_the_gate_total", kCounter, "Processes seen to use a GPU beside their turns."},
@@ -42,10 +59,10 @@ constexpr Figure kSliceFigures[] = {
     {{"tessera_slice_isolated", kGauge, "1 while it runs beside nobody, as its programs keep failing."},
      "isolated"},
 };
-constexpr Metric kProcesses{"tessera_slice_processes", kGauge, "Processes that live."};
+constexpr KeyedFigure kProcesses{{"tessera_slice_processes", kGauge, "Processes that live."}, nullptr};
 
 // Of a slice on a GPU. Used memory, counts and GPU time are what its processes report.
-constexpr Figure kDeviceFigures[] = {
+constexpr KeyedFigure kDeviceFigures[] = {
     {{"tessera_slice_memory_limit_bytes", kGauge, "The most memory that it may use."}, "limit_bytes"},
     {{"tessera_slice_memory_granted_bytes", kGauge, "What its processes may use without asking again."},
      "granted_bytes"},
@@ -108,9 +125,9 @@ double value_of(const Json& object, const char* key) {
 }
 
 template <size_t Count>
-void add_all(const FigureSink& sink, const Figure (&figures)[Count], const Json& object,
+void add_all(const FigureSink& sink, const KeyedFigure (&figures)[Count], const Json& object,
              const Labels& labels) {
-  for (const Figure& figure : figures) {
+  for (const KeyedFigure& figure : figures) {
     sink(figure.metric, labels, value_of(object, figure.key) * figure.unit);
   }
 }
@@ -126,9 +143,23 @@ std::string index_text(const Json& object, const char* key) {
   return std::to_string(json_uint(object, key).value_or(0));
 }
 
+using ByKey = std::unordered_map<std::string_view, const KeyedFigure*>;
+
 template <size_t Count>
-void list_all(const Figure (&figures)[Count], std::vector<const Metric*>& all) {
-  for (const Figure& figure : figures) all.push_back(&figure.metric);
+ByKey by_key(const KeyedFigure (&figures)[Count]) {
+  ByKey found;
+  for (const KeyedFigure& figure : figures) found.emplace(figure.key, &figure);
+  return found;
+}
+
+const KeyedFigure* find_in(const ByKey& figures, std::string_view key) {
+  const auto found = figures.find(key);
+  return found == figures.end() ? nullptr : found->second;
+}
+
+template <size_t Count>
+void list_all(const KeyedFigure (&figures)[Count], std::vector<const Metric*>& all) {
+  for (const KeyedFigure& figure : figures) all.push_back(&figure.metric);
 }
 
 }  // namespace
@@ -144,18 +175,30 @@ void gpu_figures(const Json& gpu, const FigureSink& sink) {
 void slice_figures(const Json& slice, const FigureSink& sink) {
   const std::string name = json_string(slice, "name");
   const Labels labels = {{"slice", name}};
-  sink(kProcesses, labels, static_cast<double>(array_in(slice, "processes").size()));
+  sink(kProcesses.metric, labels, static_cast<double>(array_in(slice, "processes").size()));
   add_all(sink, kSliceFigures, slice, labels);
   for (const Json& device : array_in(slice, "devices")) {
     add_all(sink, kDeviceFigures, device, {{"slice", name}, {"gpu", index_text(device, "gpu")}});
   }
 }
 
+const KeyedFigure* slice_figure(std::string_view key) {
+  static const ByKey kFigures = by_key(kSliceFigures);
+  return find_in(kFigures, key);
+}
+
+const KeyedFigure* part_figure(std::string_view key) {
+  static const ByKey kFigures = by_key(kDeviceFigures);
+  return find_in(kFigures, key);
+}
+
+const KeyedFigure* process_figure() { return &kProcesses; }
+
 const std::vector<const Metric*>& all_figures() {
   static const std::vector<const Metric*> kAll = [] {
     std::vector<const Metric*> all = {&kGpuUp};
     list_all(kGpuFigures, all);
-    all.push_back(&kProcesses);
+    all.push_back(&kProcesses.metric);
     list_all(kSliceFigures, all);
     list_all(kDeviceFigures, all);
     return all;
@@ -163,12 +206,21 @@ const std::vector<const Metric*>& all_figures() {
   return kAll;
 }
 
+size_t figure_index(std::string_view name) {
+  static const std::unordered_map<std::string_view, size_t> kPlaces = [] {
+    std::unordered_map<std::string_view, size_t> places;
+    for (const Metric* metric : all_figures()) places.emplace(short_name(*metric), places.size());
+    return places;
+  }();
+  return kPlaces.find(name)->second;
+}
+
 std::string_view short_name(const Metric& metric) {
   constexpr std::string_view kPrefix = "tessera_";
   return std::string_view(metric.name).substr(kPrefix.size());
 }
 
-bool is_in_history(std::string_view name) {
+bool is_kept_long(std::string_view name) {
   static const std::set<std::string_view> kKept = {"gpu_up",
                                                    "gpu_memory_used_bytes",
                                                    "gpu_memory_unreserved_bytes",

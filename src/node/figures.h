@@ -10,6 +10,13 @@
 
 namespace tessera::node {
 
+// One figure of an answer: its key there, and what makes base units of it.
+struct KeyedFigure {
+  monitoring::Metric metric;
+  const char* key;
+  double unit = 1;
+};
+
 using FigureSink =
     std::function<void(const monitoring::Metric& metric, const monitoring::Labels& labels, double value)>;
 
@@ -19,12 +26,19 @@ using FigureSink =
 void gpu_figures(const Json& gpu, const FigureSink& sink);
 void slice_figures(const Json& slice, const FigureSink& sink);
 
+// For who has the numbers themselves: of the fact that an answer has under that key, null where no figure is.
+const KeyedFigure* slice_figure(std::string_view key);
+const KeyedFigure* part_figure(std::string_view key);  // of a slice on a GPU
+const KeyedFigure* process_figure();                   // how many processes a slice has
+
 // All that those may give.
 const std::vector<const monitoring::Metric*>& all_figures();
+// Its place there, by its short name; of one that there is.
+size_t figure_index(std::string_view short_name);
 // Without "tessera_": what history and alerts call it.
 std::string_view short_name(const monitoring::Metric& metric);
-// Whether the history keeps it: what plots and reports show.
-bool is_in_history(std::string_view short_name);
+// The history keeps all figures for a day, and those for a month: what plots and reports show.
+bool is_kept_long(std::string_view short_name);
 // By its name, with "tessera_" before it or not; null where there is none.
 const monitoring::Metric* find_figure(std::string_view name);
 

@@ -4,6 +4,8 @@
 #include <memory>
 #include <optional>
 
+#include "node/figures.h"
+
 namespace tessera::node {
 namespace {
 
@@ -34,12 +36,12 @@ class Keeper {
   // A file that cannot be opened now may be later.
   bool open() {
     if (store_) return true;
-    auto opened = HistoryStore::open(path_, {});
+    auto opened = HistoryStore::open(path_, {.is_kept_long = &is_kept_long});
     if (!opened.ok()) {
       lost(opened.status());
       return false;
     }
-    if (!opened->remark.empty()) tell({{"remark", opened->remark}});
+    if (!opened->remark.empty()) tell({{"remark", opened->remark}, {"what", "moved_aside"}, {"why", path_}});
     store_ = std::make_unique<HistoryStore>(std::move(opened->store));
     return true;
   }
@@ -48,7 +50,8 @@ class Keeper {
     sample_failed_ = true;
     // It is opened anew, which moves it aside.
     if (why.code() == Code::kInvalidData) store_.reset();
-    if (!std::exchange(loses_, true)) tell({{"remark", "samples are lost: " + why.message()}});
+    if (!std::exchange(loses_, true))
+      tell({{"remark", "samples are lost: " + why.message()}, {"what", "lost"}, {"why", why.message()}});
   }
 
   void add(const Json& object) {
@@ -57,11 +60,13 @@ class Keeper {
     monitoring::Subject subject{json_string(object, "slice"), std::nullopt};
     if (const auto gpu = json_uint(object, "gpu")) subject.gpu = static_cast<uint32_t>(*gpu);
     std::vector<monitoring::Figure> figures;
-    for (const Json& one : json_array(object, "figures")) {
-      if (!one.is_array() || one.size() != 3 || !one[0].is_string() || !one[1].is_number() ||
-          !one[2].is_boolean())
-        continue;
-      figures.push_back({one[0].get<std::string>(), one[1].get<double>(), one[2].get<bool>()});
+    const Json told = json_array(object, "figures");
+    for (size_t i = 0; i + 1 < told.size(); i += 2) {
+      const bool known = told[i].is_number_unsigned() && told[i].get<uint64_t>() < all_figures().size();
+      if (!known || !told[i + 1].is_number()) continue;
+      const monitoring::Metric& metric = *all_figures()[told[i].get<uint64_t>()];
+      figures.push_back(
+          {short_name(metric), told[i + 1].get<double>(), metric.type == monitoring::MetricType::kCounter});
     }
     const Status added = store_->add(static_cast<int64_t>(*time_ms), subject, figures);
     if (!added.ok()) lost(added);
@@ -77,7 +82,7 @@ class Keeper {
       lost(committed);
       sample_failed_ = false;
     } else if (std::exchange(loses_, false)) {
-      tell({{"remark", "samples are kept again"}});
+      tell({{"remark", "samples are kept again"}, {"what", "kept"}, {"why", ""}});
     }
   }
 

@@ -1,14 +1,13 @@
 // The history's own process: the daemon tells it samples and asks it, a JSON object a line.
 //
-//   {"time_ms", "slice", "gpu": index or null, "figures": [[name, value, is a counter], …]}   part of a
-//   sample
-//   {"commit": time_ms}                                                                        the sample is
-//   whole
+//   {"time_ms", "slice", "gpu"?: index, "figures": [place in all_figures(), value, …]}   part of a sample
+//   {"commit": time_ms}                                                                   the sample is whole
 //   {"ask": number, "metrics": […], "slice"?, "gpu"?, "since_ms", "until_ms", "now_ms", "points"}
 //
 // It tells {"answer": number, "history": {…}} (docs/api.md), or with "code" and "message" instead of the
 // history; and
-// {"remark": text} of what people should know: once where samples are lost, and where they are not any more.
+// {"remark": text, "what": "lost", "kept" or "moved_aside", "why"} of what people should know: once where
+// samples are lost, and where they are not any more.
 #pragma once
 
 #include <cstdio>

@@ -18,12 +18,13 @@ HistoryLink::HistoryLink(EventLoop& loop, std::vector<std::string> command, Rema
 
 void HistoryLink::add(uint64_t wall_ms, const monitoring::Subject& subject,
                       const std::vector<monitoring::Figure>& figures) {
+  if (figures.empty()) return;
+  // The keeper is this same program: a figure's place among all of them says what it is.
   Json kept = Json::array();
   for (const monitoring::Figure& figure : figures) {
-    if (is_in_history(figure.name))
-      kept.push_back(Json::array({figure.name, figure.value, figure.is_counter}));
+    kept.push_back(figure_index(figure.name));
+    kept.push_back(figure.value);
   }
-  if (kept.empty()) return;
   Json line;
   line["time_ms"] = wall_ms;
   line["slice"] = subject.slice;
@@ -58,7 +59,7 @@ void HistoryLink::hear(const std::string& line) {
   const std::string remark = json_string(*object, "remark");
   if (!remark.empty()) {
     LOG_WARN("history", "%s", remark.c_str());
-    remark_(remark);
+    remark_(remark, {{"what", json_string(*object, "what")}, {"why", json_string(*object, "why")}});
     return;
   }
   const auto found = asked_.find(json_uint(*object, "answer").value_or(0));

@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 
+#include "monitoring/event_list.h"
 #include "monitoring/history/history_store.h"
 #include "node/json.h"
 #include "node/line_child.h"
@@ -18,7 +19,7 @@ class HistoryLink {
   static constexpr size_t kMostAsked = 64;  // at once
 
   using Answered = std::function<void(Result<Json> history)>;
-  using Remark = std::function<void(const std::string& text)>;
+  using Remark = std::function<void(const std::string& text, monitoring::EventDetails details)>;
 
   HistoryLink(EventLoop& loop, std::vector<std::string> command, Remark remark);
 

@@ -9,6 +9,7 @@
 #include "common/strings.h"
 #include "node/event_json.h"
 #include "node/http_assets.h"
+#include "node/slice_facts.h"
 #include "node/version.h"
 
 extern "C" const char openapi_json[];  // src/node/openapi.json, zero-terminated
@@ -59,7 +60,8 @@ class SlicesJson : public SlicesPage {
 
 class MetricsPage : public SlicesPage {
  public:
-  MetricsPage(ControlService& control, const CompatNames& compat) : control_(control), compat_(compat) {}
+  MetricsPage(ControlService& control, LeaseService& leases, const CompatNames& compat)
+      : control_(control), leases_(leases), compat_(compat) {}
   void begin() override {
     control_.refresh_gpus();
     metrics_.emplace();
@@ -70,9 +72,9 @@ class MetricsPage : public SlicesPage {
     }
   }
   void add(const Slice& slice) override {
-    const Json entry = control_.slice_with_processes(slice);
-    metrics_->add_slice(entry);
-    add_compat_slice(metrics_->exposition(), compat_, gpus_, entry);
+    const SliceFacts facts = slice_facts(slice, leases_);
+    add_metrics(*metrics_, facts);
+    add_compat_slice(metrics_->exposition(), compat_, gpus_, facts);
   }
   std::string end() override {
     std::string text = metrics_->text();
@@ -82,6 +84,7 @@ class MetricsPage : public SlicesPage {
 
  private:
   ControlService& control_;
+  LeaseService& leases_;
   const CompatNames compat_;
   Json gpus_;
   std::optional<MetricsText> metrics_;
@@ -135,7 +138,7 @@ HttpApi::HttpApi(EventLoop& loop, ControlService& control, LeaseService& leases,
       leases_(leases),
       monitor_(monitor),
       slices_page_(std::make_unique<SlicesJson>(loop, control)),
-      metrics_page_(std::make_unique<MetricsPage>(control, compat)) {
+      metrics_page_(std::make_unique<MetricsPage>(control, leases, compat)) {
   if (monitor != nullptr && monitor->history() != nullptr)
     history_ = std::make_unique<HttpHistory>(loop, *monitor->history(), [this] { server_->wake(); });
 }

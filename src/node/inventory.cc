@@ -2,12 +2,15 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <map>
+#include <utility>
 
 #include "common/clock.h"
 #include "cuda/device_scheduling_table.h"
 #include "cuda/multi_process_service.h"
 #include "node/topology/pci_address.h"
+#include "virtualization/driver_loader.h"
 #include "virtualization/driver_locator.h"
 
 namespace tessera::node {
@@ -181,7 +184,7 @@ void read_processes(const Nvml& nvml, nvmlDevice device, Gpu& gpu) {
 
 // What the GPU tells, up to the first question that it does not answer: one that is ill must not hide the
 // others.
-Gpu read_gpu(const Nvml& nvml, unsigned int index) {
+Gpu read_gpu(const Nvml& nvml, const cuda::NvmlTable& table, unsigned int index) {
   Gpu gpu;
   auto answered = [&](nvmlReturn result, const char* function) {
     if (result != kSuccess) gpu.problem = nvml.check(result, function).message();
@@ -209,10 +212,11 @@ Gpu read_gpu(const Nvml& nvml, unsigned int index) {
   if (nvml.ecc_errors(device, kUncorrectedError, kVolatileEcc, &errors) == kSuccess)
     gpu.uncorrected_errors = errors;
   read_processes(nvml, device, gpu);
+  gpu.sensors = read_sensors(table, reinterpret_cast<nvmlDevice_t>(device));
   return gpu;
 }
 
-Status read_gpus(const Nvml& nvml, Inventory& inventory) {
+Status read_gpus(const Nvml& nvml, const cuda::NvmlTable& table, Inventory& inventory) {
   char version[96] = "";
   TESSERA_RETURN_IF_ERROR(
       nvml.check(nvml.driver_version(version, sizeof version), "nvmlSystemGetDriverVersion"));
@@ -222,14 +226,36 @@ Status read_gpus(const Nvml& nvml, Inventory& inventory) {
   if (count > kMaxGpus)
     return Status::error(Code::kUnsupported, "%u GPUs; %zu are supported", count, kMaxGpus);
   for (unsigned int index = 0; index < count; ++index) {
-    inventory.gpus.push_back(read_gpu(nvml, index));
+    inventory.gpus.push_back(read_gpu(nvml, table, index));
   }
   return Status();
 }
 
-}  // namespace
+// NVML, from its beginning to its end in this process.
+class Source {
+ public:
+  static Result<Source> open();
+  Source(Source&& other) noexcept
+      : nvml_(other.nvml_),
+        table_(other.table_),
+        known_(std::move(other.known_)),
+        is_open_(std::exchange(other.is_open_, false)) {}
+  Source& operator=(Source&&) = delete;
+  ~Source() {
+    if (is_open_) nvml_.shutdown();
+  }
+  Result<Inventory> read() const;
 
-Result<Inventory> read_inventory() {
+ private:
+  Source(const Nvml& nvml, const cuda::NvmlTable& table, Inventory known)
+      : nvml_(nvml), table_(table), known_(std::move(known)) {}
+  Nvml nvml_;
+  cuda::NvmlTable table_;
+  Inventory known_;  // what stays as it is
+  bool is_open_ = true;
+};
+
+Result<Source> Source::open() {
   vgpu::DriverSearch search = vgpu::locate_driver();
   if (!search.driver) {
     return Status::error(Code::kNotFound, "no GPU driver: %s", search.explanation().c_str());
@@ -238,17 +264,46 @@ Result<Inventory> read_inventory() {
     return Status::error(Code::kNotFound, "%s has no libnvidia-ml.so.1 beside it; is the driver complete?",
                          search.driver->libcuda.c_str());
   }
-  Inventory inventory;
-  inventory.driver_kind = vgpu::driver_kind_name(search.driver->kind);
-  inventory.driver_library = search.driver->libcuda;
+  Inventory known;
+  known.driver_kind = vgpu::driver_kind_name(search.driver->kind);
+  known.driver_library = search.driver->libcuda;
+  known.space = has_scheduling_table(known.driver_library);
   TESSERA_ASSIGN_OR_RETURN(Nvml nvml, load_nvml(search.driver->libnvidia_ml));
+  TESSERA_ASSIGN_OR_RETURN(const cuda::NvmlTable table, vgpu::load_nvml(search.driver->libnvidia_ml));
   TESSERA_RETURN_IF_ERROR(nvml.check(nvml.init(), "nvmlInit_v2"));
-  Status status = read_gpus(nvml, inventory);
-  nvml.shutdown();
-  if (!status.ok()) return status;
-  inventory.space = has_scheduling_table(inventory.driver_library);
+  return Source(nvml, table, std::move(known));
+}
+
+Result<Inventory> Source::read() const {
+  Inventory inventory = known_;
+  TESSERA_RETURN_IF_ERROR(read_gpus(nvml_, table_, inventory));
   inventory.mps = cuda::mps_is_offered();
   return inventory;
+}
+
+bool tells_of_trouble(const Result<Inventory>& answer) {
+  return !answer.ok() || std::any_of(answer->gpus.begin(), answer->gpus.end(),
+                                     [](const Gpu& gpu) { return !gpu.problem.empty(); });
+}
+
+}  // namespace
+
+Result<Inventory> read_inventory() {
+  TESSERA_ASSIGN_OR_RETURN(const Source source, Source::open());
+  return source.read();
+}
+
+int tell_inventory(FILE* input, FILE* output) {
+  const auto source = Source::open();
+  for (;;) {
+    const auto answer = source.ok() ? source->read() : Result<Inventory>(source.status());
+    fprintf(output, "%s\n", inventory_answer_text(answer).c_str());
+    if (fflush(output) != 0 || tells_of_trouble(answer)) return 0;
+    int c = 0;
+    while ((c = getc(input)) != '\n') {
+      if (c == EOF) return 0;
+    }
+  }
 }
 
 }  // namespace tessera::node

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdio>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "common/status.h"
+#include "node/gpu_sensors.h"
 
 namespace tessera::node {
 
@@ -37,6 +39,7 @@ struct Gpu {
   uint64_t processes_ns = 0;
   std::string pci{};                    // its address, "0000:3b:00.0"; empty where the driver does not tell
   std::vector<GpuProcess> processes{};  // that worked, by pid, at most kMaxGpuProcesses
+  SensorValues sensors{};
 };
 
 struct Inventory {
@@ -53,6 +56,11 @@ inline constexpr size_t kMaxGpus = 64;
 // Loads NVML into this process and asks it. A broken driver can hang or crash here: the daemon asks through a
 // child (inventory_monitor.h).
 Result<Inventory> read_inventory();
+
+// What a standing child does (inventory_monitor.h): an answer on a line of its own, and one more for each
+// line that it hears. It ends with its input, and after an answer that tells of trouble: NVML is begun anew
+// by another one then.
+int tell_inventory(FILE* input, FILE* output);
 
 // One JSON object {"ok", "inventory" | "message"}: how the child answers.
 std::string inventory_answer_text(const Result<Inventory>& answer);

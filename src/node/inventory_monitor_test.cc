@@ -51,6 +51,55 @@ TEST_F(InventoryMonitorTest, BrokenChildrenAreErrors) {
   EXPECT_EQ(ask({"/bin/echo", R"({"ok":false,"message":"why"})"})[0].status().message(), "why");
 }
 
+// Answers with its process number for a driver's version, each time that it is asked.
+const std::vector<std::string> kStanding = {
+    "/bin/sh", "-c",
+    R"(while echo '{"ok":true,"driver_version":"'$$'","gpus":[]}'; do read -r line || exit; done)"};
+
+// The driver's version, as `monitor` is told at `now_ns`.
+std::string ask_again(EventLoop& loop, InventoryMonitor& monitor, uint64_t now_ns) {
+  std::optional<Result<Inventory>> told;
+  monitor.refresh(now_ns, [&](const Result<Inventory>& answer) { told = answer; });
+  while (!told) EXPECT_TRUE(loop.run_once(20'000'000).ok());
+  return told->ok() ? (*told)->driver_version : told->status().message();
+}
+
+TEST_F(InventoryMonitorTest, OneChildAnswersAgainAndAgain) {
+  InventoryMonitor monitor(loop_, kStanding);
+  const uint64_t now_ns = monotonic_ns();
+  const std::string first = ask_again(loop_, monitor, now_ns);
+  EXPECT_GT(std::stoi(first), 1);
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(ask_again(loop_, monitor, now_ns), first);
+}
+
+TEST_F(InventoryMonitorTest, AChildOfWhichNothingIsAskedEnds) {
+  InventoryMonitor monitor(loop_, kStanding);
+  const uint64_t now_ns = monotonic_ns();
+  const std::string first = ask_again(loop_, monitor, now_ns);
+  monitor.tick(now_ns + InventoryMonitor::kIdleNs - 1);
+  EXPECT_EQ(ask_again(loop_, monitor, now_ns + InventoryMonitor::kIdleNs), first);
+  EXPECT_EQ(monitor.next_deadline_ns(), now_ns + 2 * InventoryMonitor::kIdleNs);
+  monitor.tick(now_ns + 2 * InventoryMonitor::kIdleNs);
+  EXPECT_FALSE(monitor.next_deadline_ns());
+  EXPECT_NE(ask_again(loop_, monitor, now_ns + 3 * InventoryMonitor::kIdleNs), first);
+}
+
+TEST_F(InventoryMonitorTest, AChildThatHasLivedForLongIsReplaced) {
+  InventoryMonitor monitor(loop_, kStanding);
+  const uint64_t now_ns = monotonic_ns();
+  const std::string first = ask_again(loop_, monitor, now_ns);
+  EXPECT_NE(ask_again(loop_, monitor, now_ns + InventoryMonitor::kLongestLifeNs), first);
+}
+
+TEST_F(InventoryMonitorTest, AChildThatEndsWhenItIsAskedAgainIsReplaced) {
+  InventoryMonitor monitor(
+      loop_, {"/bin/sh", "-c", R"(echo '{"ok":true,"driver_version":"'$$'","gpus":[]}'; read -r line)"});
+  const std::string first = ask_again(loop_, monitor, monotonic_ns());
+  const std::string second = ask_again(loop_, monitor, monotonic_ns());
+  EXPECT_GT(std::stoi(second), 1);
+  EXPECT_NE(second, first);
+}
+
 TEST_F(InventoryMonitorTest, AHangingChildIsGivenUp) {
   auto answers = ask({"/bin/sleep", "60"}, 1, 11'000'000'000);
   EXPECT_EQ(answers[0].status().code(), Code::kDeadlineExceeded);
@@ -64,10 +113,14 @@ TEST_F(InventoryMonitorTest, TextSurvivesTheTrip) {
                       {{"GPU-2", "A \"b\" \xff", 8, 3, 132, 55, "", false},
                        {"GPU-3", "C", 0, 0, 0, std::nullopt, "GPU is lost", true}}};
   inventory.gpus[0].pci = "0000:3b:00.0";
+  inventory.gpus[0].sensors[static_cast<size_t>(Sensor::kPower)] = 250'000;
   auto back = parse_inventory_answer(inventory_answer_text(inventory));
   ASSERT_TRUE(back.ok());
   EXPECT_EQ(back->gpus[0].pci, "0000:3b:00.0");
   EXPECT_EQ(back->gpus[1].pci, "");
+  EXPECT_EQ(sensor(back->gpus[0].sensors, Sensor::kPower), 250'000U);
+  EXPECT_FALSE(sensor(back->gpus[0].sensors, Sensor::kTemperature));
+  EXPECT_FALSE(sensor(back->gpus[1].sensors, Sensor::kPower));
   EXPECT_EQ(back->gpus[0].utilization_percent, 55U);
   EXPECT_EQ(back->gpus[0].total_bytes, 8U);
   EXPECT_EQ(back->gpus[0].sm_count, 132U);

@@ -29,6 +29,7 @@ std::string inventory_answer_text(const Result<Inventory>& answer) {
     entry["sm_count"] = gpu.sm_count;
     if (gpu.utilization_percent) entry["utilization_percent"] = *gpu.utilization_percent;
     if (gpu.uncorrected_errors) entry["uncorrected_errors"] = *gpu.uncorrected_errors;
+    add_sensors(entry, gpu.sensors);
     if (gpu.processes_ns != 0) {
       entry["processes_ns"] = gpu.processes_ns;
       entry["processes"] = Json::array();
@@ -94,6 +95,7 @@ Result<Inventory> parse_inventory_answer(std::string_view text) {
     }
     gpu.uncorrected_errors = json_uint(entry, "uncorrected_errors");
     read_processes(entry, gpu);
+    gpu.sensors = parse_sensors(entry);
     inventory.gpus.push_back(std::move(gpu));
   }
   return inventory;
@@ -119,6 +121,7 @@ Json gpus_json(const Inventory& inventory, const std::function<uint64_t(uint32_t
     entry["unreserved_bytes"] = unreserved(i);
     entry["sm_count"] = gpu.sm_count != 0 ? Json(gpu.sm_count) : Json(nullptr);
     entry["utilization_percent"] = gpu.utilization_percent ? Json(*gpu.utilization_percent) : Json(nullptr);
+    add_sensors(entry, gpu.sensors);
     answer["gpus"].push_back(std::move(entry));
   }
   return answer;

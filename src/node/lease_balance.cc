@@ -56,7 +56,8 @@ Status LeaseService::apply_balance(const Balance& balance) {
     publish_terms(move.slice);
     publish_memory_terms(move.slice);
     LOG_INFO("slices", "'%s' moved to GPU %u", slice.name.c_str(), move.gpu);
-    tell(monitoring::Severity::kInfo, "slice_moved", slice.name, str_format("to GPU %u", move.gpu));
+    tell(monitoring::Severity::kInfo, "slice_moved", slice.name, str_format("to GPU %u", move.gpu),
+         {{"gpu", uint64_t{move.gpu}}});
   }
   apply(orders);
   isolate_tenants(now_ns);

@@ -21,7 +21,10 @@ Status LeaseService::set_compute(SliceId id, std::optional<uint32_t> gpu,
              scheduling::priority_name(part.compute.priority));
     tell(monitoring::Severity::kInfo, "slice_changed", slice.name,
          str_format("share %u/1000 of GPU %u, priority %s", part.compute.share_permille, part.gpu,
-                    scheduling::priority_name(part.compute.priority)));
+                    scheduling::priority_name(part.compute.priority)),
+         {{"gpu", uint64_t{part.gpu}},
+          {"share_permille", uint64_t{part.compute.share_permille}},
+          {"priority", scheduling::priority_name(part.compute.priority)}});
   }
   publish_terms(id);
   apply(orders);
@@ -108,15 +111,25 @@ LeaseService::Shares LeaseService::shares(SliceId id, size_t index) {
   const uint32_t achieved = achieved_permille(id, index);
   if (achieved >= entitled) return {entitled, achieved, -static_cast<int32_t>(achieved - entitled)};
   // What nobody had was not lent.
-  uint32_t borrowed = 0;
-  for (const auto& [other, slice] : ledger_.slices()) {
-    for (uint32_t i = 0; i < slice.devices.size(); ++i) {
-      if (slice.devices[i].gpu != gpu) continue;
-      const uint32_t had = achieved_permille(other, i);
-      borrowed += had - std::min(had, compute_.entitled_permille(other, i));
+  return {entitled, achieved, static_cast<int32_t>(std::min(entitled - achieved, borrowed_permille(gpu)))};
+}
+
+// All at once and seldom: an answer about each of many slices must not look at all others each time.
+uint32_t LeaseService::borrowed_permille(uint32_t gpu) {
+  constexpr uint64_t kGoodForNs = UsageWindow::kSampleNs / 5;
+  const uint64_t now_ns = loop_.now_ns();
+  if (now_ns >= borrowed_until_ns_) {
+    borrowed_until_ns_ = now_ns + kGoodForNs;
+    borrowed_.clear();
+    for (const auto& [id, slice] : ledger_.slices()) {
+      for (uint32_t i = 0; i < slice.devices.size(); ++i) {
+        const uint32_t had = achieved_permille(id, i);
+        borrowed_[slice.devices[i].gpu] += had - std::min(had, compute_.entitled_permille(id, i));
+      }
     }
   }
-  return {entitled, achieved, static_cast<int32_t>(std::min(entitled - achieved, borrowed))};
+  const auto found = borrowed_.find(gpu);
+  return found == borrowed_.end() ? 0 : found->second;
 }
 
 }  // namespace tessera::node

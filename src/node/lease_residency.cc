@@ -89,13 +89,15 @@ void LeaseService::tell_pressure(SliceId id, uint64_t now_ns) {
     const uint32_t gpu = slice.devices[i].gpu;
     if (permille >= kMuch && pressure.told_until_ns == 0) {
       tell(monitoring::Severity::kWarning, "memory_pressure", slice.name,
-           str_format("%u %% of the last seconds it waited for memory of GPU %u", permille / 10, gpu));
+           str_format("%u %% of the last seconds it waited for memory of GPU %u", permille / 10, gpu),
+           {{"gpu", uint64_t{gpu}}, {"percent", uint64_t{permille / 10}}});
     }
     if (permille >= kMuch) pressure.told_until_ns = now_ns + kQuietNs;
     if (pressure.told_until_ns == 0 || now_ns < pressure.told_until_ns) continue;
     pressure.told_until_ns = 0;
     tell(monitoring::Severity::kInfo, "memory_pressure_over", slice.name,
-         str_format("it has not waited much for memory of GPU %u for a minute", gpu));
+         str_format("it has not waited much for memory of GPU %u for a minute", gpu),
+         {{"gpu", uint64_t{gpu}}});
   }
 }
 
@@ -187,14 +189,16 @@ void LeaseService::tell_thrash() {
     if (moving.thrashing == thrashing_.contains(gpu)) continue;
     const std::string text = str_format("%u %% of its time goes into moving memory; turns are %.1f s now",
                                         moving.percent, static_cast<double>(moving.turn_ns) / 1e9);
+    const monitoring::EventDetails details = {{"percent", uint64_t{moving.percent}},
+                                              {"turn_ms", moving.turn_ns / 1'000'000}};
     if (moving.thrashing) {
       thrashing_.insert(gpu);
       LOG_WARN("memory", "GPU %u thrashes: %s", gpu, text.c_str());
-      tell(monitoring::Severity::kWarning, "thrashing", gpu_uuids_[gpu], text);
+      tell(monitoring::Severity::kWarning, "thrashing", gpu_uuids_[gpu], text, details);
     } else {
       thrashing_.erase(gpu);
       LOG_INFO("memory", "GPU %u thrashes no longer: %s", gpu, text.c_str());
-      tell(monitoring::Severity::kInfo, "thrashing_over", gpu_uuids_[gpu], text);
+      tell(monitoring::Severity::kInfo, "thrashing_over", gpu_uuids_[gpu], text, details);
     }
     remember(memory_key(gpu_uuids_[gpu]), memory_record(residency_.moving_state(gpu)));
   }

@@ -123,8 +123,8 @@ Result<LeaseService::Arrived> LeaseService::identify(const Connection& connectio
 Status LeaseService::begin_lease(LeaseId id, Connection* connection, Arrived arrived,
                                  const ProcessImage& image) {
   TESSERA_ASSIGN_OR_RETURN(CounterMapping counters, CounterMapping::create());
-  TESSERA_ASSIGN_OR_RETURN(auto watch, loop_.watch(arrived.pidfd.get(), EPOLLIN,
-                                                   [this, id](uint32_t) { end_lease(id, "ended"); }));
+  TESSERA_ASSIGN_OR_RETURN(
+      auto watch, loop_.watch(arrived.pidfd.get(), EPOLLIN, [this, id](uint32_t) { end_lease(id, kEnded); }));
   leases_.emplace(id, LeaseRecord{connection, std::move(arrived.pidfd), watch, std::move(counters), image});
   ++slices_.at(ledger_.find_lease(id)->slice).processes;
   if (connection == nullptr) {
@@ -158,7 +158,8 @@ Status LeaseService::attach(Connection& connection, uint32_t request, const Atta
   const Slice& slice = *ledger_.find_slice(ledger_.find_lease(id)->slice);
   LOG_INFO("leases", "process %d attached to '%s'", static_cast<int>(process.pid), slice.name.c_str());
   tell(monitoring::Severity::kInfo, "process_attached", slice.name,
-       str_format("process %d", static_cast<int>(process.pid)));
+       str_format("process %d", static_cast<int>(process.pid)),
+       {{"pid", static_cast<uint64_t>(process.pid)}});
   Effects effects;
   const std::vector<uint64_t> nothing(slice.devices.size());
   TESSERA_RETURN_IF_ERROR(attach_residency(id, {{}, id, nothing, nothing, nothing}, effects));
@@ -202,7 +203,7 @@ Status LeaseService::reattach(Connection& connection, uint32_t request, const Re
   if (!claimed.ok()) {
     save();
     apply(effects);
-    if (!known) end_lease(id, "claimed too much");
+    if (!known) end_lease(id, kClaimed);
     return claimed;
   }
   auto record = leases_.extract(id);
@@ -301,7 +302,7 @@ void LeaseService::disconnected(Connection& connection) {
                            [](const LeaseDevice& device) { return device.granted_bytes > 0; });
   if (!holds || has_ended(record.pidfd.get()) ||
       was_replaced(record.image, read_process_image(lease.process.pid))) {
-    end_lease(id, holds ? "ended or runs another program" : "closed its lease");
+    end_lease(id, holds ? kGone : kClosed);
     return;
   }
   LOG_INFO("leases", "process %d closed its lease but lives on: its grants stay charged until it ends",
@@ -317,7 +318,7 @@ void LeaseService::disconnected(Connection& connection) {
   apply(effects);
 }
 
-void LeaseService::end_lease(LeaseId id, const char* why) {
+void LeaseService::end_lease(LeaseId id, const LeaseEnd& why) {
   auto record = leases_.find(id);
   assert(record != leases_.end());
   const Lease& lease = *ledger_.find_lease(id);
@@ -334,10 +335,11 @@ void LeaseService::end_lease(LeaseId id, const char* why) {
   GateOrders orders;
   compute_.detach(slice, id, loop_.now_ns(), orders);
   apply(orders);
-  LOG_INFO("leases", "process %d %s; '%s' has its grants back", static_cast<int>(lease.process.pid), why,
+  LOG_INFO("leases", "process %d %s; '%s' has its grants back", static_cast<int>(lease.process.pid), why.text,
            ledger_.find_slice(slice)->name.c_str());
   tell(monitoring::Severity::kInfo, "process_ended", ledger_.find_slice(slice)->name,
-       str_format("process %d %s", static_cast<int>(lease.process.pid), why));
+       str_format("process %d %s", static_cast<int>(lease.process.pid), why.text),
+       {{"pid", static_cast<uint64_t>(lease.process.pid)}, {"end", why.name}});
   loop_.unwatch(record->second.watch);
   if (Connection* connection = record->second.connection) {
     connection->lease = 0;
@@ -366,7 +368,7 @@ void LeaseService::reap(SliceId slice) {
   // Held by its caller, so the slice outlives its leases here.
   std::set<LeaseId> ids = ledger_.find_slice(slice)->leases;
   for (LeaseId id : ids) {
-    if (has_ended(leases_.at(id).pidfd.get())) end_lease(id, "ended");
+    if (has_ended(leases_.at(id).pidfd.get())) end_lease(id, kEnded);
   }
 }
 
@@ -401,7 +403,7 @@ void LeaseService::end_replaced_images() {
       replaced.push_back(id);
     }
   }
-  for (LeaseId id : replaced) end_lease(id, "runs another program");
+  for (LeaseId id : replaced) end_lease(id, kReplaced);
 }
 
 void LeaseService::tick(uint64_t now_ns) {

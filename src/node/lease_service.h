@@ -75,6 +75,8 @@ struct DeviceUsage {
   uint64_t faults = 0;  // processes that failed on the device
   uint64_t gate_waits = 0, gate_wait_ns = 0;
   std::array<uint64_t, vgpu::kWaitBuckets> gate_wait_buckets{};
+  uint64_t timed_kernels = 0, timed_kernel_ns = 0;  // that have ended and whose time is known
+  std::array<uint64_t, cuda::kRunTimeBuckets> timed_kernel_buckets{};
 
   // What only grows, of a process.
   void add_counts(const CounterValues& values);
@@ -110,8 +112,9 @@ class LeaseService {
   uint64_t wall_ms() const { return loop_.wall_ms(); }
   // What has happened to slices, programs and GPUs, for people to read.
   const monitoring::EventList& events() const { return events_; }
-  void tell(monitoring::Severity severity, const char* kind, const std::string& subject, std::string text) {
-    events_.add(loop_.wall_ms(), severity, kind, subject, std::move(text));
+  void tell(monitoring::Severity severity, const char* kind, const std::string& subject, std::string text,
+            monitoring::EventDetails details = {}) {
+    events_.add(loop_.wall_ms(), severity, kind, subject, std::move(text), std::move(details));
   }
   // GPU UUIDs, by inventory index; set together with the ledger's totals.
   void set_gpu_uuids(std::vector<std::string> uuids) {
@@ -263,7 +266,14 @@ class LeaseService {
   Status handle_observing(Connection& connection, const ClientMessage& message);
   Status query(Connection& connection, uint32_t request, SliceId slice, const QueryMessage& message);
   void list_processes(Connection& connection, uint32_t request, SliceId slice);
-  void end_lease(LeaseId lease, const char* why);
+  struct LeaseEnd {
+    const char* name;  // in an event's details
+    const char* text;
+  };
+  static constexpr LeaseEnd kEnded{"ended", "ended"}, kClosed{"closed", "closed its lease"},
+      kGone{"gone", "ended or runs another program"}, kReplaced{"replaced", "runs another program"},
+      kClaimed{"claimed", "claimed too much"};
+  void end_lease(LeaseId lease, const LeaseEnd& why);
   void end_replaced_images();
   void note_fault(SliceId slice, size_t device, uint64_t fault);
   // Where slices of tenants that keep failing run, and where they do no longer.
@@ -281,6 +291,9 @@ class LeaseService {
   void sample_use(uint64_t now_ns);
   void hear_all(SliceId slice, uint64_t now_ns);
   uint32_t achieved_permille(SliceId slice, size_t device);
+  // What slices of a GPU had lately beyond what they are entitled to, together; looked at again after a
+  // while.
+  uint32_t borrowed_permille(uint32_t gpu);
   void report_work(const Lease& lease, uint32_t device, uint64_t now_ns);
   RoundWatch::AllFigures watched_figures(uint64_t now_ns) const;
   void act_on(const WatchedProcess& process, const RoundWatch::Verdict& verdict, uint64_t now_ns);
@@ -313,6 +326,8 @@ class LeaseService {
   size_t detached_ = 0;
   uint64_t next_image_check_ns_ = 0;
   uint64_t next_sample_ns_ = 0;
+  std::map<uint32_t, uint32_t> borrowed_;  // by GPU, see borrowed_permille()
+  uint64_t borrowed_until_ns_ = 0;         // that is good
 };
 
 }  // namespace tessera::node

@@ -36,7 +36,10 @@ Result<SliceId> LeaseService::open_slice(const SliceRequest& request) {
            slice.devices[0].reserved ? "" : " (not reserved)");
   tell(monitoring::Severity::kInfo, "slice_opened", slice.name,
        str_format("GPU %u, %s%s", slice.devices[0].gpu, format_size(slice.devices[0].limit_bytes).c_str(),
-                  slice.devices[0].reserved ? "" : " (not reserved)"));
+                  slice.devices[0].reserved ? "" : " (not reserved)"),
+       {{"gpu", uint64_t{slice.devices[0].gpu}},
+        {"limit_bytes", slice.devices[0].limit_bytes},
+        {"reserved", uint64_t{slice.devices[0].reserved}}});
   return id;
 }
 
@@ -60,7 +63,7 @@ Status LeaseService::set_limit(SliceId id, std::optional<uint32_t> gpu, uint64_t
   LOG_INFO("slices", "'%s': limit set to %s", ledger_.find_slice(id)->name.c_str(),
            format_size(bytes).c_str());
   tell(monitoring::Severity::kInfo, "slice_changed", ledger_.find_slice(id)->name,
-       "memory limit " + format_size(bytes));
+       "memory limit " + format_size(bytes), {{"limit_bytes", bytes}});
   return Status();
 }
 

@@ -24,6 +24,10 @@ void DeviceUsage::add_counts(const CounterValues& values) {
   gate_waits += values.gate_waits;
   gate_wait_ns += values.gate_wait_ns;
   for (size_t i = 0; i < gate_wait_buckets.size(); ++i) gate_wait_buckets[i] += values.gate_wait_buckets[i];
+  timed_kernels += values.timed_kernels;
+  timed_kernel_ns += values.timed_kernel_ns;
+  for (size_t i = 0; i < timed_kernel_buckets.size(); ++i)
+    timed_kernel_buckets[i] += values.timed_kernel_buckets[i];
 }
 
 CounterValues LeaseService::lease_usage(const Lease& lease, size_t index) const {
@@ -68,7 +72,7 @@ void LeaseService::note_fault(SliceId id, size_t device, uint64_t fault) {
   const Slice& slice = *ledger_.find_slice(id);
   const uint64_t now_ns = loop_.now_ns();
   tell(monitoring::Severity::kWarning, "program_failed", slice.name,
-       str_format("CUDA error %llu on the GPU", static_cast<unsigned long long>(fault)));
+       str_format("CUDA error %llu on the GPU", static_cast<unsigned long long>(fault)), {{"error", fault}});
   faults_.faulted(slice.owner, slice.tenant, fault, now_ns);
   isolate_tenants(now_ns);
 }

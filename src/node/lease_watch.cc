@@ -114,7 +114,8 @@ void LeaseService::act_on(const WatchedProcess& process, const RoundWatch::Verdi
           pid, name.c_str(), process.gpu, milliseconds(window.window_ns), milliseconds(window.driver_ns),
           milliseconds(window.reported_ns), milliseconds(window.free_ns + window.turn_ns));
       tell(monitoring::Severity::kWarning, "round_the_gate", name,
-           str_format("process %d works beside its turns on GPU %u", pid, process.gpu));
+           str_format("process %d works beside its turns on GPU %u", pid, process.gpu),
+           {{"pid", static_cast<uint64_t>(pid)}, {"gpu", uint64_t{process.gpu}}});
     }
     if (round_policy_ == RoundPolicy::kHard) confine(id, now_ns);
   }
@@ -178,7 +179,8 @@ void LeaseService::stop_process(LeaseId id) {
     return;
   }
   LOG_WARN("gate", "process %d of '%s' is stopped", pid, slice.name.c_str());
-  tell(monitoring::Severity::kCritical, "process_stopped", slice.name, str_format("process %d", pid));
+  tell(monitoring::Severity::kCritical, "process_stopped", slice.name, str_format("process %d", pid),
+       {{"pid", static_cast<uint64_t>(pid)}});
 }
 
 bool LeaseService::goes_round(const Lease& lease) const {

@@ -121,7 +121,7 @@ Status run(const CommandLine& options, UniqueFd ready) {
   TESSERA_RETURN_IF_ERROR(prepare_socket_folder(options.socket));
   TESSERA_ASSIGN_OR_RETURN(InstanceLock lock, InstanceLock::take(options.socket));
   DaemonOptions daemon_options;
-  daemon_options.inventory_command = {"/proc/self/exe", "--print-inventory"};
+  daemon_options.inventory_command = {"/proc/self/exe", "--tell-inventory"};
   daemon_options.xid_command = {"/proc/self/exe", "--print-xids"};
   daemon_options.journal = options.socket + ".journal";
   daemon_options.idle_exit_ns = options.idle_exit_s * 1'000'000'000;
@@ -168,6 +168,7 @@ int daemon_main(int argc, char** argv) {
     puts(inventory_answer_text(read_inventory()).c_str());
     return 0;
   }
+  if (options.tell_inventory) return tell_inventory(stdin, stdout);
   if (options.print_xids) {
     const Status printed = print_xids(stdout);
     return printed.ok() ? 0 : fail(printed);

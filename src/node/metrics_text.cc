@@ -1,7 +1,5 @@
 #include "node/metrics_text.h"
 
-#include <array>
-
 #include "node/figures.h"
 #include "node/version.h"
 #include "virtualization/lease/protocol.h"
@@ -25,23 +23,25 @@ FigureSink into(monitoring::Exposition& exposition) {
 
 constexpr Metric kGateWait{"tessera_slice_gate_wait_seconds", monitoring::MetricType::kHistogram,
                            "Waits of launches and copies in the program, for the turn of its slice."};
+constexpr Metric kKernelRun{"tessera_slice_kernel_run_seconds", monitoring::MetricType::kHistogram,
+                            "Run times of kernels, as far as the driver's timing tells them."};
+
+std::vector<double> in_seconds(std::span<const uint64_t> bounds_ns) {
+  std::vector<double> bounds;
+  for (const uint64_t ns : bounds_ns) bounds.push_back(static_cast<double>(ns) / kNsPerSecond);
+  return bounds;
+}
 
 // An older daemon does not tell them.
-void add_gate_waits(monitoring::Exposition& exposition, const Json& slice, const Json& device) {
-  const auto count = json_uint(device, "gate_waits"), sum_ns = json_uint(device, "gate_wait_ns");
-  const Json buckets = json_array(device, "gate_wait_buckets");
-  if (!count || !sum_ns || buckets.size() != vgpu::kWaitBuckets) return;
-  std::array<double, vgpu::kWaitBuckets> bounds;
-  std::array<uint64_t, vgpu::kWaitBuckets> counts;
-  for (size_t i = 0; i < counts.size(); ++i) {
-    if (!buckets[i].is_number_unsigned()) return;
-    bounds[i] = static_cast<double>(vgpu::kWaitBucketsNs[i]) / kNsPerSecond;
-    counts[i] = buckets[i].get<uint64_t>();
+void add_told(MetricsText& metrics, MetricsText::Times which, const Labels& labels, const Json& device,
+              const char* count_key, const char* sum_key, const char* counts_key) {
+  const auto count = json_uint(device, count_key), sum_ns = json_uint(device, sum_key);
+  std::vector<uint64_t> counts;
+  for (const Json& one : json_array(device, counts_key)) {
+    if (!one.is_number_unsigned()) return;
+    counts.push_back(one.get<uint64_t>());
   }
-  const Labels labels = {{"slice", json_string(slice, "name")},
-                         {"gpu", std::to_string(json_uint(device, "gpu").value_or(0))}};
-  exposition.add_histogram(kGateWait, labels, bounds, counts, *count,
-                           static_cast<double>(*sum_ns) / kNsPerSecond);
+  if (count && sum_ns) metrics.add_times(which, labels, counts, *count, *sum_ns);
 }
 
 }  // namespace
@@ -54,7 +54,23 @@ void MetricsText::add_slice(const Json& slice) {
   slice_figures(slice, into(exposition_));
   const auto devices = slice.find("devices");
   if (devices == slice.end() || !devices->is_array()) return;
-  for (const Json& device : *devices) add_gate_waits(exposition_, slice, device);
+  for (const Json& device : *devices) {
+    const Labels labels = {{"slice", json_string(slice, "name")},
+                           {"gpu", std::to_string(json_uint(device, "gpu").value_or(0))}};
+    add_told(*this, Times::kGateWaits, labels, device, "gate_waits", "gate_wait_ns", "gate_wait_buckets");
+    add_told(*this, Times::kKernelRuns, labels, device, "timed_kernels", "timed_kernel_ns",
+             "timed_kernel_buckets");
+  }
+}
+
+void MetricsText::add_times(Times which, const Labels& labels, std::span<const uint64_t> counts,
+                            uint64_t count, uint64_t sum_ns) {
+  static const std::vector<double> kBounds[] = {in_seconds(vgpu::kWaitBucketsNs),
+                                                in_seconds(cuda::kRunTimeBoundsNs)};
+  const std::vector<double>& bounds = kBounds[static_cast<size_t>(which)];
+  if (counts.size() != bounds.size()) return;
+  exposition_.add_histogram(which == Times::kGateWaits ? kGateWait : kKernelRun, labels, bounds, counts,
+                            count, static_cast<double>(sum_ns) / kNsPerSecond);
 }
 
 std::string metrics_text(const Json& gpus, const Json& slices) {

@@ -1,6 +1,7 @@
 // What the tools show of GPUs and slices, as metrics for Prometheus.
 #pragma once
 
+#include <span>
 #include <string>
 
 #include "monitoring/exposition.h"
@@ -15,6 +16,10 @@ class MetricsText {
   MetricsText();
   void add_gpu(const Json& gpu);      // of gpus_json()
   void add_slice(const Json& slice);  // of the daemon's answer to "slices"
+  // Waits at the gate or run times, of a slice on a GPU.
+  enum class Times : uint8_t { kGateWaits, kKernelRuns };
+  void add_times(Times which, const monitoring::Labels& labels, std::span<const uint64_t> counts,
+                 uint64_t count, uint64_t sum_ns);
   std::string text() const { return exposition_.text(); }
   monitoring::Exposition& exposition() { return exposition_; }
 

@@ -15,8 +15,9 @@ MonitorService::MonitorService(EventLoop& loop, ControlService& control, LeaseSe
                 }}) {
   if (!options.history_command.empty()) {
     history_ = std::make_unique<HistoryLink>(
-        loop, std::move(options.history_command), [&leases](const std::string& text) {
-          leases.tell(monitoring::Severity::kWarning, "history", "", text);
+        loop, std::move(options.history_command),
+        [&leases](const std::string& text, monitoring::EventDetails details) {
+          leases.tell(monitoring::Severity::kWarning, "history", "", text, std::move(details));
         });
   }
   if (!options.rules.empty()) {

@@ -8,99 +8,62 @@ namespace {
 
 constexpr double kNsPerSecond = 1e9;
 
-Json usage_json(const SliceDevice& device, const DeviceUsage& usage, const ResidencyBroker& residency) {
-  Json entry;
-  entry["gpu"] = device.gpu;
-  entry["limit_bytes"] = device.limit_bytes;
-  entry["reserved"] = device.reserved;
-  entry["granted_bytes"] = device.granted_bytes;
-  entry["used_bytes"] = usage.used_bytes;
-  entry["memory"] = memory_json(device.memory);
-  if (residency.in_use()) {
-    entry["resident_bytes"] = usage.resident_bytes;
-    entry["evicted_bytes"] = usage.evicted_bytes;
-    entry["restored_bytes"] = usage.restored_bytes;
-    entry["out_bytes"] = usage.out_bytes;
-    entry["swap_host_bytes"] = usage.swap_host_bytes;
-    entry["swap_file_bytes"] = usage.swap_file_bytes;
-    const ResidencyBroker::Moving moving = residency.moving(device.gpu);
-    entry["moving_percent"] = moving.percent;
-    entry["thrashing"] = moving.thrashing;
-    entry["turn_seconds"] = static_cast<double>(moving.turn_ns) / kNsPerSecond;
-    entry["memory_wait_seconds"] = static_cast<double>(usage.memory_wait_ns) / kNsPerSecond;
-  }
-  entry["peak_bytes"] = usage.peak_bytes;
-  entry["refusals"] = usage.refusals;
-  entry["allocations"] = usage.allocations;
-  entry["launches"] = usage.launches;
-  entry["graph_launches"] = usage.graph_launches;
-  entry["cooperative_launches"] = usage.cooperative_launches;
-  entry["kernels"] = usage.kernels;
-  entry["bytes_to_device"] = usage.bytes_to_device;
-  entry["bytes_from_device"] = usage.bytes_from_device;
-  entry["bytes_on_device"] = usage.bytes_on_device;
-  entry["errors"] = usage.errors;
-  entry["faults"] = usage.faults;
+// Beside its numbers.
+void add_rest(Json& entry, const PartFacts& part) {
+  const DeviceUsage& usage = part.usage;
   entry["gate_waits"] = usage.gate_waits;
   entry["gate_wait_ns"] = usage.gate_wait_ns;
   entry["gate_wait_buckets"] = usage.gate_wait_buckets;
-  entry["gpu_seconds"] = static_cast<double>(usage.busy_ns) / kNsPerSecond;
+  entry["timed_kernels"] = usage.timed_kernels;
+  entry["timed_kernel_ns"] = usage.timed_kernel_ns;
+  entry["timed_kernel_buckets"] = usage.timed_kernel_buckets;
   entry["fault"] = usage.fault == 0 ? Json(nullptr) : Json(usage.fault);
-  entry["compute"] = compute_json(device.compute);
-  if (!device.sms.empty()) entry["sms"] = device.sms.text();
-  return entry;
+  entry["memory"] = memory_json(part.device->memory);
+  entry["compute"] = compute_json(part.device->compute);
+  if (!part.device->sms.empty()) entry["sms"] = part.device->sms.text();
+  entry["qos_class"] = scheduling::qos_name(scheduling::qos_class(part.device->compute));
+  entry["turn"] = turn_name(part.turn);
+  entry["width_sms"] = part.company.width_sms == 0 ? Json(nullptr) : Json(part.company.width_sms);
+  entry["side_by_side"] = part.company.now;
 }
 
-void add_shares(Json& entry, const LeaseService::Shares& shares) {
-  entry["entitled_permille"] = shares.entitled;
-  entry["achieved_permille"] = shares.achieved;
-  entry["lent_permille"] = shares.lent;
-}
-
-void add_qos(Json& entry, LeaseService& leases, const Slice& slice, uint32_t device) {
-  const scheduling::TenantSpec& spec = slice.devices[device].compute;
-  const ComputeBroker& compute = leases.compute();
-  const scheduling::WaitHistogram waits = compute.waits(slice.id, device, leases.now_ns());
-  entry["qos_class"] = scheduling::qos_name(scheduling::qos_class(spec));
-  entry["waits"] = waits.count();
-  constexpr uint32_t kP99 = 990;
-  entry["turn_wait_ns"] = compute.waited_ns(slice.id, device);
-  entry["wait_p99_ns"] = waits.count() == 0 ? Json(nullptr) : Json(waits.quantile(kP99));
-  entry["boost_permille"] = compute.boost_permille(slice.id, device);
-}
-
-void add_company(Json& entry, const ComputeBroker::Company& company) {
-  entry["width_sms"] = company.width_sms == 0 ? Json(nullptr) : Json(company.width_sms);
-  entry["side_by_side"] = company.now;
-  entry["times_side_by_side"] = company.times;
+// Sets what it is told under its name.
+auto into(Json& entry) {
+  return [&entry](const char* name, const auto& value) {
+    if constexpr (requires { value.has_value(); }) {
+      entry[name] = value ? Json(*value) : Json(nullptr);
+    } else {
+      entry[name] = value;
+    }
+  };
 }
 
 }  // namespace
 
-Json slice_json(const Slice& slice, LeaseService& leases) {
-  const SliceUsage usage = leases.usage(slice.id);
+const char* turn_name(vgpu::GateState state) {
+  constexpr const char* kNames[] = {"free", "runs", "waits", "rests"};
+  return kNames[static_cast<size_t>(state)];
+}
+
+Json slice_json(const SliceFacts& facts) {
+  const Slice& slice = *facts.slice;
   Json entry;
   entry["name"] = slice.name;
   entry["owner"] = slice.owner;
   entry["kept"] = slice.kept;
-  entry["age_seconds"] = seconds_since(slice.created_ns, leases.now_ns());
-  entry["processes_ever"] = usage.processes;
-  const LeaseService::RoundFigures round = leases.round_figures(slice.id);
-  entry["round_the_gate"] = round.times;
-  entry["confined"] = round.confined;
-  entry["isolated"] = leases.isolated(slice);
+  visit_facts(facts, into(entry));
   entry["devices"] = Json::array();
-  for (size_t i = 0; i < slice.devices.size(); ++i) {
-    Json device = usage_json(slice.devices[i], usage.devices[i], leases.residency());
-    if (leases.residency().in_use())
-      device["memory_pressure_permille"] = leases.memory_pressure_permille(slice.id, i);
-    add_shares(device, leases.shares(slice.id, i));
-    add_qos(device, leases, slice, static_cast<uint32_t>(i));
-    add_company(device, leases.compute().company(slice.id, static_cast<uint32_t>(i)));
+  for (const PartFacts& part : facts.parts) {
+    Json device;
+    device["gpu"] = part.device->gpu;
+    visit_facts(part, into(device));
+    add_rest(device, part);
     entry["devices"].push_back(std::move(device));
   }
   return entry;
 }
+
+Json slice_json(const Slice& slice, LeaseService& leases) { return slice_json(slice_facts(slice, leases)); }
 
 Json swap_json(const LeaseService& leases) {
   const memory::SwapOptions& options = leases.swap_options();

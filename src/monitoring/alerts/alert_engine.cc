@@ -41,7 +41,7 @@ const char* alert_state_name(AlertState state) {
   return kNames[static_cast<size_t>(state)];
 }
 
-bool AlertEngine::wants(const std::string& metric) const {
+bool AlertEngine::wants(std::string_view metric) const {
   return std::any_of(rules_.begin(), rules_.end(),
                      [&](const AlertRule& rule) { return rule.metric == metric || rule.of == metric; });
 }
@@ -51,7 +51,7 @@ bool AlertEngine::is_about(const AlertRule& rule, const Subject& subject) {
          (rule.slice == "*" || (!subject.slice.empty() && matches(rule.slice, subject.slice)));
 }
 
-void AlertEngine::add(const Subject& subject, const std::string& metric, double value, int64_t now_ms) {
+void AlertEngine::add(const Subject& subject, std::string_view metric, double value, int64_t now_ms) {
   if (!std::isfinite(value)) return;
   for (size_t i = 0; i < rules_.size(); ++i) {
     const AlertRule& rule = rules_[i];
@@ -135,10 +135,27 @@ std::vector<Alert> AlertEngine::judge(int64_t now_ms) {
     tracked.whole.reset();
     const bool is_over = !tracked.alert || (tracked.alert->state == AlertState::kResolved &&
                                             now_ms - *tracked.alert->resolved_ms > kRememberedMs);
-    const bool is_gone = now_ms - tracked.seen_ms > kRememberedMs + rule.absent_ms;
+    const bool is_gone = now_ms - tracked.seen_ms > expected_ms(rule);
     next = is_over && is_gone ? tracked_.erase(next) : std::next(next);
   }
+  if (tracked_.size() >= kMostTracked) make_room();
   return changed;
+}
+
+int64_t AlertEngine::expected_ms(const AlertRule& rule) {
+  return rule.absent_ms != 0 ? kRememberedMs + rule.absent_ms : std::max(kExpectedMs, rule.rate_over_ms);
+}
+
+// A quarter at a time, as it takes a look at all.
+void AlertEngine::make_room() {
+  std::vector<std::pair<int64_t, Key>> quiet;
+  for (const auto& [key, tracked] : tracked_) {
+    const bool is_open = tracked.alert && tracked.alert->state != AlertState::kResolved;
+    if (!is_open) quiet.emplace_back(tracked.seen_ms, key);
+  }
+  std::sort(quiet.begin(), quiet.end());
+  quiet.resize(std::min(quiet.size(), kMostTracked / 4));
+  for (const auto& [seen_ms, key] : quiet) tracked_.erase(key);
 }
 
 std::vector<Alert> AlertEngine::alerts() const {

@@ -16,6 +16,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "monitoring/event_list.h"
@@ -53,16 +54,19 @@ struct Alert {
 class AlertEngine {
  public:
   static constexpr int64_t kRememberedMs = 3'600'000;  // once resolved
-  static constexpr size_t kMostTracked = 8192;         // subjects of rules; others are passed over
+  // Subjects of rules; where there are more, those that nothing was told of for longest go, and what finds no
+  // room is passed over until the next sample.
+  static constexpr size_t kMostTracked = 8192;
+  static constexpr int64_t kExpectedMs = 60'000;  // one that nothing is told of, where no rule waits for that
   static constexpr size_t kMostRatePoints = 256;
 
   explicit AlertEngine(std::vector<AlertRule> rules) : rules_(std::move(rules)) {}
 
   const std::vector<AlertRule>& rules() const { return rules_; }
   // Whether any rule is of that figure.
-  bool wants(const std::string& metric) const;
+  bool wants(std::string_view metric) const;
   // A figure of the sample of `now_ms`, then judge() for all of it.
-  void add(const Subject& subject, const std::string& metric, double value, int64_t now_ms);
+  void add(const Subject& subject, std::string_view metric, double value, int64_t now_ms);
   // Alerts that have begun to fire, and those that were firing and are resolved.
   std::vector<Alert> judge(int64_t now_ms);
   // All that are pending, firing, or were resolved lately: firing ones first, the latest first.
@@ -77,6 +81,8 @@ class AlertEngine {
   };
   using Key = std::pair<size_t, Subject>;  // rule
 
+  static int64_t expected_ms(const AlertRule& rule);
+  void make_room();
   static bool is_about(const AlertRule& rule, const Subject& subject);
   static std::optional<double> judged_value(const AlertRule& rule, Tracked& tracked, int64_t now_ms);
   static bool holds(const AlertRule& rule, const Tracked& tracked, std::optional<double> value,

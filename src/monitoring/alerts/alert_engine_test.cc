@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -146,6 +147,25 @@ TEST(Alerts, SubjectsAreBounded) {
   for (size_t i = 0; i < AlertEngine::kMostTracked + 100; ++i)
     engine.add({"s" + std::to_string(i), 0}, "used", 2, 0);
   EXPECT_EQ(engine.judge(0).size(), AlertEngine::kMostTracked);
+}
+
+// Each is there for one sample, and its alert is not missed, however many were there before it.
+TEST(Alerts, TenThousandTenantsComeAndGo) {
+  AlertRule absent = above(0);
+  absent.above.reset();
+  absent.absent_ms = 3'600'000;
+  AlertEngine engine({above(1), absent});
+  constexpr int64_t kAtOnce = 20;
+  for (int64_t i = 0; i < 10'000 / kAtOnce; ++i) {
+    for (int64_t k = 0; k < kAtOnce; ++k)
+      engine.add({"s" + std::to_string(i * kAtOnce + k), 0}, "used", 2, 2000 * i);
+    const std::vector<Alert> changed = engine.judge(2000 * i);
+    EXPECT_EQ(std::count_if(changed.begin(), changed.end(),
+                            [](const Alert& alert) { return alert.state == kFiring; }),
+              kAtOnce)
+        << i;
+    EXPECT_LE(engine.alerts().size(), AlertEngine::kMostTracked);
+  }
 }
 
 TEST(Alerts, WhatIsNoNumberIsNotTold) {

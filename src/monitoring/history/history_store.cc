@@ -60,7 +60,9 @@ void unpack(std::span<const std::byte> row, size_t level, Visit visit) {
   }
 }
 
-struct Bucket {
+}  // namespace
+
+struct HistoryStore::Bucket {
   double sum = 0;
   double count = 0;
   double least = 0, most = 0;
@@ -72,6 +74,8 @@ struct Bucket {
     count += 1;
   }
 };
+
+namespace {
 
 int64_t floor_to(int64_t time_ms, int64_t step_ms) { return time_ms - time_ms % step_ms; }
 
@@ -102,8 +106,9 @@ Result<HistoryStore> HistoryStore::open_whole(const std::string& path, const Opt
   return store;
 }
 
-Result<HistoryStore> HistoryStore::open_to_read(const std::string& path) {
+Result<HistoryStore> HistoryStore::open_to_read(const std::string& path, const Options& options) {
   HistoryStore store;
+  store.options_ = options;
   TESSERA_ASSIGN_OR_RETURN(store.database_, Database::open(path, Database::Access::kRead));
   TESSERA_ASSIGN_OR_RETURN(const int64_t application, store.database_.number("PRAGMA application_id"));
   if (application != kApplication) return Status(Code::kInvalidArgument, path + " is no history of Tessera");
@@ -150,12 +155,13 @@ Status HistoryStore::prepare() {
 
 Status HistoryStore::load_names() {
   metric_ids_.clear();
+  short_ids_.clear();
   subject_ids_.clear();
   TESSERA_ASSIGN_OR_RETURN(Statement metrics, database_.prepare("SELECT id, name FROM metrics"));
   for (;;) {
     TESSERA_ASSIGN_OR_RETURN(const bool found, metrics.step());
     if (!found) break;
-    metric_ids_.emplace(metrics.text(1), metrics.integer(0));
+    know_metric(metrics.text(1), metrics.integer(0));
   }
   TESSERA_ASSIGN_OR_RETURN(Statement subjects, database_.prepare("SELECT id, slice, gpu FROM subjects"));
   for (;;) {
@@ -177,7 +183,7 @@ Status HistoryStore::load_names() {
   return Status();
 }
 
-Result<int64_t> HistoryStore::metric_id(const std::string& name) {
+Result<int64_t> HistoryStore::metric_id(std::string_view name) {
   if (auto known = metric_ids_.find(name); known != metric_ids_.end()) return known->second;
   if (metric_ids_.size() >= kMostFigures)
     return Status(Code::kResourceExhausted, "history: too many names of figures");
@@ -186,7 +192,13 @@ Result<int64_t> HistoryStore::metric_id(const std::string& name) {
   TESSERA_ASSIGN_OR_RETURN([[maybe_unused]] const bool made, insert.bind(1, name).step());
   const int64_t id = insert.integer(0);
   TESSERA_RETURN_IF_ERROR(insert.run());
-  return metric_ids_.emplace(name, id).first->second;
+  return know_metric(name, id);
+}
+
+int64_t HistoryStore::know_metric(std::string_view name, int64_t id) {
+  metric_ids_.emplace(name, id);
+  if (options_.is_kept_long != nullptr && !options_.is_kept_long(name)) short_ids_.insert(id);
+  return id;
 }
 
 Result<int64_t> HistoryStore::subject_id(const Subject& subject) {
@@ -302,7 +314,8 @@ Status HistoryStore::roll_up_step(size_t level, Times step) {
     if (!all && (seen == seen_ms_.end() || seen->second < step.first)) continue;
     std::map<uint16_t, Bucket> buckets;
     TESSERA_RETURN_IF_ERROR(read_rows(level - 1, id, step, [&](int64_t, const Packed& figure) {
-      buckets[figure.metric].add(figure.values);
+      if (level + 1 < kHistoryLevelCount || !short_ids_.contains(figure.metric))
+        buckets[figure.metric].add(figure.values);
     }));
     if (buckets.empty()) continue;
     std::vector<std::byte> row;
@@ -390,12 +403,9 @@ Result<HistoryAnswer> HistoryStore::query(const HistoryQuery& query) {
 }
 
 // Where the coarse level does not reach to the end yet, finer ones tell the rest.
-Status HistoryStore::add_series(const HistoryQuery& query, size_t level, int64_t subject,
-                                const Subject& named, HistoryAnswer& answer) {
-  std::map<int64_t, std::map<int64_t, Bucket>> buckets;  // by metric and time
-  for (const std::string& metric : query.metrics) {
-    if (auto known = metric_ids_.find(metric); known != metric_ids_.end()) buckets[known->second];
-  }
+Status HistoryStore::fill(const HistoryQuery& query, size_t level, int64_t subject, int64_t step_ms,
+                          Buckets& buckets) {
+  if (buckets.empty()) return Status();
   int64_t from_ms = query.since_ms;
   for (size_t at = level + 1; at-- > 0 && from_ms < query.until_ms;) {
     const int64_t to_ms = at == 0 ? query.until_ms : std::min(query.until_ms, rolled_up_to_ms_[at]);
@@ -403,10 +413,27 @@ Status HistoryStore::add_series(const HistoryQuery& query, size_t level, int64_t
     TESSERA_RETURN_IF_ERROR(
         read_rows(at, subject, {from_ms, to_ms}, [&](int64_t time_ms, const Packed& figure) {
           auto series = buckets.find(figure.metric);
-          if (series != buckets.end()) series->second[floor_to(time_ms, answer.step_ms)].add(figure.values);
+          if (series != buckets.end()) series->second[floor_to(time_ms, step_ms)].add(figure.values);
         }));
     from_ms = to_ms;
   }
+  return Status();
+}
+
+// Of what the coarsest level does not have, the one below tells what there is.
+Status HistoryStore::add_series(const HistoryQuery& query, size_t level, int64_t subject,
+                                const Subject& named, HistoryAnswer& answer) {
+  Buckets kept_long, kept_short;
+  for (const std::string& metric : query.metrics) {
+    const auto known = metric_ids_.find(metric);
+    if (known != metric_ids_.end())
+      (short_ids_.contains(known->second) ? kept_short : kept_long)[known->second];
+  }
+  TESSERA_RETURN_IF_ERROR(fill(query, level, subject, answer.step_ms, kept_long));
+  TESSERA_RETURN_IF_ERROR(
+      fill(query, std::min(level, kHistoryLevelCount - 2), subject, answer.step_ms, kept_short));
+  Buckets& buckets = kept_long;
+  buckets.merge(kept_short);
   for (const std::string& metric : query.metrics) {
     const auto known = metric_ids_.find(metric);
     if (known == metric_ids_.end() || buckets[known->second].empty()) continue;

@@ -1,6 +1,8 @@
 // Figures of the past in a file: each sample for an hour, minutes for a day, ten minutes for a month. Reads
 // no clock: times are given to it, in milliseconds since 1970, and may jump.
 //
+// Figures that nobody plots over weeks may be left out of the coarsest level (Options).
+//
 // A sample is of subjects: a GPU, a slice, or a slice on a GPU; a row holds all figures of one. Counters
 // become what they grew by in a second, so that every figure can be averaged. A row of a coarser level has
 // the mean, the least and the most of its finer ones.
@@ -10,10 +12,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <iterator>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -36,7 +41,7 @@ inline constexpr int64_t kMostPoints = 2000;  // of a series
 inline constexpr size_t kMostFigures = 4096;  // by name, ever
 
 struct Figure {
-  std::string name;
+  std::string_view name;  // of a table that stays
   double value;
   bool is_counter;
 };
@@ -70,12 +75,14 @@ class HistoryStore {
  public:
   struct Options {
     int64_t most_bytes = 256 * 1024 * 1024;
+    // Which figures the coarsest level has, too; null: all.
+    bool (*is_kept_long)(std::string_view metric) = nullptr;
   };
   // What was done to a file that could not be used, for people; empty where all is well.
   struct Opened;
   static Result<Opened> open(const std::string& path, const Options& options);
   // One that another process may be writing.
-  static Result<HistoryStore> open_to_read(const std::string& path);
+  static Result<HistoryStore> open_to_read(const std::string& path, const Options& options);
 
   // One sample: any number of subjects, then commit(). Figures that are no numbers are left out. An error
   // loses the sample and nothing else.
@@ -98,7 +105,8 @@ class HistoryStore {
   Status make_tables();
   Status prepare();
   Status load_names();
-  Result<int64_t> metric_id(const std::string& name);
+  Result<int64_t> metric_id(std::string_view name);
+  int64_t know_metric(std::string_view name, int64_t id);
   Result<int64_t> subject_id(const Subject& subject);
   Status begin();
   Status end(Status status);
@@ -110,13 +118,17 @@ class HistoryStore {
   // Calls `visit` with the figures of each row, as {metric, mean, least, most}.
   template <typename Visit>
   Status read_rows(size_t level, int64_t subject, Times times, Visit visit);
+  struct Bucket;
+  using Buckets = std::map<int64_t, std::map<int64_t, Bucket>>;  // by metric and time
+  Status fill(const HistoryQuery& query, size_t level, int64_t subject, int64_t step_ms, Buckets& buckets);
   Status add_series(const HistoryQuery& query, size_t level, int64_t subject, const Subject& named,
                     HistoryAnswer& answer);
 
   Options options_;
   Database database_;
   Statement insert_, select_, remember_;
-  std::map<std::string, int64_t> metric_ids_;
+  std::map<std::string, int64_t, std::less<>> metric_ids_;
+  std::set<int64_t> short_ids_;  // of those that the coarsest level does not have
   std::map<Subject, int64_t> subject_ids_;
   std::map<std::pair<int64_t, int64_t>, Last> counters_;  // by subject and metric: as last told
   std::map<int64_t, int64_t> seen_ms_;  // by subject: its latest sample since the first one here

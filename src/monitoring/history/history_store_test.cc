@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <random>
 
 namespace tessera::monitoring {
@@ -52,6 +53,11 @@ class HistoryTest : public testing::Test {
     return answer.ok() ? *answer : HistoryAnswer{};
   }
 
+  // Figures' names stay.
+  static std::string_view figure_name(int number) {
+    static std::map<int, std::string> names;
+    return names.try_emplace(number, "figure" + std::to_string(number)).first->second;
+  }
   // A file that may not grow beyond this is what a full disk looks like.
   static void rlimit_file(rlim_t bytes) {
     signal(SIGXFSZ, SIG_IGN);
@@ -157,6 +163,27 @@ TEST_F(HistoryTest, ADayAgoIsKnownInTenMinutes) {
   EXPECT_LE(store.query(recent)->series[0].points.size(), 70u);
 }
 
+TEST_F(HistoryTest, WhatNobodyPlotsOverWeeksIsKnownForADay) {
+  auto opened =
+      HistoryStore::open(path_, {64 << 20, [](std::string_view metric) { return metric == "used"; }});
+  ASSERT_TRUE(opened.ok());
+  HistoryStore& store = opened->store;
+  constexpr int64_t kMinutes = 50 * 60;
+  for (int64_t minute = 0; minute < kMinutes; ++minute) {
+    const int64_t time_ms = kStart + minute * kMinute;
+    ASSERT_TRUE(store.add(time_ms, train_, {{"used", 5, false}, {"peak", 7, false}}).ok());
+    ASSERT_TRUE(store.commit(time_ms).ok());
+  }
+  const int64_t end = kStart + kMinutes * kMinute;
+  EXPECT_EQ(ask(store, "used", kStart, end).series[0].points.size(), 50u * 6);
+  const auto peak = ask(store, "peak", kStart, end).series[0].points;
+  EXPECT_GE(peak.size(), 24u * 6);
+  EXPECT_LE(peak.size(), 26u * 6);
+  EXPECT_EQ(peak.back().mean, 7);
+  EXPECT_EQ(ask(store, "peak", end - kHourMs, end).series[0].points.size(),
+            ask(store, "used", end - kHourMs, end).series[0].points.size());
+}
+
 TEST_F(HistoryTest, ItGoesOnAfterARestart) {
   {
     HistoryStore store = open();
@@ -244,7 +271,7 @@ TEST_F(HistoryTest, ADatabaseOfSomethingElseIsLeftAlone) {
     ASSERT_TRUE(other.execute("CREATE TABLE precious(x); INSERT INTO precious VALUES(1)").ok());
   }
   EXPECT_EQ(HistoryStore::open(path_, {}).status().code(), Code::kFailedPrecondition);
-  EXPECT_FALSE(HistoryStore::open_to_read(path_).ok());
+  EXPECT_FALSE(HistoryStore::open_to_read(path_, {}).ok());
   Database other = Database::open(path_, Database::Access::kRead).value();
   EXPECT_EQ(other.number("SELECT count(*) FROM precious").value(), 1);
 }
@@ -253,7 +280,7 @@ TEST_F(HistoryTest, ItsSizeIsBounded) {
   constexpr int64_t kMost = 1 << 20;
   HistoryStore store = open(kMost);
   std::vector<Figure> figures;
-  for (int i = 0; i < 16; ++i) figures.push_back({"figure" + std::to_string(i), 1.0 * i, false});
+  for (int i = 0; i < 16; ++i) figures.push_back({figure_name(i), 1.0 * i, false});
   for (int64_t i = 0; i < 800; ++i) {
     const int64_t now = kStart + i * kMinute;
     for (uint32_t gpu = 0; gpu < 8; ++gpu) ASSERT_TRUE(store.add(now, {"s", gpu}, figures).ok());
@@ -273,7 +300,7 @@ TEST_F(HistoryTest, AFullDiskLosesSamplesAndNothingElse) {
   const Status bounded = [&] {
     Status full;
     std::vector<Figure> figures;
-    for (int i = 0; i < 200; ++i) figures.push_back({"figure" + std::to_string(i), 1.0 * i, false});
+    for (int i = 0; i < 200; ++i) figures.push_back({figure_name(i), 1.0 * i, false});
     rlimit_file(1 << 20);
     for (int64_t i = 0; i < 4000 && full.ok(); ++i) {
       full = store.add(kStart + i, train_, figures);
@@ -332,10 +359,10 @@ TEST_F(HistoryTest, SeriesOfAnAnswerAreBounded) {
 TEST_F(HistoryTest, AnotherProcessReadsWhileOneWrites) {
   HistoryStore writer = open();
   sample(writer, kStart, train_, 1);
-  HistoryStore reader = HistoryStore::open_to_read(path_).value();
+  HistoryStore reader = HistoryStore::open_to_read(path_, {}).value();
   sample(writer, kStart + 2000, {"late", 0}, 2);
   EXPECT_EQ(ask(reader, "used", kStart, kStart + 10'000).series.size(), 2u);
-  EXPECT_EQ(HistoryStore::open_to_read(folder_ + "/nothing").status().code(), Code::kNotFound);
+  EXPECT_EQ(HistoryStore::open_to_read(folder_ + "/nothing", {}).status().code(), Code::kNotFound);
 }
 
 }  // namespace

@@ -48,7 +48,7 @@
 namespace tessera::vgpu {
 
 inline constexpr uint32_t kLeaseMagic = 0x41525354;  // "TSRA"
-inline constexpr uint16_t kLeaseVersion = 12;
+inline constexpr uint16_t kLeaseVersion = 13;
 inline constexpr size_t kMaxMessageBytes = 64 * 1024;
 inline constexpr size_t kTokenBytes = 32;  // random, as hexadecimal text in TESSERA_SLICE: 64 digits
 inline constexpr size_t kMaxDevicesPerSlice = 16;

@@ -79,7 +79,7 @@ def check_described(api):
 
 
 def without_times(text):
-    return re.sub(r"^(?:tessera_slice_age_seconds|tessera_gpu_utilization_ratio|tessera_slice_share_achieved_ratio)\{.*\n", "", text, flags=re.MULTILINE)
+    return re.sub(r"^(?:tessera_slice_age_seconds|tessera_gpu_(?:utilization|temperature|power|energy|sm_clock|memory_clock|memory_utilization)_\w+|tessera_slice_share_(?:achieved|lent)_ratio)\{.*\n", "", text, flags=re.MULTILINE)
 
 
 def check_figures(api):

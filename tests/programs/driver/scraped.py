@@ -66,6 +66,8 @@ def check_dashboard(prometheus):
     """Every expression of the dashboard is one that Prometheus takes, of figures that there are."""
     with open(DASHBOARD, encoding="utf-8") as file:
         dashboard = json.load(file)
+    made = subprocess.run([sys.executable, os.path.join(os.path.dirname(DASHBOARD), "make_dashboard.py")], capture_output=True, text=True)
+    require(json.loads(made.stdout) == dashboard, f"{DASHBOARD} is not what make_dashboard.py writes")
     expressions = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
     require(len(expressions) > 10, f"{expressions}")
     port = asked.http_port(TESSERA)
@@ -76,6 +78,7 @@ def check_dashboard(prometheus):
         prometheus.query(expression.replace("$instance", ".*").replace("$slice", ".*"))
         for name in re.findall(r"tessera_[a-z0-9_]+", expression):
             # Nobody has waited here, so there is no quantile of waits.
+            name = name.removesuffix("_bucket")
             require(f"# TYPE {name} " in text or name == "tessera_slice_wait_p99_seconds", f"{name} of the dashboard is no figure")
 
 
@@ -98,6 +101,11 @@ def main():
                 prometheus.wait("tessera_slice_memory_limit_bytes", {(("gpu", "0"), ("slice", "train")): 64 << 20})
                 prometheus.wait("vGPU_device_memory_limit_in_bytes", {(("podname", "train"),): 64 << 20})
                 prometheus.wait("DCGM_FI_DEV_FB_USED + DCGM_FI_DEV_FB_FREE", {(("gpu", "0"),): asked.shown(TESSERA, "gpus")["gpus"][0]["total_bytes"] / (1 << 20)})
+                # What the driver says of the card; the software GPU's is a model of one.
+                prometheus.wait("DCGM_FI_DEV_GPU_TEMP > bool 0", {(("gpu", "0"),): 1})
+                for name in ("SM_CLOCK", "MEM_CLOCK", "POWER_USAGE", "TOTAL_ENERGY_CONSUMPTION"):
+                    prometheus.wait(f"DCGM_FI_DEV_{name} > bool 0", {(("gpu", "0"),): 1})
+                prometheus.wait('tessera_slice_kernel_run_seconds_count', {(("gpu", "0"), ("slice", "train")): 5})
                 check_dashboard(prometheus)
                 program.finish()
             finally:

@@ -101,7 +101,8 @@ def check_top(folder):
         return
     screen = Screen(folder)
     try:
-        screen.wait(r"^GPU 0 Software GPU +util \[")
+        screen.wait(r"^GPU 0 Software GPU +util \[.* queue \d+$")
+        screen.wait(r"^SLICE .* STATE$")
         screen.wait(r"^first +0 +")
         screen.wait(r"^second +0 +")
         lines = screen.text().rstrip("\n").split("\n")

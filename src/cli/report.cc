@@ -17,6 +17,7 @@ namespace {
 using node::Json;
 
 constexpr int64_t kPoints = 480;
+constexpr size_t kMostTenants = 512;
 constexpr size_t kMostEvents = 100;
 
 // Those of a daemon that runs; what happened before its start it does not know.
@@ -46,6 +47,7 @@ Result<Report> collect(const ReportOptions& options) {
   std::map<std::string, monitoring::HistoryAnswer> answers;
   // One metric at a time: an answer has a bounded number of series.
   auto query = query_since(options, {}, kPoints);
+  query.most_series = kMostTenants;
   for (const std::string& metric : report_metrics()) {
     query.metrics = {metric};
     TESSERA_ASSIGN_OR_RETURN(answers[metric], store.query(query));

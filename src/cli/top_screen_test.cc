@@ -10,7 +10,7 @@ namespace {
 using node::Json;
 
 Json slice(const std::string& name, double used, int achieved, uint64_t launches) {
-  Json device = {{"gpu", 0},
+  Json device = {{"gpu", 0U},
                  {"limit_bytes", 1 << 30},
                  {"used_bytes", used},
                  {"achieved_permille", achieved},
@@ -92,7 +92,7 @@ TEST_F(TopTest, EverythingOfARowIsThereAtEightyColumns) {
     now_.slices.push_back(slice(std::string(63, 'n'), 1 << 30, 1000, 1'000'000'000));
     now_.slices.back()[state] = true;
     now_.slices.back()["devices"][0]["entitled_permille"] = 1000;
-    now_.slices.back()["devices"][0]["wait_p99_ns"] = 12'345'000'000;
+    now_.slices.back()["devices"][0]["wait_p99_ns"] = 12'345'000'000U;
     now_.slices.back()["processes"] = Json::array({1, 2});
   }
   now_.slices.push_back(slice("w", 1, 1, 1));

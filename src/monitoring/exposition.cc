@@ -118,6 +118,7 @@ std::string Exposition::text() const {
   std::string text;
   text.reserve(bytes);
   for (const Family& family : families_) {
+    if (family.samples.empty()) continue;
     constexpr const char* kTypes[] = {"counter", "gauge", "histogram"};
     text += str_format("# HELP %s %s\n# TYPE %s %s\n", family.metric->name, family.metric->help,
                        family.metric->name, kTypes[static_cast<size_t>(family.metric->type)]);

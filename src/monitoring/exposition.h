@@ -31,6 +31,10 @@ class Exposition {
   void add_histogram(const Metric& metric, const Labels& labels, std::span<const double> bounds,
                      std::span<const uint64_t> counts, uint64_t count, double sum);
   std::string text() const;
+  // As new, with the room that it had: the next text is mostly as long as this one.
+  void clear() {
+    for (Family& family : families_) family.samples.clear();
+  }
 
  private:
   struct Family {

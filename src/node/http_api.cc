@@ -64,30 +64,26 @@ class MetricsPage : public SlicesPage {
       : control_(control), leases_(leases), compat_(compat) {}
   void begin() override {
     control_.refresh_gpus();
-    metrics_.emplace();
+    metrics_.clear();
     gpus_ = control_.gpus();
     for (const Json& gpu : json_array(gpus_, "gpus")) {
-      metrics_->add_gpu(gpu);
-      add_compat_gpu(metrics_->exposition(), compat_, gpus_, gpu, host_name());
+      metrics_.add_gpu(gpu);
+      add_compat_gpu(metrics_.exposition(), compat_, gpus_, gpu, host_name());
     }
   }
   void add(const Slice& slice) override {
     const SliceFacts facts = slice_facts(slice, leases_);
-    add_metrics(*metrics_, facts);
-    add_compat_slice(metrics_->exposition(), compat_, gpus_, facts);
+    add_metrics(metrics_, facts);
+    add_compat_slice(metrics_.exposition(), compat_, gpus_, facts);
   }
-  std::string end() override {
-    std::string text = metrics_->text();
-    metrics_.reset();
-    return text;
-  }
+  std::string end() override { return metrics_.text(); }
 
  private:
   ControlService& control_;
   LeaseService& leases_;
   const CompatNames compat_;
   Json gpus_;
-  std::optional<MetricsText> metrics_;
+  MetricsText metrics_;
 };
 
 HttpAnswer asset_answer(const HttpRequest& request) {

@@ -214,6 +214,7 @@ class LeaseService {
     uint64_t processes = 0;
     std::set<Connection*> observers;
     std::vector<UsageWindow> windows;  // of each device
+    uint64_t heard_ns = 0;             // when its processes were last heard for their figures
     struct Pressure {
       UsageWindow waits;
       uint64_t told_until_ns = 0;  // 0: there is none, or it was not told of

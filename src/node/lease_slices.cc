@@ -16,6 +16,7 @@ Result<SliceId> LeaseService::open_slice(const SliceRequest& request) {
                                   0,
                                   {},
                                   std::vector<UsageWindow>(slice.devices.size()),
+                                  /*heard_ns=*/0,
                                   std::vector<SliceRecord::Pressure>(slice.devices.size()),
                                   {}});
   GateOrders orders;

@@ -91,6 +91,7 @@ void LeaseService::restore_slices() {
                                                        0,
                                                        {},
                                                        std::vector<UsageWindow>(devices),
+                                                       /*heard_ns=*/0,
                                                        std::vector<SliceRecord::Pressure>(devices),
                                                        {}})
                               .first->second;

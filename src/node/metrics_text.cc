@@ -46,6 +46,11 @@ void add_told(MetricsText& metrics, MetricsText::Times which, const Labels& labe
 
 }  // namespace
 
+void MetricsText::clear() {
+  exposition_.clear();
+  exposition_.add(kBuild, {{"version", kVersion}}, 1);
+}
+
 MetricsText::MetricsText() { exposition_.add(kBuild, {{"version", kVersion}}, 1); }
 
 void MetricsText::add_gpu(const Json& gpu) { gpu_figures(gpu, into(exposition_)); }

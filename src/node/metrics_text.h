@@ -14,6 +14,7 @@ namespace tessera::node {
 class MetricsText {
  public:
   MetricsText();
+  void clear();                       // see Exposition::clear
   void add_gpu(const Json& gpu);      // of gpus_json()
   void add_slice(const Json& slice);  // of the daemon's answer to "slices"
   // Waits at the gate or run times, of a slice on a GPU.

@@ -138,7 +138,8 @@ std::vector<Alert> AlertEngine::judge(int64_t now_ms) {
     const bool is_gone = now_ms - tracked.seen_ms > expected_ms(rule);
     next = is_over && is_gone ? tracked_.erase(next) : std::next(next);
   }
-  if (tracked_.size() >= kMostTracked) make_room();
+  // There is room for the next sample's.
+  if (tracked_.size() >= kMostTracked / 4 * 3) make_room();
   return changed;
 }
 

@@ -437,7 +437,7 @@ Status HistoryStore::add_series(const HistoryQuery& query, size_t level, int64_t
   for (const std::string& metric : query.metrics) {
     const auto known = metric_ids_.find(metric);
     if (known == metric_ids_.end() || buckets[known->second].empty()) continue;
-    if (answer.series.size() == kMostSeries) {
+    if (answer.series.size() >= query.most_series) {
       answer.truncated = true;
       return Status();
     }

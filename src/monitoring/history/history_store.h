@@ -36,7 +36,7 @@ struct HistoryLevel {
 inline constexpr HistoryLevel kHistoryLevels[] = {
     {0, kHourMs}, {60'000, kDayMs + kHourMs}, {600'000, 31 * kDayMs}};
 inline constexpr size_t kHistoryLevelCount = std::size(kHistoryLevels);
-inline constexpr size_t kMostSeries = 64;     // of an answer
+inline constexpr size_t kMostSeries = 64;     // of an answer, where nothing else is asked for
 inline constexpr int64_t kMostPoints = 2000;  // of a series
 inline constexpr size_t kMostFigures = 4096;  // by name, ever
 
@@ -54,6 +54,7 @@ struct HistoryQuery {
   int64_t until_ms = 0;
   int64_t now_ms = 0;    // what is older than an hour is known in minutes only, and so on
   int64_t points = 300;  // at most
+  size_t most_series = kMostSeries;
 };
 
 struct HistoryPoint {
@@ -68,7 +69,7 @@ struct HistorySeries {
 struct HistoryAnswer {
   int64_t step_ms = 0;
   std::vector<HistorySeries> series;
-  bool truncated = false;  // there are more series than kMostSeries
+  bool truncated = false;  // there are more series than were asked for
 };
 
 class HistoryStore {

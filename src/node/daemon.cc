@@ -70,6 +70,9 @@ Status Daemon::start() {
     answered = true;
   });
   while (!answered) TESSERA_RETURN_IF_ERROR(step(std::nullopt));
+  // The child that has answered has the standard error of whoever starts the daemon, who waits for its end:
+  // it goes as if nothing had been asked for long, and another one is started with the next question.
+  monitor_.tick(loop_.now_ns() + InventoryMonitor::kIdleNs);
   if (journal) {
     const bool slices = std::any_of(journal->values().begin(), journal->values().end(),
                                     [](const auto& entry) { return is_slice_key(entry.first); });

@@ -215,7 +215,10 @@ void read_info(Request& hello, unsigned server, ServerInfo& info) {
 // The first message to a server: what it has is a part of `info` then.
 CUresult greet(Server& server, ServerInfo& info) {
   Request hello(Message::kHello, false);
-  hello.to(server.place).value<uint32_t>(0).value<uint64_t>(first_number(server.place));
+  hello.to(server.place)
+      .value<uint64_t>(kCallsDigest)
+      .value<uint32_t>(0)
+      .value<uint64_t>(first_number(server.place));
   const bool is_placed = server.place != 0 || connected().config.durable;
   hello.value<uint64_t>(is_placed ? region_of(server.place) : 0);
   for (const char* name : kDriverSettings) hello.text(getenv(name));
@@ -228,6 +231,9 @@ CUresult greet(Server& server, ServerInfo& info) {
                                   is_wire && !is_durable ? connected().config.stripes : 1},
                                  [&server](size_t index) { return connect_stripe(server, index); });
     server.session->start_threads();
+  } else if (result == CUDA_ERROR_SYSTEM_DRIVER_MISMATCH) {
+    LOG_ERROR("remote", "the server %s has another version of Tessera; both ends must be of the same one",
+              to_text(server.address).c_str());
   } else {
     LOG_ERROR("remote", "the driver of the server %s does not start: error %d",
               to_text(server.address).c_str(), result);

@@ -35,6 +35,8 @@ void describe(Serving& s, CUdevice device) {
 
 // The first message: starts the driver. Answers with what never changes.
 CUresult hello(Serving& s) {
+  // Another build's messages would be taken for others: nothing after this could be trusted.
+  if (s.in.value<uint64_t>() != kCallsDigest) return CUDA_ERROR_SYSTEM_DRIVER_MISMATCH;
   const auto flags = s.in.value<uint32_t>();
   const auto first = s.in.value<uint64_t>();   // number of handles that we give
   const auto region = s.in.value<uint64_t>();  // of memory that we place; 0: the driver does

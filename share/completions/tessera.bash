@@ -16,7 +16,7 @@ _tessera() {
     --forgive) [[ $command == ps ]] && mapfile -t COMPREPLY < <(compgen -W "$(tessera ps 2>&1 >/dev/null | sed -n "s/^'\([^']*\)' has failed on the GPU.*/\1/p")" -- "$current"); return ;;
     --since | --points | --interval) return ;;
     --metric) mapfile -t COMPREPLY < <(compgen -W "$(tessera history --list 2>/dev/null | awk '{ print $1 }')" -- "$current"); return ;;
-    --journal | --gpu | --mem | --mem-min | --mem-weight | --name | --sm | --weight | --identity | --max-sessions | --sessions | --rate | --link-weight | --download | --upload | --download-guaranteed | --upload-guaranteed) return ;;
+    --journal | --gpu | --mem | --mem-min | --mem-weight | --name | --sm | --weight | --identity | --max-sessions | --keep | --sessions | --rate | --link-weight | --download | --upload | --download-guaranteed | --upload-guaranteed) return ;;
     --listen | --server) mapfile -t COMPREPLY < <(compgen -W "127.0.0.1:7070 tls:// shm:" -- "$current"); return ;;
     --slice) mapfile -t COMPREPLY < <(compgen -W "$(tessera slice list 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$current"); return ;;
     --sm-mode) mapfile -t COMPREPLY < <(compgen -W "auto time space" -- "$current"); return ;;
@@ -70,7 +70,7 @@ _tessera() {
       ;;
     topo) mapfile -t COMPREPLY < <(compgen -W "--tree --matrix --json --socket --help" -- "$current") ;;
     doctor) mapfile -t COMPREPLY < <(compgen -W "--json --socket --help" -- "$current") ;;
-    serve) mapfile -t COMPREPLY < <(compgen -W "--listen --tls-cert --tls-key --client-ca --identities --token-file --max-sessions --download --upload --control --cache-dir --cache-size --cache-per-identity --json --socket --help" -- "$current") ;;
+    serve) mapfile -t COMPREPLY < <(compgen -W "--listen --tls-cert --tls-key --client-ca --identities --token-file --max-sessions --keep --download --upload --control --cache-dir --cache-size --cache-per-identity --json --socket --help" -- "$current") ;;
     limit) mapfile -t COMPREPLY < <(compgen -W "--download --upload --download-guaranteed --upload-guaranteed --link-weight --sessions --rate --mem --sm --priority --weight --max-sessions --control --json --socket --help" -- "$current") ;;
     slice)
       if ((COMP_CWORD == 2)); then

@@ -67,6 +67,7 @@ complete -c tessera -n '__fish_seen_subcommand_from serve' -l client-ca -r -d 'W
 complete -c tessera -n '__fish_seen_subcommand_from serve' -l identities -r -d 'Who may use how much'
 complete -c tessera -n '__fish_seen_subcommand_from run serve' -l token-file -r -d 'A token that lets in'
 complete -c tessera -n '__fish_seen_subcommand_from serve limit' -l max-sessions -x -d 'At once'
+complete -c tessera -n '__fish_seen_subcommand_from serve' -l keep -x -d 'Seconds that sessions wait for clients'
 complete -c tessera -n '__fish_seen_subcommand_from serve limit' -l download -x -d 'To all clients together'
 complete -c tessera -n '__fish_seen_subcommand_from serve limit' -l upload -x -d 'From all clients together'
 complete -c tessera -n '__fish_seen_subcommand_from serve limit' -l control -r -d 'The socket for tessera limit'

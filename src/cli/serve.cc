@@ -118,11 +118,12 @@ class SessionSlices {
  public:
   // `limits` outlives it, and may change between sessions.
   SessionSlices(std::string socket, std::string guest_folder,
-                const std::map<std::string, SessionLimits>& limits)
-      : socket_(std::move(socket)), guest_folder_(std::move(guest_folder)), limits_(limits) {}
+                const std::map<std::string, SessionLimits>& limits, std::chrono::nanoseconds keep)
+      : socket_(std::move(socket)), guest_folder_(std::move(guest_folder)), limits_(limits), keep_(keep) {}
 
   // In the session's process: the driver that it loads then finds itself in the slice.
   Status prepare(SessionStart& start) {
+    start.keep = keep_;
     const auto limits = limits_.find(start.identity.name);
     TESSERA_ASSIGN_OR_RETURN(
         Json request,
@@ -144,6 +145,7 @@ class SessionSlices {
   const std::string socket_;
   const std::string guest_folder_;
   const std::map<std::string, SessionLimits>& limits_;
+  const std::chrono::nanoseconds keep_;
   std::unique_ptr<ControlClient> held_;
 };
 
@@ -222,7 +224,8 @@ Status serve(const ServeOptions& options) {
   TESSERA_ASSIGN_OR_RETURN(const UniqueFd stop, stop_signals());
   front_options.stop_descriptor = stop.get();
   allow_descriptors();
-  SessionSlices slices(absolute(options.socket), std::move(guest_folder), known.limits);
+  SessionSlices slices(absolute(options.socket), std::move(guest_folder), known.limits,
+                       std::chrono::nanoseconds(static_cast<int64_t>(options.keep_seconds * 1e9)));
   ServeLimits limits(known.limits);
   front_options.admin = [&](const std::string& question) { return limits.answer(question); };
   TESSERA_ASSIGN_OR_RETURN(front_options.admin_path, admin_path(options));

@@ -1,6 +1,7 @@
 #include "cli/serve_command_options.h"
 
 #include <CLI/CLI.hpp>
+#include <cstdlib>
 
 #include "cache/content_cache.h"
 #include "cli/slice_command_options.h"
@@ -15,6 +16,8 @@ constexpr size_t kDefaultSessions = 64;
 constexpr size_t kMostSessions = 100'000;
 constexpr uint64_t kDefaultCacheBytes = uint64_t{4} << 30;
 constexpr uint64_t kDefaultIdentities = 4;  // that share the cache
+constexpr double kDefaultKeepSeconds = 60, kMostKeepSeconds = 86'400;
+
 // Nothing where nothing was said.
 Status take_rate(const char* option, const std::string& text, uint64_t& rate) {
   if (text.empty()) return Status();
@@ -42,6 +45,15 @@ Status take_cache(const std::string& size, const std::string& per_identity, Serv
   return take("--cache-per-identity", per_identity, options.cache_identity_bytes);
 }
 
+Result<double> parse_keep(const std::string& text) {
+  if (text.empty()) return kDefaultKeepSeconds;
+  char* end = nullptr;
+  const double seconds = strtod(text.c_str(), &end);
+  if (*end == '\0' && seconds >= 0 && seconds <= kMostKeepSeconds) return seconds;
+  return Status::error(Code::kInvalidArgument, "--keep: 0 to %g seconds, not '%s'", kMostKeepSeconds,
+                       text.c_str());
+}
+
 constexpr const char* kDefaultListen = "127.0.0.1:7070";
 
 }  // namespace
@@ -66,6 +78,11 @@ void ServeParser::add(CLI::App& app) {
   file("--token-file", options_.token_file, "a token that lets whoever knows it in");
   command_->add_option("--max-sessions", most_sessions_, "at once, of all clients (default: 64)")
       ->type_name("N");
+  command_
+      ->add_option("--keep", keep_,
+                   "a session waits so long for a client that has fallen silent, and a sixth of it for one "
+                   "whose connection has ended (default: 60)")
+      ->type_name("SECONDS");
   command_
       ->add_option("--download", download_,
                    "bytes to all clients together, e.g. 1Gbit or 100MB/s (default: no limit)")
@@ -101,6 +118,7 @@ Result<ServeOptions> ServeParser::parse() const {
     }
     options.most_sessions = *count;
   }
+  TESSERA_ASSIGN_OR_RETURN(options.keep_seconds, parse_keep(keep_));
   TESSERA_RETURN_IF_ERROR(take_rate("--download", download_, options.download));
   TESSERA_RETURN_IF_ERROR(take_rate("--upload", upload_, options.upload));
   TESSERA_RETURN_IF_ERROR(take_cache(cache_size_, cache_per_identity_, options));

@@ -6,12 +6,14 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <climits>
 #include <cstdarg>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "common/log_levels.h"
+#include "common/log_output.h"
 #include "common/strings.h"
 
 namespace tessera {
@@ -47,6 +49,7 @@ int level_of(std::string_view module) {
 
 std::atomic<const char*> program_name{"tessera"};
 std::atomic<bool> as_json{false};
+std::atomic<int> output{STDERR_FILENO};
 
 // How many bytes a character of UTF-8 has here; 0 where there is none. Surrogates and overlong forms are let
 // pass: they read as some character.
@@ -103,11 +106,15 @@ std::string json_line(LogLevel level, const char* module, const std::string& tex
 void log_init(const char* program, const char* level_variable) {
   program_name = program;
   as_json = env_or("TESSERA_LOG_FORMAT", "") == "json";
+  if (const auto descriptor = parse_uint(env_or(kLogDescriptorVariable, "")))
+    output = static_cast<int>(std::min<uint64_t>(*descriptor, INT_MAX));
   const std::string wanted = env_or(level_variable, "");
   if (!wanted.empty() && !log_set_levels(wanted))
     LOG_WARN("log", "%s is '%s': it is error, warn, info or debug, or such for modules, as warn,gate=debug",
              level_variable, wanted.c_str());
 }
+
+void log_to(int descriptor) { output = descriptor; }
 
 void log_set_level(LogLevel level) {
   module_level_count = 0;
@@ -154,7 +161,7 @@ void log_write(LogLevel level, const char* module, const char* format, ...) {
                                       kLevelNames[static_cast<int>(level)], module, text.c_str());
   // One write, so that lines of several processes on one terminal do not mix. A log that cannot be written is
   // lost.
-  [[maybe_unused]] ssize_t written = write(STDERR_FILENO, line.data(), line.size());
+  [[maybe_unused]] ssize_t written = write(output.load(std::memory_order_relaxed), line.data(), line.size());
 }
 
 }  // namespace tessera

@@ -76,7 +76,8 @@ class Call:
         self.number, self.name, self.form, self.result = number, function.name, function.form, function.result
         self.function = function
         self.parameters = [Parameter(t) for t in texts]
-        self.kind, self.destroys, self.knows, self.waits, self.tells = "generic", None, None, False, False
+        self.kind, self.destroys, self.releases, self.knows = "generic", None, None, None
+        self.waits = self.tells = self.is_local = False
 
     def annotate(self, words):
         for word in words:
@@ -84,8 +85,12 @@ class Call:
                 self.kind = word
             elif word in ("waits", "tells"):
                 setattr(self, word, True)
+            elif word == "local":
+                self.kind, self.is_local = "custom", True
             elif word.startswith("destroys="):
                 self.destroys = word.split("=", 1)[1]
+            elif word.startswith("releases="):
+                self.releases = word.split("=", 1)[1]
             elif word.startswith("knows="):
                 self.knows = word.split("=", 1)[1]
             else:
@@ -99,7 +104,7 @@ class Call:
         return all(p.travels() for p in self.parameters)
 
     def sent(self):
-        return self.travels() and self.kind != "refused"
+        return self.travels() and self.kind != "refused" and not self.is_local
 
     def names(self):
         return ", ".join(p.name for p in self.parameters)
@@ -245,6 +250,13 @@ def client(calls):
     yield "}\n\n}  // namespace tessera::remote"
 
 
+def gives_work(c):
+    """Whether something may be in a stream afterwards: a wait for another, too."""
+    reads = re.match(r"cu(Stream(Get|Is|Query|Synchronize|Destroy|SetAttribute|CopyAttributes|BeginCapture|EndCapture)|Graph)", c.name)
+    names_stream = any(p.type == "CUstream" and p.kind == "value" for p in c.parameters)
+    return c.name in ("cuCtxRecordEvent", "cuCtxWaitEvent") or (names_stream and not reads)
+
+
 def worker_body(c):
     yield "CUresult serve_%s([[maybe_unused]] Serving& s) {" % c.name
     for p in c.parameters:
@@ -284,8 +296,10 @@ def worker_body(c):
             yield "  if (%s_wanted && %s == nullptr) return s.too_large();" % (p.name, p.name)
     yield "  if (s.failed != CUDA_SUCCESS) return s.failed;"
     yield "  if (s.table.%s == nullptr) return CUDA_ERROR_NOT_SUPPORTED;" % c.name
-    if re.match(r"cuMem(cpy|set)", c.name):
+    if re.match(r"cuMem(cpy|set)|cuLaunch", c.name):
         yield "  s.gives_work();"
+    elif gives_work(c):
+        yield "  s.notes_work();"
     if c.waits:
         yield "  s.may_wait();"
     arguments = []
@@ -305,6 +319,8 @@ def worker_body(c):
                 yield "  s.give(%s, %s);" % (p.name, count)
     if c.destroys:
         yield "  if (result == CUDA_SUCCESS) s.handles.forget(%s_id);" % c.destroys
+    if c.releases:
+        yield "  if (result == CUDA_SUCCESS) s.handles.release(%s_id);" % c.releases
     yield "  return result;\n}"
 
 
@@ -328,7 +344,8 @@ def document(calls):
     yield "| number | call | travels | parameters |\n|---|---|---|---|"
     for c in calls:
         kinds = ", ".join("%s %s%s" % (p.name, p.kind, "[%s]" % p.extent if p.extent else "") for p in c.parameters)
-        yield "| %d | `%s` | %s | %s |" % (c.number, c.name, "refused" if c.kind == "untold" else c.kind, kinds)
+        how = "refused" if c.kind == "untold" else "local" if c.is_local else c.kind
+        yield "| %d | `%s` | %s | %s |" % (c.number, c.name, how, kinds)
 
 
 def main():

@@ -1,8 +1,8 @@
 // A server of sessions without slices, over any driver: for tests and benchmarks of the wire.
 //
-//   plain_server ADDRESS LIBCUDA [FOLDER]     prints where it listens; ends with SIGTERM. FOLDER: keeps what
-//   clients
-//                                             send there
+//   plain_server ADDRESS LIBCUDA [FOLDER [CERTIFICATE KEY]]
+//
+// Prints where it listens; ends with SIGTERM. FOLDER: keeps what clients send there; empty: nowhere.
 #include <signal.h>
 #include <sys/signalfd.h>
 
@@ -16,8 +16,13 @@ using namespace tessera;  // NOLINT(google-build-using-namespace): a program
 
 namespace {
 
-Status serve(const char* address, const std::string& driver, const std::string& cache) {
+Status serve(const char* address, const std::string& driver, const std::string& cache,
+             const char* certificate, const char* key) {
   remote::FrontOptions options;
+  if (certificate != nullptr) {
+    TESSERA_ASSIGN_OR_RETURN(options.tls, remote::TlsContext::server({certificate, key, ""}));
+    options.wants_tls = true;
+  }
   TESSERA_ASSIGN_OR_RETURN(remote::Address parsed, remote::parse_address(address, remote::Purpose::kListen));
   options.addresses = {parsed};
   options.hooks.prepare = [driver, cache](remote::SessionStart& start) {
@@ -43,12 +48,14 @@ Status serve(const char* address, const std::string& driver, const std::string& 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3 && argc != 4) {
-    fprintf(stderr, "usage: plain_server ADDRESS LIBCUDA [FOLDER]\n");
+  if (argc < 3 || argc > 6 || argc == 5) {
+    fprintf(stderr, "usage: plain_server ADDRESS LIBCUDA [FOLDER [CERTIFICATE KEY]]\n");
     return 2;
   }
   log_init("plain_server", "TESSERA_LOG");
-  const Status status = serve(argv[1], argv[2], argc == 4 ? argv[3] : "");
+  const bool has_tls = argc == 6;
+  const Status status = serve(argv[1], argv[2], argc > 3 ? argv[3] : "", has_tls ? argv[4] : nullptr,
+                              has_tls ? argv[5] : nullptr);
   if (!status.ok()) fprintf(stderr, "plain_server: %s\n", status.message().c_str());
   return status.ok() ? 0 : 1;
 }

@@ -23,6 +23,7 @@ struct HostSide {
 struct BoxSize {
   uint64_t width, height, depth;
   uint64_t packed() const { return width * height * depth; }
+  bool is_above(uint64_t bytes) const { return width > bytes / height || width * height > bytes / depth; }
 };
 
 HostSide side_of(const void* host, uint64_t x, uint64_t y, uint64_t z, uint64_t pitch, uint64_t rows,
@@ -118,10 +119,46 @@ CUresult copy_box_across(CUDA_MEMCPY3D copy, How how, int from, int to) {
   return result != CUDA_SUCCESS ? result : copy_box(in, at(to));
 }
 
+CUresult copy_whole(const CUDA_MEMCPY3D& copy, const How& how);
+
+// As two: one message has so much at most. Whoever gives no pitch means rows without gaps, of the whole.
+CUresult copy_halves(CUDA_MEMCPY3D first, const How& how) {
+  if (first.srcMemoryType == CU_MEMORYTYPE_HOST && first.srcPitch == 0)
+    first.srcPitch = first.srcXInBytes + first.WidthInBytes;
+  if (first.dstMemoryType == CU_MEMORYTYPE_HOST && first.dstPitch == 0)
+    first.dstPitch = first.dstXInBytes + first.WidthInBytes;
+  CUDA_MEMCPY3D second = first;
+  if (first.Depth > 1) {
+    if (first.srcHeight == 0) first.srcHeight = second.srcHeight = first.srcY + first.Height;
+    if (first.dstHeight == 0) first.dstHeight = second.dstHeight = first.dstY + first.Height;
+    first.Depth /= 2;
+    second.Depth -= first.Depth;
+    second.srcZ += first.Depth;
+    second.dstZ += first.Depth;
+  } else if (first.Height > 1) {
+    first.Height /= 2;
+    second.Height -= first.Height;
+    second.srcY += first.Height;
+    second.dstY += first.Height;
+  } else {
+    constexpr uint64_t kTexels = 512;  // a multiple of every texel's size
+    first.WidthInBytes = (first.WidthInBytes / 2 + kTexels - 1) / kTexels * kTexels;
+    second.WidthInBytes -= first.WidthInBytes;
+    second.srcXInBytes += first.WidthInBytes;
+    second.dstXInBytes += first.WidthInBytes;
+  }
+  const CUresult result = copy_whole(first, how);
+  return result != CUDA_SUCCESS ? result : copy_whole(second, how);
+}
+
 CUresult copy_box(CUDA_MEMCPY3D copy, const How& how) {
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
   if (how.is_async && is_captured_stream(how.stream, how.per_thread)) return capture_box(copy, how);
   resolve(copy);
+  return copy_whole(copy, how);
+}
+
+CUresult copy_whole(const CUDA_MEMCPY3D& copy, const How& how) {
   const BoxSize size{copy.WidthInBytes, copy.Height, copy.Depth};
   const bool from_host = copy.srcMemoryType == CU_MEMORYTYPE_HOST,
              to_host = copy.dstMemoryType == CU_MEMORYTYPE_HOST;
@@ -142,6 +179,7 @@ CUresult copy_box(CUDA_MEMCPY3D copy, const How& how) {
   const int to = server_of_side(copy.dstMemoryType, copy.dstDevice, copy.dstArray);
   if (has_several_servers() && from >= 0 && to >= 0 && from != to)
     return copy_box_across(copy, how, from, to);
+  if ((from_host || to_host) && size.is_above(kMostBoxPiece)) return copy_halves(copy, how);
   std::vector<std::byte> packed;
   if (from_host) {
     packed.resize(size.packed());
@@ -211,6 +249,12 @@ CUresult copy_3d_async(const CUDA_MEMCPY3D* copy, CUstream stream) {
 CUresult row_in(CUarray target, size_t offset, const void* source, size_t bytes, const How& how) {
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
   if (source == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  for (; bytes > kMostBoxPiece; bytes -= kMostBoxPiece) {
+    const CUresult result = row_in(target, offset, source, kMostBoxPiece, how);
+    if (result != CUDA_SUCCESS) return result;
+    offset += kMostBoxPiece;
+    source = static_cast<const std::byte*>(source) + kMostBoxPiece;
+  }
   RowFields fields{reinterpret_cast<uint64_t>(target), offset, bytes, reinterpret_cast<uint64_t>(how.stream)};
   fields.form = kBoxFromClient | (how.is_async ? kBoxAsync : 0);
   return Request(Message::kCopyRow, how.per_thread)
@@ -222,6 +266,12 @@ CUresult row_in(CUarray target, size_t offset, const void* source, size_t bytes,
 CUresult row_out(void* target, CUarray source, size_t offset, size_t bytes, const How& how) {
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
   if (target == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  for (; bytes > kMostBoxPiece; bytes -= kMostBoxPiece) {
+    const CUresult result = row_out(target, source, offset, kMostBoxPiece, how);
+    if (result != CUDA_SUCCESS) return result;
+    offset += kMostBoxPiece;
+    target = static_cast<std::byte*>(target) + kMostBoxPiece;
+  }
   RowFields fields{reinterpret_cast<uint64_t>(source), offset, bytes, reinterpret_cast<uint64_t>(how.stream)};
   fields.form = kBoxToClient | (how.is_async ? kBoxAsync : 0);
   Request request(Message::kCopyRow, how.per_thread);
@@ -365,9 +415,15 @@ CUresult share_box_memory(CUDA_MEMCPY3D& copy) {
   return result;
 }
 
+CUresult copy_box_async(const CUDA_MEMCPY3D& copy, CUstream stream, bool per_thread) {
+  return copy_box(copy, {true, per_thread, stream});
+}
+
 void install_box_calls(cuda::DriverTable& table) {
   install_form<false>(table);
   install_form<true>(table);
+  install_box_batches(table);
+  install_early_boxes(table);
 }
 
 }  // namespace tessera::remote

@@ -226,7 +226,11 @@ CUresult copy_any(CUdeviceptr target, CUdeviceptr source, size_t bytes, CUstream
   auto* host_target = reinterpret_cast<void*>(target);
   const auto* host_source = reinterpret_cast<const void*>(source);
   if (to_host && from_host) {
-    if (is_captured(stream, kPerThread)) return rpc::cuMemcpyAsync(kPerThread, target, source, bytes, stream);
+    if (is_captured(stream, kPerThread)) {
+      CUresult result = share_host_memory(host_target, bytes);
+      if (result == CUDA_SUCCESS) result = share_host_memory(host_source, bytes);
+      return result != CUDA_SUCCESS ? result : rpc::cuMemcpyAsync(kPerThread, target, source, bytes, stream);
+    }
     if (kAsync) {
       const CUresult waited = Request(Op::cuStreamSynchronize, kPerThread).value(stream).run_and_tell();
       if (waited != CUDA_SUCCESS) return waited;

@@ -326,6 +326,14 @@ CUresult add_conditional_node(CUgraphNode* node, CUgraph graph, const CUgraphNod
   return result;
 }
 
+// The child belongs to the graph afterwards, and ends with it.
+CUresult give_child_graph(CUgraphNode* node, CUgraph graph, const CUgraphNode* dependencies, size_t count,
+                          const CUDA_CHILD_GRAPH_NODE_PARAMS& params) {
+  Request request(Op::cuGraphAddNode_v2, false);
+  begin_node(request, graph, dependencies, count).value(params.graph).value(params.ownership);
+  return take_node(request, request.run(), node);
+}
+
 CUresult add_node(CUgraphNode* node, CUgraph graph, const CUgraphNode* dependencies, size_t count,
                   CUgraphNodeParams* params) {
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
@@ -346,6 +354,8 @@ CUresult add_node(CUgraphNode* node, CUgraph graph, const CUgraphNode* dependenc
       return add_host_node(node, graph, dependencies, count, &host);
     }
     case CU_GRAPH_NODE_TYPE_GRAPH:
+      if (params->graph.ownership != CU_GRAPH_CHILD_GRAPH_OWNERSHIP_CLONE)
+        return give_child_graph(node, graph, dependencies, count, params->graph);
       return rpc::cuGraphAddChildGraphNode(false, node, graph, dependencies, count, params->graph.graph);
     case CU_GRAPH_NODE_TYPE_EMPTY:
       return rpc::cuGraphAddEmptyNode(false, node, graph, dependencies, count);
@@ -474,6 +484,7 @@ void install_graph_calls(cuda::DriverTable& table) {
   table.cuGraphNodeSetParams = set_node;
   table.cuGraphExecNodeSetParams = exec_set_node;
   table.cuUserObjectCreate = user_object_create;
+  install_graph_print(table);
 }
 
 }  // namespace tessera::remote

@@ -14,5 +14,6 @@ void install_launch_calls(cuda::DriverTable& table);
 void install_memory_calls(cuda::DriverTable& table);
 void install_copy_calls(cuda::DriverTable& table);
 void install_graph_calls(cuda::DriverTable& table);
+void install_graph_print(cuda::DriverTable& table);
 
 }  // namespace tessera::remote

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstring>
+#include <vector>
 
 #include "common/log.h"
 #include "remote/client/connection.h"
@@ -222,29 +223,39 @@ bool map_managed(CUdeviceptr address, uint64_t bytes) {
   const uint64_t span = (address + bytes + kPage - 1) / kPage * kPage - begin;
   void* got = mmap(reinterpret_cast<void*>(begin), span, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-  if (got == MAP_FAILED) {
-    LOG_ERROR("remote",
-              "managed memory cannot be had: the program has something else at the address of the server's");
-    return false;
+  return got != MAP_FAILED;
+}
+
+// Where the program has something else already, other memory is asked for, elsewhere as what was refused is
+// held meanwhile.
+CUresult managed_on_both(size_t bytes, unsigned flags, CUdeviceptr* found) {
+  constexpr size_t kMostAttempts = 16;
+  std::vector<CUdeviceptr> refused;
+  CUresult result = CUDA_SUCCESS;
+  while (result == CUDA_SUCCESS && refused.size() < kMostAttempts) {
+    Request request(Op::cuMemAllocManaged, false);
+    result = request.value<uint64_t>(bytes).value<uint32_t>(flags).run();
+    if (result != CUDA_SUCCESS) break;
+    *found = request.next_value<CUdeviceptr>();
+    if (map_managed(*found, bytes)) break;
+    refused.push_back(*found);
   }
-  return true;
+  for (const CUdeviceptr one : refused) (void)rpc::cuMemFree_v2(false, one);
+  if (refused.size() < kMostAttempts) return result;
+  LOG_ERROR("remote",
+            "managed memory cannot be had: the program has something else at the addresses of the server's");
+  return CUDA_ERROR_OUT_OF_MEMORY;
 }
 
 CUresult alloc_managed(CUdeviceptr* address, size_t bytes, unsigned int flags) {
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
   if (address == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  Request request(Op::cuMemAllocManaged, false);
-  const CUresult result = request.value<uint64_t>(bytes).value<uint32_t>(flags).run();
-  if (result != CUDA_SUCCESS) return result;
-  const auto found = request.next_value<CUdeviceptr>();
-  if (!map_managed(found, bytes)) {
-    (void)rpc::cuMemFree_v2(false, found);
-    return CUDA_ERROR_OUT_OF_MEMORY;
-  }
+  CUdeviceptr found = 0;
+  if (const CUresult result = managed_on_both(bytes, flags, &found); result != CUDA_SUCCESS) return result;
   HostRange range{found, bytes, HostKind::kManaged, flags, found, this_thread().current(), true};
   session()->host().add(range);
   *address = found;
-  return result;
+  return CUDA_SUCCESS;
 }
 
 // A variable of the program's code; where it is managed, the program gets memory of its own for it, as it is

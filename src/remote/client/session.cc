@@ -314,19 +314,20 @@ Status Session::read_host_data(Link& link, ByteSpan fields) {
 }
 
 Status Session::read_output(Link& link, ByteSpan fields) {
-  const auto bytes = read_at<uint64_t>(fields, 0);
-  if (!bytes || *bytes > kMaxMessageBytes)
+  const auto bytes = read_at<uint64_t>(fields, 0), descriptor = read_at<uint64_t>(fields, 8);
+  if (!bytes || !descriptor || *bytes > kMaxMessageBytes)
     return Status(Code::kInvalidData, "the server sent too much output");
   std::vector<std::byte> text(padded(*bytes));
   TESSERA_RETURN_IF_ERROR(link.read(text));
   // What has been said before comes again where a session is made again.
-  const uint64_t skipped = std::min(*bytes, skip_output_.load());
+  const bool is_error = *descriptor == STDERR_FILENO;
+  const uint64_t skipped = is_error ? 0 : std::min(*bytes, skip_output_.load());
   skip_output_.fetch_sub(skipped);
-  printed_.fetch_add(*bytes - skipped);
+  if (!is_error) printed_.fetch_add(*bytes - skipped);
   // Behind what the program has printed before by stdio.
-  fflush(stdout);
+  fflush(is_error ? stderr : stdout);
   for (size_t at = skipped; at < *bytes;) {
-    const ssize_t written = write(STDOUT_FILENO, text.data() + at, *bytes - at);
+    const ssize_t written = write(is_error ? STDERR_FILENO : STDOUT_FILENO, text.data() + at, *bytes - at);
     if (written <= 0) break;
     at += static_cast<size_t>(written);
   }

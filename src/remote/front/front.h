@@ -157,6 +157,7 @@ class Front final : private Gate {
   std::map<Watch, Session> sessions_;
   std::map<SessionId, Watch> by_id_;
   std::map<std::string, RateLimit> rates_;
+  Bytes32 tenants_key_{};  // of which each tenant's comes; sessions forget it
   size_t handshakes_ = 0;
   BandwidthBoard bandwidth_;
   uint64_t next_share_ns_ = UINT64_MAX;  // nobody has a limit

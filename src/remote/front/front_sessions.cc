@@ -17,6 +17,7 @@
 #include "common/strings.h"
 #include "remote/front/control.h"
 #include "remote/front/front.h"
+#include "remote/session/sealed.h"
 
 namespace tessera::remote {
 namespace {
@@ -100,6 +101,7 @@ Status Front::begin_session(PendingConnection& connection) {
   start.peer = peer_of(descriptor);
   start.checksums = connection.preamble().checksums;
   start.tls = options_.tls;
+  start.tenant_key = tenant_key(tenants_key_, start.identity.name);
   TESSERA_RETURN_IF_ERROR(fill_random(start.id));
   TESSERA_RETURN_IF_ERROR(fill_random(session.secret));
   TESSERA_ASSIGN_OR_RETURN(ControlPair control, make_control());
@@ -113,6 +115,7 @@ Status Front::begin_session(PendingConnection& connection) {
   if (pid == 0) {
     session.talk = connection.take();
     options_.identities.forget_tokens();
+    forget(tenants_key_);
     become_session(std::move(session), options_.hooks);
   }
   forget(session.secret);

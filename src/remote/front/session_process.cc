@@ -2,6 +2,7 @@
 
 #include <linux/close_range.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -54,6 +55,14 @@ std::unique_ptr<Transport> limited(std::unique_ptr<Transport> transport,
   return std::make_unique<LimitedTransport>(std::move(transport), bandwidth);
 }
 
+// Whose process is on the other side; none where it is not known.
+UniqueFd process_behind(int socket) {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || peer.pid <= 0) return UniqueFd();
+  return UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, peer.pid, 0)));
+}
+
 Status answer(NewSession& session, const SessionHooks& hooks) {
   Transport& transport = *session.talk->transport;
   if (hooks.prepare) {
@@ -77,6 +86,8 @@ Status answer(NewSession& session, const SessionHooks& hooks) {
 int run_session(NewSession& session, const SessionHooks& hooks) {
   keep_only(descriptor_of(*session.talk->transport, session.flavour), session.start.control.get());
   take_signals();
+  if (is_local(session.flavour))
+    session.start.client = process_behind(descriptor_of(*session.talk->transport, session.flavour));
   session.start.secrets = std::make_unique<SessionSecrets>(session.secret);
   if (session.bandwidth != nullptr)
     session.start.bandwidth = std::make_shared<SessionBandwidth>(session.bandwidth);

@@ -1,6 +1,7 @@
 // What the process of a session begins with.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -26,10 +27,16 @@ struct SessionStart {
   std::string peer;                 // where it connects from, for the log
   std::string driver;               // the libcuda.so.1 that the session uses: prepare() says which
   bool checksums = false;           // the client checks what comes, and wants its own to be
+  Bytes32 tenant_key{};             // of what processes of the identity hand each other (session/sealed.h)
   UniqueFd control;                 // see control.h
   std::shared_ptr<TlsContext> tls;  // of the server; null: it has none
   std::shared_ptr<SessionBandwidth> bandwidth;  // null: no limit
   cache::ContentCache::Options content;         // what its identity has sent; no directory: nothing is kept
+  UniqueFd client;  // a pidfd of the client's process, where it is one of this machine and known
+  // Without a connection the session is kept so long for a client that has fallen silent; and a sixth of it
+  // for one whose connection was closed or reset, as a process that dies leaves it: a client that lives comes
+  // back at once.
+  std::chrono::nanoseconds keep = std::chrono::seconds(60);
 };
 
 // accept_returning() for a connection that the front has handed over (control.h), within the session's

@@ -73,7 +73,9 @@ Status Link::recover(uint64_t generation, const Status& broken, bool holds_recei
   Sending sending(sending_);
   if (is_over_.load(std::memory_order_acquire)) return failure();
   if (generation_.load() != generation) return Status();  // somebody else has
-  if (broken.code() != Code::kUnavailable || !is_resumable()) return fail(broken);
+  const bool may_be_replaced =
+      broken.code() == Code::kUnavailable || broken.code() == Code::kDeadlineExceeded;  // broken, or silent
+  if (!may_be_replaced || !is_resumable()) return fail(broken);
   const uint64_t progress = arrived_ + peer_has_.load();
   in_vain_ = progress == progress_ ? in_vain_ + 1 : 0;
   progress_ = progress;

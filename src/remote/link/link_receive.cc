@@ -149,7 +149,7 @@ Status Link::tend_silence() {
   const uint64_t silent = now - std::min(now, heard);
   const auto limit = static_cast<uint64_t>(options_.silence_limit.count());
   if (silent > limit) {
-    return Status::error(Code::kUnavailable, "nothing was heard for %.1f s",
+    return Status::error(Code::kDeadlineExceeded, "nothing was heard for %.1f s",
                          static_cast<double>(silent) / 1e9);
   }
   if (silent < limit / 3 || now - pinged_ns_.load() < limit / 3) return Status();
@@ -196,6 +196,8 @@ struct AtEnd {
   Action action;
   ~AtEnd() { action(); }
 };
+template <typename Action>
+AtEnd(Action) -> AtEnd<Action>;
 
 }  // namespace
 

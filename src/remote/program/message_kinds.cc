@@ -64,7 +64,7 @@ class Probe {
 
  private:
   Probe(const cuda::DriverTable& driver, std::unique_ptr<Transport> transport)
-      : driver_(driver), link_(std::move(transport), {}), worker_(link_, driver_, nullptr) {}
+      : driver_(driver), link_(std::move(transport), {}), worker_(link_, driver_) {}
 
   const cuda::DriverTable driver_;
   Link link_;
@@ -100,7 +100,9 @@ Found look_at(Probe& probe, uint16_t op) {
   found.fill = body->empty() ? 0 : static_cast<uint8_t>(body->front());
   std::vector<std::byte> longer = *body;
   longer.resize(body->size() + 8, std::byte{found.fill});
-  found.refuses_longer = !probe.takes(op, longer);
+  // Of another build's hello nothing is looked at but that it is one.
+  const bool is_hello = op == static_cast<uint16_t>(Message::kHello);
+  found.refuses_longer = is_hello || !probe.takes(op, longer);
   found.refuses_shorter = body->empty() || !probe.takes(op, ByteSpan(*body).first(body->size() - 8));
   return found;
 }
@@ -137,6 +139,14 @@ Status send(Link& link, uint16_t op, ByteSpan body) {
   return sender.flush();
 }
 
+// What the driver has printed follows.
+Status skip_output(Link& link, ByteSpan fields) {
+  const auto bytes = read_at<uint64_t>(fields, 0);
+  if (!bytes || *bytes > kMaxMessageBytes) return Status(Code::kInvalidData, "output of no length");
+  std::vector<std::byte> text(padded(*bytes));
+  return link.read(text);
+}
+
 // Answers, past whatever else the server says.
 Status read_answer(Link& link) {
   for (;;) {
@@ -146,6 +156,8 @@ Status read_answer(Link& link) {
       return Status(Code::kInvalidData, "an answer of no length");
     std::vector<std::byte> body(header.bytes - sizeof header);
     TESSERA_RETURN_IF_ERROR(link.read(body));
+    if (header.op == static_cast<uint16_t>(Message::kOutput))
+      TESSERA_RETURN_IF_ERROR(skip_output(link, body));
     if (header.op != static_cast<uint16_t>(Message::kAnswer)) continue;
     return body.size() >= sizeof(AnswerHead) ? Status()
                                              : Status(Code::kInvalidData, "an answer without a result");

@@ -62,11 +62,11 @@ TEST(Preamble, WhatNobodySendsIsRefused) {
 TEST(Preamble, AnotherVersionIsToldAsThat) {
   auto later = encode(Preamble{});
   later.back() = std::byte{1};
-  later[8] = std::byte{2};
+  later[8] = std::byte{kWireVersion + 1};
   later[10] = std::byte{99};
   const auto preamble = decode_preamble(later);
   ASSERT_TRUE(preamble.ok());
-  EXPECT_EQ(preamble->version, 2);
+  EXPECT_EQ(preamble->version, kWireVersion + 1);
 }
 
 TEST(Greeting, EveryVerdictHasItsWords) {

@@ -61,6 +61,7 @@ struct RowFields {
 inline constexpr uint32_t kBoxAsync = 1;
 inline constexpr uint32_t kBoxFromClient = 2;
 inline constexpr uint32_t kBoxToClient = 4;
-inline constexpr uint64_t kMaxBoxBytes = uint64_t{4} << 30;
+inline constexpr uint64_t kMostBoxPiece = uint64_t{32} << 20;  // of the client's memory in one message
+inline constexpr uint64_t kMaxBoxBytes = uint64_t{4} << 30;    // that a graph or a stream copies at once
 
 }  // namespace tessera::remote

@@ -6,13 +6,16 @@
 
 namespace tessera::remote {
 
-// What in a structure is for results only: whatever lies there before the call is none of the driver's.
+// What in a structure is for results only, or an address of the program's memory: whatever lies there before
+// the call is none of the driver's.
 template <typename T>
-void clear_results(T&) {}
-inline void clear_results(CUDA_GRAPH_INSTANTIATE_PARAMS& params) {
+void clear_addresses(T&) {}
+inline void clear_addresses(CUDA_GRAPH_INSTANTIATE_PARAMS& params) {
   params.hErrNode_out = nullptr;
   params.result_out = CUDA_GRAPH_INSTANTIATE_SUCCESS;
 }
+inline void clear_addresses(CUmemAllocationProp& prop) { prop.win32HandleMetaData = nullptr; }
+inline void clear_addresses(CUmemPoolProps& props) { props.win32SecurityAttributes = nullptr; }
 
 template <typename T, typename Visit>
 void each_handle(T&, Visit) {}

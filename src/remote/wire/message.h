@@ -48,7 +48,7 @@ enum class Message : uint16_t {
   // from the server
   kAnswer = 0xc000,
   kCallback,  // a host function's turn has come
-  kOutput,    // what kernels have printed, as payload
+  kOutput,    // what kernels have printed, as payload; bytes and the descriptor (1 or 2) are its fields
 };
 
 // First in the body of an answer. The fields of results follow, then the payload.

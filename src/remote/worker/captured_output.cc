@@ -12,10 +12,10 @@
 
 namespace tessera::remote {
 
-CapturedOutput::CapturedOutput() {
-  fflush(stdout);
+CapturedOutput::CapturedOutput(FILE* stream, int descriptor) : stream_(stream) {
+  fflush(stream);
   file_.reset(memfd_create("tessera-output", MFD_CLOEXEC));
-  if (!file_ || dup2(file_.get(), STDOUT_FILENO) < 0) {
+  if (!file_ || dup2(file_.get(), descriptor) < 0) {
     LOG_WARN("session", "what kernels print stays on the server: no file in memory");
     file_.reset();
   }
@@ -25,7 +25,7 @@ void CapturedOutput::collect(const std::function<void(ByteSpan)>& take) {
   if (!file_) return;
   std::lock_guard lock(lock_);
   struct stat state {};
-  fflush(stdout);
+  fflush(stream_);
   if (fstat(file_.get(), &state) != 0) return;
   std::byte piece[16 << 10];
   while (taken_ < static_cast<uint64_t>(state.st_size)) {

@@ -13,10 +13,13 @@ namespace {
 constexpr uint32_t kMostOptions = 64;
 constexpr uint64_t kMostLogBytes = 1 << 20;
 
-// Options whose values are addresses.
-bool is_address(CUjit_option option) {
-  return option == CU_JIT_GLOBAL_SYMBOL_NAMES || option == CU_JIT_GLOBAL_SYMBOL_ADDRESSES ||
-         option == CU_JIT_INFO_LOG_BUFFER || option == CU_JIT_ERROR_LOG_BUFFER;
+// Options whose values are numbers. Those of others are addresses, or may be: the driver would read and write
+// there.
+bool is_number(CUjit_option option) {
+  return option <= CU_JIT_WALL_TIME ||
+         (option >= CU_JIT_OPTIMIZATION_LEVEL && option <= CU_JIT_FAST_COMPILE) ||
+         (option >= CU_JIT_LTO && option <= CU_JIT_FMA) ||
+         (option >= CU_JIT_OPTIMIZE_UNUSED_DEVICE_VARIABLES && option < CU_JIT_NUM_OPTIONS);
 }
 
 // Options of the JIT as they came: buffers for logs lie here and go back with the answer.
@@ -35,15 +38,20 @@ struct JitOptions {
     if (values == nullptr) return false;
     for (uint64_t i = 0; i < count; ++i) {
       values[i] = reinterpret_cast<void*>(numbers[i]);
-      if (options[i] == CU_JIT_INFO_LOG_BUFFER) info = static_cast<int>(i);
-      if (options[i] == CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES) info_size = static_cast<int>(i);
-      if (options[i] == CU_JIT_ERROR_LOG_BUFFER) error = static_cast<int>(i);
-      if (options[i] == CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES) error_size = static_cast<int>(i);
-      const bool is_address =
-          options[i] == CU_JIT_GLOBAL_SYMBOL_NAMES || options[i] == CU_JIT_GLOBAL_SYMBOL_ADDRESSES;
-      if (is_address) return false;
+      if (!is_number(options[i]) && !note_log(options[i], static_cast<int>(i))) return false;
     }
     return place(s, info, info_size) && place(s, error, error_size);
+  }
+  // A buffer that is named twice would be replaced once.
+  bool note_log(CUjit_option option, int index) {
+    int* const found = option == CU_JIT_INFO_LOG_BUFFER               ? &info
+                       : option == CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES  ? &info_size
+                       : option == CU_JIT_ERROR_LOG_BUFFER            ? &error
+                       : option == CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES ? &error_size
+                                                                      : nullptr;
+    if (found == nullptr || *found >= 0) return false;
+    *found = index;
+    return true;
   }
   // A buffer of ours in the place of the program's.
   bool place(Serving& s, int buffer, int size) {
@@ -219,6 +227,14 @@ CUresult find_variable(Serving& s, Find find) {
   return result;
 }
 
+// Its managed variables go with it.
+template <Op kOp>
+CUresult unload(Serving& s) {
+  const CUresult result = kServes[static_cast<size_t>(kOp)](s);
+  if (result == CUDA_SUCCESS) s.worker.mirrors().forget_gone_managed();
+  return result;
+}
+
 CUresult module_get_global(Serving& s) {
   const auto module = s.handle<CUmodule>(HandleKind::kCUmodule, s.in.value<uint64_t>());
   const char* name = s.in.text();
@@ -276,7 +292,7 @@ CUresult link_create(Serving& s) {
   logs->info.resize(info_bytes);
   logs->error.resize(error_bytes);
   for (uint64_t i = 0; i < count; ++i) {
-    if (is_address(options[i])) return CUDA_ERROR_NOT_SUPPORTED;
+    if (!is_number(options[i])) return CUDA_ERROR_NOT_SUPPORTED;
     logs->options.push_back(options[i]);
     logs->values.push_back(reinterpret_cast<void*>(numbers[i]));
   }
@@ -341,6 +357,8 @@ CUresult link_complete(Serving& s) {
 std::span<const OwnCall> code_calls() {
   static constexpr OwnCall kCallsHere[] = {
       own(Op::cuModuleLoadDataEx, module_load),
+      own(Op::cuModuleUnload, unload<Op::cuModuleUnload>),
+      own(Op::cuLibraryUnload, unload<Op::cuLibraryUnload>),
       own(Op::cuLibraryLoadData, library_load),
       own(Op::cuModuleGetFunction, module_get_function),
       own(Op::cuLibraryGetKernel, library_get_kernel),

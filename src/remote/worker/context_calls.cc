@@ -14,11 +14,11 @@ namespace {
 constexpr uint32_t kMostDevices = 256;
 
 void describe(Serving& s, CUdevice device) {
-  char name[256] = {};
+  char name[257] = {};  // ends with a zero, whatever the driver does
   CUuuid uuid{};
   size_t total = 0;
   std::vector<int> attributes(CU_DEVICE_ATTRIBUTE_MAX);
-  (void)s.table.cuDeviceGetName(name, sizeof name, device);
+  (void)s.table.cuDeviceGetName(name, sizeof name - 1, device);
   if (s.table.cuDeviceGetUuid_v2 != nullptr) (void)s.table.cuDeviceGetUuid_v2(&uuid, device);
   (void)s.table.cuDeviceTotalMem_v2(&total, device);
   std::vector<uint8_t> known(attributes.size());
@@ -109,6 +109,7 @@ CUresult ctx_destroy(Serving& s) {
   const CUresult result = s.table.cuCtxDestroy_v2(context);
   if (result == CUDA_SUCCESS) {
     s.worker.context_is_gone(context);
+    s.worker.mirrors().forget_gone_managed();
     s.handles.forget(id);
   }
   return result;
@@ -142,7 +143,17 @@ CUresult primary_reset(Serving& s) {
   s.worker.forget_current();
   const CUresult result = s.table.cuDevicePrimaryCtxReset_v2(device);
   // Whichever contexts were the device's: their streams are not to be used again.
-  if (result == CUDA_SUCCESS) s.worker.context_was_reset(s.thread->current);
+  if (result == CUDA_SUCCESS) {
+    s.worker.context_was_reset(s.thread->current);
+    s.worker.mirrors().forget_gone_managed();
+  }
+  return result;
+}
+
+// The last release is the context's end.
+CUresult primary_release(Serving& s) {
+  const CUresult result = kServes[static_cast<size_t>(Op::cuDevicePrimaryCtxRelease_v2)](s);
+  if (result == CUDA_SUCCESS) s.worker.mirrors().forget_gone_managed();
   return result;
 }
 
@@ -162,13 +173,13 @@ CUresult wait_with(Serving& s, Query is_done, Wait wait) {
 
 CUresult ctx_synchronize(Serving& s) {
   if (!s.in.whole()) return s.malformed();
-  return wait_with(
-      s, [&] { return s.worker.is_quiet(); },
-      [&] {
-        const CUresult result = s.table.cuCtxSynchronize();
-        if (result == CUDA_SUCCESS) s.worker.note_all_done();
-        return result;
-      });
+  // Others may give more while this waits. How far a context is cannot be asked, so nobody spins for it.
+  const uint64_t work = s.worker.work_so_far();
+  if (!s.worker.is_quiet()) s.worker.let_others_lead();
+  const CUresult result = s.table.cuCtxSynchronize();
+  if (result == CUDA_SUCCESS) s.worker.note_done(work);
+  s.worker.bring_host_changes();
+  return result;
 }
 
 CUresult stream_synchronize(Serving& s) {
@@ -227,6 +238,7 @@ std::span<const OwnCall> context_calls() {
       own(Op::cuCtxCreate_v2, ctx_create),
       own(Op::cuCtxDestroy_v2, ctx_destroy),
       own(Op::cuDevicePrimaryCtxReset_v2, primary_reset),
+      own(Op::cuDevicePrimaryCtxRelease_v2, primary_release),
       own(Message::kPrimaryContext, primary_context),
       own(Op::cuCtxSynchronize, ctx_synchronize),
       own(Op::cuStreamSynchronize, stream_synchronize),

@@ -24,6 +24,13 @@ Status skip_payload(Serving& s, uint64_t bytes) {
   return Status();
 }
 
+// A copy that the program has waited for may have gone into memory of its own.
+void look_at_target(Serving& s, CUdeviceptr target) {
+  if (s.worker.mirrors().find(target, 1) == nullptr) return;
+  s.worker.note_launch();
+  s.worker.bring_host_changes();
+}
+
 // A piece of payload on its way to the device, in stream order.
 CUresult copy_piece_in(Serving& s, const CopyFields& fields, CUstream stream, uint64_t at, uint64_t part,
                        bool* is_read) {
@@ -96,6 +103,7 @@ CUresult copy_in(Serving& s) {
     if (is_read) at += part;
     if (result == CUDA_ERROR_UNKNOWN && !is_read) return s.malformed();
   }
+  if (s.wants_answer) look_at_target(s, fields.device);
   // What is left of a payload that cannot be used still has to be read.
   if (fields.number != 0) {
     if (at == 0 && !s.worker.stripes().take(fields.number).ok()) return s.malformed();
@@ -174,7 +182,7 @@ CUresult copy_out(Serving& s) {
   if (!s.in.whole() || fields.bytes > kMaxPayloadBytes) return s.malformed();
   const auto stream = s.handle<CUstream>(HandleKind::kCUstream, fields.stream);
   if (s.failed != CUDA_SUCCESS) return s.failed;
-  if (!s.worker.is_quiet()) s.worker.let_others_lead();
+  s.may_wait();
   if (fields.bytes <= kInlineBytes) return small_copy_out(s, fields, stream);
   const CUresult waited = s.table.cuStreamSynchronize(stream);
   if (waited != CUDA_SUCCESS) return waited;
@@ -234,6 +242,7 @@ CUresult copy_box(Serving& s) {
   if (!s.in.whole() || !is_sane(box.copy)) return s.malformed();
   const bool from_client = (box.form & kBoxFromClient) != 0, to_client = (box.form & kBoxToClient) != 0;
   if (from_client && to_client) return s.malformed();
+  if ((from_client || to_client) && box.packed_bytes() > kMostBoxPiece) return s.malformed();
   if (from_client || to_client) box.host.resize(padded(std::max<uint64_t>(box.packed_bytes(), 8)));
   if (from_client && !s.read_payload(std::span(box.host).first(padded(box.packed_bytes()))).ok()) {
     return s.malformed();
@@ -249,11 +258,13 @@ CUresult copy_box(Serving& s) {
   if (from_client) pack_source(box.copy, box.host.data());
   if (to_client) pack_target(box.copy, box.host.data());
   s.worker.note_work();
-  if (!s.worker.is_quiet() && s.wants_answer) s.worker.let_others_lead();
+  s.may_wait();
   const CUresult result = run_box(s, box);
   if (result == CUDA_SUCCESS && to_client) {
     s.worker.bring_host_changes();
     s.out.array(box.host.data(), box.packed_bytes());
+  } else if (box.copy.dstMemoryType == CU_MEMORYTYPE_DEVICE) {
+    look_at_target(s, box.copy.dstDevice);
   }
   return result;
 }
@@ -263,7 +274,7 @@ CUresult copy_box(Serving& s) {
 CUresult copy_row(Serving& s) {
   const auto fields = s.in.value<RowFields>();
   const bool from_client = (fields.form & kBoxFromClient) != 0, is_async = (fields.form & kBoxAsync) != 0;
-  if (!s.in.whole() || fields.bytes > kMaxBoxBytes) return s.malformed();
+  if (!s.in.whole() || fields.bytes > kMostBoxPiece) return s.malformed();
   const auto stream = s.handle<CUstream>(HandleKind::kCUstream, fields.stream);
   const auto array = s.handle<CUarray>(HandleKind::kCUarray, fields.array);
   std::vector<std::byte> host(padded(std::max<uint64_t>(fields.bytes, 8)));
@@ -353,6 +364,53 @@ CUresult mirrored_out(Serving& s) {
   return result;
 }
 
+// An address on either side, as the driver is to take it. False where it is neither memory of a device nor
+// what the program shares: what else is in this process is nobody's to read or write.
+bool resolve_unified(Serving& s, CUdeviceptr& address, uint64_t bytes) {
+  if (std::byte* place = s.worker.mirrors().find(address, bytes)) {
+    address = reinterpret_cast<CUdeviceptr>(place);
+    return true;
+  }
+  auto type = static_cast<CUmemorytype>(0);
+  return s.table.cuPointerGetAttribute != nullptr &&
+         s.table.cuPointerGetAttribute(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, address) == CUDA_SUCCESS &&
+         type == CU_MEMORYTYPE_DEVICE;
+}
+
+CUresult copy_unified(Serving& s) {
+  auto target = s.in.value<CUdeviceptr>(), source = s.in.value<CUdeviceptr>();
+  const auto bytes = s.in.value<uint64_t>();
+  const auto stream = s.handle<CUstream>(HandleKind::kCUstream, s.in.value<uint64_t>());
+  if (!s.in.whole()) return s.malformed();
+  if (s.failed != CUDA_SUCCESS) return s.failed;
+  if (s.table.cuMemcpyAsync == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+  if (!resolve_unified(s, target, bytes) || !resolve_unified(s, source, bytes))
+    return CUDA_ERROR_INVALID_VALUE;
+  s.worker.note_launch();
+  return s.table.cuMemcpyAsync(target, source, bytes, stream);
+}
+
+template <bool kIsAsync>
+CUresult copy_between(Serving& s) {
+  auto target = s.in.value<CUdeviceptr>();
+  const auto to = s.handle<CUcontext>(HandleKind::kCUcontext, s.in.value<uint64_t>());
+  auto source = s.in.value<CUdeviceptr>();
+  const auto from = s.handle<CUcontext>(HandleKind::kCUcontext, s.in.value<uint64_t>());
+  const auto bytes = s.in.value<uint64_t>();
+  CUstream stream = nullptr;
+  if constexpr (kIsAsync) stream = s.handle<CUstream>(HandleKind::kCUstream, s.in.value<uint64_t>());
+  if (!s.in.whole()) return s.malformed();
+  if (s.failed != CUDA_SUCCESS) return s.failed;
+  if (kIsAsync ? s.table.cuMemcpyPeerAsync == nullptr : s.table.cuMemcpyPeer == nullptr)
+    return CUDA_ERROR_NOT_SUPPORTED;
+  if (!resolve_unified(s, target, bytes) || !resolve_unified(s, source, bytes))
+    return CUDA_ERROR_INVALID_VALUE;
+  s.worker.note_launch();
+  if (kIsAsync) return s.table.cuMemcpyPeerAsync(target, to, source, from, bytes, stream);
+  s.may_wait();
+  return s.table.cuMemcpyPeer(target, to, source, from, bytes);
+}
+
 template <bool kIsExec>
 CUresult set_copy_node(Serving& s) {
   CUgraphExec exec = nullptr;
@@ -411,6 +469,9 @@ std::span<const OwnCall> copy_calls() {
       own(Message::kCopyOut, copy_out),
       own(Message::kCopyRow, copy_row),
       own(Message::kCopyBox, copy_box),
+      own(Op::cuMemcpyAsync, copy_unified),
+      own(Op::cuMemcpyPeer, copy_between<false>),
+      own(Op::cuMemcpyPeerAsync, copy_between<true>),
       own(Op::cuMemcpy3DAsync_v2, mirrored_box),
       own(Op::cuMemcpyHtoDAsync_v2, mirrored_in),
       own(Op::cuMemcpyDtoHAsync_v2, mirrored_out),

@@ -1,6 +1,11 @@
 // Nodes of graphs whose parameters hold addresses of the program, and what captures tell.
-#include <cstring>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#include <cstring>
+#include <string>
+
+#include "common/fd.h"
 #include "remote/wire/launch.h"
 #include "remote/worker/own_calls.h"
 #include "remote/worker/worker.h"
@@ -271,6 +276,47 @@ CUresult add_conditional_node(Serving& s) {
   return result;
 }
 
+CUresult give_child_graph(Serving& s) {
+  NewNode place;
+  place.read(s);
+  const auto child_id = s.in.value<uint64_t>();
+  CUgraphNodeParams params{};
+  params.type = CU_GRAPH_NODE_TYPE_GRAPH;
+  params.graph.graph = s.handle<CUgraph>(HandleKind::kCUgraph, child_id);
+  params.graph.ownership = s.in.value<CUgraphChildGraphNodeOwnership>();
+  if (!s.in.whole()) return s.malformed();
+  if (s.failed != CUDA_SUCCESS) return s.failed;
+  if (s.table.cuGraphAddNode == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+  CUgraphNode node = nullptr;
+  const CUresult result =
+      s.table.cuGraphAddNode(&node, place.graph, place.dependencies, place.count, &params);
+  if (result == CUDA_SUCCESS && params.graph.ownership == CU_GRAPH_CHILD_GRAPH_OWNERSHIP_MOVE)
+    s.handles.move_below(child_id, place.graph_id);
+  return place.give(s, result, node);
+}
+
+// Into a file of ours, whose text the client gets.
+CUresult debug_dot_print(Serving& s) {
+  constexpr off_t kMostText = 64 << 20;
+  const auto graph = s.handle<CUgraph>(HandleKind::kCUgraph, s.in.value<uint64_t>());
+  const bool has_path = s.in.wanted();
+  const auto flags = s.in.value<unsigned int>();
+  if (!s.in.whole()) return s.malformed();
+  if (s.failed != CUDA_SUCCESS) return s.failed;
+  if (s.table.cuGraphDebugDotPrint == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+  const UniqueFd file(memfd_create("tessera-graph", MFD_CLOEXEC));
+  if (!file) return CUDA_ERROR_OPERATING_SYSTEM;
+  const std::string path = "/proc/self/fd/" + std::to_string(file.get());
+  const CUresult result = s.table.cuGraphDebugDotPrint(graph, has_path ? path.c_str() : nullptr, flags);
+  const off_t bytes = lseek(file.get(), 0, SEEK_END);
+  if (result != CUDA_SUCCESS) return result;
+  if (bytes < 0 || bytes > kMostText) return CUDA_ERROR_OUT_OF_MEMORY;
+  std::vector<char> text(static_cast<size_t>(bytes));
+  if (pread(file.get(), text.data(), text.size(), 0) != bytes) return CUDA_ERROR_OPERATING_SYSTEM;
+  s.out.array(text.data(), text.size());
+  return result;
+}
+
 // The stream comes first, the mode last; the oldest form has none.
 template <Op kOp>
 CUresult begin_capture(Serving& s) {
@@ -359,6 +405,8 @@ std::span<const OwnCall> graph_calls() {
       own(Op::cuGraphAddMemAllocNode, add_alloc_node),
       own(Op::cuGraphMemAllocNodeGetParams, get_alloc_node),
       own(Op::cuGraphAddNode, add_conditional_node),
+      own(Op::cuGraphAddNode_v2, give_child_graph),
+      own(Op::cuGraphDebugDotPrint, debug_dot_print),
       own(Op::cuStreamGetCaptureInfo_v3, capture_info),
       own(Op::cuStreamBeginCapture, begin_capture<Op::cuStreamBeginCapture>),
       own(Op::cuStreamBeginCapture_v2, begin_capture<Op::cuStreamBeginCapture_v2>),

@@ -13,13 +13,16 @@ uint64_t HandleTable::find(uint64_t id) const {
 void HandleTable::add(uint64_t id, uint64_t real, uint64_t parent) {
   auto above = entries_.find(parent);
   if (above != entries_.end()) above->second.children.push_back(id);
-  entries_[id] = {real, above == entries_.end() ? 0 : parent, {}};
+  entries_[id] = {real, above == entries_.end() ? 0 : parent, 1, {}};
   ids_[{kind_of(id), real}] = id;
 }
 
 uint64_t HandleTable::id_of(HandleKind kind, uint64_t real, uint64_t parent) {
   std::lock_guard lock(lock_);
-  if (auto found = ids_.find({kind, real}); found != ids_.end()) return found->second;
+  if (auto found = ids_.find({kind, real}); found != ids_.end()) {
+    ++entries_[found->second].references;
+    return found->second;
+  }
   const uint64_t id = handle_id(kind, next_number_++);
   add(id, real, parent);
   return id;
@@ -61,6 +64,11 @@ void HandleTable::forget_one(uint64_t id) {
 
 void HandleTable::forget(uint64_t id) {
   std::lock_guard lock(lock_);
+  forget_all_of(id);
+}
+
+// And of what came from it.
+void HandleTable::forget_all_of(uint64_t id) {
   auto found = entries_.find(id);
   if (found == entries_.end()) return;
   if (auto above = entries_.find(found->second.parent); above != entries_.end()) {
@@ -80,6 +88,28 @@ void HandleTable::forget(uint64_t id) {
 void HandleTable::begin_at(uint64_t first) {
   std::lock_guard lock(lock_);
   next_number_ = first;
+}
+
+void HandleTable::move_below(uint64_t id, uint64_t parent) {
+  std::lock_guard lock(lock_);
+  auto found = entries_.find(id), above = entries_.find(parent);
+  if (found == entries_.end() || above == entries_.end() || id == parent) return;
+  if (auto before = entries_.find(found->second.parent); before != entries_.end())
+    std::erase(before->second.children, id);
+  found->second.parent = parent;
+  above->second.children.push_back(id);
+}
+
+void HandleTable::release(uint64_t id) {
+  std::lock_guard lock(lock_);
+  auto found = entries_.find(id);
+  if (found == entries_.end() || found->second.references == 0 || --found->second.references > 0) return;
+  released_.push_back(id);
+  if (released_.size() <= kMostReleased) return;
+  const uint64_t oldest = released_.front();
+  released_.pop_front();
+  found = entries_.find(oldest);
+  if (found != entries_.end() && found->second.references == 0) forget_all_of(oldest);
 }
 
 size_t HandleTable::size() const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <mutex>
 #include <unordered_map>
 #include <vector>
@@ -23,6 +24,12 @@ class HandleTable {
   bool rename(uint64_t from, uint64_t to);
   // It is gone, and what came from it.
   void forget(uint64_t id);
+  // It ends with another from here on.
+  void move_below(uint64_t id, uint64_t parent);
+  // One of the references to an allocation is gone: each id_of() was one. Mapped, it may come back under its
+  // old name, so that the last kMostReleased of them are kept.
+  void release(uint64_t id);
+  static constexpr size_t kMostReleased = 4096;
   size_t size() const;
   // Ids that are given from here on have numbers from `first` on. Before any has been given.
   void begin_at(uint64_t first);
@@ -31,6 +38,7 @@ class HandleTable {
   struct Entry {
     uint64_t real = 0;
     uint64_t parent = 0;
+    uint64_t references = 1;
     std::vector<uint64_t> children;
   };
   struct Real {
@@ -46,10 +54,12 @@ class HandleTable {
 
   void add(uint64_t id, uint64_t real, uint64_t parent);
   void forget_one(uint64_t id);
+  void forget_all_of(uint64_t id);
 
   mutable std::mutex lock_;
   std::unordered_map<uint64_t, Entry> entries_;
   std::unordered_map<Real, uint64_t, RealHash> ids_;
+  std::deque<uint64_t> released_;
   uint64_t next_number_ = 1;
 };
 

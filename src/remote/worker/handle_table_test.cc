@@ -50,5 +50,23 @@ TEST(HandleId, KernelsStandForFunctions) {
   EXPECT_FALSE(may_stand_for(0x7f0000001000, HandleKind::kCUfunction));
 }
 
+// A program that makes and releases memory for ever has a bounded number of names for it.
+TEST(HandleTable, AllocationsAreForgottenAfterTheirLastReference) {
+  constexpr auto kKind = HandleKind::kCUmemGenericAllocationHandle;
+  HandleTable table;
+  const uint64_t id = table.id_of(kKind, 1, 0);
+  table.release(id);
+  EXPECT_EQ(table.id_of(kKind, 1, 0), id);  // it was mapped, and is retained again
+  for (uint64_t real = 2; real < 4 * HandleTable::kMostReleased; ++real)
+    table.release(table.id_of(kKind, real, 0));
+  EXPECT_EQ(table.find(id), 1u);
+  EXPECT_EQ(table.size(), 1 + HandleTable::kMostReleased);
+  table.release(id);
+  table.release(id);  // once too often
+  for (uint64_t real = 2; real < 2 * HandleTable::kMostReleased; ++real)
+    table.release(table.id_of(kKind, real, 0));
+  EXPECT_EQ(table.find(id), 0u);
+}
+
 }  // namespace
 }  // namespace tessera::remote

@@ -11,6 +11,7 @@ namespace tessera::remote {
 namespace {
 
 constexpr uint64_t kPage = 4096;
+constexpr uint64_t kLowest = 64 << 10;  // programs have no memory below (vm.mmap_min_addr)
 constexpr size_t kMostCopies = 4096;
 
 uint64_t whole_pages(uint64_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
@@ -27,6 +28,8 @@ CUresult HostMirrors::add(uint64_t address, uint64_t bytes, unsigned flags, CUde
   if (bytes == 0 || bytes > kMostBytes || total_bytes_ + bytes > kMostBytes || address + bytes < address) {
     return CUDA_ERROR_OUT_OF_MEMORY;
   }
+  // A null pointer of ours, with an offset to it, is to lead to nothing that is a client's.
+  if (begin < kLowest) return CUDA_ERROR_INVALID_VALUE;
   if ((flags & kHostUnregistered) != 0) return add_unregistered(address, bytes);
   auto next = mirrors_.lower_bound(address);
   if (next != mirrors_.end() && next->first < address + bytes)
@@ -151,6 +154,20 @@ uint64_t HostMirrors::forget_managed(uint64_t address) {
   total_bytes_ -= bytes;
   mirrors_.erase(found);
   return bytes;
+}
+
+void HostMirrors::forget_gone_managed() {
+  std::lock_guard lock(lock_);
+  std::erase_if(mirrors_, [&](const auto& entry) {
+    const auto& [address, mirror] = entry;
+    if (mirror.is_mapped || mirror.is_unregistered || driver_.cuPointerGetAttribute == nullptr) return false;
+    uint32_t is_managed = 0;
+    const CUresult result =
+        driver_.cuPointerGetAttribute(&is_managed, CU_POINTER_ATTRIBUTE_IS_MANAGED, address);
+    const bool is_gone = result != CUDA_SUCCESS || is_managed == 0;
+    if (is_gone) total_bytes_ -= mirror.bytes;
+    return is_gone;
+  });
 }
 
 HostMirrors::Mirror* HostMirrors::mirror_of(uint64_t address, uint64_t bytes, uint64_t* offset) {

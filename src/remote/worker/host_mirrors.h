@@ -33,6 +33,9 @@ class HostMirrors {
   CUresult remove(uint64_t address);
   // Its bytes; 0 where there is no managed memory.
   uint64_t forget_managed(uint64_t address);
+  // Code with managed variables may have gone, or a context: whose memory the driver knows no more is not
+  // looked at again.
+  void forget_gone_managed();
   // Where the client's bytes are here, or null.
   std::byte* find(uint64_t address, uint64_t bytes);
   // Bytes that the program has written.

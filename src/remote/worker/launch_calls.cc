@@ -8,24 +8,65 @@
 namespace tessera::remote {
 namespace {
 
-// Handles and addresses in attributes, each at its own place.
-bool translate_attributes(Serving& s, CUlaunchAttribute* attributes, uint64_t count) {
-  for (uint64_t i = 0; i < count; ++i) {
-    CUlaunchAttributeValue& value = attributes[i].value;
-    switch (attributes[i].id) {
-      case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT:
-        s.translate(HandleKind::kCUevent, &value.programmaticEvent.event, 1);
-        break;
-      case CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT:
-        s.translate(HandleKind::kCUevent, &value.launchCompletionEvent.event, 1);
-        break;
-      case CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE:
-        return false;  // an address of a node is not for other machines
-      default:
-        break;
-    }
+// Handles in an attribute, each at its own place. False where it has addresses of the program, or may have.
+bool translate_attribute(Serving& s, CUlaunchAttributeID id, CUlaunchAttributeValue& value) {
+  if (id == CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT) {
+    s.translate(HandleKind::kCUevent, &value.programmaticEvent.event, 1);
+  } else if (id == CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT) {
+    s.translate(HandleKind::kCUevent, &value.launchCompletionEvent.event, 1);
+  } else if (id == CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE || id >= CU_LAUNCH_ATTRIBUTE_MAX) {
+    return false;
   }
   return s.failed == CUDA_SUCCESS;
+}
+
+bool translate_attributes(Serving& s, CUlaunchAttribute* attributes, uint64_t count) {
+  for (uint64_t i = 0; i < count; ++i) {
+    if (!translate_attribute(s, attributes[i].id, attributes[i].value)) return false;
+  }
+  return s.failed == CUDA_SUCCESS;
+}
+
+CUresult refusal(const Serving& s) { return s.failed != CUDA_SUCCESS ? s.failed : CUDA_ERROR_NOT_SUPPORTED; }
+
+CUresult set_node_attribute(Serving& s) {
+  const auto node = s.handle<CUgraphNode>(HandleKind::kCUgraphNode, s.in.value<uint64_t>());
+  const auto id = s.in.value<CUlaunchAttributeID>();
+  auto* value = s.in.structure<CUlaunchAttributeValue>();
+  if (!s.in.whole()) return s.malformed();
+  if (s.failed != CUDA_SUCCESS) return s.failed;
+  if (s.table.cuGraphKernelNodeSetAttribute == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+  if (value != nullptr && !translate_attribute(s, id, *value)) return refusal(s);
+  return s.table.cuGraphKernelNodeSetAttribute(node, id, value);
+}
+
+CUresult get_node_attribute(Serving& s) {
+  const auto node = s.handle<CUgraphNode>(HandleKind::kCUgraphNode, s.in.value<uint64_t>());
+  const auto id = s.in.value<CUlaunchAttributeID>();
+  const bool is_wanted = s.in.wanted();
+  if (!s.in.whole()) return s.malformed();
+  if (s.failed != CUDA_SUCCESS) return s.failed;
+  if (s.table.cuGraphKernelNodeGetAttribute == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+  CUlaunchAttributeValue value{};
+  const CUresult result = s.table.cuGraphKernelNodeGetAttribute(node, id, is_wanted ? &value : nullptr);
+  const auto name = [&](CUevent& event) {
+    event = (CUevent)s.id_of(HandleKind::kCUevent, (uint64_t)event, 0);
+  };
+  if (id == CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT) name(value.programmaticEvent.event);
+  if (id == CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT) name(value.launchCompletionEvent.event);
+  s.out.array(is_wanted ? &value : nullptr, 1);
+  return result;
+}
+
+CUresult set_stream_attribute(Serving& s) {
+  const auto stream = s.handle<CUstream>(HandleKind::kCUstream, s.in.value<uint64_t>());
+  const auto id = s.in.value<CUlaunchAttributeID>();
+  auto* value = s.in.structure<CUlaunchAttributeValue>();
+  if (!s.in.whole()) return s.malformed();
+  if (s.failed != CUDA_SUCCESS) return s.failed;
+  if (s.table.cuStreamSetAttribute == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+  if (value != nullptr && !translate_attribute(s, id, *value)) return refusal(s);
+  return s.table.cuStreamSetAttribute(stream, id, value);
 }
 
 CUresult launch(Serving& s) {
@@ -64,9 +105,7 @@ CUresult launch(Serving& s) {
   auto* attributes = s.arena.array<CUlaunchAttribute>(fields.attributes);
   if (attributes == nullptr) return s.too_large();
   if (!attribute_bytes.empty()) memcpy(attributes, attribute_bytes.data(), attribute_bytes.size());
-  if (!translate_attributes(s, attributes, fields.attributes)) {
-    return s.failed != CUDA_SUCCESS ? s.failed : CUDA_ERROR_NOT_SUPPORTED;
-  }
+  if (!translate_attributes(s, attributes, fields.attributes)) return refusal(s);
   CUlaunchConfig config{};
   config.gridDimX = fields.grid[0];
   config.gridDimY = fields.grid[1];
@@ -107,6 +146,8 @@ CUresult launch_host(Serving& s) {
   const auto callback = s.in.value<uint64_t>();
   if (!s.in.whole()) return s.malformed();
   if (s.failed != CUDA_SUCCESS) return s.failed;
+  s.worker.note_work();
+  s.worker.note_others();
   return s.worker.callbacks().launch(stream, callback);
 }
 
@@ -115,6 +156,8 @@ CUresult add_callback(Serving& s) {
   const auto callback = s.in.value<uint64_t>();
   if (!s.in.whole()) return s.malformed();
   if (s.failed != CUDA_SUCCESS) return s.failed;
+  s.worker.note_work();
+  s.worker.note_others();
   return s.worker.callbacks().add(stream, callback);
 }
 
@@ -142,6 +185,9 @@ std::span<const OwnCall> launch_calls() {
       own(Op::cuOccupancyMaxPotentialClusterSize, launch),
       own(Op::cuOccupancyMaxActiveClusters, launch),
       own(Op::cuGraphLaunch, graph_launch),
+      own(Op::cuGraphKernelNodeSetAttribute, set_node_attribute),
+      own(Op::cuGraphKernelNodeGetAttribute, get_node_attribute),
+      own(Op::cuStreamSetAttribute, set_stream_attribute),
       own(Op::cuStreamWriteValue32, stream_values<Op::cuStreamWriteValue32>),
       own(Op::cuStreamWriteValue32_v2, stream_values<Op::cuStreamWriteValue32_v2>),
       own(Op::cuStreamWriteValue64, stream_values<Op::cuStreamWriteValue64>),

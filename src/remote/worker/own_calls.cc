@@ -8,7 +8,7 @@ namespace {
 std::unordered_map<uint16_t, Serve> all() {
   std::unordered_map<uint16_t, Serve> calls;
   for (auto topic : {context_calls(), code_calls(), launch_calls(), copy_calls(), host_calls(),
-                     memory_calls(), graph_calls()}) {
+                     memory_calls(), graph_calls(), ipc_calls()}) {
     for (const OwnCall& call : topic) calls[call.op] = call.serve;
   }
   return calls;

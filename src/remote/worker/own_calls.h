@@ -22,5 +22,6 @@ std::span<const OwnCall> copy_calls();
 std::span<const OwnCall> host_calls();
 std::span<const OwnCall> memory_calls();
 std::span<const OwnCall> graph_calls();
+std::span<const OwnCall> ipc_calls();
 
 }  // namespace tessera::remote

@@ -1,7 +1,9 @@
 #include "remote/worker/run_session.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <unistd.h>
 
 #include <array>
 #include <condition_variable>
@@ -11,6 +13,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/log_output.h"
 #include "common/strings.h"
 #include "remote/front/control.h"
 #include "remote/link/stripes.h"
@@ -23,22 +26,37 @@ namespace tessera::remote {
 namespace {
 
 constexpr uint64_t kProofNs = 10'000'000'000;
-// How long a session without a connection is kept for its client.
-constexpr std::chrono::seconds kParked(60);
+constexpr int kSoonerEnded = 6;  // times as soon as one that has fallen silent
+constexpr std::chrono::milliseconds kLookForClient(100);
 constexpr std::chrono::microseconds kSpin(30);
+
+bool has_ended(int process) {
+  pollfd waiting{process, POLLIN, 0};
+  return poll(&waiting, 1, 0) > 0;
+}
 
 // Connections that the client makes later, as they come.
 class Returns {
  public:
-  Result<std::unique_ptr<Transport>> wait(const Status& broken) {
-    LOG_INFO("session", "without a connection (%s): kept for %lld s", broken.message().c_str(),
-             static_cast<long long>(kParked.count()));
+  // `client`: a pidfd of its process, or -1.
+  Result<std::unique_ptr<Transport>> wait(const Status& broken, std::chrono::nanoseconds keep, int client) {
+    if (broken.code() != Code::kDeadlineExceeded) keep /= kSoonerEnded;
+    LOG_INFO("session", "without a connection (%s): kept for %.1f s", broken.message().c_str(),
+             std::chrono::duration<double>(keep).count());
     std::unique_lock lock(lock_);
     is_waited_for_ = true;
-    const bool came = changed_.wait_for(lock, kParked, [&] { return next_ != nullptr || is_ending_; });
+    const auto is_over = [&] { return next_ != nullptr || is_ending_; };
+    const auto until = std::chrono::steady_clock::now() + keep;
+    bool lives = true;
+    while (!is_over() && lives && std::chrono::steady_clock::now() < until) {
+      const auto look = std::chrono::steady_clock::now() + kLookForClient;
+      (void)changed_.wait_until(lock, client < 0 ? until : std::min(until, look), is_over);
+      lives = client < 0 || !has_ended(client);
+    }
     is_waited_for_ = false;
     if (is_ending_) return Status(Code::kFailedPrecondition, "the server ends");
-    if (!came) return broken.with_context("the client has not come back");
+    if (next_ == nullptr)
+      return broken.with_context(lives ? "the client has not come back" : "the client's process has ended");
     return std::move(next_);
   }
   // Whether the one before is known to be broken.
@@ -97,7 +115,9 @@ Status take_stripe(Session& session, std::unique_ptr<Transport> transport) {
   }
   LinkOptions options;
   options.checked = session.start.checksums;
-  options.reconnect = [&stripe](const Status& broken) { return stripe.returns.wait(broken); };
+  options.reconnect = [&session, &stripe](const Status& broken) {
+    return stripe.returns.wait(broken, session.start.keep, session.start.client.get());
+  };
   auto link = std::make_unique<Link>(std::move(transport), std::move(options));
   Link* const made = link.get();
   TESSERA_RETURN_IF_ERROR(session.stripes.add(std::move(link)));
@@ -148,9 +168,19 @@ std::optional<cache::ContentCache> open_content(const SessionStart& start) {
   return std::nullopt;
 }
 
+// Standard error will be the program's: what is logged, here and by the driver's library, goes on to where it
+// went.
+void keep_log() {
+  const int descriptor = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+  if (descriptor < 0) return;
+  log_to(descriptor);
+  setenv(kLogDescriptorVariable, std::to_string(descriptor).c_str(), 1);
+}
+
 }  // namespace
 
 int run_session(SessionStart start) {
+  keep_log();
   auto driver = vgpu::load_program_driver(start.driver);
   if (!driver.ok()) {
     LOG_ERROR("session", "%s", driver.status().message().c_str());
@@ -163,16 +193,19 @@ int run_session(SessionStart start) {
   options.checked = session.start.checksums;
   if (may_spin()) options.spin = kSpin;
   if (std::string_view(session.start.transport->kind()) != "shm") {
-    options.reconnect = [&session](const Status& broken) { return session.returns.wait(broken); };
+    options.reconnect = [&session](const Status& broken) {
+      return session.returns.wait(broken, session.start.keep, session.start.client.get());
+    };
   }
   session.link = std::make_unique<Link>(std::move(session.start.transport), std::move(options));
-  auto content = open_content(session.start);
+  auto& content = *new auto(open_content(session.start));
   std::thread control([&session] { watch_control(session); });
-  Status ended;
-  {
-    Worker worker(*session.link, *driver, content ? &*content : nullptr, &session.stripes);
-    ended = worker.run();
-  }
+  // Nor is the worker destroyed: calls of it may wait for kernels that never end, and the driver may be about
+  // to call functions of the program. The process's end is theirs.
+  auto& worker =
+      *new Worker(*session.link, *driver,
+                  {session.start.tenant_key, true, content ? &*content : nullptr, &session.stripes});
+  const Status ended = worker.run();
   session.is_over.store(true);
   for (auto& stripe : session.each) stripe.returns.end();
   session.stripes.end(ended);

@@ -33,10 +33,12 @@ Status Serving::read_payload(std::span<std::byte> space) {
   return Status();
 }
 
+void Serving::notes_work() { worker.note_work(); }
 void Serving::gives_work() { worker.note_launch(); }
 
+// Not only the GPU is waited for: memory may have to be made room for, or a turn.
 void Serving::may_wait() {
-  if (wants_answer && !worker.is_quiet()) worker.let_others_lead();
+  if (wants_answer && (worker.has_others() || !worker.is_quiet())) worker.let_others_lead();
 }
 
 uint64_t Serving::real_handle(HandleKind kind, uint64_t id) {

@@ -46,7 +46,7 @@ struct Serving {
   template <typename T>
   void translate_embedded(T* structures, uint64_t count) {
     for (uint64_t i = 0; i < count; ++i) {
-      clear_results(structures[i]);
+      clear_addresses(structures[i]);
       each_handle(structures[i], [&](HandleKind kind, auto& place) {
         place = handle<std::remove_reference_t<decltype(place)>>(kind, (uint64_t)place);
       });
@@ -81,7 +81,8 @@ struct Serving {
 
   // The next bytes of the message's payload.
   Status read_payload(std::span<std::byte> space);
-  // Work of the GPU may write wherever the program can look.
+  // Something is in a stream afterwards; and such that may write wherever the program can look.
+  void notes_work();
   void gives_work();
   // The call that comes may last as long as the GPU's work.
   void may_wait();

@@ -37,8 +37,7 @@ class Staging {
 
   const cuda::DriverTable& driver_;
   std::byte* ring_ = nullptr;
-  uint64_t taken_ = 0;  // positions only grow; the place is the rest by kRingBytes
-  uint64_t fenced_ = 0;
+  uint64_t taken_ = 0;       // positions only grow; the place is the rest by kRingBytes
   uint64_t free_until_ = 0;  // everything before it can be used again
   std::deque<Fence> fences_;
 };

@@ -1,6 +1,9 @@
 #include "remote/worker/worker.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 
 #include "common/log.h"
@@ -21,18 +24,22 @@ thread_local CUstreamCaptureMode mode_here = CU_STREAM_CAPTURE_MODE_GLOBAL;
 
 }  // namespace
 
-Worker::Worker(Link& link, const cuda::DriverTable& driver, cache::ContentCache* content, Stripes* stripes)
+Worker::Worker(Link& link, const cuda::DriverTable& driver, const WorkerOptions& options)
     : link_(link),
       driver_(driver),
-      stripes_(stripes == nullptr ? no_stripes_ : *stripes),
-      content_(content),
+      options_(options),
+      stripes_(options.stripes == nullptr ? no_stripes_ : *options.stripes),
+      content_(options.content),
       staging_(driver),
       pieces_out_(driver),
       mirrors_(driver),
       callbacks_(*this),
       code_(driver),
       placed_(driver),
-      threads_(kMaxThreads) {}
+      output_(stdout, STDOUT_FILENO),
+      threads_(kMaxThreads) {
+  if (options_.takes_errors) errors_.emplace(stderr, STDERR_FILENO);
+}
 
 Worker::~Worker() {
   stop(Status(Code::kUnavailable, "the session has ended"));
@@ -51,15 +58,15 @@ Status Worker::run() {
 
 void Worker::stop(const Status& why) {
   is_over_.store(true);
+  callbacks_.abandon();
   stripes_.end(why);
+  link_.end();
   {
     std::lock_guard lock(pool_lock_);
     if (!is_stopping_) ended_ = why;
     is_stopping_ = true;
   }
   has_ended_.notify_all();
-  callbacks_.abandon();
-  link_.end();
 }
 
 void Worker::lead() {
@@ -97,6 +104,7 @@ ClientThread* Worker::thread_of(uint16_t number) {
   if (threads_[number] == nullptr) {
     threads_[number] = std::make_unique<ClientThread>();
     threads_[number]->number = number;
+    if (number != 0) note_others();
   }
   return threads_[number].get();
 }
@@ -139,7 +147,17 @@ void Worker::capture_ended(uint64_t stream) {
   std::erase_if(captures_, [&](const Capture& capture) { return capture.stream == stream; });
 }
 
-void Worker::set_current(ClientThread& thread, CUcontext context) { thread.current = context; }
+void Worker::set_current(ClientThread& thread, CUcontext context) {
+  thread.current = context;
+  if (context == nullptr || context == first_context_) return;
+  if (first_context_ == nullptr) first_context_ = context;
+  if (context != first_context_) has_several_contexts_ = true;
+}
+
+void Worker::note_done(uint64_t work) {
+  if (!has_several_contexts_) done_.store(work, std::memory_order_relaxed);
+}
+
 void Worker::forget_current() { knows_current = false; }
 
 void Worker::context_is_gone(CUcontext context) {
@@ -365,10 +383,16 @@ void Worker::bring_host_changes() {
     writer.value<uint64_t>(bytes.size());
     (void)tell(Message::kHostData, fields, bytes);
   });
-  output_.collect([&](ByteSpan bytes) {
+  bring_output(output_, STDOUT_FILENO);
+  if (errors_) bring_output(*errors_, STDERR_FILENO);
+}
+
+void Worker::bring_output(CapturedOutput& output, int descriptor) {
+  output.collect([&](ByteSpan bytes) {
     std::vector<std::byte> fields;
     Writer writer(fields);
     writer.value<uint64_t>(bytes.size());
+    writer.value<uint64_t>(static_cast<uint64_t>(descriptor));
     (void)tell(Message::kOutput, fields, bytes);
   });
 }

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <unordered_map>
 #include <vector>
@@ -20,6 +21,7 @@
 #include "remote/link/link.h"
 #include "remote/link/piece_encoder.h"
 #include "remote/link/stripes.h"
+#include "remote/session/proof.h"
 #include "remote/worker/callbacks.h"
 #include "remote/worker/captured_output.h"
 #include "remote/worker/functions.h"
@@ -33,12 +35,18 @@
 
 namespace tessera::remote {
 
+struct WorkerOptions {
+  Bytes32 tenant_key{};       // see session/sealed.h
+  bool takes_errors = false;  // standard error is the program's, too: nothing else is written there
+  // What the client's identity has sent before; null: nothing is kept.
+  cache::ContentCache* content = nullptr;
+  Stripes* stripes = nullptr;  // further connections; null: there are none
+};
+
 class Worker {
  public:
-  // `driver`: what the calls go to; in a slice the guest's own library. `content`: what the client's identity
-  // has sent before; null where nothing is kept.
-  Worker(Link& link, const cuda::DriverTable& driver, cache::ContentCache* content,
-         Stripes* stripes = nullptr);
+  // `driver`: what the calls go to; in a slice the guest's own library.
+  Worker(Link& link, const cuda::DriverTable& driver, const WorkerOptions& options = {});
   ~Worker();
 
   // Until the session ends: why. An orderly farewell is ok.
@@ -57,14 +65,20 @@ class Worker {
   void context_is_gone(CUcontext context);
   // A primary context: it is another now, under the same handle.
   void context_was_reset(CUcontext context);
-  // Work has been given to the GPU; and such that may write wherever the program sees it; and none is left.
-  void note_work() { is_quiet_.store(false, std::memory_order_relaxed); }
+  // Something has been put into a stream; and such that may write wherever the program sees it.
+  void note_work() { work_.fetch_add(1, std::memory_order_relaxed); }
   void note_launch() {
     note_work();
     mirrors_.launched();
   }
-  void note_all_done() { is_quiet_.store(true, std::memory_order_relaxed); }
-  bool is_quiet() const { return is_quiet_.load(std::memory_order_relaxed); }
+  // Which work has been given so far; and that much of it is done, as a wait for the only context said.
+  uint64_t work_so_far() const { return work_.load(std::memory_order_relaxed); }
+  void note_done(uint64_t work);
+  // Nothing is in any stream: what waits for the GPU ends at once.
+  bool is_quiet() const { return done_.load(std::memory_order_relaxed) == work_so_far(); }
+  // Others of the program may call, so that nobody should lead through a call that lasts.
+  bool has_others() const { return has_others_.load(std::memory_order_relaxed); }
+  void note_others() { has_others_.store(true, std::memory_order_relaxed); }
 
   // Streams that are being captured, and by which threads of the client: what others may call depends on it.
   void capture_began(uint64_t stream, const ClientThread& thread, CUstreamCaptureMode mode);
@@ -100,10 +114,12 @@ class Worker {
   Link& link() { return link_; }
   Stripes& stripes() { return stripes_; }
   bool keeps_content() const { return content_ != nullptr; }
+  const Bytes32& tenant_key() const { return options_.tenant_key; }
 
  private:
   Status send_payload(Payload& payload);
   Status send_piece(Payload& payload, ByteSpan piece);
+  void bring_output(CapturedOutput& output, int descriptor);
   void lead();
   Status read_message(MessageHeader& header, std::vector<std::byte>& body);
   Status serve_next(Serving& serving);
@@ -117,6 +133,7 @@ class Worker {
 
   Link& link_;
   const cuda::DriverTable& driver_;
+  const WorkerOptions options_;
   Stripes no_stripes_;
   Stripes& stripes_;
   cache::ContentCache* const content_;
@@ -129,6 +146,7 @@ class Worker {
   Functions code_;
   PlacedMemory placed_;
   CapturedOutput output_;
+  std::optional<CapturedOutput> errors_;
 
   std::mutex lead_;  // held by whoever leads
   std::atomic<int> waiting_to_lead_{0};
@@ -148,7 +166,10 @@ class Worker {
   PieceEncoder encoder_;  // under answering_
   std::atomic<int> earlier_result_{0};
   std::atomic<bool> is_over_{false};
-  std::atomic<bool> is_quiet_{true};  // nothing has been given to the GPU since a wait for all of it
+  std::atomic<uint64_t> work_{0}, done_{0};
+  std::atomic<bool> has_others_{false};  // threads of the client beside its first, or functions of it
+  CUcontext first_context_ = nullptr;    // under lead_
+  std::atomic<bool> has_several_contexts_{false};
 };
 
 }  // namespace tessera::remote

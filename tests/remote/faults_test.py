@@ -192,11 +192,36 @@ class Ends(Busy):
 class Abandoned(Busy):
     """It takes as long as sessions are kept for their clients."""
 
-    def test_a_client_that_is_killed_leaves_nothing(self):
-        relay, program = self.busy(TESSERA_SERVER_GRACE="1")
+    def leaves_nothing(self, program):
         program.kill()
-        self.assertTrue(comes_true(lambda: not self.sessions(), 180), "a session outlives its client")
+        self.assertTrue(comes_true(lambda: not self.sessions(), PATIENCE), "a session outlives its client")
         self.assertTrue(comes_true(lambda: not self.slices()))
+
+    def test_a_client_that_is_killed_leaves_nothing(self):
+        self.leaves_nothing(self.busy()[1])
+
+    def test_nor_does_one_that_nobody_could_tell_of(self):
+        self.stop_server(self.server)
+        self.start_server("127.0.0.1:0", "--keep", "2")
+        relay, program = self.busy()
+        self.assertEqual(relay.tell("hold"), "ok")
+        self.leaves_nothing(program)
+
+    def test_a_kernel_that_never_ends_keeps_no_session(self):
+        program = self.start(f"127.0.0.1:{self.port}", "../remote/endless")
+        self.assertIn("running", program.stdout.readline())
+        self.leaves_nothing(program)
+
+    def test_a_process_that_is_known_ends_its_session_at_once(self):
+        path = os.path.join(self.folder.name, "s")
+        self.stop_server(self.server)
+        self.server = subprocess.Popen([TESSERA, "serve", "--json", "--listen", "unix:" + path, "--keep", "86400"], env=self.environment,
+                                       stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.addCleanup(self.stop_server, self.server)
+        self.server.stdout.readline()
+        program = self.start("unix:" + path, "../remote/endless")
+        self.assertIn("running", program.stdout.readline())
+        self.leaves_nothing(program)
 
 
 class Command(Remote):

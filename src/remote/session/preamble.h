@@ -17,7 +17,7 @@
 
 namespace tessera::remote {
 
-inline constexpr uint16_t kWireVersion = 2;
+inline constexpr uint16_t kWireVersion = 1;
 inline constexpr size_t kPreambleBytes = 32;
 inline constexpr size_t kGreetingBytes = 8;
 

@@ -35,19 +35,22 @@ void describe(Serving& s, CUdevice device) {
 
 // The first message: starts the driver. Answers with what never changes.
 CUresult hello(Serving& s) {
-  // Another build's messages would be taken for others: nothing after this could be trusted.
-  if (s.in.value<uint64_t>() != kCallsDigest) return CUDA_ERROR_SYSTEM_DRIVER_MISMATCH;
+  const auto calls = s.in.value<uint64_t>();
   const auto flags = s.in.value<uint32_t>();
   const auto first = s.in.value<uint64_t>();   // number of handles that we give
   const auto region = s.in.value<uint64_t>();  // of memory that we place; 0: the driver does
-  // What the program has set for the driver; nothing else of its environment is for us.
-  for (const char* name : kDriverSettings) {
-    const char* text = s.in.text();
-    if (text != nullptr && strnlen(text, 4097) <= 4096) setenv(name, text, 1);
-  }
+  const char* settings[std::size(kDriverSettings)];
+  for (const char*& text : settings) text = s.in.text();
   if (!s.in.whole()) return s.malformed();
+  // Another build's messages would be taken for others: nothing after this could be trusted.
+  if (calls != kCallsDigest) return CUDA_ERROR_SYSTEM_DRIVER_MISMATCH;
   if (first == 0 || first >= first_number(kMostServers) || (region != 0 && !is_region(region)))
     return s.malformed();
+  // What the program has set for the driver; nothing else of its environment is for us.
+  for (size_t i = 0; i < std::size(settings); ++i) {
+    if (settings[i] != nullptr && strnlen(settings[i], 4097) <= 4096)
+      setenv(kDriverSettings[i], settings[i], 1);
+  }
   s.handles.begin_at(first);
   s.worker.placed().begin(region);
   if (s.table.cuInit == nullptr) return CUDA_ERROR_NOT_SUPPORTED;

@@ -27,8 +27,8 @@ constexpr size_t kParameters = 3;
 
 CUresult parameter(size_t index, size_t* offset, size_t* bytes) {
   if (index >= kParameters) return CUDA_ERROR_INVALID_VALUE;
-  *offset = 8 * index;
-  *bytes = 8;
+  if (offset != nullptr) *offset = 8 * index;
+  if (bytes != nullptr) *bytes = 8;
   return CUDA_SUCCESS;
 }
 CUresult function_parameter(CUfunction, size_t index, size_t* offset, size_t* bytes) {

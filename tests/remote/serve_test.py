@@ -13,7 +13,7 @@ import tempfile
 import unittest
 
 TESSERA = sys.argv[1]
-PREAMBLE = b"TSRWIRE\0" + bytes([2, 0, 1, 1]) + bytes(20)
+PREAMBLE = b"TSRWIRE\0" + bytes([1, 0, 1, 1]) + bytes(20)
 
 
 class Serve(unittest.TestCase):
@@ -72,7 +72,7 @@ class Serve(unittest.TestCase):
         self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
         with socket.create_connection(("127.0.0.1", int(addresses[0].rsplit(":", 1)[1])), timeout=10) as client:
             client.sendall(PREAMBLE)
-            self.assertEqual(client.recv(8, socket.MSG_WAITALL)[:7], b"TSRG\2\0\0")
+            self.assertEqual(client.recv(8, socket.MSG_WAITALL)[:7], b"TSRG\1\0\0")
         server.send_signal(signal.SIGTERM)
         self.assertEqual(server.wait(timeout=30), 0)
         self.assertFalse(os.path.exists(path))

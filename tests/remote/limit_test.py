@@ -11,6 +11,9 @@ import tempfile
 import time
 import unittest
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "programs", "driver"))
+import asked  # noqa: E402
+
 TESSERA, LIB, PROGRAMS = sys.argv[1:4]
 PATIENCE = 120  # seconds; nothing here takes them unless it hangs
 BURST = 256 << 10  # what goes at once after a pause (docs/remote.md)
@@ -26,8 +29,7 @@ class Limits(unittest.TestCase):
                                 TESSERA_SOCKET=os.path.join(self.folder.name, "tesserad"), TESSERA_LOG="error")
         for name in ("TESSERA_SLICE", "TESSERA_SERVER", "LD_LIBRARY_PATH"):
             self.environment.pop(name, None)
-        daemon = subprocess.Popen([os.path.join(os.path.dirname(TESSERA), "tesserad"), "--foreground"], env=self.environment,
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        daemon = asked.start_daemon(os.path.dirname(TESSERA), environment=self.environment)
         self.addCleanup(daemon.wait)
         self.addCleanup(daemon.terminate)
         with open(os.open(os.path.join(self.folder.name, "alice.token"), os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:

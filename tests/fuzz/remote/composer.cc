@@ -123,6 +123,15 @@ void Composer::generated(uint16_t op) {
 
 // --- Calls and messages with fields of their own
 
+void Composer::jit_options(uint64_t count) {
+  out_.count(count);
+  std::vector<uint32_t> names(count);
+  for (uint32_t& name : names) name = in_.byte() % 36;
+  out_.raw(names.data(), names.size() * 4);
+  out_.count(count);
+  for (uint64_t i = 0; i < count; ++i) out_.value(number());
+}
+
 void Composer::image_fields() {
   const bool is_text = in_.byte() < 192;
   const uint64_t size = is_text ? sizeof kPtx : in_.byte();
@@ -130,13 +139,7 @@ void Composer::image_fields() {
   const uint64_t sizes[] = {size, size};
   const uint64_t count = is_text ? 1 : in_.byte() % 3;
   out_.array(sizes, count);
-  const uint64_t options = in_.byte() % 5;
-  out_.count(options);
-  std::vector<uint32_t> names(options);
-  for (uint32_t& name : names) name = in_.byte() % 36;
-  out_.raw(names.data(), names.size() * 4);
-  out_.count(options);
-  for (uint64_t i = 0; i < options; ++i) out_.value(number());
+  jit_options(in_.byte() % 5);
   if (is_text) {
     const size_t at = payload_.size();
     payload_.resize(at + padded(sizeof kPtx));
@@ -165,18 +168,11 @@ bool Composer::code(uint16_t op) {
     case Op::cuFuncGetName:
       out_.value(handle(in_.byte() % 2 == 0 ? HandleKind::kCUfunction : HandleKind::kCUkernel));
       return true;
-    case Op::cuLinkCreate_v2: {
+    case Op::cuLinkCreate_v2:
       out_.value(number());
       out_.value(number());
-      const uint64_t options = in_.byte() % 4;
-      out_.count(options);
-      std::vector<uint32_t> names(options);
-      for (uint32_t& name : names) name = in_.byte() % 36;
-      out_.raw(names.data(), names.size() * 4);
-      out_.count(options);
-      for (uint64_t i = 0; i < options; ++i) out_.value(number());
+      jit_options(in_.byte() % 4);
       return true;
-    }
     case Op::cuLinkAddData_v2: {
       const uint64_t size = in_.byte() < 240 ? in_.byte() : number();
       out_.value(handle(HandleKind::kCUlinkState));

@@ -68,6 +68,7 @@ class Composer {
   bool graphs(uint16_t op);
   bool launches(uint16_t op);
   bool own_message(uint16_t op);
+  void jit_options(uint64_t count);
   void image_fields();
   void launch_fields(bool with_attributes);
   void box(unsigned form);

@@ -208,7 +208,7 @@ def main():
     arguments = parser.parse_args()
     arguments.bin, arguments.load = os.path.abspath(arguments.bin), os.path.abspath(arguments.load)
     results = []
-    with tempfile.TemporaryDirectory() as folder:  # a device and a daemon of its own
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # a device and a daemon of its own, which ends by itself
         arguments.environment = dict(os.environ, SOFTGPU_STATE_DIR=os.path.join(folder, "gpu"),
                                      TESSERA_SOCKET=os.path.join(folder, "socket"), TESSERA_DRIVER="software",
                                      SOFTGPU_OWN_TABLES="off" if arguments.plain_driver else "on")

@@ -193,12 +193,14 @@ void ComputeBroker::report(SliceId slice, LeaseId lease, uint32_t device, const 
   Member* member = nullptr;
   Gpu& gpu = gpu_of(slice, device, &member);
   Heard& last = member->leases.at(lease);
-  // A process that counts backwards has worked nothing; nor was one busy for longer than has gone by.
+  // A process that counts backwards has worked nothing; nor was one busy for longer than has gone by, of
+  // which it may not have said all the last time.
   const auto more = [&](uint64_t ComputeFigures::*figure) {
     return figures.*figure - std::min(figures.*figure, last.figures.*figure);
   };
   const uint64_t kernels = more(&ComputeFigures::kernels);
-  const uint64_t busy_ns = std::min(more(&ComputeFigures::busy_ns), scheduling::elapsed(last.at_ns, now_ns));
+  const uint64_t had_ns = last.spare_ns + scheduling::elapsed(last.at_ns, now_ns);
+  const uint64_t busy_ns = std::min(more(&ComputeFigures::busy_ns), had_ns);
   // Processes of a slice may run at the same time: then it is as wide as they are together.
   const uint64_t processes = std::max<size_t>(member->working.size(), 1);
   uint64_t ready_sm_ns = 0;
@@ -211,7 +213,8 @@ void ComputeBroker::report(SliceId slice, LeaseId lease, uint32_t device, const 
   const uint64_t had_sm_ns = scheduling::elapsed(last.sm_ns, sm_ns(*member, now_ns));
   const uint64_t all_sm_ns = scheduling::elapsed(last.at_ns, now_ns) * gpu.sms.count();
   member->used_ns += all_sm_ns == 0 ? busy_ns : scheduling::scaled(busy_ns, had_sm_ns, all_sm_ns);
-  last = {figures, std::max(last.at_ns, now_ns), sm_ns(*member, now_ns)};
+  last = {figures, std::max(last.at_ns, now_ns), sm_ns(*member, now_ns),
+          std::min(had_ns - busy_ns, kReportsLateNs)};
   // Alone, nobody loses what it takes; and of that time only a part may have been reported.
   if (member->state == GateState::kFree) return;
   const uint64_t lasted_ns = scheduling::elapsed(member->turn_began_ns, now_ns);

@@ -23,7 +23,8 @@
 // the two wake-ups that the end of a turn costs the daemon, and of the time in which nobody runs, one half.
 // It looks a little later at those who did not (kOwnEndPatienceNs).
 //
-// What processes report is believed up to the time their turn lasted.
+// What processes report is believed up to the time that has gone by, and charged up to the time their turn
+// lasted.
 #pragma once
 
 #include <map>
@@ -48,6 +49,9 @@ inline constexpr uint64_t kLendAfterNs = 2'000'000;
 // How often slices that run side by side are heard, whatever else happens: whether they need more than they
 // have.
 inline constexpr uint64_t kCompanyLookNs = 20'000'000;
+
+// How old what a process has reported may be: it does so where its turn ends, and now and then.
+inline constexpr uint64_t kReportsLateNs = 500'000'000;
 
 // A process that ends its turn by itself is not seen to be late before.
 inline constexpr uint64_t kOwnEndPatienceNs = 1'000'000;
@@ -155,7 +159,8 @@ class ComputeBroker {
   struct Heard {
     ComputeFigures figures;
     uint64_t at_ns;
-    uint64_t sm_ns;  // Member::sm_ns by then
+    uint64_t sm_ns;         // Member::sm_ns by then
+    uint64_t spare_ns = 0;  // that had gone by, and was not reported as busy
   };
   struct Member {
     SliceId slice;

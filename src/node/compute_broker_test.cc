@@ -215,6 +215,22 @@ TEST(ComputeBroker, MoreThanTheTurnLastedIsNotBelieved) {
   EXPECT_LT(node.busy[3 - running] - other_before, 300 * kMs) << "punished for a millisecond, not for ages";
 }
 
+TEST(ComputeBroker, WhatIsReportedLateCounts) {
+  Node node;
+  node.start(1);
+  node.start(2);
+  node.wake(2);
+  const SliceId running = node.state(1) == GateState::kRun ? 1 : 2;
+  const uint64_t before = node.broker.used_ns(running, 0);
+  node.now += 4 * kMs;
+  node.broker.report(running, running, 0, {0, 0}, node.now);  // looked at before the process had published
+  node.now += kMs;
+  node.broker.report(running, running, 0, {5 * kMs, 5}, node.now);
+  EXPECT_EQ(node.broker.used_ns(running, 0) - before, 5 * kMs);
+  node.broker.report(running, running, 0, {50 * kMs, 50}, node.now);
+  EXPECT_EQ(node.broker.used_ns(running, 0) - before, 5 * kMs) << "and no more than there was";
+}
+
 // Random lives of slices: in every state the rules of compute_broker.h hold.
 TEST(ComputeBroker, RandomLives) {
   for (unsigned seed = 0; seed < 200; ++seed) {

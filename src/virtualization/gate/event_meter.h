@@ -46,7 +46,7 @@ class EventMeter : public Meter {
   void resume() override {}
   void confine(const IndexSet&) override {}
   void watch(void (*drained)(void* argument), void* argument) override;
-  uint64_t look_ns() const override { return 250'000; }
+  Looks looks() const override { return {250'000, 250'000}; }
 
   struct Stream;
   struct Ticket {

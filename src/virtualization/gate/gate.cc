@@ -84,7 +84,8 @@ Gate::Gate(LeaseClient& client, uint32_t device, std::unique_ptr<Meter> meter)
       device_(device),
       word_(client.gate(device)),
       meter_(std::move(meter)),
-      announced_(kNone) {}
+      announced_(kNone),
+      pace_(meter_->looks().shortest_ns, meter_->looks().longest_ns) {}
 
 Gate::Gate(LeaseClient& client, uint32_t device, std::unique_ptr<EventMeter> meter)
     : client_(client),
@@ -92,7 +93,8 @@ Gate::Gate(LeaseClient& client, uint32_t device, std::unique_ptr<EventMeter> met
       word_(client.gate(device)),
       meter_(std::move(meter)),
       events_(static_cast<EventMeter*>(meter_.get())),
-      announced_(kNone) {}
+      announced_(kNone),
+      pace_(meter_->looks().shortest_ns, meter_->looks().longest_ns) {}
 
 Status Gate::start() {
   membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
@@ -253,9 +255,10 @@ uint64_t Gate::look_for_work(uint32_t word, bool begins) {
     told_idle_ = false;
     armed_.store(true);
     // Where it drained in between, nobody will wake us.
-    return wanted || meter_->work().pending == 0 ? kGraceNs : meter_->look_ns();
+    return wanted || meter_->work().pending == 0 ? kGraceNs : pace_.found_work();
   }
-  if (told_idle_) return meter_->look_ns();
+  const uint64_t look_ns = pace_.found_none();
+  if (told_idle_) return look_ns;
   const uint64_t now_ns = monotonic_ns();
   if (idle_since_ns_ == 0 || work.finished != finished_before) idle_since_ns_ = now_ns;
   // A turn that begins without work was given to somebody who had finished before.
@@ -263,7 +266,7 @@ uint64_t Gate::look_for_work(uint32_t word, bool begins) {
   if (!idle) return kGraceNs;
   told_idle_ = true;
   tell(MessageType::kIdle, word);
-  return meter_->look_ns();
+  return look_ns;
 }
 
 uint64_t Gate::be_stopped(uint32_t word, bool is_new) {

@@ -26,6 +26,7 @@
 #include <optional>
 
 #include "virtualization/gate/event_meter.h"
+#include "virtualization/gate/look_pace.h"
 #include "virtualization/gate/meter.h"
 #include "virtualization/lease/client.h"
 
@@ -106,6 +107,7 @@ class Gate {
   std::atomic<uint64_t> announced_;       // the order whose Wake was sent; kNone at first
 
   // Of the thread alone:
+  LookPace pace_;
   uint64_t published_kernels_ = 0;
   uint64_t idle_since_ns_ = 0;  // 0: there is work
   bool told_idle_ = false;

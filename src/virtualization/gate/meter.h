@@ -20,8 +20,11 @@ class Meter {
   virtual void resume() = 0;
   // To these SMs, of which one at least is the device's.
   virtual void confine(const IndexSet& sms) = 0;
-  // How often to look at work() while there is some.
-  virtual uint64_t look_ns() const { return 2'000'000; }
+  // How long to wait between looks at work() while there is some, see LookPace.
+  struct Looks {
+    uint64_t shortest_ns, longest_ns;
+  };
+  virtual Looks looks() const { return {2'000'000, 16'000'000}; }
   // See cuda::DeviceSchedulingTable.
   virtual void watch(void (*drained)(void* argument), void* argument) = 0;
 };

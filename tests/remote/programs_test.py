@@ -5,7 +5,6 @@ usage: programs_test.py PLAIN_SERVER GUEST_FOLDER SOFTGPU_FOLDER PROGRAMS_FOLDER
 
 WAY is tcp, tls, shm or unix; PATTERN names programs as a shell would. Exit code 1 and a line for each that ended differently.
 """
-import concurrent.futures
 import sys
 
 import programs as those
@@ -13,7 +12,7 @@ import programs as those
 
 def compare(program, folders, server):
     guest, softgpu = folders
-    here, said = those.ends(program, {"LD_LIBRARY_PATH": softgpu})
+    here, said = those.ends(program, {"LD_LIBRARY_PATH": softgpu, **server.here})
     if here == those.SKIPPED:
         return None
     if here != 0:
@@ -25,8 +24,7 @@ def compare(program, folders, server):
 def main():
     server, guest, softgpu, programs, way = sys.argv[1:6]
     found = list(those.chosen(programs, sys.argv[6:]))
-    with those.Server(server, softgpu + "/libcuda.so.1", way) as running, concurrent.futures.ThreadPoolExecutor(2) as pool:
-        wrong = [w for w in pool.map(lambda p: compare(p, (guest, softgpu), running), found) if w]
+    wrong = those.compared(found, lambda p, running: compare(p, (guest, softgpu), running), server, softgpu + "/libcuda.so.1", way)
     print("\n".join(wrong + ["%d programs over %s, %d ended differently" % (len(found), way, len(wrong))]))
     return 1 if wrong or not found else 0
 

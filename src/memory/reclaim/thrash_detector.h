@@ -16,11 +16,12 @@ class ThrashDetector {
   };
   explicit ThrashDetector(const Limits& limits) : limits_(limits) {}
 
-  // A turn has ended: so long it worked, and so long memory was moved for the next one. Turns were to be no
-  // longer than `bound_ns`, as others wait for theirs.
-  void turn_ended(uint64_t working_ns, uint64_t moving_ns, uint64_t bound_ns);
+  // A turn has ended: so long it worked, and so long memory was moved for the next one.
+  void turn_ended(uint64_t working_ns, uint64_t moving_ns);
 
-  // How long a turn is to be; within the bound, unless it has thrashed within it.
+  // How long a turn is to be; within the bound, as others wait for theirs, unless turns of that length would
+  // thrash. What was measured alone says so, not what turns are now: or it would begin and end all the time,
+  // and somebody who comes or goes would change it for all who stay.
   // `guess_ns`: how long moving may take, for as long as none was measured.
   uint64_t turn_ns(uint64_t bound_ns, uint64_t guess_ns) const;
   bool thrashing() const { return moving_percent() > limits_.thrash_percent; }
@@ -30,17 +31,16 @@ class ThrashDetector {
   // What it has seen, for one that goes on where this one ends.
   struct State {
     uint64_t working_ns = 0, moving_ns = 0;  // of a turn, on the average
-    bool backs_off = false;
   };
   State state() const;
   void restore(const State& state);
 
  private:
-  const Limits limits_;
   double mean_moving() const { return moving_ / turns_; }
+  bool would_thrash(uint64_t turn_ns) const;
 
+  const Limits limits_;
   double working_ = 0, moving_ = 0, turns_ = 0;  // of late
-  bool backs_off_ = false;                       // turns within the bound are too short
 };
 
 }  // namespace tessera::memory

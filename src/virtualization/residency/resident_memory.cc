@@ -117,26 +117,34 @@ Status ResidentMemory::release(Handle handle) {
   return Status();
 }
 
-// Those that were freed while they were out have no memory. Nobody else knows them: they are mapped nowhere.
-Status ResidentMemory::fill_hollow(std::span<const Handle> handles) {
-  for (const Handle handle : handles) {
-    {
-      std::lock_guard lock(mutex_);
-      if (granules_.at(handle).physical != 0) continue;
-    }
-    TESSERA_RETURN_IF_ERROR(account_.charge(device_, BudgetKind::kResident, granularity()));
-    std::lock_guard lock(mutex_);
-    const Status made = make_physical(granules_.at(handle));
-    if (made.ok()) continue;
-    account_.credit(device_, BudgetKind::kResident, granularity());
-    return made;
-  }
-  return Status();
+uint64_t ResidentMemory::hollow(std::span<const Handle> handles) const {
+  const auto is_hollow = [&](Handle handle) { return granules_.at(handle).physical == 0; };
+  return static_cast<uint64_t>(std::count_if(handles.begin(), handles.end(), is_hollow));
 }
 
+Status ResidentMemory::fill_hollow(std::span<const Handle> handles, uint64_t charged) {
+  Status made;
+  for (const Handle handle : handles) {
+    Granule& granule = granules_.at(handle);
+    if (charged == 0 || granule.physical != 0) continue;
+    made = make_physical(granule);
+    if (!made.ok()) break;
+    --charged;
+  }
+  if (charged > 0) account_.credit(device_, BudgetKind::kResident, charged * granularity());
+  return made;
+}
+
+// Those that were freed while they were out have no memory, nor have those that had to go before they were
+// mapped. It is asked for in one: who waits for a part of it holds nothing that others could not have.
 Status ResidentMemory::map(uint64_t address, std::span<const Handle> handles) {
-  TESSERA_RETURN_IF_ERROR(fill_hollow(handles));
-  std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
+  while (const uint64_t missing = hollow(handles)) {
+    lock.unlock();
+    TESSERA_RETURN_IF_ERROR(account_.charge(device_, BudgetKind::kResident, missing * granularity()));
+    lock.lock();
+    TESSERA_RETURN_IF_ERROR(fill_hollow(handles, missing));
+  }
   std::vector<Handle> physical;
   physical.reserve(handles.size());
   for (const Handle handle : handles) physical.push_back(granules_.at(handle).physical);
@@ -246,11 +254,26 @@ ResidentMemory::Batch ResidentMemory::next_to_go(size_t most) const {
   return batch;
 }
 
+// What is mapped nowhere holds nothing. Some of it may wait to be mapped with more that this process waits
+// for: if that stayed, several who grow would wait for each other.
+size_t ResidentMemory::empty_unmapped(size_t most, Status& status) {
+  size_t emptied = 0;
+  if (granules_.size() == mapped_.size()) return emptied;
+  for (auto& [handle, granule] : granules_) {
+    if (emptied == most || !status.ok()) break;
+    if (granule.address != 0 || granule.physical == 0) continue;
+    status = end_physical(granule);
+    ++emptied;
+  }
+  return emptied;
+}
+
 uint64_t ResidentMemory::evict(uint64_t bytes, Status& status) {
   std::lock_guard lock(mutex_);
   const size_t wanted = (bytes + granularity() - 1) / granularity();
-  size_t moved = 0;
   status = Status();
+  const size_t emptied = empty_unmapped(wanted, status);
+  size_t moved = emptied;
   while (moved < wanted && status.ok()) {
     const Batch batch = next_to_go(std::min(kBatch, wanted - moved));
     if (batch.empty()) break;
@@ -258,7 +281,8 @@ uint64_t ResidentMemory::evict(uint64_t bytes, Status& status) {
     if (gone > 0) last_evicted_ = batch[gone - 1]->address;
     moved += gone;
   }
-  account_.counters(device_).evicted_bytes.fetch_add(moved * granularity(), std::memory_order_relaxed);
+  account_.counters(device_).evicted_bytes.fetch_add((moved - emptied) * granularity(),
+                                                     std::memory_order_relaxed);
   publish();
   return moved * granularity();
 }

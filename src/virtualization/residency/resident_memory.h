@@ -71,7 +71,12 @@ class ResidentMemory : public memory::DeviceMemory {
 
   Status make_physical(Granule& granule);
   Status end_physical(Granule& granule);
-  Status fill_hollow(std::span<const Handle> granules);
+  // How many of them have no memory.
+  uint64_t hollow(std::span<const Handle> granules) const;
+  // As far as `charged` granules go; credits what it needs none for.
+  Status fill_hollow(std::span<const Handle> granules, uint64_t charged);
+  // How many that is.
+  size_t empty_unmapped(size_t most, Status& status);
   Batch next_to_go(size_t most) const;
   Batch next_to_come(size_t most) const;
   // How many of them are out then, the first ones.

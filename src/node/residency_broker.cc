@@ -117,7 +117,7 @@ Status ResidencyBroker::reserve(LeaseId lease, uint32_t request, const ReserveMe
     return Status::error(Code::kResourceExhausted, "%zu requests wait for an answer already",
                          kMaxWaitingPerLease);
   }
-  queue.push_back({lease, request, message});
+  queue.push_back({lease, request, message, now_ns});
   if (message.out_bytes > 0) {
     part->tenant.out_bytes = message.out_bytes;
     part->tenant.wants = true;
@@ -144,6 +144,7 @@ Status ResidencyBroker::give_back(LeaseId lease, uint32_t device, uint64_t bytes
 Status ResidencyBroker::release(LeaseId lease, const ReleaseMessage& message, uint64_t now_ns,
                                 Effects& effects) {
   TESSERA_RETURN_IF_ERROR(give_back(lease, message.device, message.bytes));
+  part(Place{lease, message.device}).forecast.shrank(message.bytes);
   serve(held_.at(lease).gpus[message.device], now_ns, effects);
   return Status();
 }
@@ -230,7 +231,7 @@ ResidencyBroker::Moving ResidencyBroker::moving(uint32_t index) const {
   const auto found = gpus_.find(index);
   if (found == gpus_.end()) return {};
   const memory::ThrashDetector& detector = found->second.detector;
-  return {detector.moving_percent(), detector.thrashing(), turn_ns(index, tenants_of(index).tenants)};
+  return {detector.moving_percent(), detector.thrashing(), turn_ns(index, tenants_of(index, 0).tenants)};
 }
 
 memory::ThrashDetector::State ResidencyBroker::moving_state(uint32_t index) const {

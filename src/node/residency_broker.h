@@ -7,8 +7,11 @@
 //
 // Who has been moved off a GPU is brought back piece by piece, while others are still on their way out, so
 // that copies go both ways at a time. One process of a GPU is brought back at a time: no two wait for each
-// other with half of their memory there. Requests are served in their order, but for those of who is being
-// brought back, and of processes whose turn has not ended: they would hold memory and do nothing.
+// other with half of their memory there. Requests are served in the order in which processes have begun to
+// wait, but for those of who is being brought back, and of processes whose turn has not ended: they would
+// hold memory and do nothing (partitioning/residency.h, PlaceInLine). Who waits for more keeps its turn. What
+// somebody before them is about to need (memory/reclaim/need_forecast.h) is not for those behind: they would
+// have to give it back at once.
 //
 // Of what a slice is guaranteed (set_terms) nobody is asked to give anything, and nobody may grow to where
 // that could not be kept. How long each waits for memory is counted.
@@ -18,12 +21,14 @@
 // nothing is granted of its GPUs.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <optional>
 #include <span>
 #include <vector>
 
+#include "memory/reclaim/need_forecast.h"
 #include "memory/reclaim/thrash_detector.h"
 #include "node/broker.h"
 #include "partitioning/residency.h"
@@ -39,6 +44,8 @@ inline constexpr uint64_t kEvictPauseNs = 250'000'000;
 inline constexpr uint64_t kNoSwapNs = 2'000'000'000;
 // Who is being brought back and asks for nothing for so long stands in nobody's way any more.
 inline constexpr uint64_t kReturnPatienceNs = 10'000'000'000;
+// The same for who was granted more while it was out, and has not asked to be brought back yet.
+inline constexpr uint64_t kFollowPatienceNs = 250'000'000;
 
 class ResidencyBroker {
  public:
@@ -117,15 +124,21 @@ class ResidencyBroker {
     uint64_t no_swap_until_ns = 0;
     std::optional<uint64_t> waits_since_ns;
     uint64_t waited_ns = 0;  // before that
+    memory::NeedForecast forecast;
+
+    // What it is expected to need soon beyond what it has.
+    uint64_t growth_bytes(uint64_t now_ns) const {
+      const uint64_t has = tenant.resident_bytes + tenant.out_bytes;
+      return std::min(forecast.growth_bytes(now_ns), tenant.size() - has);
+    }
   };
   struct Waiting {
     LeaseId lease;
     uint32_t request;
     ReserveMessage message;
+    uint64_t since_ns;
 
     bool brings_back() const { return message.out_bytes > 0; }
-    // With which it goes on.
-    uint64_t total() const { return brings_back() ? message.out_bytes : message.bytes_needed; }
   };
   using Queue = std::deque<Waiting>;
   struct Place {
@@ -158,8 +171,17 @@ class ResidencyBroker {
   struct Tenants {
     std::vector<partitioning::ResidentTenant> tenants;
     std::vector<Place> places;
+
+    size_t number_of(const Place& place) const {
+      return static_cast<size_t>(std::find(places.begin(), places.end(), place) - places.begin());
+    }
   };
 
+  // It was asked for memory, and gives it: it gets none.
+  bool is_giving(const Place& place) const {
+    const auto& asked = held_.at(place.lease).parts[place.device].asked;
+    return asked && !asked->overdue;
+  }
   Result<Part*> part_of(LeaseId lease, uint32_t device);
   Part& part(const Place& place) { return held_.at(place.lease).parts[place.device]; }
   uint64_t left(uint32_t gpu) const;
@@ -170,6 +192,11 @@ class ResidencyBroker {
 
   // Which request is next, see above; the end: none, yet.
   Queue::iterator next_request(uint32_t gpu, uint64_t now_ns);
+  // With which it goes on.
+  uint64_t total_bytes(const Waiting& request) const;
+  void begin_return(uint32_t gpu, const Place& place, uint64_t patience_ns, uint64_t now_ns);
+  // It was kept from its turn by that: it lasts as much longer.
+  void end_wait(Part& part, const Waiting& request, uint64_t now_ns);
   bool can_never_fit(uint32_t gpu, const Waiting& request) const;
   // Others could make room, but have no place for what they have.
   bool lacks_swap(uint32_t gpu, const Waiting& request, uint64_t now_ns) const;
@@ -177,13 +204,13 @@ class ResidencyBroker {
   void grant(uint32_t gpu, Queue::iterator request, uint64_t now_ns, Effects& effects);
   // False where those who may be asked have not so much.
   bool ask_others(uint32_t gpu, const Waiting& request, uint64_t now_ns, Effects& effects);
-  Tenants tenants_of(uint32_t gpu) const;
+  Tenants tenants_of(uint32_t gpu, uint64_t now_ns) const;
   void deal_terms(uint32_t gpu, Tenants& tenants) const;
   partitioning::MemoryTerms terms_of(SliceId slice, uint32_t gpu) const;
   // What a process of the slice can have at most, beside what others are guaranteed.
   uint64_t attainable_bytes(uint32_t gpu, SliceId slice) const;
-  // What to make room for where it grows.
-  uint64_t wanted_ahead(const Waiting& request) const;
+  // What those that are before it in the line are about to need: not for who comes after them.
+  uint64_t aside_bytes(uint32_t gpu, const Waiting& request, uint64_t now_ns) const;
   uint64_t turn_ns(uint32_t gpu, std::span<const partitioning::ResidentTenant> tenants) const;
   uint64_t expected_bytes(uint32_t gpu) const;
   // Until when processes of the GPU are awaited; none: they are not.

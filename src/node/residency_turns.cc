@@ -15,18 +15,33 @@ using vgpu::BudgetKind;
 
 // How long a byte takes on its way out and in, until that is measured.
 constexpr double kGuessedNsPerByte = 0.5;
-// For who grows: as much is made room for at a time. Who gives is off the GPU with whatever it gives.
-constexpr uint64_t kAheadBytes = uint64_t{128} << 20;
+constexpr uint64_t kNever = std::numeric_limits<uint64_t>::max();
+// When to look again whether those before somebody have stopped to grow.
+constexpr uint64_t kForecastLookNs = 100'000'000;
 
 }  // namespace
 
-uint64_t ResidencyBroker::wanted_ahead(const Waiting& request) const {
-  const ResidentTenant& tenant = held_.at(request.lease).parts[request.message.device].tenant;
-  const uint64_t more = tenant.size() - (tenant.resident_bytes + tenant.out_bytes);
-  return std::max(request.message.bytes_wanted, std::min(more, kAheadBytes));
+uint64_t ResidencyBroker::aside_bytes(uint32_t index, const Waiting& request, uint64_t now_ns) const {
+  const Tenants all = tenants_of(index, now_ns);
+  const partitioning::TurnLengths turns(all.tenants, turn_ns(index, all.tenants));
+  const size_t own = all.number_of({request.lease, request.message.device});
+  const auto place = partitioning::place_in_line(all.tenants[own], turns, now_ns);
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < all.tenants.size(); ++i) {
+    if (i == own || all.tenants[i].presence != Presence::kIn) continue;
+    if (partitioning::place_in_line(all.tenants[i], turns, now_ns) < place)
+      bytes += held_.at(all.places[i].lease).parts[all.places[i].device].growth_bytes(now_ns);
+  }
+  return bytes;
 }
 
-ResidencyBroker::Tenants ResidencyBroker::tenants_of(uint32_t index) const {
+uint64_t ResidencyBroker::total_bytes(const Waiting& request) const {
+  const ResidentTenant& tenant = held_.at(request.lease).parts[request.message.device].tenant;
+  if (request.brings_back()) return tenant.out_bytes;  // more than when it asked, perhaps
+  return request.message.bytes_needed + (tenant.presence == Presence::kOut ? tenant.out_bytes : 0);
+}
+
+ResidencyBroker::Tenants ResidencyBroker::tenants_of(uint32_t index, uint64_t now_ns) const {
   Tenants found;
   for (const auto& [lease, held] : held_) {
     for (uint32_t i = 0; i < held.gpus.size(); ++i) {
@@ -34,14 +49,14 @@ ResidencyBroker::Tenants ResidencyBroker::tenants_of(uint32_t index) const {
       found.tenants.push_back(held.parts[i].tenant);
       found.tenants.back().can_be_asked = held.connected && !held.parts[i].asked;
       found.tenants.back().blocked = false;
+      if (held.parts[i].waits_since_ns) found.tenants.back().waits_since_ns = *held.parts[i].waits_since_ns;
       found.places.push_back({lease, i});
     }
   }
   for (const Waiting& request : gpus_.at(index).queue) {
-    if (request.brings_back()) continue;
-    const auto place =
-        std::find(found.places.begin(), found.places.end(), Place{request.lease, request.message.device});
-    found.tenants[static_cast<size_t>(place - found.places.begin())].blocked = true;
+    ResidentTenant& tenant = found.tenants[found.number_of({request.lease, request.message.device})];
+    tenant.waits_since_ns = std::min(tenant.waits_since_ns, now_ns);
+    tenant.blocked |= !request.brings_back();
   }
   deal_terms(index, found);
   partitioning::mark_shares(found.tenants, capacity(index));
@@ -104,19 +119,19 @@ ResidencyBroker::Queue::iterator ResidencyBroker::next_request(uint32_t index, u
     if (its != gpu.queue.end() || now_ns < gpu.returning_until_ns) return its;
     stop_returning(gpu, now_ns);
   }
-  const Tenants all = tenants_of(index);
+  const Tenants all = tenants_of(index, now_ns);
   const partitioning::TurnLengths turns(all.tenants, turn_ns(index, all.tenants));
-  const auto since = [&](const Waiting& request) {
-    const auto place =
-        std::find(all.places.begin(), all.places.end(), Place{request.lease, request.message.device});
-    const ResidentTenant& tenant = all.tenants[static_cast<size_t>(place - all.places.begin())];
-    const bool in_turn =
-        tenant.resident_bytes > 0 && tenant.presence == Presence::kIn && now_ns < turns.end_ns(tenant);
-    return in_turn ? tenant.since_ns : std::numeric_limits<uint64_t>::max();
-  };
-  // Who came first, of several that fill the GPU: so one of them gets on. Else the front.
-  return std::min_element(gpu.queue.begin(), gpu.queue.end(),
-                          [&](const Waiting& a, const Waiting& b) { return since(a) < since(b); });
+  auto first = gpu.queue.end();
+  std::optional<partitioning::PlaceInLine> first_place;
+  for (auto request = gpu.queue.begin(); request != gpu.queue.end(); ++request) {
+    const Place whose{request->lease, request->message.device};
+    if (is_giving(whose)) continue;
+    const auto place = partitioning::place_in_line(all.tenants[all.number_of(whose)], turns, now_ns);
+    if (first_place && *first_place <= place) continue;
+    first = request;
+    first_place = place;
+  }
+  return first;
 }
 
 // All that it has must be there at once. What others cannot move is not counted: they may end, or free it.
@@ -126,7 +141,8 @@ bool ResidencyBroker::can_never_fit(uint32_t gpu, const Waiting& request) const 
   const ResidentTenant& tenant = held.parts[request.message.device].tenant;
   const uint64_t own = tenant.resident_bytes + (request.brings_back() ? 0 : tenant.out_bytes);
   const uint64_t most = request.brings_back() ? capacity(gpu) : attainable_bytes(gpu, held.slice);
-  return request.total() > most - std::min(most, own);
+  const uint64_t total = request.brings_back() ? tenant.out_bytes : request.message.bytes_needed;
+  return total > most - std::min(most, own);
 }
 
 uint64_t ResidencyBroker::expected_bytes(uint32_t gpu) const {
@@ -157,11 +173,31 @@ void ResidencyBroker::stop_returning(Gpu& gpu, uint64_t now_ns) {
     if (tenant.presence == Presence::kReturning) {
       tenant.presence = Presence::kOut;
       tenant.since_ns = now_ns;
+      tenant.wants = false;  // until it asks again
     }
   }
   gpu.returning.reset();
   gpu.moving_since_ns = 0;
   gpu.moved_ns = now_ns;
+}
+
+void ResidencyBroker::begin_return(uint32_t index, const Place& place, uint64_t patience_ns,
+                                   uint64_t now_ns) {
+  Gpu& gpu = gpus_.at(index);
+  ResidentTenant& tenant = part(place).tenant;
+  if (tenant.presence != Presence::kReturning) tenant.since_ns = now_ns;
+  tenant.presence = Presence::kReturning;
+  gpu.returning = place;
+  gpu.returning_until_ns = now_ns + patience_ns;
+  if (gpu.moving_since_ns == 0) gpu.moving_since_ns = now_ns;
+}
+
+void ResidencyBroker::end_wait(Part& part, const Waiting& request, uint64_t now_ns) {
+  ResidentTenant& tenant = part.tenant;
+  const uint64_t waited = now_ns - std::min(now_ns, std::max(request.since_ns, tenant.since_ns));
+  const uint64_t more = std::min(waited, round_ns_ - std::min(round_ns_, tenant.prolonged_ns));
+  tenant.since_ns += more;
+  tenant.prolonged_ns += more;
 }
 
 void ResidencyBroker::grant(uint32_t index, Queue::iterator request, uint64_t now_ns, Effects& effects) {
@@ -172,15 +208,22 @@ void ResidencyBroker::grant(uint32_t index, Queue::iterator request, uint64_t no
   const uint64_t most =
       request->brings_back() ? capacity(index) : attainable_bytes(index, held_.at(place.lease).slice);
   const uint64_t fits = std::max(request->message.bytes_needed, most - std::min(most, own));
-  const uint64_t bytes = std::min({request->message.bytes_wanted, left(index), fits});
+  const uint64_t aside = aside_bytes(index, *request, now_ns);
+  const uint64_t free = std::max(request->message.bytes_needed, left(index) - std::min(left(index), aside));
+  const uint64_t bytes = std::min({request->message.bytes_wanted, free, fits});
+  if (!request->brings_back()) part(place).forecast.grew(bytes, now_ns - request->since_ns, now_ns);
   if (request->brings_back()) {
-    if (tenant.presence != Presence::kReturning) tenant.since_ns = now_ns;
-    tenant.presence = Presence::kReturning;
-    gpu.returning = place;
-    gpu.returning_until_ns = now_ns + kReturnPatienceNs;
-    if (gpu.moving_since_ns == 0) gpu.moving_since_ns = now_ns;
-  } else if (tenant.resident_bytes == 0 && tenant.presence == Presence::kIn) {
-    tenant.since_ns = now_ns;
+    begin_return(index, place, kReturnPatienceNs, now_ns);
+  } else if (tenant.presence == Presence::kOut && tenant.out_bytes > 0) {
+    // It will ask for that as soon as it goes on with what is granted now.
+    begin_return(index, place, kFollowPatienceNs, now_ns);
+  } else if (tenant.presence == Presence::kIn) {
+    if (tenant.resident_bytes == 0) {
+      tenant.since_ns = now_ns;
+      tenant.prolonged_ns = 0;
+    } else {
+      end_wait(part(place), *request, now_ns);
+    }
   }
   tenant.stuck_bytes = 0;
   set_resident(held_.at(place.lease), place.device, tenant.resident_bytes + bytes);
@@ -188,29 +231,29 @@ void ResidencyBroker::grant(uint32_t index, Queue::iterator request, uint64_t no
   gpu.queue.erase(request);
 }
 
-// For more than is needed where somebody grows: it will ask for more soon.
+// For as much more as it is about to need.
 bool ResidencyBroker::ask_others(uint32_t index, const Waiting& request, uint64_t now_ns, Effects& effects) {
   const uint64_t there = left(index) + expected_bytes(index);
-  if (request.total() <= there) return true;
-  Tenants others = tenants_of(index);
-  for (size_t i = 0; i < others.places.size(); ++i) {
-    if (others.places[i] == Place{request.lease, request.message.device})
-      others.tenants[i].can_be_asked = false;
-  }
-  const uint64_t turn = turn_ns(index, tenants_of(index).tenants);
-  const uint64_t wanted = request.brings_back() ? request.total() : wanted_ahead(request);
-  auto victims = partitioning::choose_victims(others.tenants, wanted - there, turn, now_ns);
-  if (victims.empty())
-    victims = partitioning::choose_victims(others.tenants, request.total() - there, turn, now_ns);
+  const uint64_t aside = aside_bytes(index, request, now_ns), total = total_bytes(request) + aside;
+  if (total <= there) return true;
+  const Tenants others = tenants_of(index, now_ns);
+  const Place place{request.lease, request.message.device};
+  const uint64_t ahead = std::max(request.message.bytes_wanted, total) + part(place).growth_bytes(now_ns);
+  const partitioning::Need need{total - there, ahead - there, others.number_of(place)};
+  const uint64_t turn = turn_ns(index, others.tenants);
+  const auto victims = partitioning::choose_victims(others.tenants, need, turn, now_ns);
   for (const partitioning::Victim& victim : victims) {
-    const Place place = others.places[victim.index];
+    const Place whose = others.places[victim.index];
     if (next_number_ == 0) next_number_ = 1;  // 0 means that no answer is wanted
-    part(place).asked = Asked{next_number_, victim.bytes, now_ns, request.brings_back()};
+    part(whose).asked = Asked{next_number_, victim.bytes, now_ns, request.brings_back()};
     effects.recalls.push_back(
-        {place.lease, next_number_++, place.device, victim.bytes, BudgetKind::kResident});
+        {whose.lease, next_number_++, whose.device, victim.bytes, BudgetKind::kResident});
   }
-  if (victims.empty())
-    gpus_.at(index).look_at_ns = partitioning::next_choice_ns(others.tenants, turn, now_ns);
+  if (victims.empty()) {
+    const auto next = partitioning::next_choice_ns(others.tenants, turn, now_ns);
+    gpus_.at(index).look_at_ns = next;
+    if (aside > 0) gpus_.at(index).look_at_ns = std::min(next.value_or(kNever), now_ns + kForecastLookNs);
+  }
   return !victims.empty();
 }
 
@@ -249,7 +292,8 @@ bool ResidencyBroker::serve_one(uint32_t index, Queue::iterator request, uint64_
   // Nobody is brought back in part, to wait there for the rest: that others would have to wait for, too.
   const bool can_go_on = ask_others(index, *request, now_ns, effects);
   const bool has_begun = gpus_.at(index).returning.has_value();
-  if (request->message.bytes_needed > left(index) || (!can_go_on && !has_begun)) return false;
+  const uint64_t needed = request->message.bytes_needed + aside_bytes(index, *request, now_ns);
+  if (needed > left(index) || (!can_go_on && !has_begun)) return false;
   grant(index, request, now_ns, effects);
   return true;
 }
@@ -264,7 +308,8 @@ void ResidencyBroker::count_waits(uint32_t index, uint64_t now_ns) {
     for (uint32_t i = 0; i < held.gpus.size(); ++i) {
       if (held.gpus[i] != index) continue;
       Part& part = held.parts[i];
-      const bool waits = part.tenant.wants || asking.contains({lease, i});
+      const bool waits =
+          part.tenant.wants || part.tenant.presence == Presence::kReturning || asking.contains({lease, i});
       if (waits && !part.waits_since_ns) part.waits_since_ns = now_ns;
       if (!waits && part.waits_since_ns)
         part.waited_ns += now_ns - std::min(now_ns, *std::exchange(part.waits_since_ns, std::nullopt));
@@ -289,7 +334,7 @@ void ResidencyBroker::serve_queue(uint32_t index, uint64_t now_ns, Effects& effe
   while (!gpu.queue.empty()) {
     const auto request = next_request(index, now_ns);
     if (request == gpu.queue.end()) {
-      gpu.look_at_ns = gpu.returning_until_ns;
+      if (gpu.returning) gpu.look_at_ns = gpu.returning_until_ns;
       return;
     }
     if (!serve_one(index, request, now_ns, effects)) return;

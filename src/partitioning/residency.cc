@@ -12,10 +12,11 @@ namespace {
 
 constexpr uint64_t kNever = std::numeric_limits<uint64_t>::max();
 
+bool works(const ResidentTenant& tenant) { return tenant.presence == Presence::kIn && !tenant.blocked; }
+
 // From when on it may be asked.
 uint64_t ripe_ns(const ResidentTenant& tenant, const TurnLengths& turns) {
-  const bool has_turn = tenant.presence == Presence::kIn && !tenant.blocked;
-  return std::max(has_turn ? turns.end_ns(tenant) : 0, tenant.not_before_ns);
+  return std::max(works(tenant) ? turns.end_ns(tenant) : 0, tenant.not_before_ns);
 }
 
 // What it may be asked for.
@@ -28,15 +29,14 @@ bool may_give(const ResidentTenant& tenant) {
 }
 
 // It works, with no more than it is entitled to.
-bool keeps_share(const ResidentTenant& tenant) {
-  return tenant.presence == Presence::kIn && !tenant.blocked && tenant.within_share;
-}
+bool keeps_share(const ResidentTenant& tenant) { return works(tenant) && tenant.within_share; }
 
-// What those can give that have more than their share, once their turns are over.
-uint64_t spare_beyond_shares(std::span<const ResidentTenant> tenants) {
+// What others can give that have more than their share, once their turns are over.
+uint64_t spare_beyond_shares(std::span<const ResidentTenant> tenants, std::optional<size_t> who) {
   uint64_t bytes = 0;
-  for (const ResidentTenant& tenant : tenants) {
-    if (may_give(tenant) && !keeps_share(tenant))
+  for (size_t i = 0; i < tenants.size(); ++i) {
+    const ResidentTenant& tenant = tenants[i];
+    if (i != who && may_give(tenant) && !keeps_share(tenant))
       bytes += spare_bytes(tenant) - std::min(spare_bytes(tenant), tenant.stuck_bytes);
   }
   return bytes;
@@ -44,24 +44,35 @@ uint64_t spare_beyond_shares(std::span<const ResidentTenant> tenants) {
 
 // The least goes first.
 std::tuple<int, uint64_t> rank(const ResidentTenant& tenant, uint64_t turn_end_ns) {
-  if (tenant.presence != Presence::kIn) return {tenant.wants ? 1 : 0, kNever - tenant.since_ns};
+  if (tenant.presence != Presence::kIn) return {tenant.waits_outside() ? 1 : 0, kNever - tenant.since_ns};
   if (tenant.blocked) return {2, kNever - tenant.since_ns};
   return {keeps_share(tenant) ? 4 : 3, turn_end_ns};
 }
 
 std::vector<Victim> choose(std::span<const ResidentTenant> tenants, std::span<const size_t> order,
-                           uint64_t bytes, bool stuck) {
+                           const Need& need, bool stuck) {
   std::vector<Victim> victims;
+  uint64_t chosen = 0;
   for (const size_t i : order) {
     const ResidentTenant& tenant = tenants[i];
+    const uint64_t wanted = works(tenant) || stuck ? need.least : std::max(need.least, need.most);
     const uint64_t spare = spare_bytes(tenant);
     const uint64_t kept = stuck ? 0 : std::min(tenant.stuck_bytes, spare);
-    const uint64_t given = std::min(spare - kept, bytes);
+    const uint64_t given = std::min(spare - kept, wanted - std::min(wanted, chosen));
     if (given > 0) victims.push_back({i, given});
-    bytes -= given;
+    chosen += given;
   }
-  if (bytes > 0) victims.clear();
+  if (chosen < need.least) victims.clear();
   return victims;
+}
+
+// Who is out without wanting anything gives to everybody, who works once its turn is over, who waits to
+// those before it.
+bool gives_to(const ResidentTenant& tenant, const std::optional<PlaceInLine>& to, const TurnLengths& turns,
+              uint64_t now_ns) {
+  if (!may_give(tenant) || ripe_ns(tenant, turns) > now_ns) return false;
+  const bool waits = tenant.blocked || tenant.waits_outside();
+  return !waits || !to || place_in_line(tenant, turns, now_ns) >= *to;
 }
 
 }  // namespace
@@ -109,22 +120,32 @@ uint64_t longest_turn_ns(std::span<const ResidentTenant> tenants, uint64_t capac
   return round_ns / others_in_a_place;
 }
 
-std::vector<Victim> choose_victims(std::span<const ResidentTenant> tenants, uint64_t bytes, uint64_t turn_ns,
-                                   uint64_t now_ns) {
+PlaceInLine place_in_line(const ResidentTenant& tenant, const TurnLengths& turns, uint64_t now_ns) {
+  if (tenant.presence == Presence::kReturning) return {PlaceInLine::Part::kReturns, 0};
+  const bool in_turn =
+      tenant.resident_bytes > 0 && tenant.presence == Presence::kIn && now_ns < turns.end_ns(tenant);
+  if (in_turn) return {PlaceInLine::Part::kHasTurn, tenant.since_ns};
+  return {PlaceInLine::Part::kWaits, tenant.waits_since_ns};
+}
+
+std::vector<Victim> choose_victims(std::span<const ResidentTenant> tenants, const Need& need,
+                                   uint64_t turn_ns, uint64_t now_ns) {
   const TurnLengths turns(tenants, turn_ns);
-  const bool others_have_enough = spare_beyond_shares(tenants) >= bytes;
+  const bool others_have_enough = spare_beyond_shares(tenants, need.who) >= need.least;
+  std::optional<PlaceInLine> to;
+  if (need.who) to = place_in_line(tenants[*need.who], turns, now_ns);
   std::vector<size_t> order;
   for (size_t i = 0; i < tenants.size(); ++i) {
-    if (others_have_enough && keeps_share(tenants[i])) continue;
-    if (may_give(tenants[i]) && ripe_ns(tenants[i], turns) <= now_ns) order.push_back(i);
+    if (i == need.who || (others_have_enough && keeps_share(tenants[i]))) continue;
+    if (gives_to(tenants[i], to, turns, now_ns)) order.push_back(i);
   }
   const auto key = [&](size_t i) { return rank(tenants[i], turns.end_ns(tenants[i])); };
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return key(a) < key(b); });
-  const std::vector<Victim> victims = choose(tenants, order, bytes, false);
+  const std::vector<Victim> victims = choose(tenants, order, need, false);
   if (!victims.empty()) return victims;
   std::stable_sort(order.begin(), order.end(),
                    [&](size_t a, size_t b) { return tenants[a].not_before_ns < tenants[b].not_before_ns; });
-  return choose(tenants, order, bytes, true);
+  return choose(tenants, order, need, true);
 }
 
 std::optional<uint64_t> next_choice_ns(std::span<const ResidentTenant> tenants, uint64_t turn_ns,

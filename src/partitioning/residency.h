@@ -7,8 +7,10 @@
 #pragma once
 
 #include <algorithm>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
 #include <vector>
@@ -40,9 +42,12 @@ struct ResidentTenant {
   uint64_t promised_bytes = 0;  // its slice's limit: it may grow to that
   uint64_t stuck_bytes = 0;     // of what is resident, it could not give this much when it was last asked
   Presence presence = Presence::kIn;
-  uint64_t since_ns = 0;       // of that
-  bool wants = false;          // it is out, and waits to be brought back
-  bool blocked = false;        // it waits for more memory: its turn is of no use to it
+  uint64_t since_ns = 0;      // of that
+  uint64_t prolonged_ns = 0;  // of its turn: it was blocked in it
+  bool wants = false;         // it is out, and waits to be brought back
+  bool blocked = false;       // it waits for more memory: its turn is of no use to it
+  // Since when one of these; never: it does not wait.
+  uint64_t waits_since_ns = std::numeric_limits<uint64_t>::max();
   bool can_be_asked = true;    // it is connected, and nothing was asked of it that it has not answered
   uint64_t not_before_ns = 0;  // it could not give what was asked for a moment ago
   uint64_t min_bytes = 0;      // of its slice's minimum, as much as is its own
@@ -50,7 +55,8 @@ struct ResidentTenant {
   bool within_share = false;  // it has no more than it is entitled to while all want what they have
 
   uint64_t size() const { return std::max(resident_bytes + out_bytes, promised_bytes); }
-  bool takes_part() const { return presence != Presence::kOut || wants; }
+  bool waits_outside() const { return presence == Presence::kOut && (wants || blocked); }
+  bool takes_part() const { return presence != Presence::kOut || wants || blocked; }
 };
 
 // Fills in who is within its share (memory/reclaim/fair_shares.h) of the capacity.
@@ -73,18 +79,36 @@ class TurnLengths {
 // a time take turns with the rest. Never longer than that; no bound where all fit.
 uint64_t longest_turn_ns(std::span<const ResidentTenant> tenants, uint64_t capacity, uint64_t round_ns);
 
+// Where somebody stands among those that want memory of a GPU: the least goes first. Who is being brought
+// back ends that; then whose turn it is, those first that came first; then who waits, by how long. Nobody who
+// waits gives anything to somebody behind him: else those that wait would take the GPU from each other, and
+// none of them would get on.
+struct PlaceInLine {
+  enum class Part : uint8_t { kReturns, kHasTurn, kWaits };
+  Part part;
+  uint64_t since_ns;
+
+  auto operator<=>(const PlaceInLine&) const = default;
+};
+PlaceInLine place_in_line(const ResidentTenant& tenant, const TurnLengths& turns, uint64_t now_ns);
+
 struct Victim {
   size_t index;
   uint64_t bytes;  // to be asked for
 };
-// Who gives `bytes`, of those that may be asked at `now_ns` where turns last `turn_ns`, by their weights.
-// First who is out already: those that do not want to come back, then those whose turns are furthest away,
-// who went last. Then who is blocked, those first that came last, and then who is in, first whose turn has
-// been over for longest. Who works with no more than its share is left alone as long as the others have
+struct Need {
+  uint64_t least = 0;
+  uint64_t most = 0;               // as far as nobody who works has to go for it
+  std::optional<size_t> who = {};  // of the tenants; none: somebody whom all make room for
+};
+// Who gives what is needed, of those that may be asked at `now_ns` where turns last `turn_ns`, by their
+// weights. First who is out already: those that do not want to come back, then those whose turns are furthest
+// away, who went last. Then who is blocked, those first that came last, and then who is in, first whose turn
+// has been over for longest. Who works with no more than its share is left alone as long as the others have
 // enough, be it that their turns last a while yet. Nobody gives of his minimum. What is stuck is asked for
-// where nothing else is left, of each in its turn. Empty where all of them together have not so much.
-std::vector<Victim> choose_victims(std::span<const ResidentTenant> tenants, uint64_t bytes, uint64_t turn_ns,
-                                   uint64_t now_ns);
+// where nothing else is left, of each in its turn. Empty where all of them together have less than the least.
+std::vector<Victim> choose_victims(std::span<const ResidentTenant> tenants, const Need& need,
+                                   uint64_t turn_ns, uint64_t now_ns);
 // When choose_victims() may answer otherwise, while nothing else happens; none: only then.
 std::optional<uint64_t> next_choice_ns(std::span<const ResidentTenant> tenants, uint64_t turn_ns,
                                        uint64_t now_ns);

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <iterator>
+
 namespace tessera::partitioning {
 namespace {
 
@@ -57,7 +59,7 @@ TEST(LongestTurn, HasNoBoundWhereNobodyWaits) {
 TEST(Victims, WhoIsOutAlreadyComesFirst) {
   const ResidentTenant tenants[] = {tenant(10, 0), out(10, 500 * kMs, true), tenant(10, 100 * kMs),
                                     out(10, 400 * kMs, false)};
-  const auto victims = choose_victims(tenants, 35, 100 * kMs, 1000 * kMs);
+  const auto victims = choose_victims(tenants, Need{.least = 35}, 100 * kMs, 1000 * kMs);
   EXPECT_EQ(indices(victims), (Indices{3, 1, 0, 2})) << "one that does not want to come back first of all";
   EXPECT_EQ(victims.back().bytes, 5u);
 }
@@ -65,12 +67,12 @@ TEST(Victims, WhoIsOutAlreadyComesFirst) {
 TEST(Victims, OfThoseWhoseTurnIsFurthestAway) {
   const ResidentTenant tenants[] = {out(10, 300 * kMs, true), out(10, 500 * kMs, true),
                                     out(10, 400 * kMs, true)};
-  EXPECT_EQ(indices(choose_victims(tenants, 30, 0, 1000 * kMs)), (Indices{1, 2, 0}));
+  EXPECT_EQ(indices(choose_victims(tenants, Need{.least = 30}, 0, 1000 * kMs)), (Indices{1, 2, 0}));
 }
 
 TEST(Victims, ThenWhoHasBeenThereLongest) {
   const ResidentTenant tenants[] = {tenant(10, 300 * kMs), tenant(10, 100 * kMs), tenant(10, 200 * kMs)};
-  EXPECT_EQ(indices(choose_victims(tenants, 15, 100 * kMs, 1000 * kMs)), (Indices{1, 2}));
+  EXPECT_EQ(indices(choose_victims(tenants, Need{.least = 15}, 100 * kMs, 1000 * kMs)), (Indices{1, 2}));
 }
 
 // Several that load their data at once, and fill the GPU before one of them has all: the first one goes on.
@@ -78,8 +80,45 @@ TEST(Victims, WhoIsBlockedHasNoTurn) {
   ResidentTenant second = tenant(10, 200 * kMs), third = tenant(10, 300 * kMs);
   second.blocked = third.blocked = true;
   const ResidentTenant tenants[] = {tenant(10, 100 * kMs), second, third};
-  EXPECT_EQ(indices(choose_victims(tenants, 20, 1000 * kMs, 400 * kMs)), (Indices{2, 1}));
-  EXPECT_TRUE(choose_victims(tenants, 30, 1000 * kMs, 400 * kMs).empty());
+  EXPECT_EQ(indices(choose_victims(tenants, Need{.least = 20}, 1000 * kMs, 400 * kMs)), (Indices{2, 1}));
+  EXPECT_TRUE(choose_victims(tenants, Need{.least = 30}, 1000 * kMs, 400 * kMs).empty());
+}
+
+TEST(Victims, WhoWaitsGivesNothingToThoseBehind) {
+  ResidentTenant first = tenant(10, 0), second = tenant(10, 0), third = out(5, 900 * kMs, true);
+  first.blocked = second.blocked = true;
+  first.waits_since_ns = 300 * kMs;
+  third.waits_since_ns = 500 * kMs;
+  second.waits_since_ns = 600 * kMs;
+  const ResidentTenant tenants[] = {first, second, third};
+  EXPECT_EQ(indices(choose_victims(tenants, {.least = 8, .who = 0}, 0, 1000 * kMs)), (Indices{2, 1}));
+  EXPECT_EQ(indices(choose_victims(tenants, {.least = 8, .who = 2}, 0, 1000 * kMs)), (Indices{1}));
+  EXPECT_TRUE(choose_victims(tenants, {.least = 8, .who = 1}, 0, 1000 * kMs).empty());
+}
+
+TEST(Victims, OfWhoWorksNoMoreIsAskedThanMustBe) {
+  const ResidentTenant tenants[] = {out(10, 0, false), tenant(50, 0)};
+  const auto of_one = choose_victims(tenants, {.least = 5, .most = 30}, 0, 1000 * kMs);
+  EXPECT_EQ(indices(of_one), (Indices{0}));
+  EXPECT_EQ(of_one[0].bytes, 10u) << "as it is out anyway";
+  const auto of_both = choose_victims(tenants, {.least = 15, .most = 30}, 0, 1000 * kMs);
+  EXPECT_EQ(indices(of_both), (Indices{0, 1}));
+  EXPECT_EQ(of_both[1].bytes, 5u);
+}
+
+TEST(PlaceInLine, WhoseTurnItIsComesBeforeThoseThatWait) {
+  ResidentTenant returns = out(5, 0, true), early = tenant(5, 100 * kMs), late = tenant(5, 200 * kMs),
+                 newcomer = tenant(0, 0), waits = out(5, 50 * kMs, true);
+  returns.presence = Presence::kReturning;
+  waits.waits_since_ns = 60 * kMs;
+  newcomer.blocked = true;
+  newcomer.waits_since_ns = 250 * kMs;
+  const ResidentTenant tenants[] = {returns, early, late, waits, newcomer};
+  const TurnLengths turns(tenants, 1000 * kMs);
+  for (size_t i = 1; i < std::size(tenants); ++i)
+    EXPECT_LT(place_in_line(tenants[i - 1], turns, 300 * kMs), place_in_line(tenants[i], turns, 300 * kMs));
+  EXPECT_GT(place_in_line(early, turns, 5000 * kMs), place_in_line(waits, turns, 5000 * kMs))
+      << "its turn is over";
 }
 
 TEST(Victims, NobodyGivesOfHisMinimum) {
@@ -87,9 +126,9 @@ TEST(Victims, NobodyGivesOfHisMinimum) {
   first.min_bytes = 10;
   second.min_bytes = 4;
   const ResidentTenant tenants[] = {first, second};
-  const auto victims = choose_victims(tenants, 6, 0, 1000 * kMs);
+  const auto victims = choose_victims(tenants, Need{.least = 6}, 0, 1000 * kMs);
   EXPECT_EQ(indices(victims), (Indices{1}));
-  EXPECT_TRUE(choose_victims(tenants, 7, 0, 1000 * kMs).empty());
+  EXPECT_TRUE(choose_victims(tenants, Need{.least = 7}, 0, 1000 * kMs).empty());
 }
 
 TEST(Victims, TurnsAreAsLongAsTheirWeights) {
@@ -100,8 +139,8 @@ TEST(Victims, TurnsAreAsLongAsTheirWeights) {
   EXPECT_EQ(turns.end_ns(light), 500 * kMs) << "together as long as two";
   EXPECT_EQ(turns.end_ns(heavy), 1500 * kMs);
   EXPECT_EQ(next_choice_ns(tenants, 1000 * kMs, 0), 500 * kMs);
-  EXPECT_EQ(indices(choose_victims(tenants, 5, 1000 * kMs, 600 * kMs)), (Indices{0}));
-  EXPECT_EQ(indices(choose_victims(tenants, 15, 1000 * kMs, 2000 * kMs)), (Indices{0, 1}));
+  EXPECT_EQ(indices(choose_victims(tenants, Need{.least = 5}, 1000 * kMs, 600 * kMs)), (Indices{0}));
+  EXPECT_EQ(indices(choose_victims(tenants, Need{.least = 15}, 1000 * kMs, 2000 * kMs)), (Indices{0, 1}));
 }
 
 // One that is small and two that do not fit beside each other: the small one need not take turns.
@@ -111,10 +150,10 @@ TEST(Victims, WhoHasNoMoreThanItsShareStays) {
   mark_shares(tenants, 80);
   EXPECT_TRUE(tenants[0].within_share);
   EXPECT_FALSE(tenants[1].within_share);
-  EXPECT_TRUE(choose_victims(tenants, 10, 1000 * kMs, 1400 * kMs).empty())
+  EXPECT_TRUE(choose_victims(tenants, Need{.least = 10}, 1000 * kMs, 1400 * kMs).empty())
       << "the large one's turn will be over";
-  EXPECT_EQ(indices(choose_victims(tenants, 10, 1000 * kMs, 1500 * kMs)), (Indices{1}));
-  EXPECT_EQ(indices(choose_victims(tenants, 65, 1000 * kMs, 1500 * kMs)), (Indices{1, 0}))
+  EXPECT_EQ(indices(choose_victims(tenants, Need{.least = 10}, 1000 * kMs, 1500 * kMs)), (Indices{1}));
+  EXPECT_EQ(indices(choose_victims(tenants, Need{.least = 65}, 1000 * kMs, 1500 * kMs)), (Indices{1, 0}))
       << "all of it is needed";
 }
 
@@ -122,23 +161,24 @@ TEST(Victims, WhatIsStuckIsAskedForLast) {
   ResidentTenant stuck = out(10, 0, true);
   stuck.stuck_bytes = 8;
   const ResidentTenant tenants[] = {stuck, tenant(10, 0)};
-  const auto victims = choose_victims(tenants, 5, 0, 1000 * kMs);
+  const auto victims = choose_victims(tenants, Need{.least = 5}, 0, 1000 * kMs);
   EXPECT_EQ(indices(victims), (Indices{0, 1}));
   EXPECT_EQ(victims[0].bytes, 2u);
-  EXPECT_EQ(choose_victims(tenants, 15, 0, 1000 * kMs).size(), 2u);
+  EXPECT_EQ(choose_victims(tenants, Need{.least = 15}, 0, 1000 * kMs).size(), 2u);
   ResidentTenant first = stuck, second = stuck;
   first.stuck_bytes = second.stuck_bytes = 10;
   first.not_before_ns = 500 * kMs;
   const ResidentTenant both[] = {first, second};
-  EXPECT_EQ(indices(choose_victims(both, 5, 0, 1000 * kMs)), (Indices{1})) << "asked longer ago";
+  EXPECT_EQ(indices(choose_victims(both, Need{.least = 5}, 0, 1000 * kMs)), (Indices{1}))
+      << "asked longer ago";
 }
 
 TEST(Victims, NobodyBeforeHisTime) {
   const ResidentTenant tenants[] = {tenant(10, 300 * kMs), tenant(10, 100 * kMs)};
-  EXPECT_TRUE(choose_victims(tenants, 5, 1000 * kMs, 1000 * kMs).empty());
+  EXPECT_TRUE(choose_victims(tenants, Need{.least = 5}, 1000 * kMs, 1000 * kMs).empty());
   EXPECT_EQ(next_choice_ns(tenants, 1000 * kMs, 1000 * kMs), 1100 * kMs);
-  EXPECT_FALSE(choose_victims(tenants, 5, 1000 * kMs, 1100 * kMs).empty());
-  EXPECT_TRUE(choose_victims(tenants, 15, 1000 * kMs, 1100 * kMs).empty())
+  EXPECT_FALSE(choose_victims(tenants, Need{.least = 5}, 1000 * kMs, 1100 * kMs).empty());
+  EXPECT_TRUE(choose_victims(tenants, Need{.least = 15}, 1000 * kMs, 1100 * kMs).empty())
       << "nobody goes for what does not suffice";
 }
 
@@ -147,7 +187,7 @@ TEST(Victims, NobodyGivesWhatHeCannot) {
   silent.can_be_asked = false;
   paused.not_before_ns = 2000 * kMs;
   const ResidentTenant tenants[] = {silent, paused, tenant(0, 0), tenant(10, 0, Presence::kReturning)};
-  EXPECT_TRUE(choose_victims(tenants, 5, 0, 1000 * kMs).empty());
+  EXPECT_TRUE(choose_victims(tenants, Need{.least = 5}, 0, 1000 * kMs).empty());
   EXPECT_EQ(next_choice_ns(tenants, 0, 1000 * kMs), 2000 * kMs);
 }
 

@@ -6,6 +6,7 @@
 #include "cache/content_cache.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/wide_copy.h"
 #include "remote/client/request.h"
 #include "remote/wire/content.h"
 #include "remote/wire/copy.h"
@@ -117,7 +118,7 @@ Status Bulk::read_piece(const PieceHeader& piece, std::span<std::byte> place) {
                           piece.bytes <= kAreaSlotBytes && piece.number == 0;
   if (is_in_area) {
     const auto slot = static_cast<uint32_t>(piece.stored);
-    memcpy(place.data(), area->slot(slot).data(), place.size());
+    wide_copy(place.data(), area->slot(slot).data(), place.size(), CopyTo::kMemory);
     area->give_back(slot);
     return Status();
   }
@@ -177,7 +178,7 @@ CUresult send_piece(unsigned server, Bulk::Upload& upload, ByteSpan piece, CopyF
   request.to(server);
   const auto slot = bulk.area() == nullptr ? std::nullopt : bulk.area()->take(kAreaPatience);
   if (slot) {
-    memcpy(bulk.area()->slot(*slot).data(), piece.data(), piece.size());
+    wide_copy(bulk.area()->slot(*slot).data(), piece.data(), piece.size(), CopyTo::kCache);
     fields.form = PieceForm::kArea;
     fields.stored = *slot;
     return request.value(fields).send_piece({}, false, taken_at);
@@ -215,8 +216,9 @@ CUresult copy_in_pieces(unsigned server, uint64_t device, ByteSpan source, uint6
   }
   Bulk::Upload upload(bulk, source.size());
   uint64_t taken_at = 0;
+  const uint64_t most = bulk.area() == nullptr ? kPieceBytes : kAreaSlotBytes;
   for (uint64_t at = 0; at < source.size();) {
-    const ByteSpan piece = source.subspan(at, std::min<uint64_t>(source.size() - at, kPieceBytes));
+    const ByteSpan piece = source.subspan(at, std::min<uint64_t>(source.size() - at, most));
     const CUresult result =
         send_piece(server, upload, piece, {device + at, piece.size(), stream}, per_thread, &taken_at);
     if (result != CUDA_SUCCESS) return result;

@@ -14,8 +14,8 @@
 
 namespace tessera::remote {
 
-inline constexpr uint32_t kAreaSlots = 16;
-inline constexpr size_t kAreaSlotBytes = size_t{1} << 20;
+inline constexpr uint32_t kAreaSlots = 32;
+inline constexpr size_t kAreaSlotBytes = size_t{512} << 10;  // caches of a processor hold several
 inline constexpr size_t kAreaBytes = kAreaSlots * kAreaSlotBytes;
 
 // What lies in the shared memory beside the slots. All zeros: all slots are free.
@@ -25,7 +25,7 @@ struct AreaControl {
   alignas(64) std::atomic<uint32_t> given_back;    // counts
   alignas(64) std::atomic<uint32_t> sender_sleeps;
 };
-static_assert(sizeof(AreaControl) == 192);
+static_assert(sizeof(AreaControl) == 256);
 
 // The slots of one direction, as one side has them. Safe from any thread.
 class SharedArea {

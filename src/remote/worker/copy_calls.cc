@@ -143,7 +143,8 @@ class PayloadOut final : public Worker::Payload {
 
  private:
   void fetch() {
-    const uint64_t part = std::min<uint64_t>(bytes - fetched_at_, kPieceBytes);
+    const uint64_t most = s_.worker.link().area_out() == nullptr ? kPieceBytes : kAreaSlotBytes;
+    const uint64_t part = std::min<uint64_t>(bytes - fetched_at_, most);
     std::byte* place = pieces_.take(s_.worker.link());
     fetched_ = {place, part};
     result_ = place == nullptr

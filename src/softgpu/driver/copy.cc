@@ -3,6 +3,7 @@
 #include <cstring>
 #include <optional>
 
+#include "common/wide_copy.h"
 #include "softgpu/driver/device.h"
 #include "softgpu/driver/device_faults.h"
 #include "softgpu/driver/device_memory.h"
@@ -58,14 +59,28 @@ bool struck(Context& context, UsedMemory memory) {
   return false;
 }
 
-void copy_box(const CopyBox& box) {
+// Smaller ones may well be what a kernel reads next.
+constexpr size_t kPastCaches = 512u << 10;
+
+// `is_told`: the program waits for what is copied, and reads it.
+void copy_run(std::byte* dst, const std::byte* src, size_t bytes, bool is_told) {
+  const bool apart = dst + bytes <= src || src + bytes <= dst;
+  if (bytes < kPastCaches || !apart) {
+    memmove(dst, src, bytes);
+  } else {
+    wide_copy(dst, src, bytes, is_told && bytes <= kPastCaches * 2 ? CopyTo::kCache : CopyTo::kMemory);
+  }
+}
+
+void copy_box(const CopyBox& box, bool is_told) {
   for (size_t z = 0; z < box.depth; ++z) {
     auto* dst = reinterpret_cast<std::byte*>(box.dst + z * box.dst_slice);
     const auto* src = reinterpret_cast<const std::byte*>(box.src + z * box.src_slice);
     const bool dense = box.width == box.dst_pitch && box.width == box.src_pitch;
     const size_t rows = dense ? 1 : box.height;
     const size_t bytes = dense ? box.width * box.height : box.width;
-    for (size_t y = 0; y < rows; ++y) memmove(dst + y * box.dst_pitch, src + y * box.src_pitch, bytes);
+    for (size_t y = 0; y < rows; ++y)
+      copy_run(dst + y * box.dst_pitch, src + y * box.src_pitch, bytes, is_told);
   }
 }
 
@@ -79,13 +94,14 @@ class CopyOp : public ThreadOp {
         dst_(guarded(dst_of(box), places.dst)),
         src_(guarded(src_of(box), places.src)),
         seen_(places.seen),
+        is_told_(!places.dst || !places.dst->on_device()),
         staged_(std::move(staged)) {
     if (!staged_.empty()) box_.src = reinterpret_cast<uint64_t>(staged_.data());
   }
   void run() override {
     if (context_->status() != CUDA_SUCCESS || struck_by_error()) return;
     const MemoryUse use(*context_, seen_, dst_, src_);
-    if (use.allowed()) copy_box(box_);
+    if (use.allowed()) copy_box(box_, is_told_);
   }
 
  private:
@@ -95,6 +111,7 @@ class CopyOp : public ThreadOp {
   CopyBox box_;
   const UsedMemory dst_, src_;
   const uint64_t seen_;
+  const bool is_told_;
   const std::vector<std::byte> staged_;
 };
 

@@ -116,8 +116,8 @@ class Link {
   Status tend_silence();
   Status write_control();
   Status look_after_receiving(bool wants_writable);
-  // Whoever waits to send may look after the receiving side now.
-  void let_others_receive();
+  // Whoever waits to send may look after the receiving side now, or wait for room itself.
+  void tell_others();
 
   std::shared_ptr<Transport> transport() const;
   Status recover(uint64_t generation, const Status& broken, bool holds_receiving);
@@ -147,6 +147,7 @@ class Link {
   std::atomic<uint64_t> pong_due_{0};    // value of a ping to answer
   std::atomic<int> waiting_for_news_{0};
   std::atomic<uint32_t> news_{0};  // counts what has been heard
+  std::mutex waiting_to_write_;    // held by whoever waits for room at the connection
 
   // Receiving.
   std::mutex receiving_;

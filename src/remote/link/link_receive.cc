@@ -182,7 +182,7 @@ Status Link::wait_readable(std::chrono::nanoseconds limit, bool* is_readable) {
   return ready != 0 ? Status() : tend_silence();
 }
 
-void Link::let_others_receive() {
+void Link::tell_others() {
   if (waiting_for_news_.load() == 0) return;
   news_.fetch_add(1, std::memory_order_release);
   news_.notify_all();
@@ -202,7 +202,7 @@ AtEnd(Action) -> AtEnd<Action>;
 }  // namespace
 
 Status Link::read(std::span<std::byte> space) {
-  const AtEnd others{[this] { let_others_receive(); }};
+  const AtEnd others{[this] { tell_others(); }};
   std::unique_lock<std::mutex> receiving(receiving_);
   uint64_t spin_until = 0;
   while (!space.empty()) {
@@ -236,7 +236,7 @@ Status Link::read(std::span<std::byte> space) {
 }
 
 Result<bool> Link::readable(std::chrono::nanoseconds limit) {
-  const AtEnd others{[this] { let_others_receive(); }};
+  const AtEnd others{[this] { tell_others(); }};
   std::unique_lock<std::mutex> receiving(receiving_, std::try_to_lock);
   if (!receiving.owns_lock()) return false;  // a reader sees to it
   if (early_begin_ < early_.size()) return true;

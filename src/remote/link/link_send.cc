@@ -149,26 +149,33 @@ Status Link::look_after_receiving(bool wants_writable) {
 }
 
 // Lets go of the sending side until something has changed. Whoever finds the receiving side free looks after
-// it, as the peer may be waiting for us to read before it reads. `news`: their count when the caller looked
+// it, as the peer may be waiting for us to read before it reads. One thread waits for room at the connection,
+// whose news of it is one thread's to take, and tells the others. `news`: their count when the caller looked
 // at them last.
 Status Link::wait_for_room(Sending& sending, uint32_t news, bool wants_writable) {
   sending.unlock();
   Status status;
-  std::unique_lock<std::mutex> receiving(receiving_, std::try_to_lock);
-  if (!receiving.owns_lock() && wants_writable) {
-    auto ready = transport()->wait(Transport::kWritable, kLook);
-    if (!ready.ok()) status = ready.status();
-  } else if (!receiving.owns_lock()) {
-    // A reader that lets go of its side looks whether somebody waits, after it has: one of us sees the other.
+  std::unique_lock<std::mutex> writable(waiting_to_write_, std::defer_lock);
+  std::unique_lock<std::mutex> receiving(receiving_, std::defer_lock);
+  const auto has_part = [&] {
+    if (wants_writable && !writable.try_lock()) return false;
+    return receiving.try_lock() || wants_writable;
+  };
+  if (!has_part()) {
+    // Whoever lets go of a part looks whether somebody waits, after it has: one of us sees the other.
     waiting_for_news_.fetch_add(1);
-    if (!receiving.try_lock()) news_.wait(news, std::memory_order_acquire);
+    if (!has_part()) news_.wait(news, std::memory_order_acquire);
     waiting_for_news_.fetch_sub(1);
   }
   if (receiving.owns_lock()) {
-    status = look_after_receiving(wants_writable);
+    status = look_after_receiving(writable.owns_lock());
     receiving.unlock();
-    let_others_receive();
+  } else if (writable.owns_lock()) {
+    auto ready = transport()->wait(Transport::kWritable, kLook);
+    if (!ready.ok()) status = ready.status();
   }
+  if (writable.owns_lock()) writable.unlock();
+  tell_others();
   sending.lock();
   return status;
 }

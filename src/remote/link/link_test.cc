@@ -203,5 +203,59 @@ TEST(Link, AcknowledgementsOfWhatWasNeverSentAreRefused) {
   EXPECT_FALSE(link.flush().ok() && link.failure().ok());
 }
 
+// A connection without room until some thread has waited for it so often; it counts who waits at once.
+class Crowded final : public Transport {
+ public:
+  explicit Crowded(std::unique_ptr<Transport> inner) : inner_(std::move(inner)) {}
+  Result<size_t> send(std::span<const iovec> pieces) override {
+    if (waits_.load() < kWaits) return size_t{0};
+    return inner_->send(pieces);
+  }
+  Result<size_t> receive(std::span<std::byte> space) override { return inner_->receive(space); }
+  Result<unsigned> wait(unsigned wanted, std::chrono::nanoseconds limit) override {
+    if ((wanted & kWritable) == 0) return inner_->wait(wanted, limit);
+    int most = most_.load();
+    for (const int now = ++waiting_; now > most && !most_.compare_exchange_weak(most, now);) {
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    --waiting_;
+    ++waits_;
+    return static_cast<unsigned>(kWritable);
+  }
+  void shutdown() override { inner_->shutdown(); }
+  const char* kind() const override { return "crowded"; }
+  int most() const { return most_.load(); }
+
+ private:
+  static constexpr int kWaits = 50;
+  std::unique_ptr<Transport> inner_;
+  std::atomic<int> waiting_{0}, waits_{0}, most_{0};
+};
+
+// A connection tells of its room once: a second thread that sleeps for it would miss it.
+TEST(Link, OneThreadWaitsForRoomAndTellsTheOthers) {
+  Ends ends = connect();
+  auto crowded = std::make_unique<Crowded>(std::move(ends.one));
+  const Crowded& seen = *crowded;
+  Link link(std::move(crowded), {}), peer(std::move(ends.other), {});
+  constexpr size_t kThreads = 4, kEach = 200;
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&] {
+      for (size_t j = 0; j < kEach; ++j) {
+        Link::Sender sender(link);
+        const std::byte bytes[64] = {};
+        sender.append(bytes);
+        EXPECT_TRUE(sender.flush().ok());
+      }
+    });
+  }
+  std::vector<std::byte> all(kThreads * kEach * 64);
+  EXPECT_TRUE(peer.flush().ok());  // its start
+  EXPECT_TRUE(peer.read(all).ok());
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(seen.most(), 1);
+}
+
 }  // namespace
 }  // namespace tessera::remote

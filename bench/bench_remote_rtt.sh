@@ -5,9 +5,9 @@
 set -euo pipefail
 build=${1:-build/main} iterations=${2:-100} steps=${3:-100}
 folder=$(mktemp -d)
-server= relay=
+server= relay= echo=
 cleanup() {
-  for process in $relay $server; do kill "$process" 2>/dev/null || true; done
+  for process in $relay $server $echo; do kill "$process" 2>/dev/null || true; done
   rm -rf "$folder"
 }
 trap cleanup EXIT
@@ -24,6 +24,27 @@ address_in() { # file: its first line, once it is there
 server=$!
 address=$(address_in "$folder/server")
 
+mkfifo "$folder/echo_in"
+"$build/bench/tcp_ping" serve <"$folder/echo_in" >"$folder/echo" &
+echo=$!
+exec 4>"$folder/echo_in"
+# A launch is some 130 bytes.
+there_bytes=26000 back_bytes=4200
+
+relayed() { # to, delay: sets port; ends with unrelay
+  rm -f "$folder/in" "$folder/out"
+  mkfifo "$folder/in"
+  "$build/tests/remote_relay" --to "$1" "delay=$2" <"$folder/in" >"$folder/out" &
+  relay=$!
+  exec 3>"$folder/in"
+  port=$(address_in "$folder/out")
+}
+unrelay() {
+  exec 3>&-
+  wait "$relay" || true
+  relay=
+}
+
 here() { LD_LIBRARY_PATH=lib/softgpu "$build/bench/remote_loop" "$iterations" "$steps"; }
 there() { LD_LIBRARY_PATH=lib TESSERA_SERVER=$1 "$build/bench/remote_loop" "$iterations" "$steps"; }
 
@@ -31,15 +52,14 @@ local_us=$(here)
 echo "without a wire                 $local_us us an iteration of 200 launches and a copy back"
 echo "over TCP, no delay             $(there "${address#tcp://}") us"
 for rtt in 0 100 1000 10000 30000; do
-  mkfifo "$folder/in$rtt"
-  "$build/tests/remote_relay" --to "${address#tcp://}" "delay=$((rtt / 2))" <"$folder/in$rtt" >"$folder/out$rtt" &
-  relay=$!
-  exec 3>"$folder/in$rtt"
-  took=$(there "127.0.0.1:$(address_in "$folder/out$rtt")")
-  exec 3>&-
-  wait "$relay" || true
-  relay=
-  awk -v rtt=$rtt -v took="$took" -v here="$local_us" 'BEGIN {
-    printf "round trip %6.1f ms            %s us, %.2f times what is allowed (round trip + 1.1 x local)\n", rtt / 1000, took, took / (rtt + 1.1 * here) }'
+  relayed "127.0.0.1:$(address_in "$folder/echo")" $((rtt / 2))
+  ping=$("$build/bench/tcp_ping" "127.0.0.1:$port" "$iterations" $there_bytes $back_bytes)
+  unrelay
+  relayed "${address#tcp://}" $((rtt / 2))
+  took=$(there "127.0.0.1:$port")
+  unrelay
+  awk -v rtt=$rtt -v ping="$ping" -v took="$took" -v here="$local_us" 'BEGIN {
+    printf "delay of %4.1f ms both ways     %s us, a bare ping-pong %s us: %.2f times what is allowed (round trip + 1.1 x local; with the bare delay for it %.2f)\n",
+      rtt / 1000, took, ping, took / (ping + 1.1 * here), took / (rtt + 1.1 * here) }'
 done
 echo "without a wire, again          $(here) us"

@@ -45,6 +45,7 @@ Json plan_request(const std::vector<NamedSlice>& slices, std::vector<size_t>& ow
       Json entry = Json::object();
       if (!options.gpus.empty()) entry["gpu"] = options.gpus[part];
       if (!options.memory_bytes.empty()) entry["memory_bytes"] = of_part(options.memory_bytes);
+      if (!options.memory.empty()) entry["memory"] = memory_request(options.memory);
       if (!options.compute.empty()) entry["compute"] = compute_request(of_part(options.compute));
       request["slices"].push_back(std::move(entry));
       owners.push_back(i);

@@ -5,6 +5,7 @@
 
 #include "node/compute_json.h"
 #include "node/control_service.h"
+#include "node/memory_json.h"
 #include "node/slice_json.h"
 
 namespace tessera::node {
@@ -44,6 +45,10 @@ Result<std::vector<partitioning::PartRequest>> parse_plan(const Json& object) {
       auto bytes = json_uint(entry, "memory_bytes");
       if (!bytes) return Status(Code::kInvalidArgument, "memory_bytes is not a number of bytes");
       request.memory_bytes = *bytes;
+    }
+    if (entry.contains("memory")) {
+      TESSERA_ASSIGN_OR_RETURN(const auto terms, parse_memory_terms(entry["memory"]));
+      request.memory_min_bytes = terms.min_bytes;
     }
     if (entry.contains("gpu")) {
       TESSERA_ASSIGN_OR_RETURN(request.gpu, gpu_index(entry["gpu"]));

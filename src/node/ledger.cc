@@ -122,9 +122,10 @@ Result<std::vector<uint32_t>> Ledger::choose_gpus(const SliceRequest& request) c
     }
     partitioning::PartRequest part;
     if (!request.memory_bytes.empty()) part.memory_bytes = request.memory_bytes[0];
+    part.memory_min_bytes = request.memory.min_bytes;
     if (!request.compute.empty()) part.compute = request.compute[0];
     TESSERA_ASSIGN_OR_RETURN(
-        auto place, partitioning::choose_gpu(states_for(request), part, request.packing.value_or(packing_)));
+        auto place, partitioning::choose_gpu(gpu_states(), part, request.packing.value_or(packing_)));
     return std::vector<uint32_t>{place.gpu};
   }
   if (request.gpus.size() > vgpu::kMaxDevicesPerSlice) {
@@ -178,11 +179,12 @@ Result<SliceDevice> Ledger::plan_device(const SliceRequest& request, size_t inde
         request.memory_bytes[request.memory_bytes.size() == 1 ? 0 : index];
     TESSERA_RETURN_IF_ERROR(check_room(gpu, unreserved_bytes(gpu), device.limit_bytes));
   }
-  TESSERA_ASSIGN_OR_RETURN(device.sms, partitioning::plan_part(gpu_state(gpu), gpu, part));
-  device.compute = part.compute;
   device.memory = request.memory;
   TESSERA_RETURN_IF_ERROR(check_memory_terms(device.memory, device));
-  TESSERA_RETURN_IF_ERROR(check_minimum(tenant_name(request), 0, device));
+  TESSERA_RETURN_IF_ERROR(check_minimum(tenant_name(request), 0, device));  // the planner knows no names
+  part.memory_min_bytes = request.memory.min_bytes;
+  TESSERA_ASSIGN_OR_RETURN(device.sms, partitioning::plan_part(gpu_state(gpu), gpu, part));
+  device.compute = part.compute;
   return device;
 }
 

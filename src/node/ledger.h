@@ -220,8 +220,6 @@ class Ledger {
   Result<SliceDevice> plan_device(const SliceRequest& request, size_t index, uint32_t gpu) const;
   Status check_room(uint32_t gpu, uint64_t left, uint64_t wanted) const;
   Status check_minima() const;
-  // GPUs to choose from: without those where what is guaranteed is in the way, as long as others are left.
-  std::vector<partitioning::GpuState> states_for(const SliceRequest& request) const;
   // Whether the slice of that name (`id`: where it exists) could have such a part of the GPU.
   Status check_minimum(const std::string& name, SliceId id, const SliceDevice& part) const;
   Status check_sms_of_gpus() const;

@@ -14,6 +14,7 @@ void Ledger::set_gpu_facts(std::vector<GpuFacts> facts) {
 partitioning::GpuState Ledger::gpu_state(uint32_t gpu, SliceId except) const {
   partitioning::GpuState state;
   state.memory_bytes = promisable_bytes(gpu);
+  state.physical_bytes = gpu_totals_.at(gpu);
   state.sm_count = gpu_facts_.at(gpu).sm_count;
   state.control = gpu_facts_.at(gpu).control;
   auto closed = closed_.find(gpu);
@@ -21,7 +22,8 @@ partitioning::GpuState Ledger::gpu_state(uint32_t gpu, SliceId except) const {
   for (const auto& [id, slice] : slices_) {
     for (const SliceDevice& device : slice.devices) {
       if (device.gpu != gpu || id == except) continue;
-      state.parts.push_back({set_aside_bytes(device), device.compute.share_permille, device.sms});
+      state.parts.push_back(
+          {set_aside_bytes(device), device.compute.share_permille, device.sms, device.memory.min_bytes});
       state.shared_in_use |= device.sms.empty() && !slice.leases.empty();
     }
   }

@@ -54,23 +54,6 @@ Status Ledger::check_minimum(const std::string& name, SliceId id, const SliceDev
   return status;
 }
 
-std::vector<partitioning::GpuState> Ledger::states_for(const SliceRequest& request) const {
-  std::vector<partitioning::GpuState> states = gpu_states(), usable = states;
-  if (request.memory_bytes.empty()) return states;
-  bool any = false;
-  for (uint32_t gpu = 0; gpu < states.size(); ++gpu) {
-    SliceDevice part;
-    part.gpu = gpu;
-    part.limit_bytes = request.memory_bytes[0];
-    part.reserved = true;
-    part.memory = request.memory;
-    const Status possible = check_minimum(tenant_name(request), 0, part);
-    if (!possible.ok() && usable[gpu].unusable.empty()) usable[gpu].unusable = possible.message();
-    any |= usable[gpu].unusable.empty();
-  }
-  return any ? usable : states;
-}
-
 Status Ledger::check_minima() const {
   std::set<uint32_t> seen;  // GPUs: the check of one part of it looks at all
   for (const auto& [id, slice] : slices_) {

@@ -21,11 +21,13 @@ struct Part {
   uint64_t reserved_bytes = 0;  // of memory, set aside for it
   uint32_t share_permille = 0;  // of the GPU's time and SMs, promised; 0: none
   IndexSet sms;                 // its own; empty: it takes turns on those that are nobody's
+  uint64_t min_bytes = 0;  // of what is set aside, what stays on the GPU where that promises more than it has
 };
 
 struct GpuState {
-  uint64_t memory_bytes = 0;
-  uint32_t sm_count = 0;  // 0: not known
+  uint64_t memory_bytes = 0;    // that may be promised
+  uint64_t physical_bytes = 0;  // that it has; 0: as much
+  uint32_t sm_count = 0;        // 0: not known
   SmControl control = SmControl::kNone;
   // Processes of slices in time live here: where portions are kept, they have all that are shared.
   bool shared_in_use = false;

@@ -123,6 +123,32 @@ std::string describe(const GpuState& state, const IndexSet& sms, const PartReque
   return text;
 }
 
+// Where a GPU promises more than it has, what others are guaranteed must leave everybody his limit: or some
+// slice would wait for ever.
+Status check_minima(const GpuState& state, uint32_t gpu, const PartRequest& request) {
+  if (request.memory_min_bytes > request.memory_bytes) {
+    return Status::error(
+        Code::kInvalidArgument, "%s of memory cannot be guaranteed (--mem-min) of %s set aside",
+        format_size(request.memory_min_bytes).c_str(), format_size(request.memory_bytes).c_str());
+  }
+  const uint64_t physical = state.physical_bytes == 0 ? state.memory_bytes : state.physical_bytes;
+  uint64_t minima = request.memory_min_bytes;
+  for (const Part& part : state.parts) minima += part.min_bytes;
+  const auto check = [&](const char* whose, uint64_t limit, uint64_t own) {
+    const uint64_t others = minima - own;
+    if (minima == 0 || limit == 0 || (others <= physical && limit <= physical - others)) return Status();
+    return Status::error(Code::kResourceExhausted,
+                         "of GPU %u's %s others would be guaranteed %s: %s could never have its limit of %s; "
+                         "lower a --mem-min or the limit",
+                         gpu, format_size(physical).c_str(), format_size(others).c_str(), whose,
+                         format_size(limit).c_str());
+  };
+  TESSERA_RETURN_IF_ERROR(check("it", request.memory_bytes, request.memory_min_bytes));
+  for (const Part& part : state.parts)
+    TESSERA_RETURN_IF_ERROR(check("a slice there", part.reserved_bytes, part.min_bytes));
+  return Status();
+}
+
 }  // namespace
 
 const char* packing_name(Packing packing) { return packing == Packing::kSpread ? "spread" : "binpack"; }
@@ -181,6 +207,7 @@ Result<IndexSet> plan_part(const GpuState& state, uint32_t gpu, const PartReques
                          format_size(left).c_str(), format_size(state.memory_bytes).c_str(),
                          format_size(request.memory_bytes).c_str());
   }
+  TESSERA_RETURN_IF_ERROR(check_minima(state, gpu, request));
   return plan_sms(state, gpu, request.compute);
 }
 
@@ -268,7 +295,7 @@ BatchPlan plan_in_order(std::vector<GpuState> gpus, std::span<const PartRequest>
     if (placement.ok()) {
       const PartRequest& request = requests[index];
       gpus[placement->gpu].parts.push_back(
-          {request.memory_bytes, request.compute.share_permille, placement->sms});
+          {request.memory_bytes, request.compute.share_permille, placement->sms, request.memory_min_bytes});
       ++plan.placed;
     }
     plan.placements[index] = std::move(placement);

@@ -25,6 +25,7 @@ struct PartRequest {
   uint64_t memory_bytes = 0;  // to be set aside; 0: none
   ComputeSpec compute;
   std::optional<uint32_t> gpu = std::nullopt;  // this one; none: whichever is best
+  uint64_t memory_min_bytes = 0;               // of what is set aside, what is to stay on the GPU
 };
 
 // The SMs of a part on this GPU; empty: in time. `keep`: SMs that it has already, kept as far as they suffice

@@ -170,6 +170,38 @@ TEST(Planner, OfEqualBatchesTheOneThatLeavesGpusWholeWins) {
   EXPECT_EQ(plan.placements[0]->gpu, plan.placements[1]->gpu);
 }
 
+// What is guaranteed of a GPU that promises more than it has must leave everybody his limit.
+TEST(Planner, WhatIsGuaranteedLeavesEverybodyHisLimit) {
+  GpuState overcommitted = gpu();
+  overcommitted.memory_bytes = 16 * kGiB;
+  overcommitted.physical_bytes = 8 * kGiB;
+  const std::vector<GpuState> gpus = {overcommitted, overcommitted};
+  PartRequest guaranteed{4 * kGiB, {}}, large{6 * kGiB, {}};
+  guaranteed.memory_min_bytes = 4 * kGiB;
+  std::vector<PartRequest> requests = {guaranteed, large};
+  BatchPlan plan = plan_batch(gpus, requests);
+  ASSERT_EQ(plan.placed, 2u);
+  EXPECT_NE(plan.placements[0]->gpu, plan.placements[1]->gpu)
+      << "although both would fit on one by their sum";
+  guaranteed.memory_min_bytes = 2 * kGiB;
+  requests = {guaranteed, large};
+  EXPECT_EQ(plan_batch(gpus, requests).placements[0]->gpu, plan_batch(gpus, requests).placements[1]->gpu);
+  guaranteed.memory_min_bytes = 4 * kGiB;
+  requests = {guaranteed, guaranteed, large};
+  plan = plan_batch(gpus, requests);
+  EXPECT_EQ(plan.placed, 3u) << "the two beside each other";
+  requests = {guaranteed, guaranteed, guaranteed, guaranteed, large};
+  plan = plan_batch(gpus, requests);
+  EXPECT_EQ(plan.placed, 4u);
+  for (const auto& placement : plan.placements) {
+    if (!placement.ok()) {
+      EXPECT_NE(placement.status().message().find("could never have its limit"), std::string::npos);
+    }
+  }
+  guaranteed.memory_min_bytes = 5 * kGiB;
+  EXPECT_FALSE(choose_gpu(gpus, guaranteed, Packing::kSpread).ok()) << "more than is set aside";
+}
+
 // Random slices come, change and go: what the planner's header promises holds at each step, and it refuses
 // only where nothing could be done.
 class PlannerWalk {

@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Kills a program or the daemon at each failpoint of memory that moves: out of a GPU, back to it, and within it.
 
-usage: swap_failpoints.py --bin BIN_DIR --program PROGRAM --sources SRC_DIR [--runs 1000] [--minutes N] [--seed 1]
+usage: swap_failpoints.py --bin BIN_DIR --program PROGRAM --sources SRC_DIR [--runs 1000] [--jobs N] [--minutes N] [--seed 1]
 
 Needs a build with TESSERA_FAILPOINTS. PROGRAM is driver_larger_together, which knows each byte of its memory at any time. Three of them
 need twice the GPU; one, or the daemon, dies at the failpoint; a daemon that has died is started again. The others must end well, and at
 the end nothing may be charged: not in the ledger, not on the device. A failpoint at which nobody dies in any run is a failure.
+With --jobs so many runs go on at a time, each with a daemon and a GPU of its own.
 """
 import argparse
 import collections
+import json
 import os
 import random
 import subprocess
@@ -20,11 +22,12 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import asked  # noqa: E402
 import mortal  # noqa: E402
 
-DEVICE_MIB, TENANTS, MIB, ROUNDS = 96, 3, 56, 2
+# As little as reaches all failpoints: a run is to take little time.
+DEVICE_MIB, TENANTS, MIB, ROUNDS = 40, 3, 20, 1
 PATIENCE_S = 60.0
 MOST_PASSES = 6  # before the failpoint kills
 # Each way of keeping what is off the GPU has steps of its own.
-WAYS = [[], ["--swap-codec", "adaptive"], ["--swap-codec", "lz4", "--swap-encrypt"], ["--swap-host", "64MiB", "--swap-dir", "."]]
+WAYS = [[], ["--swap-codec", "adaptive"], ["--swap-codec", "lz4", "--swap-encrypt"], ["--swap-host", "24MiB", "--swap-dir", "."]]
 
 
 class Run:
@@ -94,6 +97,43 @@ class Run:
         self.daemon.wait()
 
 
+def play_some(arguments, points, first, step):
+    """Every `step`-th run from the `first` one on."""
+    deaths, failed, runs = collections.Counter(), [], 0
+    end = time.monotonic() + 60 * arguments.minutes
+    for number in range(first, arguments.runs, step):
+        dice = random.Random(f"{arguments.seed} {number}")
+        point, way = points[number % len(points)], WAYS[number // len(points) % len(WAYS)]
+        passes = 1 + dice.randrange(MOST_PASSES if number >= len(points) else 1)
+        with asked.own_node(SOFTGPU_DEVICES="1", SOFTGPU_MEMORY=f"{DEVICE_MIB}MiB") as folder:
+            run = Run(arguments, folder, f"{point}:{passes}", way)
+            run.play()
+        deaths[point] += run.deaths
+        failed += [f"{number} {point}:{passes} {' '.join(way)}: {what}" for what in set(run.wrong)]
+        runs += 1
+        if len(failed) > 20 or time.monotonic() > end:
+            break
+    return deaths, failed, runs
+
+
+def play_side_by_side(arguments):
+    """The same in processes of their own: a run has its node in its environment."""
+    words = [sys.executable, *sys.argv]
+    parts = [subprocess.Popen([*words, "--part", str(part)], stdout=subprocess.PIPE, text=True) for part in range(arguments.jobs)]
+    deaths, failed, runs = collections.Counter(), [], 0
+    for number, part in enumerate(parts):
+        out, _ = part.communicate()
+        try:
+            found = json.loads(out.splitlines()[-1])
+        except (IndexError, ValueError):
+            failed.append(f"part {number} ended with {part.returncode}: {out}")
+            continue
+        deaths.update(found["deaths"])
+        failed += found["failed"]
+        runs += found["runs"]
+    return deaths, failed, runs
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--bin", required=True)
@@ -102,22 +142,16 @@ def main():
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="then no further run begins")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
+    parser.add_argument("--part", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--point", action="append")
     arguments = parser.parse_args()
     points = arguments.point or mortal.failpoints(arguments.sources, lambda name: ".swap." in name)
-    dice, deaths, failed = random.Random(arguments.seed), collections.Counter(), []
-    end, runs = time.monotonic() + 60 * arguments.minutes, 0
-    for number in range(arguments.runs):
-        point, way = points[number % len(points)], WAYS[number // len(points) % len(WAYS)]
-        passes = 1 + dice.randrange(MOST_PASSES if number >= len(points) else 1)
-        with asked.own_node(SOFTGPU_DEVICES="1", SOFTGPU_MEMORY=f"{DEVICE_MIB}MiB") as folder:
-            run = Run(arguments, folder, f"{point}:{passes}", way)
-            run.play()
-        deaths[point] += run.deaths
-        failed += [f"{point}:{passes} {' '.join(way)}: {what}" for what in set(run.wrong)]
-        runs += 1
-        if len(failed) > 20 or time.monotonic() > end:
-            break
+    if arguments.part is not None:
+        deaths, failed, runs = play_some(arguments, points, arguments.part, arguments.jobs)
+        print(json.dumps({"deaths": deaths, "failed": failed, "runs": runs}))
+        return
+    deaths, failed, runs = play_side_by_side(arguments) if arguments.jobs > 1 else play_some(arguments, points, 0, 1)
     mortal.report(points, deaths, runs, failed)
 
 

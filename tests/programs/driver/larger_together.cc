@@ -259,9 +259,9 @@ int main(int argc, char** argv) {
   const auto seed = static_cast<uint32_t>(options.seed);
   Chain chain(module, bytes / 4, options.seed);
   std::vector<std::unique_ptr<Field>> fields;
-  constexpr size_t kFieldBytes = size_t{11} << 20;
-  for (size_t left = bytes / 4 * 3; left > 0; left -= std::min(left, kFieldBytes)) {
-    fields.push_back(std::make_unique<Field>(module, std::min(left, kFieldBytes),
+  const size_t field_bytes = std::min(size_t{11} << 20, bytes / 16 * 3);  // several of them, see reshape()
+  for (size_t left = bytes / 4 * 3; left > 0; left -= std::min(left, field_bytes)) {
+    fields.push_back(std::make_unique<Field>(module, std::min(left, field_bytes),
                                              seed + static_cast<uint32_t>(left), options.fresh,
                                              options.ordered));
     say_step();

@@ -47,6 +47,11 @@ def check_admission(arguments):
     require("could never have its limit of 80MiB" in said, said)
     require("within a limit" in refused(arguments, "set", "small", "--mem-min", "40MiB"), "more than its limit")
     require("set aside" in refused(arguments, "slice", "create", "any", "--mem-min", "1MiB"), "nothing is set aside")
+    planned = json.loads(asked.call(tessera, "slice", "plan", "--mem", "60MiB", "--mem-min", "20MiB", "--json"))
+    require(planned["placements"][0]["ok"], f"what fits beside it is planned: {planned}")
+    for words in (("--mem", "80MiB"), ("--mem", "70MiB", "--mem-min", "70MiB")):
+        said = subprocess.run([tessera, "slice", "plan", *words], capture_output=True, text=True).stdout
+        require("refused: " in said and "could never have its limit" in said, said)
     asked.call(tessera, "set", "small", "--mem-min", "8MiB", "--mem-weight", "50")
     require(asked.devices(tessera)["small"]["memory"] == {"min_bytes": 8 << 20, "weight": 50}, "its terms have changed")
     asked.call(tessera, "slice", "create", "large", "--mem", "80MiB")

@@ -106,6 +106,8 @@ void DeviceScheduler::recompute_weights() {
     slot.tenant.entitled_weight = weight;
     slot.tenant.effective_weight = std::max<uint64_t>(scaled(weight, slot.tenant.boost_permille, kWhole), 1);
   }
+  runnable_weight_ = 0;
+  for (TenantId id : runnable_) runnable_weight_ += slots_[id].tenant.effective_weight;
 }
 
 // --- what happens
@@ -119,6 +121,7 @@ void DeviceScheduler::wake(TenantId id, Nanoseconds now) {
   slot.tenant.runnable = true;
   slot.tenant.waiting_since = now;
   runnable_.push_back(id);
+  runnable_weight_ += slot.tenant.effective_weight;
   slot.queued_in = class_of(slot);
   order(slot).joined(id, slot.tenant, now);
 }
@@ -136,6 +139,7 @@ void DeviceScheduler::sleep(TenantId id, Nanoseconds now) {
   slot.tenant.runnable = false;
   slot.throttled = false;
   runnable_.erase(std::find(runnable_.begin(), runnable_.end(), id));
+  runnable_weight_ -= slot.tenant.effective_weight;
 }
 
 // --- decisions
@@ -146,9 +150,8 @@ Nanoseconds DeviceScheduler::starvation_bound(TenantId id) const {
   const Nanoseconds bound = tenant.spec.priority == PriorityClass::kIdle
                                 ? config_.starvation_ns * kIdleStarvesLonger
                                 : config_.starvation_ns;
-  const auto contenders = static_cast<uint32_t>(std::max<size_t>(runnable_.size(), 1));
   const Nanoseconds between_turns =
-      scaled(slice_->slice_ns(tenant, contenders), kMillionths, tenant.effective_weight);
+      scaled(slice_->slice_ns(tenant, runnable_weight_), kMillionths, tenant.effective_weight);
   return std::clamp(2 * between_turns, bound, bound * kFairTurnsCountUpTo);
 }
 
@@ -340,11 +343,12 @@ bool DeviceScheduler::anyone_waits() const {
 }
 
 Nanoseconds DeviceScheduler::quantum_end(const Slot& slot, Nanoseconds now) const {
-  const auto contenders =
-      static_cast<uint32_t>(std::count_if(runnable_.begin(), runnable_.end(), [&](TenantId id) {
-        return slots_[id].own_width == 0 && slots_[id].queued_in <= slot.queued_in;
-      }));
-  return now + slice_->slice_ns(slot.tenant, std::max(contenders, 1u));
+  uint64_t weights = 0;
+  for (TenantId id : runnable_) {
+    const Slot& other = slots_[id];
+    if (other.own_width == 0 && other.queued_in <= slot.queued_in) weights += other.tenant.effective_weight;
+  }
+  return now + slice_->slice_ns(slot.tenant, weights);
 }
 
 std::optional<DeviceScheduler::Place> DeviceScheduler::first_waiting(Nanoseconds now,

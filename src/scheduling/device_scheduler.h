@@ -197,6 +197,7 @@ class DeviceScheduler {
   std::array<std::unique_ptr<OrderPolicy>, kPriorityClasses> orders_;
   std::vector<Slot> slots_;
   std::vector<TenantId> runnable_;  // with or without a grant
+  uint64_t runnable_weight_ = 0;    // their effective weights together
   std::vector<Grant> grants_;
   uint32_t free_width_ = kWhole;    // of what is shared
   uint32_t shared_width_ = kWhole;  // of the GPU

@@ -68,6 +68,27 @@ TEST(DeviceScheduler, SharesAreAsPromised) {
   for (size_t i = 0; i < used.size(); ++i) EXPECT_NEAR(used[i], expected[i], 0.01) << i;
 }
 
+// The one with the most weight once had its turns in a row, so that the others waited for all of these.
+TEST(DeviceScheduler, EachHasATurnInARound) {
+  auto scheduler = make();
+  TenantSpec quarter, rest;
+  quarter.share_permille = 250;
+  rest.share_permille = 750;
+  const TenantId a = add(*scheduler, quarter), b = add(*scheduler, rest);
+  scheduler->wake(a, 0);
+  scheduler->wake(b, 0);
+  Nanoseconds now = 0;
+  TenantId last = b;
+  for (int turn = 0; turn < 100; ++turn) {
+    const TenantId running = scheduler->decide(now)[0].tenant;
+    EXPECT_NE(running, last) << "turn " << turn;
+    last = running;
+    const Nanoseconds next = scheduler->next_decision_ns();
+    scheduler->charge(running, next - now, 1, next);
+    now = next;
+  }
+}
+
 TEST(DeviceScheduler, WhatSharesLeaveOverIsPartedByWeight) {
   auto scheduler = make();
   TenantSpec promised, heavy, light;

@@ -5,8 +5,9 @@
 
 namespace tessera::scheduling {
 
-Nanoseconds AdaptiveSlice::slice_ns(const Tenant& tenant, uint32_t contenders) const {
-  Nanoseconds slice = limits_.round_ns / std::max(contenders, 1u);
+Nanoseconds AdaptiveSlice::slice_ns(const Tenant& tenant, uint64_t weights) const {
+  const uint64_t own = std::max<uint64_t>(tenant.effective_weight, 1);
+  Nanoseconds slice = scaled(limits_.round_ns, own, std::max(weights, own));
   slice = std::max(slice, limits_.switch_ns * kSwitchesCostAtMost);
   slice = std::clamp(slice, limits_.shortest_ns, limits_.longest_ns);
   const Nanoseconds kernel = tenant.kernel_ns;

@@ -19,29 +19,30 @@ struct SliceLimits {
 class SlicePolicy {
  public:
   virtual ~SlicePolicy() = default;
-  // `contenders`: tenants of its class or above that have work, itself included; at least 1.
-  virtual Nanoseconds slice_ns(const Tenant& tenant, uint32_t contenders) const = 0;
+  // `weights`: the effective ones of the tenants of its class or above that have work, its own included.
+  virtual Nanoseconds slice_ns(const Tenant& tenant, uint64_t weights) const = 0;
 };
 
 // Always the same.
 class FixedSlice : public SlicePolicy {
  public:
   explicit FixedSlice(Nanoseconds slice_ns) : slice_ns_(slice_ns) {}
-  Nanoseconds slice_ns(const Tenant&, uint32_t) const override { return slice_ns_; }
+  Nanoseconds slice_ns(const Tenant&, uint64_t) const override { return slice_ns_; }
 
  private:
   Nanoseconds slice_ns_;
 };
 
-// An equal part of the round, but long enough that handing over costs at most a fiftieth, and that the
-// tenant's kernels fit in whole numbers: a slice that ends within a kernel is overrun by the rest of it.
-// Within the limits in any case.
+// A part of the round by its weight, so that each has one turn in it: equal turns, of which who is owed more
+// gets several in a row, would keep the others waiting for all of these, and be given out anew within. But
+// long enough that handing over costs at most a fiftieth, and that the tenant's kernels fit in whole numbers:
+// a slice that ends within a kernel is overrun by the rest of it. Within the limits in any case.
 class AdaptiveSlice : public SlicePolicy {
  public:
   static constexpr uint32_t kSwitchesCostAtMost = 50;
 
   explicit AdaptiveSlice(const SliceLimits& limits) : limits_(limits) {}
-  Nanoseconds slice_ns(const Tenant& tenant, uint32_t contenders) const override;
+  Nanoseconds slice_ns(const Tenant& tenant, uint64_t weights) const override;
 
  private:
   SliceLimits limits_;

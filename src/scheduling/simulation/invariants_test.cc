@@ -18,6 +18,7 @@ TEST(Invariants, AWaitIsHeldToTheGreatestBoundThatThereWasInIt) {
   NobodyStarves scheduler;
   TenantSpec urgent, light;
   urgent.priority = PriorityClass::kHigh;
+  urgent.weight = kMaxWeight;
   light.weight = 1;
   const TenantId holder = *scheduler.add(urgent, 0), waiter = *scheduler.add(light, 0);
   scheduler.wake(holder, 0);

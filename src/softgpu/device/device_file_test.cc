@@ -93,6 +93,19 @@ TEST_F(DeviceFileTest, AKilledProcessGivesEverythingBack) {
   EXPECT_EQ(file->use(1).processes.size(), 0u);
 }
 
+// Two workers that took the first free slot each met on one processor, as a slot is one.
+TEST_F(DeviceFileTest, ASlotIsTakenAgainByTheOneThatHadIt) {
+  auto file = open();
+  SmSlots slots(*file);
+  const uint32_t a = slots.acquire(), b = slots.acquire();
+  slots.release(a);
+  slots.release(b);
+  EXPECT_EQ(slots.acquire(b), b);
+  EXPECT_EQ(slots.acquire(a), a);
+  slots.release(a);
+  EXPECT_EQ(slots.acquire(b), a) << "where it is somebody's, any other";
+}
+
 TEST_F(DeviceFileTest, SurvivesDeathInsideTheLock) {
   auto file = open();
   const pid_t child = start([](DeviceFile& other) {

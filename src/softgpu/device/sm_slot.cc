@@ -9,6 +9,7 @@
 #include <climits>
 #include <ctime>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "common/clock.h"
@@ -72,19 +73,21 @@ bool SmSlots::has_its_most_locked(uint32_t process) const {
 }
 
 // A slot that was handed to this process, or a free one.
-bool SmSlots::claim_locked(uint32_t* slot) {
+bool SmSlots::claim_locked(uint32_t preferred, uint32_t* slot) {
   DeviceFileLayout& layout = file_.layout();
   const uint32_t self = file_.entry();
   const bool has_most = has_its_most_locked(self);
   SlotEntry* found = nullptr;
+  std::pair<bool, bool> best_rank;
   for (uint32_t i = 0; i < layout.sm_count; ++i) {
     SlotEntry& entry = layout.slots[i];
     if (!layout.processes[self].sms.contains(i)) continue;
-    if (entry.owner == self && entry.claimed == 0) {
-      found = &entry;
-      break;
-    }
-    if (entry.owner == kNoProcess && found == nullptr && !has_most) found = &entry;
+    const bool handed = entry.owner == self && entry.claimed == 0;
+    if (!handed && (entry.owner != kNoProcess || has_most)) continue;
+    const std::pair<bool, bool> rank(!handed, i != preferred);
+    if (found != nullptr && rank >= best_rank) continue;
+    found = &entry;
+    best_rank = rank;
   }
   if (found == nullptr) return false;
   found->owner = self;
@@ -135,7 +138,7 @@ void SmSlots::request_stops_locked(uint64_t now) {
   }
 }
 
-uint32_t SmSlots::acquire() {
+uint32_t SmSlots::acquire(uint32_t preferred) {
   DeviceFileLayout& layout = file_.layout();
   ProcessEntry& self = layout.processes[file_.entry()];
   bool queued = false;
@@ -144,7 +147,7 @@ uint32_t SmSlots::acquire() {
     {
       DeviceFile::Lock lock(file_);
       uint32_t slot = 0;
-      if (claim_locked(&slot)) {
+      if (claim_locked(preferred, &slot)) {
         if (queued && --self.waiting != 0) self.wait_ticket = ++layout.next_ticket;
         return slot;
       }
@@ -257,7 +260,7 @@ uint32_t SmSlots::yield(uint32_t slot) {
     hand_over_locked(slot);
     --self.waiting;
   }
-  return acquire();
+  return acquire(slot);
 }
 
 }  // namespace tessera::softgpu

@@ -21,8 +21,9 @@ class SmSlots {
  public:
   explicit SmSlots(DeviceFile& file) : file_(file) {}
 
-  // Waits for a slot of the device and takes it.
-  uint32_t acquire();
+  static constexpr uint32_t kNoSlot = UINT32_MAX;
+  // Waits for a slot of the device and takes it: of several `preferred`, or else the first.
+  uint32_t acquire(uint32_t preferred = kNoSlot);
   // Gives it up; its time is charged.
   void release(uint32_t slot);
   // Charges the time so far, so that long work shows while it runs.
@@ -39,7 +40,7 @@ class SmSlots {
   void hold_at_most(uint32_t count);
   // While parked, the process counts as one that waits for nothing.
   void park(bool parked);
-  // Gives the slot to whoever waits and gets one again; the same one at once where nobody does.
+  // Gives the slot to whoever waits and gets one again, as above; the same one at once where nobody does.
   uint32_t yield(uint32_t slot);
 
  private:
@@ -47,7 +48,7 @@ class SmSlots {
   void charge_locked(uint32_t slot, uint64_t now);
   void count_claimed_locked(uint64_t now);
   void count_given_up_locked(uint64_t now);
-  bool claim_locked(uint32_t* slot);
+  bool claim_locked(uint32_t preferred, uint32_t* slot);
   bool has_its_most_locked(uint32_t process) const;
   void hand_over_locked(uint32_t slot);
   void request_stops_locked(uint64_t now);

@@ -15,6 +15,9 @@ namespace tessera::softgpu {
 namespace {
 
 thread_local int processor = -1;  // of a worker, see SmPlacement
+// The last that it had, and which it takes again where it can: on the way to another's processor it would
+// meet that one's worker, and the two would run there one after the other.
+thread_local uint32_t last_slot = SmSlots::kNoSlot;
 constexpr int kNothingReady = INT_MAX;
 constexpr int kAnything = INT_MAX;
 constexpr double kAllSms = 100;  // percent
@@ -185,7 +188,7 @@ bool ComputeEngine::settle_slot(const Residents& residents, std::optional<uint32
     if (suspended_.load()) return false;
   }
   if (!slot) {
-    slot = slots_.acquire();
+    slot = last_slot = slots_.acquire(last_slot);
     placement_.move_to(*slot, processor);
     std::lock_guard lock(mutex_);
     ++holding_;
@@ -210,7 +213,6 @@ void ComputeEngine::wait_for_resume(const Residents& residents, std::unique_lock
            });
   });
   stalled_.erase(std::find(stalled_.begin(), stalled_.end(), &resumed));
-  if (!suspended_.load() && !stalled_.empty()) stalled_.front()->notify_one();
 }
 
 void ComputeEngine::give_up(std::optional<uint32_t>& slot) {
@@ -247,7 +249,7 @@ void ComputeEngine::resume() {
   if (!suspended_.exchange(false)) return;
   work_count_.pause(false);
   slots_.park(false);
-  if (!stalled_.empty()) stalled_.front()->notify_one();
+  for (std::condition_variable* stalled : stalled_) stalled->notify_one();
   wake_another_locked();
 }
 
@@ -258,7 +260,7 @@ void ComputeEngine::run_front(Residents& residents, uint32_t* slot) {
   if (context.status() == CUDA_SUCCESS && faults_.admit_kernel(context)) outcome = run_block(front, *slot);
   // Suspended, it gives the slot up without waiting for another one.
   if (slots_.stop(*slot).load(std::memory_order_relaxed) && !suspended_.load()) {
-    *slot = slots_.yield(*slot);
+    *slot = last_slot = slots_.yield(*slot);
     placement_.move_to(*slot, processor);
   }
 

@@ -8,7 +8,8 @@
 // its worker for something more urgent, stays with its worker and goes on later.
 //
 // Workers are woken one by one, each by the one before: woken at once, they are often put on one processor,
-// and stay there for some milliseconds while another idles.
+// and stay there for some milliseconds while another idles. Those that were suspended in the midst of blocks
+// go on at once: each is on the processor of the slot that it had, and takes that one again.
 //
 // While the process is suspended on the device its workers give their slots up, and keep what they have
 // begun.

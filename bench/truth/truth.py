@@ -15,6 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import asked  # noqa: E402
 
 STEPS = {"short kernels": 2_000, "long kernels": 200_000}
+KERNELS = 100  # between two events
 
 
 def fields(text):
@@ -31,11 +32,11 @@ def start(tessera, name, program):
 
 def work(program, steps, seconds, told):
     """Events and kernels of about so many seconds."""
-    once = fields(program.ask(f"20 {steps}"))
+    once = fields(program.ask(f"{KERNELS} {steps}"))
     rounds = max(1, int(seconds * 1e9 / max(once["event_ns"], 1)))
     told.append(once)
     for _ in range(rounds):
-        told.append(fields(program.ask(f"20 {steps}")))
+        told.append(fields(program.ask(f"{KERNELS} {steps}")))
 
 
 def gpu_ns(tessera, names):

@@ -305,6 +305,12 @@ class Running(CliTest):
             _, err = process.communicate(timeout=30)
             self.assertEqual(process.returncode, 0, err)
 
+    def test_a_daemon_that_a_run_has_started_holds_none_of_its_output(self):
+        process = self.start("tessera", "run", "--", "true")
+        self.assertEqual(process.wait(timeout=30), 0)
+        process.communicate(timeout=10)  # to its end: nobody else has it
+        self.assertTrue(os.path.exists(self.socket))
+
     def test_stale_socket_is_replaced(self):
         daemon = self.start("tesserad", "--foreground")
         self.wait_for(lambda: os.path.exists(self.socket))

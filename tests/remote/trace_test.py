@@ -42,9 +42,8 @@ def all_of(threads):
 
 
 def difference(here, there):
-    """A line that says where they differ first; None where they do not. Which of several threads comes first to what one does for all
-    (the runtime's loading of code) is not the same each time."""
-    if sorted(here) == sorted(there) or (len(here) > 1 and all_of(here) == all_of(there)):
+    """A line that says where they differ first; None where they do not."""
+    if sorted(here) == sorted(there):
         return None
     # What is loaded when it is first needed is loaded by whichever of several threads comes first.
     if len(here) == len(there) > 1 and all_of(here) == all_of(there):

@@ -2,6 +2,7 @@
 // later.
 #include <algorithm>
 #include <cstring>
+#include <mutex>
 
 #include "common/log.h"
 #include "remote/client/boxes.h"
@@ -323,6 +324,8 @@ bool is_captured_stream(CUstream stream, bool per_thread) { return is_captured(s
 bool is_host_address(uint64_t address) { return is_host(address, 1); }
 
 CUresult share_host_memory(const void* host, uint64_t bytes) {
+  static std::mutex sharing;  // ranges that touch each other are made one by one
+  std::lock_guard lock(sharing);
   HostRange range;
   const auto address = reinterpret_cast<uint64_t>(host);
   if (host == nullptr || session() == nullptr) return CUDA_ERROR_INVALID_VALUE;

@@ -5,17 +5,28 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace tessera::remote {
 namespace {
 
-constexpr uint64_t kPage = 4096;
+// Of memory that may be there no more.
+bool read_own(uint64_t address, std::span<std::byte> to) {
+  const iovec here{to.data(), to.size()}, there{reinterpret_cast<void*>(address), to.size()};
+  return process_vm_readv(getpid(), &here, 1, &there, 1, 0) == static_cast<ssize_t>(to.size());
+}
+
+bool write_own(uint64_t address, ByteSpan from) {
+  const iovec here{const_cast<std::byte*>(from.data()), from.size()};
+  const iovec there{reinterpret_cast<void*>(address), from.size()};
+  return process_vm_writev(getpid(), &here, 1, &there, 1, 0) == static_cast<ssize_t>(from.size());
+}
 
 }  // namespace
 
 void HostMemory::add(const HostRange& range, const std::byte* last_known) {
   std::lock_guard lock(lock_);
-  Kept& kept = ranges_[range.address];
+  Kept kept;
   kept.range = range;
   if (range.is_watched) {
     const auto* start =
@@ -23,6 +34,8 @@ void HostMemory::add(const HostRange& range, const std::byte* last_known) {
     kept.last.assign(start, start + range.bytes);
     watched_.fetch_add(1);
   }
+  if (range.kind == HostKind::kImplicit) take_place_of_covered(kept);
+  ranges_.insert_or_assign(range.address, std::move(kept));
   count_.fetch_add(1);
 }
 
@@ -39,23 +52,39 @@ bool HostMemory::remove(uint64_t address) {
 bool HostMemory::join_implicit(uint64_t* address, uint64_t* bytes) {
   std::lock_guard lock(lock_);
   uint64_t begin = *address, end = *address + *bytes;
-  for (auto at = ranges_.begin(); at != ranges_.end();) {
-    const HostRange& range = at->second.range;
-    const bool touches = range.address < end && range.address + range.bytes > begin;
-    if (touches && range.kind != HostKind::kImplicit) return false;
-    if (!touches) {
-      ++at;
-      continue;
-    }
-    begin = std::min(begin, range.address);
-    end = std::max(end, range.address + range.bytes);
-    if (range.is_watched) watched_.fetch_sub(1);
-    count_.fetch_sub(1);
-    at = ranges_.erase(at);
+  for (const auto& [at, kept] : ranges_) {
+    if (!kept.touches(begin, end)) continue;
+    if (kept.range.kind != HostKind::kImplicit) return false;
+    begin = std::min(begin, at);
+    end = std::max(end, at + kept.range.bytes);
   }
   *address = begin;
   *bytes = end - begin;
   return true;
+}
+
+// Of `kept`, which is not among them yet. The server does the same with what it has. The lock is held.
+void HostMemory::take_place_of_covered(Kept& kept) {
+  const uint64_t begin = kept.range.address, end = begin + kept.range.bytes;
+  std::erase_if(ranges_, [&](const auto& entry) {
+    const auto& [at, old] = entry;
+    if (old.range.kind != HostKind::kImplicit || !old.touches(begin, end)) return false;
+    if (old.range.is_watched) {
+      begin_watching(kept);
+      memcpy(kept.last.data() + (at - begin), old.last.data(), old.last.size());
+      watched_.fetch_sub(1);
+    }
+    count_.fetch_sub(1);
+    return true;
+  });
+}
+
+// The server has zeros where the program has not told it anything. The lock is held.
+void HostMemory::begin_watching(Kept& kept) {
+  if (kept.range.is_watched) return;
+  kept.range.is_watched = true;
+  kept.last.assign(kept.range.bytes, std::byte{0});
+  watched_.fetch_add(1);
 }
 
 HostMemory::Kept* HostMemory::holder(uint64_t address, uint64_t bytes) {
@@ -78,10 +107,7 @@ bool HostMemory::watch(uint64_t address) {
   std::lock_guard lock(lock_);
   Kept* kept = holder(address, 1);
   if (kept == nullptr || kept->range.is_watched) return false;
-  kept->range.is_watched = true;
-  // The server has zeros where the program has not told it anything.
-  kept->last.assign(kept->range.bytes, std::byte{0});
-  watched_.fetch_add(1);
+  begin_watching(*kept);
   return true;
 }
 
@@ -113,41 +139,19 @@ std::vector<HostRange> HostMemory::pinned_in(ByteSpan bytes) {
   return named;
 }
 
-void HostMemory::publish_one(Kept& kept, const std::byte* now,
-                             const std::function<void(uint64_t, ByteSpan)>& send) {
-  const uint64_t address = kept.range.address;
-  uint64_t run = 0;
-  const auto send_run = [&](uint64_t end) {
-    if (run > 0) send(address + end - run, {kept.last.data() + end - run, run});
-    run = 0;
-  };
-  for (uint64_t at = 0; at < kept.range.bytes; at += kPage) {
-    const uint64_t part = std::min(kPage, kept.range.bytes - at);
-    if (memcmp(now + at, kept.last.data() + at, part) == 0) {
-      send_run(at);
-      continue;
-    }
-    memcpy(kept.last.data() + at, now + at, part);
-    run += part;
-  }
-  send_run(kept.range.bytes);
-}
-
-void HostMemory::publish(const std::function<void(uint64_t, ByteSpan)>& send) {
+void HostMemory::publish(const std::function<void(const Changes&)>& send) {
   std::lock_guard lock(lock_);
   std::vector<std::byte> copy;
   for (auto& [address, kept] : ranges_) {
     if (!kept.range.is_watched) continue;
-    const auto* now = reinterpret_cast<const std::byte*>(address);
+    ByteSpan now(reinterpret_cast<const std::byte*>(address), kept.range.bytes);
     // The program may have given it back, and the graph with it that named it.
     if (kept.range.kind == HostKind::kImplicit) {
       copy.resize(kept.range.bytes);
-      const iovec to{copy.data(), copy.size()};
-      const iovec from{reinterpret_cast<void*>(address), copy.size()};
-      if (process_vm_readv(getpid(), &to, 1, &from, 1, 0) != static_cast<ssize_t>(copy.size())) continue;
-      now = copy.data();
+      if (!read_own(address, copy)) continue;
+      now = copy;
     }
-    publish_one(kept, now, send);
+    find_changes(address, now, kept.last, send);
   }
 }
 
@@ -163,9 +167,32 @@ bool HostMemory::put_implicit(uint64_t address, ByteSpan bytes) {
   Kept* kept = holder(address, bytes.size());
   if (kept == nullptr || kept->range.kind != HostKind::kImplicit || !kept->range.is_watched) return false;
   memcpy(kept->last.data() + (address - kept->range.address), bytes.data(), bytes.size());
-  const iovec from{const_cast<std::byte*>(bytes.data()), bytes.size()};
-  const iovec to{reinterpret_cast<void*>(address), bytes.size()};
-  return process_vm_writev(getpid(), &from, 1, &to, 1, 0) == static_cast<ssize_t>(bytes.size());
+  return write_own(address, bytes);
+}
+
+// While the server has made one range of several, it may tell of them in one before we have.
+void HostMemory::put_changes(const Changes& changes) {
+  std::lock_guard lock(lock_);
+  each_change(changes, [&](uint64_t offset, ByteSpan bytes) {
+    uint64_t address = changes.address + offset;
+    for (Kept* kept = holder(address, 1); kept != nullptr && !bytes.empty(); kept = holder(address, 1)) {
+      const ByteSpan part =
+          bytes.first(std::min(bytes.size(), kept->range.address + kept->range.bytes - address));
+      put_run(*kept, address, part);
+      address += part.size();
+      bytes = bytes.subspan(part.size());
+    }
+  });
+}
+
+void HostMemory::put_run(Kept& kept, uint64_t address, ByteSpan bytes) {
+  if (!kept.range.is_watched) return;
+  memcpy(kept.last.data() + (address - kept.range.address), bytes.data(), bytes.size());
+  if (kept.range.kind == HostKind::kImplicit) {
+    (void)write_own(address, bytes);  // the program may have given it back
+  } else {
+    memcpy(reinterpret_cast<void*>(address), bytes.data(), bytes.size());
+  }
 }
 
 void HostMemory::arrived(uint64_t address, ByteSpan bytes) {

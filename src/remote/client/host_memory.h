@@ -11,6 +11,7 @@
 
 #include "common/bytes.h"
 #include "cuda/abi.h"
+#include "remote/wire/changes.h"
 
 namespace tessera::remote {
 
@@ -34,10 +35,11 @@ struct HostRange {
 // Safe from any thread.
 class HostMemory {
  public:
+  // An implicit one takes the place of those that it covers.
   void add(const HostRange& range, const std::byte* last_known = nullptr);
   bool remove(uint64_t address);
-  // Takes the place of all implicit ranges that [address, address + bytes) touches: with them it is one
-  // range. False where it touches another kind.
+  // Makes [address, address + bytes) one range with all implicit ones that it touches. False where it touches
+  // another kind.
   bool join_implicit(uint64_t* address, uint64_t* bytes);
   // The range that holds [address, address + bytes), if one does.
   bool find(uint64_t address, uint64_t bytes, HostRange* range);
@@ -50,23 +52,30 @@ class HostMemory {
   // Pinned and registered ranges that are named by a word of these bytes.
   std::vector<HostRange> pinned_in(ByteSpan bytes);
 
-  // Calls `send` with each run of pages that the program has changed.
-  void publish(const std::function<void(uint64_t address, ByteSpan bytes)>& send);
+  // Calls `send` with what the program has changed.
+  void publish(const std::function<void(const Changes& changes)>& send);
   // Where bytes from the server go: all of it inside of one range, or nothing.
   std::span<std::byte> place_for(uint64_t address, uint64_t bytes);
   // Ordinary memory that may have been given back: whether it was one's, and was written.
   bool put_implicit(uint64_t address, ByteSpan bytes);
   void arrived(uint64_t address, ByteSpan bytes);
+  // What the server has changed, where it is the program's still.
+  void put_changes(const Changes& changes);
 
  private:
   struct Kept {
     HostRange range;
     std::vector<std::byte> last;
+
+    bool touches(uint64_t begin, uint64_t end) const {
+      return range.address < end && range.address + range.bytes > begin;
+    }
   };
 
   Kept* holder(uint64_t address, uint64_t bytes);
-  void publish_one(Kept& kept, const std::byte* now,
-                   const std::function<void(uint64_t address, ByteSpan bytes)>& send);
+  void take_place_of_covered(Kept& kept);
+  void put_run(Kept& kept, uint64_t address, ByteSpan bytes);
+  void begin_watching(Kept& kept);
 
   std::mutex lock_;
   std::map<uint64_t, Kept> ranges_;

@@ -222,12 +222,13 @@ void publish_host_memory(Session& session, ByteSpan parameters) {
     if (host.watch(address)) (void)Request(Message::kHostWatch, false).to(server).value(address).queue();
   }
   if (!host.watches_any()) return;
-  host.publish([server](uint64_t address, ByteSpan bytes) {
-    (void)Request(Message::kHostData, false)
+  host.publish([server](const Changes& changes) {
+    (void)Request(Message::kHostChanges, false)
         .to(server)
-        .value(address)
-        .value<uint64_t>(bytes.size())
-        .queue(bytes);
+        .value(changes.address)
+        .value(changes.bytes)
+        .value<uint64_t>(changes.encoded.size())
+        .queue(changes.encoded);
   });
 }
 

@@ -241,6 +241,8 @@ Status Session::read_message(Link& link, ThreadState* me) {
   switch (static_cast<Message>(header.op)) {
     case Message::kHostData:
       return read_host_data(link, fields);
+    case Message::kHostChanges:
+      return read_host_changes(link, fields);
     case Message::kOutput:
       return read_output(link, fields);
     case Message::kCallback: {
@@ -310,6 +312,20 @@ Status Session::read_host_data(Link& link, ByteSpan fields) {
   std::byte padding[8];
   TESSERA_RETURN_IF_ERROR(link.read(std::span(padding, padded(*bytes) - *bytes)));
   host_.arrived(*address, place);
+  return Status();
+}
+
+Status Session::read_host_changes(Link& link, ByteSpan fields) {
+  const auto address = read_at<uint64_t>(fields, 0), bytes = read_at<uint64_t>(fields, 8),
+             encoded_bytes = read_at<uint64_t>(fields, 16);
+  if (!encoded_bytes || *encoded_bytes > 2 * kMostChangedSpan)
+    return Status(Code::kInvalidData, "the server sent too many changes of memory");
+  std::vector<std::byte> encoded(padded(*encoded_bytes));
+  TESSERA_RETURN_IF_ERROR(link.read(encoded));
+  const Changes changes{*address, *bytes, ByteSpan(encoded).first(*encoded_bytes)};
+  if (!are_changes(changes))
+    return Status(Code::kInvalidData, "the server sent changes of memory that are none");
+  host_.put_changes(changes);
   return Status();
 }
 

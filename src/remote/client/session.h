@@ -92,6 +92,7 @@ class Session {
   Status read_message(Link& link, ThreadState* me);
   Status read_answer(Link& link, const MessageHeader& header, ThreadState* me);
   Status read_host_data(Link& link, ByteSpan fields);
+  Status read_host_changes(Link& link, ByteSpan fields);
   Status read_output(Link& link, ByteSpan fields);
   void wake_flusher();
   bool flush();

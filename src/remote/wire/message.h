@@ -36,8 +36,8 @@ enum class Message : uint16_t {
   kCopyBox,                   // pitched memory and arrays
   kHostAdd,                   // memory of the program that the device can use
   kHostRemove,
-  kHostWatch,  // the device may use it by itself
-  kHostData,   // either way: what has changed in such memory, as payload
+  kHostWatch,    // the device may use it by itself
+  kHostChanges,  // either way: what one side has written in such memory, as payload (wire/changes.h)
   kFunctionInfo,
   kCallbackDone,
   kCollect,  // host memory as it is now, before a function of the program looks at it
@@ -48,6 +48,7 @@ enum class Message : uint16_t {
   // from the server
   kAnswer = 0xc000,
   kCallback,  // a host function's turn has come
+  kHostData,  // what copies have written in memory of the program, as payload
   kOutput,    // what kernels have printed, as payload; bytes and the descriptor (1 or 2) are its fields
 };
 

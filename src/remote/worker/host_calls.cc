@@ -33,18 +33,16 @@ CUresult host_watch(Serving& s) {
   return s.worker.mirrors().watch(address) ? CUDA_SUCCESS : CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED;
 }
 
-CUresult host_data(Serving& s) {
+CUresult host_changes(Serving& s) {
   const auto address = s.in.value<uint64_t>();
   const auto bytes = s.in.value<uint64_t>();
-  if (!s.in.whole() || bytes > kMaxPayloadBytes) return s.malformed();
-  std::byte piece[16 << 10];
-  for (uint64_t at = 0; at < padded(bytes);) {
-    const uint64_t part = std::min<uint64_t>(padded(bytes) - at, sizeof piece);
-    if (!s.read_payload(std::span(piece, part)).ok()) return s.malformed();
-    const uint64_t useful = std::min(part, bytes - at);
-    (void)s.worker.mirrors().put(address + at, ByteSpan(piece, useful));  // it may have gone meanwhile
-    at += part;
-  }
+  const auto encoded_bytes = s.in.value<uint64_t>();
+  if (!s.in.whole() || encoded_bytes > 2 * kMostChangedSpan) return s.malformed();
+  std::vector<std::byte> encoded(padded(encoded_bytes));
+  if (!s.read_payload(encoded).ok()) return s.malformed();
+  const Changes changes{address, bytes, ByteSpan(encoded).first(encoded_bytes)};
+  if (!are_changes(changes)) return s.malformed();
+  (void)s.worker.mirrors().put_changes(changes);  // it may have gone meanwhile
   return CUDA_SUCCESS;
 }
 
@@ -130,7 +128,7 @@ std::span<const OwnCall> host_calls() {
       own(Message::kHostAdd, host_add),
       own(Message::kHostRemove, host_remove),
       own(Message::kHostWatch, host_watch),
-      own(Message::kHostData, host_data),
+      own(Message::kHostChanges, host_changes),
       own(Op::cuMemAllocManaged, alloc_managed),
       own(Op::cuMemFree_v2, mem_free),
       own(Op::cuPointerGetAttribute, pointer_attribute),

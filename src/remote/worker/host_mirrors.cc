@@ -13,6 +13,8 @@ namespace {
 constexpr uint64_t kPage = 4096;
 constexpr uint64_t kLowest = 64 << 10;  // programs have no memory below (vm.mmap_min_addr)
 constexpr size_t kMostCopies = 4096;
+constexpr uint64_t kWindow = uint64_t{64} << 20;  // as large as an arena of glibc's allocator, and as aligned
+constexpr size_t kMostWindows = 256, kMostMirrors = 16384;
 
 uint64_t whole_pages(uint64_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 
@@ -25,7 +27,8 @@ HostMirrors::~HostMirrors() {
 CUresult HostMirrors::add(uint64_t address, uint64_t bytes, unsigned flags, CUdeviceptr* device) {
   std::lock_guard lock(lock_);
   const uint64_t begin = address / kPage * kPage;
-  if (bytes == 0 || bytes > kMostBytes || total_bytes_ + bytes > kMostBytes || address + bytes < address) {
+  if (bytes == 0 || bytes > kMostBytes || total_bytes_ + bytes > kMostBytes || address + bytes < address ||
+      mirrors_.size() >= kMostMirrors) {
     return CUDA_ERROR_OUT_OF_MEMORY;
   }
   // A null pointer of ours, with an offset to it, is to lead to nothing that is a client's.
@@ -76,28 +79,60 @@ std::byte* HostMirrors::map_in_place(uint64_t address, uint64_t bytes) {
   return reinterpret_cast<std::byte*>(address);
 }
 
-// Graphs keep addresses of such memory, so that it stays where it is until the session ends. A range that
-// touches earlier ones takes their place: on the same pages where it lies at the client's addresses;
-// elsewhere a graph that named the earlier one goes on with memory that nobody compares any more. The lock is
-// held.
-CUresult HostMirrors::add_unregistered(uint64_t address, uint64_t bytes) {
-  for (auto at = mirrors_.begin(); at != mirrors_.end();) {
-    const bool touches = at->first < address + bytes && at->first + at->second.bytes > address;
-    const bool is_within = at->first >= address && at->first + at->second.bytes <= address + bytes;
-    if (touches && (!is_within || !at->second.is_unregistered))
-      return CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
-    if (touches) total_bytes_ -= at->second.bytes;
-    at = touches ? mirrors_.erase(at) : std::next(at);
+// Those of the range, where it may take their place: as it covers them and they are of its kind.
+bool HostMirrors::covered(uint64_t address, uint64_t bytes, std::vector<uint64_t>& found) const {
+  for (const auto& [at, mirror] : mirrors_) {
+    if (at >= address + bytes || at + mirror.bytes <= address) continue;
+    if (at < address || at + mirror.bytes > address + bytes || !mirror.is_unregistered) return false;
+    found.push_back(at);
   }
+  return true;
+}
+
+// Where the client's addresses are taken here, a window of them lies elsewhere: what touches in it does so
+// there, too.
+std::byte* HostMirrors::map_elsewhere(uint64_t address, uint64_t bytes) {
+  const uint64_t number = address / kWindow;
+  const bool is_within = (address + bytes - 1) / kWindow == number;
+  const auto found = windows_.find(number);
+  if (found != windows_.end()) return is_within ? found->second + address % kWindow : nullptr;
+  if (windows_.size() >= kMostWindows) return nullptr;
+  const uint64_t span = is_within ? kWindow : whole_pages(bytes);
+  void* place =
+      mmap(nullptr, span, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (place == MAP_FAILED) return nullptr;
+  auto* const begin = static_cast<std::byte*>(place);
+  if (is_within) windows_.emplace(number, begin);
+  return is_within ? begin + address % kWindow : begin;
+}
+
+std::byte* HostMirrors::place_for_unregistered(uint64_t address, uint64_t bytes) {
+  std::byte* const place = windows_.contains(address / kWindow) ? nullptr : map_in_place(address, bytes);
+  return place != nullptr ? place : map_elsewhere(address, bytes);
+}
+
+// Graphs keep addresses of such memory, so that it stays where it is until the session ends. A range takes
+// the place of those that it covers where they lie in it already: elsewhere the graphs that named these would
+// go on with memory that nobody compares any more. What the device has written there and nobody has been told
+// of is told of still. The lock is held.
+CUresult HostMirrors::add_unregistered(uint64_t address, uint64_t bytes) {
+  std::vector<uint64_t> before;
+  if (!covered(address, bytes, before)) return CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
   Mirror mirror;
   mirror.bytes = bytes;
   mirror.is_unregistered = true;
-  mirror.place = map_in_place(address, bytes);
-  if (mirror.place == nullptr) {
-    void* place =
-        mmap(nullptr, whole_pages(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (place == MAP_FAILED) return CUDA_ERROR_OUT_OF_MEMORY;
-    mirror.place = static_cast<std::byte*>(place);
+  mirror.place = place_for_unregistered(address, bytes);
+  if (mirror.place == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
+  const auto lies_in_it = [&](uint64_t at) { return mirrors_.at(at).place == mirror.place + (at - address); };
+  if (!std::all_of(before.begin(), before.end(), lies_in_it)) return CUDA_ERROR_NOT_SUPPORTED;
+  for (const uint64_t at : before) {
+    const Mirror& old = mirrors_.at(at);
+    total_bytes_ -= old.bytes;
+    if (old.is_watched) {
+      begin_watching(mirror);
+      memcpy(mirror.last.data() + (at - address), old.last.data(), old.bytes);
+    }
+    mirrors_.erase(at);
   }
   total_bytes_ += bytes;
   mirrors_.emplace(address, std::move(mirror));
@@ -186,13 +221,15 @@ std::byte* HostMirrors::find(uint64_t address, uint64_t bytes) {
   return mirror == nullptr ? nullptr : mirror->place + offset;
 }
 
-bool HostMirrors::put(uint64_t address, ByteSpan bytes) {
+bool HostMirrors::put_changes(const Changes& changes) {
   std::lock_guard lock(lock_);
   uint64_t offset = 0;
-  Mirror* mirror = mirror_of(address, bytes.size(), &offset);
+  Mirror* mirror = mirror_of(changes.address, changes.bytes, &offset);
   if (mirror == nullptr) return false;
-  memcpy(mirror->place + offset, bytes.data(), bytes.size());
-  if (mirror->is_watched) memcpy(mirror->last.data() + offset, bytes.data(), bytes.size());
+  each_change(changes, [&](uint64_t at, ByteSpan bytes) {
+    memcpy(mirror->place + offset + at, bytes.data(), bytes.size());
+    if (mirror->is_watched) memcpy(mirror->last.data() + offset + at, bytes.data(), bytes.size());
+  });
   return true;
 }
 
@@ -240,7 +277,8 @@ void HostMirrors::copy_comes(uint64_t address, uint64_t bytes, CUstream stream) 
   copies_.push_back({address, bytes, event});
 }
 
-void HostMirrors::collect(const std::function<void(uint64_t, ByteSpan)>& send) {
+void HostMirrors::collect(const std::function<void(uint64_t, ByteSpan)>& copied,
+                          const std::function<void(const Changes&)>& changed) {
   std::lock_guard lock(lock_);
   std::erase_if(copies_, [&](const Copy& copy) {
     if (driver_.cuEventQuery(copy.event) == CUDA_ERROR_NOT_READY) return false;
@@ -248,19 +286,14 @@ void HostMirrors::collect(const std::function<void(uint64_t, ByteSpan)>& send) {
     uint64_t offset = 0;
     Mirror* mirror = mirror_of(copy.address, copy.bytes, &offset);
     if (mirror == nullptr) return true;
-    send(copy.address, {mirror->place + offset, copy.bytes});
+    copied(copy.address, {mirror->place + offset, copy.bytes});
     if (mirror->is_watched) memcpy(mirror->last.data() + offset, mirror->place + offset, copy.bytes);
     return true;
   });
   if (!has_launched_.load(std::memory_order_relaxed)) return;
   for (auto& [address, mirror] : mirrors_) {
     if (!mirror.is_watched) continue;
-    for (uint64_t at = 0; at < mirror.bytes; at += kPage) {
-      const uint64_t part = std::min(kPage, mirror.bytes - at);
-      if (memcmp(mirror.place + at, mirror.last.data() + at, part) == 0) continue;
-      memcpy(mirror.last.data() + at, mirror.place + at, part);
-      send(address + at, {mirror.last.data() + at, part});
-    }
+    find_changes(address, {mirror.place, mirror.bytes}, mirror.last, changed);
   }
 }
 

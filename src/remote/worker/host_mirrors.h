@@ -14,6 +14,7 @@
 
 #include "common/bytes.h"
 #include "cuda/driver_table.h"
+#include "remote/wire/changes.h"
 
 namespace tessera::remote {
 
@@ -38,8 +39,8 @@ class HostMirrors {
   void forget_gone_managed();
   // Where the client's bytes are here, or null.
   std::byte* find(uint64_t address, uint64_t bytes);
-  // Bytes that the program has written.
-  bool put(uint64_t address, ByteSpan bytes);
+  // What the program has changed.
+  bool put_changes(const Changes& changes);
   // The device may read and write it by itself: it is compared at each synchronisation.
   bool watch(uint64_t address);
 
@@ -49,8 +50,9 @@ class HostMirrors {
   void launched() { has_launched_.store(true, std::memory_order_relaxed); }
   // A copy into the mirror of [address, address + bytes) is in the stream.
   void copy_comes(uint64_t address, uint64_t bytes, CUstream stream);
-  // Calls `send` with each run of bytes that have changed.
-  void collect(const std::function<void(uint64_t address, ByteSpan bytes)>& send);
+  // Calls `copied` with what copies have written, and `changed` with what kernels and graphs have.
+  void collect(const std::function<void(uint64_t address, ByteSpan bytes)>& copied,
+               const std::function<void(const Changes& changes)>& changed);
 
  private:
   struct Mirror {
@@ -69,6 +71,9 @@ class HostMirrors {
 
   Mirror* mirror_of(uint64_t address, uint64_t bytes, uint64_t* offset);
   std::byte* map_in_place(uint64_t address, uint64_t bytes);
+  bool covered(uint64_t address, uint64_t bytes, std::vector<uint64_t>& found) const;
+  std::byte* map_elsewhere(uint64_t address, uint64_t bytes);
+  std::byte* place_for_unregistered(uint64_t address, uint64_t bytes);
   CUresult add_unregistered(uint64_t address, uint64_t bytes);
   void begin_watching(Mirror& mirror);
   void drop(Mirror& mirror);
@@ -76,7 +81,8 @@ class HostMirrors {
   const cuda::DriverTable& driver_;
   std::mutex lock_;
   std::map<uint64_t, Mirror> mirrors_;
-  std::set<uint64_t> pages_;  // of unregistered mirrors, mapped until the session ends
+  std::set<uint64_t> pages_;                // of unregistered mirrors, mapped until the session ends
+  std::map<uint64_t, std::byte*> windows_;  // of the client's addresses, by number: where such are elsewhere
   std::vector<Copy> copies_;
   uint64_t total_bytes_ = 0;
   std::atomic<bool> has_launched_{false};

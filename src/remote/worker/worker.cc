@@ -376,13 +376,22 @@ Status Worker::tell(Message message, const std::vector<std::byte>& fields, ByteS
 // What kernels have printed and written where the program can see it goes before the answer that says they
 // are done.
 void Worker::bring_host_changes() {
-  mirrors_.collect([&](uint64_t address, ByteSpan bytes) {
+  const auto copied = [&](uint64_t address, ByteSpan bytes) {
     std::vector<std::byte> fields;
     Writer writer(fields);
     writer.value(address);
     writer.value<uint64_t>(bytes.size());
     (void)tell(Message::kHostData, fields, bytes);
-  });
+  };
+  const auto changed = [&](const Changes& changes) {
+    std::vector<std::byte> fields;
+    Writer writer(fields);
+    writer.value(changes.address);
+    writer.value(changes.bytes);
+    writer.value<uint64_t>(changes.encoded.size());
+    (void)tell(Message::kHostChanges, fields, changes.encoded);
+  };
+  mirrors_.collect(copied, changed);
   bring_output(output_, STDOUT_FILENO);
   if (errors_) bring_output(*errors_, STDERR_FILENO);
 }

@@ -73,9 +73,11 @@ bool Composer::own_message(uint16_t op) {
     case Message::kHostWatch:
       out_.value(number());
       return true;
-    case Message::kHostData: {
-      const uint64_t size = in_.byte() < 240 ? in_.byte() : number();
+    case Message::kHostChanges: {
+      const uint64_t span = in_.byte() < 240 ? in_.byte() : number();
+      const uint64_t size = in_.byte() < 240 ? (span + 7) / 8 + in_.byte() % 16 : number();
       out_.value(number());
+      out_.value(span);
       out_.value(size);
       payload(size);
       return true;

@@ -15,13 +15,12 @@ LEFT_OUT = {
     "driver_shared_handles": "descriptors do not travel",
     "driver_shared_pools": "descriptors do not travel",
     "interprocess": "descriptors do not travel",
-    "driver_batched_copies": "which copy of a batch has failed is not told",
     "driver_lazy_loading": "a function is loaded when its parameters are asked for",
     "driver_module_globals": "a library's variables have their memory from when a kernel of it is asked for, not used",
     "cub_primitives": "now and then wrong on a busy machine, without a wire, too",
 }
 # Programs that want arguments, or are driven by other tests.
-DRIVEN = ["driver_leak_hunt", "driver_memory_walk*", "driver_fork_exec", "driver_round_the_gate", "driver_limit_changes",
+DRIVEN = ["driver_leak_hunt", "driver_memory_walk*", "driver_round_the_gate", "driver_limit_changes",
           "driver_gated_copies", "driver_loading_in_company", "driver_larger_together", "driver_ipc_*",
           "driver_closed_fds", "driver_dlclose", "driver_side_by_side", "driver_memory_limit", "driver_managed_memory"]
 SKIPPED = 77

@@ -279,29 +279,60 @@ CUresult copy_peer_async(CUdeviceptr target, CUcontext to, CUdeviceptr source, C
   return rpc::cuMemcpyPeerAsync(kPerThread, target, to, source, from, bytes, stream);
 }
 
-// --- Many at once: one after the other in the stream. The first that is refused is named.
+// --- Many at once: one after the other in the stream. What is wrong with one is said before the first of
+// them is made, as far as it can be told here.
 
-template <bool kPerThread>
-CUresult copy_batch_v2(CUdeviceptr* targets, CUdeviceptr* sources, size_t* sizes, size_t count,
-                       CUmemcpyAttributes*, size_t*, size_t attributes, CUstream stream) {
-  if (targets == nullptr || sources == nullptr || sizes == nullptr || count == 0 || attributes == 0 ||
-      stream == nullptr || stream == CU_STREAM_LEGACY) {
-    return CUDA_ERROR_INVALID_VALUE;
+constexpr size_t kNoneOfThem = SIZE_MAX;  // what an index answers where no single copy is to blame
+
+bool are_sound(const CUmemcpyAttributes* attributes, const size_t* starts, size_t entries, size_t count) {
+  if (attributes == nullptr || starts == nullptr || entries == 0 || entries > count || starts[0] != 0)
+    return false;
+  for (size_t i = 0; i < entries; ++i) {
+    const bool follows = i == 0 || (starts[i] > starts[i - 1] && starts[i] < count);
+    const bool is_ordered = attributes[i].srcAccessOrder >= CU_MEMCPY_SRC_ACCESS_ORDER_STREAM &&
+                            attributes[i].srcAccessOrder <= CU_MEMCPY_SRC_ACCESS_ORDER_ANY;
+    if (!follows || !is_ordered || attributes[i].flags > CU_MEMCPY_FLAG_PREFER_OVERLAP_WITH_COMPUTE)
+      return false;
   }
-  for (size_t i = 0; i < count; ++i) {
-    const CUresult result = copy_async<kPerThread>(targets[i], sources[i], sizes[i], stream);
-    if (result != CUDA_SUCCESS) return result;
-  }
-  return CUDA_SUCCESS;
+  return true;
+}
+
+// What is not memory of devices that we know is the driver's to judge.
+bool is_inside(CUdeviceptr address, size_t bytes) {
+  return address != 0 && (!Known::device(address, 1) || Known::device(address, bytes));
 }
 
 template <bool kPerThread>
 CUresult copy_batch(CUdeviceptr* targets, CUdeviceptr* sources, size_t* sizes, size_t count,
-                    CUmemcpyAttributes* attributes, size_t* indexes, size_t attribute_count, size_t* failed,
+                    CUmemcpyAttributes* attributes, size_t* starts, size_t entries, size_t* failed,
                     CUstream stream) {
-  if (failed != nullptr) *failed = SIZE_MAX;
-  return copy_batch_v2<kPerThread>(targets, sources, sizes, count, attributes, indexes, attribute_count,
-                                   stream);
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  size_t unused = 0;
+  if (failed == nullptr) failed = &unused;
+  *failed = kNoneOfThem;
+  const bool is_legacy = stream == CU_STREAM_LEGACY || (stream == nullptr && !kPerThread);
+  if (is_legacy || targets == nullptr || sources == nullptr || sizes == nullptr ||
+      !are_sound(attributes, starts, entries, count)) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  for (size_t i = 0; i < count; ++i) {
+    *failed = i;
+    if (sizes[i] != 0 && (!is_inside(targets[i], sizes[i]) || !is_inside(sources[i], sizes[i])))
+      return CUDA_ERROR_INVALID_VALUE;
+  }
+  for (size_t i = 0; i < count; ++i) {
+    *failed = i;
+    const CUresult result = copy_async<kPerThread>(targets[i], sources[i], sizes[i], stream);
+    if (result != CUDA_SUCCESS) return result;
+  }
+  *failed = kNoneOfThem;
+  return CUDA_SUCCESS;
+}
+
+template <bool kPerThread>
+CUresult copy_batch_v2(CUdeviceptr* targets, CUdeviceptr* sources, size_t* sizes, size_t count,
+                       CUmemcpyAttributes* attributes, size_t* starts, size_t entries, CUstream stream) {
+  return copy_batch<kPerThread>(targets, sources, sizes, count, attributes, starts, entries, nullptr, stream);
 }
 
 // The forms of CUDA 2, with addresses of 32 bits.

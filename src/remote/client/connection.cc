@@ -365,6 +365,7 @@ const ServerInfo* server_info() {
   return current_info.load();
 }
 
+bool is_forked_from_one_with_cuda() { return is_forked_child; }
 bool is_initialised() { return initialised.load(std::memory_order_relaxed) && !is_forked_child; }
 void set_initialised() { initialised.store(true, std::memory_order_relaxed); }
 

@@ -64,6 +64,8 @@ struct ServerInfo {
 const ServerInfo* server_info();
 // Whether cuInit has been called, and has worked.
 bool is_initialised();
+// This process is the child of one that had begun with CUDA, and has no more of it.
+bool is_forked_from_one_with_cuda();
 void set_initialised();
 
 // Makes `table` the functions of a remote GPU. `exported`: our own exported functions, for cuGetProcAddress.

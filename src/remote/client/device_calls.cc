@@ -13,6 +13,7 @@ namespace tessera::remote {
 namespace {
 
 CUresult init(unsigned int flags) {
+  if (is_forked_from_one_with_cuda()) return CUDA_ERROR_NOT_INITIALIZED;
   const ServerInfo* info = server_info();
   if (info == nullptr) return CUDA_ERROR_NO_DEVICE;
   if (flags != 0) return CUDA_ERROR_INVALID_VALUE;

@@ -68,5 +68,41 @@ TEST(HandleTable, AllocationsAreForgottenAfterTheirLastReference) {
   EXPECT_EQ(table.find(id), 0u);
 }
 
+// A session that is made again: what the server names anew gets the name that the program has for it.
+TEST(HandleTable, ARenamedHandleKeepsWhatItIsAndWhatIsBelowIt) {
+  HandleTable table;
+  const uint64_t library = table.id_of(HandleKind::kCUlibrary, 1, 0);
+  const uint64_t module = table.id_of(HandleKind::kCUmodule, 2, library);
+  const uint64_t function = table.id_of(HandleKind::kCUfunction, 3, module);
+  const uint64_t name = handle_id(HandleKind::kCUmodule, first_number(1));
+  EXPECT_FALSE(table.rename(name, module)) << "there is none such";
+  EXPECT_FALSE(table.rename(module, 42)) << "no handle";
+  EXPECT_FALSE(table.rename(module, handle_id(HandleKind::kCUarray, 9))) << "another kind";
+  EXPECT_FALSE(table.rename(module, module)) << "it is taken";
+  EXPECT_TRUE(table.rename(module, name));
+  EXPECT_EQ(table.find(module), 0u);
+  EXPECT_EQ(table.find(name), 2u);
+  EXPECT_EQ(table.id_of(HandleKind::kCUmodule, 2, library), name);
+  table.forget(library);
+  EXPECT_EQ(table.find(name), 0u);
+  EXPECT_EQ(table.find(function), 0u);
+  EXPECT_EQ(table.size(), 0u);
+}
+
+TEST(HandleTable, WhatIsMovedEndsWithItsNewOwner) {
+  HandleTable table;
+  const uint64_t graph = table.id_of(HandleKind::kCUgraph, 1, 0),
+                 other = table.id_of(HandleKind::kCUgraph, 2, 0);
+  const uint64_t child = table.id_of(HandleKind::kCUgraph, 3, graph);
+  table.move_below(child, child);
+  table.move_below(child, handle_id(HandleKind::kCUgraph, 99));
+  table.move_below(handle_id(HandleKind::kCUgraph, 99), graph);
+  table.move_below(child, other);
+  table.forget(graph);
+  EXPECT_EQ(table.find(child), 3u);
+  table.forget(other);
+  EXPECT_EQ(table.find(child), 0u);
+}
+
 }  // namespace
 }  // namespace tessera::remote

@@ -80,6 +80,10 @@ void begin(ByteSpan bytes) {
       !(*decode_preamble(encode(*preamble)) == *preamble))
     std::abort();
   (void)decode_greeting(bytes);
+  // What a client makes of its server's words.
+  auto greeting = encode(Greeting{});
+  std::copy_n(bytes.begin(), std::min<size_t>(bytes.size(), 4), greeting.end() - 4);
+  if (const auto said = decode_greeting(greeting); said.ok()) (void)status_of(*said);
   const auto address = parse_address({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
   if (address.ok() && !(*parse_address(to_text(*address)) == *address)) std::abort();
 }

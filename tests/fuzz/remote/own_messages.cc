@@ -5,6 +5,7 @@
 #include "remote/wire/content.h"
 #include "remote/wire/copy.h"
 #include "remote/wire/handle_id.h"
+#include "remote/wire/regions.h"
 #include "tests/fuzz/remote/composer.h"
 
 namespace tessera::remote::fuzz {
@@ -15,7 +16,7 @@ bool Composer::own_message(uint16_t op) {
       out_.value(in_.byte() < 240 ? kCallsDigest : number());
       out_.value<uint32_t>(in_.byte() % 2);
       out_.value<uint64_t>(in_.byte() < 240 ? first_number(0) : number());
-      out_.value(in_.byte() < 240 ? 0 : number());
+      out_.value(in_.byte() < 224 ? 0 : in_.byte() < 224 ? region_of(in_.byte() % kMostServers) : number());
       for (size_t i = 0; i < std::size(kDriverSettings); ++i) out_.text(nullptr);
       return true;
     case Message::kPrimaryContext:
@@ -26,9 +27,12 @@ bool Composer::own_message(uint16_t op) {
       return true;
     case Message::kCopyIn: {
       CopyFields fields{number(), in_.byte(), handle(HandleKind::kCUstream)};
-      if (in_.byte() >= 224) fields.bytes = number();
+      if (in_.byte() >= 192) fields.bytes = in_.byte() < 192 ? in_.word(3) : number();
+      fields.form = in_.byte() < 192 ? PieceForm::kPlain : static_cast<PieceForm>(in_.byte() % 4);
+      fields.stored = fields.form == PieceForm::kPlain ? fields.bytes : in_.byte();
+      if (in_.byte() >= 240) fields.stored = number();
       out_.value(fields);
-      payload(fields.bytes);
+      payload(fields.stored);
       return true;
     }
     case Message::kCopyOut: {
@@ -93,6 +97,16 @@ bool Composer::own_message(uint16_t op) {
     case Message::kFunctionInfo:
       out_.value(handle(in_.byte() < 128 ? HandleKind::kCUfunction : HandleKind::kCUkernel));
       return true;
+    case Message::kAllocAt:
+      out_.value(in_.byte() < 128 ? kRegionsBegin + (in_.word(2) << 21) : number());
+      out_.value(in_.byte() < 240 ? in_.word(3) : number());
+      return true;
+    case Message::kRename: {
+      const auto kind = static_cast<HandleKind>(in_.byte() % 24);
+      out_.value(handle(kind));
+      out_.value(in_.byte() < 240 ? handle_id(kind, first_number(1) + in_.byte() % 16) : number());
+      return true;
+    }
     case Message::kCallbackDone:
       out_.value(small());
       return true;

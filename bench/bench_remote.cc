@@ -1,7 +1,10 @@
 // What a GPU across a wire costs its program, beside what the wire itself costs. Run under bench_remote.sh,
 // which starts a server; prints one line a figure. Times are medians of several rounds.
 //
-//   bench_remote [calls|copies]
+//   bench_remote [calls|copies|link]
+//
+// link: copies of data that compress as they do, one line each: name, seconds to the device, seconds back.
+// bench_remote_link.sh runs it over a link that is held to a rate.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -242,6 +245,46 @@ void copies(const Program& program, const Raw& raw) {
   print("  of the raw stream", 100 * from / streamed, "%");
 }
 
+// Bytes of which runs of `run` repeat `times` in a row: they take so many times less when they are
+// compressed.
+std::vector<char> repeating(size_t bytes, size_t run, size_t times) {
+  std::vector<char> made(bytes);
+  for (size_t i = 0; i < bytes; i += 8) {
+    const size_t from = i / (run * times) * run + i % run;
+    const uint64_t word = (from + 1) * 0x9e3779b97f4a7c15u ^ (from + 8) * 0xc2b2ae3d27d4eb4fu >> 7;
+    memcpy(&made[i], &word, 8);
+  }
+  return made;
+}
+
+void link(const Program& program) {
+  constexpr size_t kBytes = size_t{64} << 20;
+  constexpr int kCopies = 5;  // the first ones find out what the link is like
+  const struct {
+    const char* name;
+    size_t times;
+  } kinds[] = {{"random", 1}, {"2:1", 2}, {"4:1", 4}};
+  for (const auto& kind : kinds) {
+    std::vector<char> host = repeating(kBytes, 1024, kind.times), back(kBytes);
+    std::vector<double> to, from;
+    for (int i = 0; i < kCopies; ++i) {
+      const uint64_t start = tessera::monotonic_ns();
+      check(cuMemcpyHtoD_v2(program.memory, host.data(), kBytes), "cuMemcpyHtoD");
+      check(cuCtxSynchronize(), "cuCtxSynchronize");
+      const uint64_t there = tessera::monotonic_ns();
+      check(cuMemcpyDtoH_v2(back.data(), program.memory, kBytes), "cuMemcpyDtoH");
+      to.push_back(static_cast<double>(there - start) * 1e-9);
+      from.push_back(static_cast<double>(tessera::monotonic_ns() - there) * 1e-9);
+      if (back != host) {
+        fprintf(stderr, "the bytes that came back are others\n");
+        exit(1);
+      }
+      host[0] = static_cast<char>(i);  // not what was there before
+    }
+    printf("%s %.4f %.4f\n", kind.name, median(to), median(from));
+  }
+}
+
 }  // namespace
 
 // What the driver's library sends goes through here: it is counted.
@@ -253,6 +296,10 @@ extern "C" __attribute__((visibility("default"))) ssize_t sendmsg(int socket, co
 
 int main(int argc, char** argv) {
   const std::string what = argc > 1 ? argv[1] : "all";
+  if (what == "link") {
+    link(Program());
+    return 0;
+  }
   const Raw raw;
   const Program program;
   if (what != "copies") calls(program, raw);

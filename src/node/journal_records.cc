@@ -228,6 +228,7 @@ Json memory_record(const memory::ThrashDetector::State& state) {
   Json record;
   record["working_ns"] = state.working_ns;
   record["moving_ns"] = state.moving_ns;
+  record["backs_off"] = state.backs_off;
   return record;
 }
 
@@ -235,7 +236,7 @@ std::optional<memory::ThrashDetector::State> read_memory_record(const Json& reco
   if (!record.is_object()) return std::nullopt;
   const auto working = json_uint(record, "working_ns"), moving = json_uint(record, "moving_ns");
   if (!working || !moving) return std::nullopt;
-  return memory::ThrashDetector::State{*working, *moving};
+  return memory::ThrashDetector::State{*working, *moving, json_bool(record, "backs_off")};
 }
 
 std::optional<std::pair<std::string, DeviceHealth::Record>> read_gpu_record(const Json& record) {

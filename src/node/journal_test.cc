@@ -200,10 +200,11 @@ TEST(JournalRecords, MemoryRoundTrips) {
   hostile["devices"][0]["memory"] = 7;
   EXPECT_FALSE(read_slice_record(hostile, kUuids));
 
-  const auto moving = read_memory_record(memory_record({7, 9}));
+  const auto moving = read_memory_record(memory_record({7, 9, true}));
   ASSERT_TRUE(moving);
   EXPECT_EQ(moving->working_ns, 7u);
   EXPECT_EQ(moving->moving_ns, 9u);
+  EXPECT_TRUE(moving->backs_off);
   EXPECT_FALSE(read_memory_record(Json(3)));
   EXPECT_FALSE(read_memory_record({{"working_ns", "much"}, {"moving_ns", 1}}));
 }

@@ -92,7 +92,7 @@ void LeaseService::sample_use(uint64_t now_ns) {
 // What its processes have measured since they last said; not again at once, as one answer asks for several
 // figures.
 void LeaseService::hear_all(SliceId slice, uint64_t now_ns) {
-  constexpr uint64_t kHeardForNs = 10'000'000;
+  constexpr uint64_t kHeardForNs = 50'000'000;
   uint64_t& heard_ns = slices_.at(slice).heard_ns;
   if (heard_ns != 0 && now_ns < heard_ns + kHeardForNs) return;
   heard_ns = now_ns;

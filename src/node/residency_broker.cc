@@ -189,8 +189,10 @@ Status ResidencyBroker::returned(LeaseId lease, const ReturnedMessage& message, 
   const uint32_t index = held_.at(lease).gpus[message.device];
   Gpu& gpu = gpus_[index];
   if (gpu.returning == Place{lease, message.device}) {
+    const uint64_t bound =
+        partitioning::longest_turn_ns(tenants_of(index, 0).tenants, capacity(index), round_ns_);
     gpu.detector.turn_ended(gpu.moving_since_ns - std::min(gpu.moving_since_ns, gpu.moved_ns),
-                            now_ns - std::min(now_ns, gpu.moving_since_ns));
+                            now_ns - std::min(now_ns, gpu.moving_since_ns), bound);
     stop_returning(gpu, now_ns);
   }
   serve(index, now_ns, effects);

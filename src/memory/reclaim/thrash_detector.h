@@ -12,16 +12,16 @@ class ThrashDetector {
     uint32_t wanted_percent = 5;                         // of all time, that moving is to take
     uint32_t thrash_percent = 20;                        // what is more is thrash
     uint64_t shortest_ns = 100'000'000;                  // a turn
-    uint64_t longest_ns = uint64_t{10} * 1'000'000'000;  // while it thrashes, however long others then wait
+    uint64_t longest_ns = uint64_t{10} * 1'000'000'000;  // where it thrashed, however long others then wait
+    uint32_t calm_turns = 8;  // in a row, that would have been well within the bound: then it holds again
   };
   explicit ThrashDetector(const Limits& limits) : limits_(limits) {}
 
-  // A turn has ended: so long it worked, and so long memory was moved for the next one.
-  void turn_ended(uint64_t working_ns, uint64_t moving_ns);
+  // A turn has ended: so long it worked, and so long memory was moved for the next one. Turns were to be no
+  // longer than `bound_ns`, as others wait for theirs.
+  void turn_ended(uint64_t working_ns, uint64_t moving_ns, uint64_t bound_ns);
 
-  // How long a turn is to be; within the bound, as others wait for theirs, unless turns of that length would
-  // thrash. What was measured alone says so, not what turns are now: or it would begin and end all the time,
-  // and somebody who comes or goes would change it for all who stay.
+  // How long a turn is to be; within the bound, unless it has thrashed within it and would again.
   // `guess_ns`: how long moving may take, for as long as none was measured.
   uint64_t turn_ns(uint64_t bound_ns, uint64_t guess_ns) const;
   bool thrashing() const { return moving_percent() > limits_.thrash_percent; }
@@ -31,6 +31,7 @@ class ThrashDetector {
   // What it has seen, for one that goes on where this one ends.
   struct State {
     uint64_t working_ns = 0, moving_ns = 0;  // of a turn, on the average
+    bool backs_off = false;
   };
   State state() const;
   void restore(const State& state);
@@ -41,6 +42,8 @@ class ThrashDetector {
 
   const Limits limits_;
   double working_ = 0, moving_ = 0, turns_ = 0;  // of late
+  bool backs_off_ = false;                       // turns within the bound are too short
+  uint32_t calm_turns_ = 0;
 };
 
 }  // namespace tessera::memory

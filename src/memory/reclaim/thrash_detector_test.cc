@@ -9,7 +9,8 @@ constexpr uint64_t kMs = 1'000'000, kSecond = 1000 * kMs;
 
 // Every turn moves memory for so long, however long it is.
 void take_turns(ThrashDetector& detector, int turns, uint64_t moving_ns, uint64_t bound_ns) {
-  for (int turn = 0; turn < turns; ++turn) detector.turn_ended(detector.turn_ns(bound_ns, 0), moving_ns);
+  for (int turn = 0; turn < turns; ++turn)
+    detector.turn_ended(detector.turn_ns(bound_ns, 0), moving_ns, bound_ns);
 }
 
 TEST(ThrashDetector, TurnsAreLongEnoughForMovingToBeATwentieth) {
@@ -32,7 +33,7 @@ TEST(ThrashDetector, TurnsHaveBounds) {
 
 TEST(ThrashDetector, BacksOffWhereTheBoundIsTooShort) {
   ThrashDetector detector({});
-  detector.turn_ended(kSecond, 600 * kMs);
+  detector.turn_ended(kSecond, 600 * kMs, kSecond);
   EXPECT_TRUE(detector.thrashing());
   EXPECT_EQ(detector.turn_ns(kSecond, 0), 10 * kSecond);
   take_turns(detector, 30, 600 * kMs, kSecond);
@@ -43,13 +44,14 @@ TEST(ThrashDetector, BacksOffWhereTheBoundIsTooShort) {
   EXPECT_LE(detector.turn_ns(kSecond, 0), kSecond) << "as moving costs little now";
 }
 
-// Somebody who is alone for a moment, as when a daemon is started anew and its programs come back one by one.
-TEST(ThrashDetector, FewWhoAskForAWhileDoNotMakeItForget) {
+TEST(ThrashDetector, FewWhoAskForAMomentDoNotMakeItForget) {
   ThrashDetector detector({});
   take_turns(detector, 10, 50 * kMs, 100 * kMs);
+  ASSERT_EQ(detector.turn_ns(100 * kMs, 0), 19 * 50 * kMs);
+  take_turns(detector, 3, 50 * kMs, kSecond);
   EXPECT_EQ(detector.turn_ns(100 * kMs, 0), 19 * 50 * kMs);
-  take_turns(detector, 1, 50 * kMs, kSecond);
-  EXPECT_EQ(detector.turn_ns(100 * kMs, 0), 19 * 50 * kMs);
+  take_turns(detector, 20, 50 * kMs, kSecond);
+  EXPECT_EQ(detector.turn_ns(100 * kMs, 0), 100 * kMs) << "they have stayed few";
 }
 
 TEST(ThrashDetector, SaysSoWhereNoTurnIsLongEnough) {
@@ -62,7 +64,7 @@ TEST(ThrashDetector, SaysSoWhereNoTurnIsLongEnough) {
 // Who comes after has not to learn it anew.
 TEST(ThrashDetector, GoesOnWhereAnotherEnded) {
   ThrashDetector first({}), second({});
-  for (int turn = 0; turn < 10; ++turn) first.turn_ended(200'000'000, 600'000'000);
+  for (int turn = 0; turn < 10; ++turn) first.turn_ended(200'000'000, 600'000'000, 1'000'000'000);
   ASSERT_TRUE(first.thrashing());
   second.restore(first.state());
   EXPECT_TRUE(second.thrashing());

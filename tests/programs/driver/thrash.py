@@ -28,10 +28,13 @@ class Tenants:
                              stdout=subprocess.DEVNULL, start_new_session=True) for number in range(TENANTS)
         ]
 
+    def all_run(self):
+        return all(process.poll() is None for process in self.processes)
+
     def end(self):
         for process in self.processes:
-            require(process.poll() is None, f"a program has ended by itself: {process.returncode}")
-            os.killpg(process.pid, signal.SIGKILL)
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
@@ -73,8 +76,9 @@ def check(tessera, program, bin_dir):
         after = turn_seconds(tessera)
         require(after > TOO_SHORT_S, f"turns are {after} s for a daemon that is started anew")
         print(f"turns of {turn:.1f} s, where {TOO_SHORT_S:.1f} s were too short; {after:.1f} s after the daemon's death")
-        tenants.end()
+        require(tenants.all_run(), "a program has ended by itself")
     finally:
+        tenants.end()
         daemon.terminate()
         daemon.wait()
 

@@ -251,7 +251,11 @@ std::vector<char> repeating(size_t bytes, size_t run, size_t times) {
   std::vector<char> made(bytes);
   for (size_t i = 0; i < bytes; i += 8) {
     const size_t from = i / (run * times) * run + i % run;
-    const uint64_t word = (from + 1) * 0x9e3779b97f4a7c15u ^ (from + 8) * 0xc2b2ae3d27d4eb4fu >> 7;
+    uint64_t word =
+        (from + 8) * 0x9e3779b97f4a7c15u;  // as splitmix64 goes on: no encoding finds anything in it
+    word = (word ^ word >> 30) * 0xbf58476d1ce4e5b9u;
+    word = (word ^ word >> 27) * 0x94d049bb133111ebu;
+    word ^= word >> 31;
     memcpy(&made[i], &word, 8);
   }
   return made;

@@ -45,6 +45,7 @@ struct ReserveAnswer {
 };
 struct Effects {
   std::vector<RecallOrder> recalls;
+  std::vector<RecallOrder> hints;  // number 0: no answer is awaited
   std::vector<ReserveAnswer> answers;
 };
 

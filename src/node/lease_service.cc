@@ -373,12 +373,14 @@ void LeaseService::reap(SliceId slice) {
 }
 
 void LeaseService::apply(const Effects& effects) {
-  for (const RecallOrder& order : effects.recalls) {
+  const auto send = [&](const RecallOrder& order) {
     Connection* connection = leases_.at(order.lease).connection;
     assert(connection != nullptr);
     connection->send(encode_struct(vgpu::MessageType::kRecall, order.number,
                                    vgpu::RecallNotice{order.device, order.kind, order.bytes}));
-  }
+  };
+  std::for_each(effects.recalls.begin(), effects.recalls.end(), send);
+  std::for_each(effects.hints.begin(), effects.hints.end(), send);
   for (const ReserveAnswer& answer : effects.answers) {
     const Slice& slice = *ledger_.find_slice(ledger_.find_lease(answer.lease)->slice);
     vgpu::ReservedReply reply{};

@@ -3,7 +3,12 @@
 //
 // A process asks before it takes memory of the device. What fits is granted at once. Else others are asked to
 // give some back (partitioning/residency.h says who), and the request waits, as long as it takes: nothing is
-// refused that can ever fit.
+// refused that can ever fit, unless it waits for memory that does not move: of that nobody knows whether it
+// will ever go.
+//
+// As long as nobody's turn is over, those that work are told that others could do with what they do not use:
+// budget granted ahead, and memory that has been freed and is kept for the next block. So their part shrinks
+// to what they need before any of that has to move.
 //
 // Who has been moved off a GPU is brought back piece by piece, while others are still on their way out, so
 // that copies go both ways at a time. One process of a GPU is brought back at a time: no two wait for each
@@ -40,8 +45,12 @@ namespace tessera::node {
 inline constexpr uint64_t kEvictPatienceNs = 30'000'000'000;
 // After an answer that it could give nothing now.
 inline constexpr uint64_t kEvictPauseNs = 250'000'000;
+// Between two hints to a process that others could do with what it does not use.
+inline constexpr uint64_t kShrinkPauseNs = 2'000'000'000;
 // After an answer that there was no place left for what it had.
 inline constexpr uint64_t kNoSwapNs = 2'000'000'000;
+// In rounds (set_round): so long somebody who wants more waits for others that cannot give what they have.
+inline constexpr uint64_t kImmovableRounds = 3;
 // Who is being brought back and asks for nothing for so long stands in nobody's way any more.
 inline constexpr uint64_t kReturnPatienceNs = 10'000'000'000;
 // The same for who was granted more while it was out, and has not asked to be brought back yet.
@@ -120,6 +129,7 @@ class ResidencyBroker {
   struct Part {
     partitioning::ResidentTenant tenant;
     std::optional<Asked> asked;
+    uint64_t shrink_not_before_ns = 0;
     // It gave less than was asked, as there was no place for more: that holds for a while.
     uint64_t no_swap_until_ns = 0;
     std::optional<uint64_t> waits_since_ns;
@@ -198,12 +208,21 @@ class ResidencyBroker {
   // It was kept from its turn by that: it lasts as much longer.
   void end_wait(Part& part, const Waiting& request, uint64_t now_ns);
   bool can_never_fit(uint32_t gpu, const Waiting& request) const;
-  // Others could make room, but have no place for what they have.
-  bool lacks_swap(uint32_t gpu, const Waiting& request, uint64_t now_ns) const;
+  // What others could give, as far as is known, and what they could not when they were last asked: for lack
+  // of a place for it, or as it cannot move. Who does not answer cannot, either.
+  struct Movable {
+    uint64_t bytes = 0, without_place = 0;
+  };
+  Movable movable(uint32_t gpu, const Waiting& request, uint64_t now_ns) const;
+  // Why it is not to wait any longer; none: it may.
+  std::optional<vgpu::Refusal> why_refused(uint32_t gpu, const Waiting& request, uint64_t now_ns) const;
   void refuse(uint32_t gpu, Queue::iterator request, vgpu::Refusal why, Effects& effects);
   void grant(uint32_t gpu, Queue::iterator request, uint64_t now_ns, Effects& effects);
   // False where those who may be asked have not so much.
   bool ask_others(uint32_t gpu, const Waiting& request, uint64_t now_ns, Effects& effects);
+  // Nobody has to give anything yet: what those that work do not use would do, perhaps.
+  void ask_to_shrink(const Tenants& others, const partitioning::Need& need, uint64_t now_ns,
+                     Effects& effects);
   Tenants tenants_of(uint32_t gpu, uint64_t now_ns) const;
   void deal_terms(uint32_t gpu, Tenants& tenants) const;
   partitioning::MemoryTerms terms_of(SliceId slice, uint32_t gpu) const;

@@ -72,5 +72,64 @@ TEST_F(ResidencyTest, ATurnIsNotSpentWaiting) {
   EXPECT_FALSE(answer(1, 5));
 }
 
+// Before anybody's turn is over, those that work give what they do not use, and stay.
+TEST_F(ResidencyTest, WhoWorksIsAskedForWhatItDoesNotUse) {
+  attach(1);
+  attach(2);
+  reserve(1, 1, 700);
+  reserve(2, 2, 400);
+  EXPECT_TRUE(effects_.recalls.empty());
+  ASSERT_EQ(effects_.hints.size(), 1u);
+  EXPECT_EQ(effects_.hints[0].lease, 1u);
+  EXPECT_EQ(effects_.hints[0].number, 0u);
+  EXPECT_EQ(effects_.hints[0].bytes, 100u);
+  effects_ = {};
+  ASSERT_TRUE(broker_.release(1, {0, 60, BudgetKind::kResident}, now_ns_, effects_).ok());
+  EXPECT_TRUE(effects_.hints.empty()) << "not again and again";
+  EXPECT_FALSE(answer(2, 2));
+  ASSERT_TRUE(broker_.release(1, {0, 40, BudgetKind::kResident}, now_ns_, effects_).ok());
+  EXPECT_EQ(answer(2, 2), 400u);
+  EXPECT_EQ(broker_.evictions(), 0u);
+}
+
+// Arrays, graphs' memory and the like cannot leave: who needs that room is told so, and does not wait for
+// ever.
+TEST_F(ResidencyTest, WhoWaitsForWhatDoesNotMoveIsRefused) {
+  broker_.set_round(kSecond);
+  attach(1);
+  attach(2);
+  reserve(1, 1, 900);
+  reserve(2, 2, 600);
+  const uint64_t begun = now_ns_;
+  uint64_t asked = 0;
+  while (!answer(2, 2) && now_ns_ < begun + 100 * kSecond) {
+    for (const RecallOrder& order : std::exchange(effects_, {}).recalls) {
+      ++asked;
+      ASSERT_TRUE(recalled(order, 0).ok());
+    }
+    if (!answer(2, 2)) pass(*broker_.next_deadline_ns() - now_ns_);
+  }
+  EXPECT_EQ(answer(2, 2), 0u);
+  EXPECT_EQ(effects_.answers.at(0).refusal, vgpu::Refusal::kImmovable);
+  EXPECT_GE(now_ns_ - begun, kImmovableRounds * kSecond) << "it might have gone";
+  EXPECT_GT(asked, 3u);
+  EXPECT_EQ(broker_.resident_bytes(2, 0), 0u);
+  effects_ = {};
+  reserve(2, 3, 100);
+  EXPECT_EQ(answer(2, 3), 100u) << "what fits beside it is granted";
+}
+
+// A program that is stopped gives nothing, and answers nothing.
+TEST_F(ResidencyTest, WhoWaitsForOneThatIsSilentIsRefused) {
+  attach(1);
+  attach(2);
+  reserve(1, 1, 900);
+  reserve(2, 2, 600);
+  const uint64_t begun = now_ns_;
+  while (!answer(2, 2) && now_ns_ < begun + 1000 * kSecond) pass(kSecond);
+  EXPECT_EQ(answer(2, 2), 0u);
+  EXPECT_GE(now_ns_ - begun, kEvictPatienceNs);
+}
+
 }  // namespace
 }  // namespace tessera::node

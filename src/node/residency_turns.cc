@@ -231,6 +231,16 @@ void ResidencyBroker::grant(uint32_t index, Queue::iterator request, uint64_t no
   gpu.queue.erase(request);
 }
 
+void ResidencyBroker::ask_to_shrink(const Tenants& others, const partitioning::Need& need, uint64_t now_ns,
+                                    Effects& effects) {
+  for (const size_t i : partitioning::choose_to_shrink(others.tenants, need.who)) {
+    const Place whose = others.places[i];
+    if (now_ns < part(whose).shrink_not_before_ns) continue;
+    part(whose).shrink_not_before_ns = now_ns + kShrinkPauseNs;
+    effects.hints.push_back({whose.lease, 0, whose.device, need.least, BudgetKind::kResident});
+  }
+}
+
 // For as much more as it is about to need.
 bool ResidencyBroker::ask_others(uint32_t index, const Waiting& request, uint64_t now_ns, Effects& effects) {
   const uint64_t there = left(index) + expected_bytes(index);
@@ -250,28 +260,44 @@ bool ResidencyBroker::ask_others(uint32_t index, const Waiting& request, uint64_
         {whose.lease, next_number_++, whose.device, victim.bytes, BudgetKind::kResident});
   }
   if (victims.empty()) {
-    const auto next = partitioning::next_choice_ns(others.tenants, turn, now_ns);
-    gpus_.at(index).look_at_ns = next;
-    if (aside > 0) gpus_.at(index).look_at_ns = std::min(next.value_or(kNever), now_ns + kForecastLookNs);
+    ask_to_shrink(others, need, now_ns, effects);
+    uint64_t next = partitioning::next_choice_ns(others.tenants, turn, now_ns).value_or(kNever);
+    if (aside > 0) next = std::min(next, now_ns + kForecastLookNs);
+    const uint64_t for_long_ns = request.since_ns + kImmovableRounds * round_ns_;
+    if (for_long_ns > now_ns) next = std::min(next, for_long_ns);
+    if (next != kNever) gpus_.at(index).look_at_ns = next;
   }
   return !victims.empty();
 }
 
-// Who grows is refused; what was there once waits, as others may end. It is so where without what is stuck
-// with those who have said so there is too little.
-bool ResidencyBroker::lacks_swap(uint32_t index, const Waiting& request, uint64_t now_ns) const {
-  if (request.brings_back()) return false;
-  uint64_t movable = left(index) + expected_bytes(index), stuck = 0;
+ResidencyBroker::Movable ResidencyBroker::movable(uint32_t index, const Waiting& request,
+                                                  uint64_t now_ns) const {
+  Movable found{left(index) + expected_bytes(index), 0};
   for (const auto& [lease, held] : held_) {
     for (uint32_t i = 0; i < held.gpus.size(); ++i) {
       if (held.gpus[i] != index || Place{lease, i} == Place{request.lease, request.message.device}) continue;
-      const ResidentTenant& tenant = held.parts[i].tenant;
-      const uint64_t kept = std::min(tenant.stuck_bytes, tenant.resident_bytes);
-      movable += tenant.resident_bytes - kept;
-      if (now_ns < held.parts[i].no_swap_until_ns) stuck += kept;
+      const Part& part = held.parts[i];
+      const bool silent = part.asked && part.asked->overdue;
+      const uint64_t kept =
+          silent ? part.tenant.resident_bytes : std::min(part.tenant.stuck_bytes, part.tenant.resident_bytes);
+      found.bytes += part.tenant.resident_bytes - kept;
+      if (now_ns < part.no_swap_until_ns) found.without_place += kept;
     }
   }
-  return movable < request.message.bytes_needed && movable + stuck >= request.message.bytes_needed;
+  return found;
+}
+
+// Who grows is refused; what was there once waits, as others may end.
+std::optional<vgpu::Refusal> ResidencyBroker::why_refused(uint32_t index, const Waiting& request,
+                                                          uint64_t now_ns) const {
+  if (can_never_fit(index, request)) return vgpu::Refusal::kNeverFits;
+  if (request.brings_back()) return std::nullopt;
+  const uint64_t needed = request.message.bytes_needed;
+  const Movable others = movable(index, request, now_ns);
+  if (others.bytes >= needed) return std::nullopt;
+  if (others.bytes + others.without_place >= needed) return vgpu::Refusal::kNoSwap;
+  const bool for_long = now_ns - std::min(now_ns, request.since_ns) >= kImmovableRounds * round_ns_;
+  return for_long ? std::optional(vgpu::Refusal::kImmovable) : std::nullopt;
 }
 
 void ResidencyBroker::refuse(uint32_t index, Queue::iterator request, vgpu::Refusal why, Effects& effects) {
@@ -281,12 +307,8 @@ void ResidencyBroker::refuse(uint32_t index, Queue::iterator request, vgpu::Refu
 }
 
 bool ResidencyBroker::serve_one(uint32_t index, Queue::iterator request, uint64_t now_ns, Effects& effects) {
-  if (can_never_fit(index, *request)) {
-    refuse(index, request, vgpu::Refusal::kNeverFits, effects);
-    return true;
-  }
-  if (lacks_swap(index, *request, now_ns)) {
-    refuse(index, request, vgpu::Refusal::kNoSwap, effects);
+  if (const auto why = why_refused(index, *request, now_ns)) {
+    refuse(index, request, *why, effects);
     return true;
   }
   // Nobody is brought back in part, to wait there for the rest: that others would have to wait for, too.

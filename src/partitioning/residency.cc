@@ -148,6 +148,14 @@ std::vector<Victim> choose_victims(std::span<const ResidentTenant> tenants, cons
   return choose(tenants, order, need, true);
 }
 
+std::vector<size_t> choose_to_shrink(std::span<const ResidentTenant> tenants, std::optional<size_t> who) {
+  std::vector<size_t> chosen;
+  for (size_t i = 0; i < tenants.size(); ++i) {
+    if (i != who && works(tenants[i]) && may_give(tenants[i])) chosen.push_back(i);
+  }
+  return chosen;
+}
+
 std::optional<uint64_t> next_choice_ns(std::span<const ResidentTenant> tenants, uint64_t turn_ns,
                                        uint64_t now_ns) {
   const TurnLengths turns(tenants, turn_ns);

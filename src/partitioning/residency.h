@@ -109,6 +109,9 @@ struct Need {
 // where nothing else is left, of each in its turn. Empty where all of them together have less than the least.
 std::vector<Victim> choose_victims(std::span<const ResidentTenant> tenants, const Need& need,
                                    uint64_t turn_ns, uint64_t now_ns);
+// Whom to ask for what it has and does not use, where nobody can give what is needed: those that work. It
+// costs them nothing but to ask for it again.
+std::vector<size_t> choose_to_shrink(std::span<const ResidentTenant> tenants, std::optional<size_t> who);
 // When choose_victims() may answer otherwise, while nothing else happens; none: only then.
 std::optional<uint64_t> next_choice_ns(std::span<const ResidentTenant> tenants, uint64_t turn_ns,
                                        uint64_t now_ns);

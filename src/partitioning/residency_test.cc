@@ -157,6 +157,16 @@ TEST(Victims, WhoHasNoMoreThanItsShareStays) {
       << "all of it is needed";
 }
 
+TEST(Victims, WhoWorksMayShrinkBeforeItsTurnIsOver) {
+  ResidentTenant silent = tenant(10, 0), blocked = tenant(10, 0);
+  silent.can_be_asked = false;
+  blocked.blocked = true;
+  const ResidentTenant tenants[] = {tenant(10, 0),    silent,        blocked,
+                                    out(10, 0, true), tenant(10, 0), tenant(0, 0)};
+  EXPECT_EQ(choose_to_shrink(tenants, 0), (Indices{4}));
+  EXPECT_EQ(choose_to_shrink(tenants, {}), (Indices{0, 4}));
+}
+
 TEST(Victims, WhatIsStuckIsAskedForLast) {
   ResidentTenant stuck = out(10, 0, true);
   stuck.stuck_bytes = 8;

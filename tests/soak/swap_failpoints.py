@@ -6,13 +6,15 @@ usage: swap_failpoints.py --bin BIN_DIR --program PROGRAM --sources SRC_DIR [--r
 Needs a build with TESSERA_FAILPOINTS. PROGRAM is driver_larger_together, which knows each byte of its memory at any time. Three of them
 need twice the GPU; one, or the daemon, dies at the failpoint; a daemon that has died is started again. The others must end well, and at
 the end nothing may be charged: not in the ledger, not on the device. A failpoint at which nobody dies in any run is a failure.
-With --jobs so many runs go on at a time, each with a daemon and a GPU of its own.
+With --jobs so many runs go on at a time, each with a daemon and a GPU of its own. After a SIGTERM no further
+run begins.
 """
 import argparse
 import collections
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -23,11 +25,11 @@ import asked  # noqa: E402
 import mortal  # noqa: E402
 
 # As little as reaches all failpoints: a run is to take little time.
-DEVICE_MIB, TENANTS, MIB, ROUNDS = 40, 3, 20, 1
+DEVICE_MIB, TENANTS, MIB, ROUNDS = 80, 3, 64, 1
 PATIENCE_S = 60.0
 MOST_PASSES = 6  # before the failpoint kills
 # Each way of keeping what is off the GPU has steps of its own.
-WAYS = [[], ["--swap-codec", "adaptive"], ["--swap-codec", "lz4", "--swap-encrypt"], ["--swap-host", "24MiB", "--swap-dir", "."]]
+WAYS = [[], ["--swap-codec", "adaptive"], ["--swap-codec", "lz4", "--swap-encrypt"], ["--swap-host", "64MiB", "--swap-dir", "."]]
 
 
 class Run:
@@ -100,6 +102,8 @@ class Run:
 def play_some(arguments, points, first, step):
     """Every `step`-th run from the `first` one on."""
     deaths, failed, runs = collections.Counter(), [], 0
+    asked_to_end = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: asked_to_end.set())
     end = time.monotonic() + 60 * arguments.minutes
     for number in range(first, arguments.runs, step):
         dice = random.Random(f"{arguments.seed} {number}")
@@ -111,7 +115,7 @@ def play_some(arguments, points, first, step):
         deaths[point] += run.deaths
         failed += [f"{number} {point}:{passes} {' '.join(way)}: {what}" for what in set(run.wrong)]
         runs += 1
-        if len(failed) > 20 or time.monotonic() > end:
+        if len(failed) > 20 or time.monotonic() > end or asked_to_end.is_set():
             break
     return deaths, failed, runs
 
@@ -120,6 +124,7 @@ def play_side_by_side(arguments):
     """The same in processes of their own: a run has its node in its environment."""
     words = [sys.executable, *sys.argv]
     parts = [subprocess.Popen([*words, "--part", str(part)], stdout=subprocess.PIPE, text=True) for part in range(arguments.jobs)]
+    signal.signal(signal.SIGTERM, lambda *_: [part.terminate() for part in parts])
     deaths, failed, runs = collections.Counter(), [], 0
     for number, part in enumerate(parts):
         out, _ = part.communicate()

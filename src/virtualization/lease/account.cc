@@ -171,6 +171,12 @@ Status Account::not_resident(uint32_t device, const std::string& refused, const 
                     refused +
                         "the device is full, and there is no place left for what others have on it; "
                         "`tesserad --swap-host` and `--swap-dir` say how much there is");
+    case Refusal::kImmovable:
+      return Status(
+          Code::kResourceExhausted,
+          refused +
+              "the device is full, and what others have on it has not left it for long: arrays, graphs' "
+              "memory, pools that programs make and the like stay, as does what a stopped program has");
     default:
       return Status(Code::kResourceExhausted, refused + "slice " + slice_name() +
                                                   " has as much on the device as its limit of " +
@@ -215,6 +221,13 @@ void Account::set_evictor(uint32_t device, Evictor evictor) {
 
 std::optional<uint64_t> Account::serve_recall(uint32_t device, BudgetKind kind, uint64_t bytes,
                                               uint32_t number) {
+  if (number == 0) {
+    give_back_idle(device, kind);
+    std::lock_guard lock(devices_[device]->evictor_mutex);
+    if (kind == BudgetKind::kResident && devices_[device]->evictor != nullptr)
+      devices_[device]->evictor({device, bytes, 0, 0, 0});
+    return std::nullopt;
+  }
   const Recalled idle = recall(device, kind, bytes);
   if (kind == BudgetKind::kLimit || idle.bytes == bytes) return idle.bytes;
   std::lock_guard lock(devices_[device]->evictor_mutex);

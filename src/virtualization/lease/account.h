@@ -59,6 +59,7 @@ class Account {
   }
   // Called by the lease thread, and must not block: somebody needs `bytes` of the device beyond what was at
   // hand here. `evicted` is to be called with the same order once as much as can be has left the device.
+  // Number 0: what is not in use is enough, and no answer is awaited.
   struct EvictionOrder {
     uint32_t device = 0;
     uint64_t bytes = 0;

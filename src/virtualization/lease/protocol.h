@@ -156,6 +156,7 @@ enum class Refusal : uint32_t {
   kLimit = 0,      // the slice has what its limit allows
   kNeverFits = 1,  // all of the process's memory would not fit on the device at once
   kNoSwap = 2,     // others could make room, but there is no place for what they have on the device
+  kImmovable = 3,  // others cannot make room: what they have on the device cannot leave it
 };
 struct ReservedReply {
   uint64_t granted_bytes;     // 0 = refused, else >= bytes_needed
@@ -170,6 +171,7 @@ struct ReleaseNotice {
   BudgetKind kind;
   uint64_t bytes;
 };
+// Under number 0 it is a hint: what is granted and not in use is to be released, and nothing is answered.
 using RecallNotice = ReleaseNotice;
 struct RecalledReply {  // the header carries the recall's request number
   uint32_t device;

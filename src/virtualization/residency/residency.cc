@@ -165,6 +165,11 @@ void* Residency::run_evictions(void* residency) {
 }
 
 void Residency::serve(const Account::EvictionOrder& order) {
+  if (order.number == 0) {
+    (void)pool_.try_trim(0);
+    account_.give_back_idle(device_, BudgetKind::kResident);
+    return;
+  }
   // What is free anyway goes first; some of it goes back as it is freed.
   const uint64_t before = memory_->on_device_bytes(),
                  at_hand = account_.at_hand_bytes(device_, BudgetKind::kResident);

@@ -15,7 +15,8 @@ unrelay
 
 start_server
 relayed "$address" "rate=$rate"
-TESSERA_SERVER="127.0.0.1:$port" LD_LIBRARY_PATH=lib "$build/bench/bench_remote" link >"$folder/copies"
+# The relay holds each connection to the rate: several would carry more.
+TESSERA_SERVER_STRIPES=1 TESSERA_SERVER="127.0.0.1:$port" LD_LIBRARY_PATH=lib "$build/bench/bench_remote" link >"$folder/copies"
 unrelay
 awk -v bytes=$bytes -v there="$there" -v back="$back" '
   BEGIN { printf "a bare stream: %.0f MB/s there, %.0f MB/s back\n", bytes / there, bytes / back }

@@ -12,6 +12,7 @@ import tempfile
 LEFT_OUT = {
     "driver_coredump": "core dumps of the GPU are the server's",
     "driver_faults": "puts faults into a GPU of its own machine",
+    "driver_several_devices": "NVML tells of its own machine's GPUs",
     "driver_shared_handles": "descriptors do not travel",
     "driver_shared_pools": "descriptors do not travel",
     "interprocess": "descriptors do not travel",
@@ -56,7 +57,7 @@ class Server:
         address = {"tcp": "127.0.0.1:0", "tls": "tls://127.0.0.1:0", "shm": "shm:%s/s" % folder, "unix": "unix:%s/s" % folder}[way]
         arguments = [program, address, driver]
         self.environment = {}
-        self.here = {"SOFTGPU_STATE_DIR": folder + "/softgpu"}
+        self.here = {"SOFTGPU_STATE_DIR": folder + "/softgpu", "SOFTGPU_DEVICES": "2"}
         if way == "tls":
             certificate, key = folder + "/server.pem", folder + "/server.key"
             subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",

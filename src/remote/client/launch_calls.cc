@@ -124,19 +124,39 @@ CUresult launch_ex(const CUlaunchConfig* config, CUfunction function, void** par
                 config->attrs, config->numAttrs);
 }
 
-// One launch on each device, each on a stream of its own.
-CUresult launch_multi_device(CUDA_LAUNCH_PARAMS* list, unsigned int count, unsigned int) {
-  if (list == nullptr || count == 0) return CUDA_ERROR_INVALID_VALUE;
-  for (unsigned i = 0; i < count; ++i) {
-    const CUDA_LAUNCH_PARAMS& one = list[i];
-    const Shape shape = {{one.gridDimX, one.gridDimY, one.gridDimZ},
-                         {one.blockDimX, one.blockDimY, one.blockDimZ},
-                         one.sharedMemBytes};
-    const CUresult result = launch(Op::cuLaunchCooperativeKernel, false, one.function, one.hStream, shape,
-                                   one.kernelParams, nullptr);
-    if (result != CUDA_SUCCESS) return result;
-  }
+// One of several launches that are one call: its fields and parameters, for which memory has been published.
+CUresult prepare_launch(const CUDA_LAUNCH_PARAMS& one, LaunchFields& fields, std::vector<std::byte>& values) {
+  ClientFunction* found = nullptr;
+  if (const CUresult result = find_launchable(one.function, &found); result != CUDA_SUCCESS) return result;
+  if (const CUresult result = gather_parameters(*found, one.kernelParams, nullptr, values);
+      result != CUDA_SUCCESS)
+    return result;
+  fields = fields_of(one.function, one.hStream,
+                     {{one.gridDimX, one.gridDimY, one.gridDimZ},
+                      {one.blockDimX, one.blockDimY, one.blockDimZ},
+                      one.sharedMemBytes});
+  fields.parameter_bytes = static_cast<uint32_t>(values.size());
+  Session* its = session_of(server_of_handle(one.function));
+  if (its == nullptr) return without_session();
+  publish_host_memory(*its, values);
   return CUDA_SUCCESS;
+}
+
+// One launch on each device, each on a stream of its own.
+CUresult launch_multi_device(CUDA_LAUNCH_PARAMS* list, unsigned int count, unsigned int flags) {
+  if (list == nullptr || count == 0 || count > kMaxLaunches) return CUDA_ERROR_INVALID_VALUE;
+  std::vector<LaunchFields> fields(count);
+  std::vector<std::vector<std::byte>> values(count);
+  for (unsigned i = 0; i < count; ++i) {
+    if (are_apart(list[0].function, list[i].function) || are_apart(list[i].function, list[i].hStream))
+      return not_over_the_wire("a launch on devices of several servers");
+    if (const CUresult result = prepare_launch(list[i], fields[i], values[i]); result != CUDA_SUCCESS)
+      return result;
+  }
+  Request request(Op::cuLaunchCooperativeKernelMultiDevice, false);
+  request.about(fields[0].function).value(count).value(flags);
+  for (unsigned i = 0; i < count; ++i) request.value(fields[i]).raw(values[i].data(), values[i].size());
+  return request.run();
 }
 
 CUresult ask_of_clusters(Op op, int* found, CUfunction function, const CUlaunchConfig* config) {

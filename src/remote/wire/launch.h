@@ -23,6 +23,8 @@ static_assert(sizeof(LaunchFields) == 56);
 inline constexpr uint32_t kMaxParameterBytes = 32764;  // since CUDA 12.1; 4096 before
 inline constexpr uint32_t kMaxParameters = 4096;
 inline constexpr uint32_t kMaxLaunchAttributes = 64;
+inline constexpr uint32_t kMaxLaunches =
+    16;  // on several devices by one call: what a message holds in any case
 
 struct FunctionParameter {
   uint32_t offset = 0;

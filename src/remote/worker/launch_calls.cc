@@ -1,5 +1,6 @@
 // Launches of kernels and of host functions.
 #include <cstring>
+#include <vector>
 
 #include "remote/wire/launch.h"
 #include "remote/worker/own_calls.h"
@@ -69,6 +70,39 @@ CUresult set_stream_attribute(Serving& s) {
   return s.table.cuStreamSetAttribute(stream, id, value);
 }
 
+// Where the parameters lie that came as bytes; false where they are not this function's.
+bool point_to_parameters(Serving& s, const LaunchFields& fields, ByteSpan parameters, void** pointers) {
+  const FunctionInfo* info = s.worker.code().info(fields.function);
+  if (info == nullptr || info->parameter_bytes() != parameters.size()) return false;
+  for (size_t i = 0; i < info->parameters.size(); ++i) {
+    pointers[i] = const_cast<std::byte*>(parameters.data() + info->parameters[i].offset);
+  }
+  return true;
+}
+
+CUresult launch_multi_device(Serving& s) {
+  const auto count = s.in.value<uint32_t>(), flags = s.in.value<uint32_t>();
+  if (count > kMaxLaunches) return s.malformed();
+  std::vector<CUDA_LAUNCH_PARAMS> launches(count);
+  std::vector<std::vector<void*>> pointers(count, std::vector<void*>(kMaxParameters));
+  for (uint32_t i = 0; i < count; ++i) {
+    const auto fields = s.in.value<LaunchFields>();
+    if (fields.attributes != 0 || fields.parameter_bytes > kMaxParameterBytes) return s.malformed();
+    const ByteSpan parameters = s.in.raw(fields.parameter_bytes);
+    if (s.in.failed()) return s.malformed();
+    const auto function = s.handle<CUfunction>(HandleKind::kCUfunction, fields.function);
+    const auto stream = s.handle<CUstream>(HandleKind::kCUstream, fields.stream);
+    if (s.failed != CUDA_SUCCESS) return s.failed;
+    if (!point_to_parameters(s, fields, parameters, pointers[i].data())) return s.malformed();
+    launches[i] = {function,        fields.grid[0],  fields.grid[1],      fields.grid[2], fields.block[0],
+                   fields.block[1], fields.block[2], fields.shared_bytes, stream,         pointers[i].data()};
+  }
+  if (!s.in.whole()) return s.malformed();
+  if (s.table.cuLaunchCooperativeKernelMultiDevice == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+  s.worker.note_launch();
+  return s.table.cuLaunchCooperativeKernelMultiDevice(launches.data(), count, flags);
+}
+
 CUresult launch(Serving& s) {
   const auto fields = s.in.value<LaunchFields>();
   if (fields.attributes > kMaxLaunchAttributes || fields.parameter_bytes > kMaxParameterBytes)
@@ -79,12 +113,8 @@ CUresult launch(Serving& s) {
   const auto function = s.handle<CUfunction>(HandleKind::kCUfunction, fields.function);
   const auto stream = s.handle<CUstream>(HandleKind::kCUstream, fields.stream);
   if (s.failed != CUDA_SUCCESS) return s.failed;
-  const FunctionInfo* info = s.worker.code().info(fields.function);
-  if (info == nullptr || info->parameter_bytes() != fields.parameter_bytes) return s.malformed();
   void* pointers[kMaxParameters];
-  for (size_t i = 0; i < info->parameters.size(); ++i) {
-    pointers[i] = const_cast<std::byte*>(parameters.data() + info->parameters[i].offset);
-  }
+  if (!point_to_parameters(s, fields, parameters, pointers)) return s.malformed();
   s.worker.note_launch();
   const auto op = static_cast<Op>(s.op);
   if (op == Op::cuLaunchKernel) {
@@ -182,6 +212,7 @@ std::span<const OwnCall> launch_calls() {
       own(Op::cuLaunchKernel, launch),
       own(Op::cuLaunchKernelEx, launch),
       own(Op::cuLaunchCooperativeKernel, launch),
+      own(Op::cuLaunchCooperativeKernelMultiDevice, launch_multi_device),
       own(Op::cuOccupancyMaxPotentialClusterSize, launch),
       own(Op::cuOccupancyMaxActiveClusters, launch),
       own(Op::cuGraphLaunch, graph_launch),

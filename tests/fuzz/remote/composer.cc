@@ -297,6 +297,13 @@ bool Composer::launches(uint16_t op) {
     case Op::cuLaunchCooperativeKernel:
       launch_fields(false);
       return true;
+    case Op::cuLaunchCooperativeKernelMultiDevice: {
+      const uint32_t count = in_.byte() < 240 ? in_.byte() % 4 : static_cast<uint32_t>(number());
+      out_.value(count);
+      out_.value<uint32_t>(in_.byte() % 4);
+      for (uint32_t i = 0; i < std::min<uint32_t>(count, 4); ++i) launch_fields(false);
+      return true;
+    }
     case Op::cuLaunchKernelEx:
     case Op::cuOccupancyMaxPotentialClusterSize:
     case Op::cuOccupancyMaxActiveClusters:

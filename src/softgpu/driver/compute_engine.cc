@@ -15,8 +15,7 @@ namespace tessera::softgpu {
 namespace {
 
 thread_local int processor = -1;  // of a worker, see SmPlacement
-// The last that it had, and which it takes again where it can: on the way to another's processor it would
-// meet that one's worker, and the two would run there one after the other.
+// The last that it had, and which it takes again where it can, see move_to().
 thread_local uint32_t last_slot = SmSlots::kNoSlot;
 constexpr int kNothingReady = INT_MAX;
 constexpr int kAnything = INT_MAX;
@@ -174,6 +173,14 @@ void ComputeEngine::worker() {
   }
 }
 
+// On the way to another's processor a worker would meet that one's, and the two would run there one after the
+// other: so each keeps to its slot. Where slots share processors the first ones are on different ones, and so
+// the better choice.
+void ComputeEngine::move_to(uint32_t slot) const {
+  placement_.move_to(slot, processor);
+  if (placement_.is_enough_for(sm_count_)) last_slot = slot;
+}
+
 bool ComputeEngine::settle_slot(const Residents& residents, std::optional<uint32_t>& slot) {
   const bool nothing = residents.empty() && best_ready_.load(std::memory_order_relaxed) == kNothingReady &&
                        !any_aside_.load(std::memory_order_relaxed);
@@ -188,8 +195,8 @@ bool ComputeEngine::settle_slot(const Residents& residents, std::optional<uint32
     if (suspended_.load()) return false;
   }
   if (!slot) {
-    slot = last_slot = slots_.acquire(last_slot);
-    placement_.move_to(*slot, processor);
+    slot = slots_.acquire(last_slot);
+    move_to(*slot);
     std::lock_guard lock(mutex_);
     ++holding_;
   }
@@ -260,8 +267,8 @@ void ComputeEngine::run_front(Residents& residents, uint32_t* slot) {
   if (context.status() == CUDA_SUCCESS && faults_.admit_kernel(context)) outcome = run_block(front, *slot);
   // Suspended, it gives the slot up without waiting for another one.
   if (slots_.stop(*slot).load(std::memory_order_relaxed) && !suspended_.load()) {
-    *slot = last_slot = slots_.yield(*slot);
-    placement_.move_to(*slot, processor);
+    *slot = slots_.yield(*slot);
+    move_to(*slot);
   }
 
   if (outcome == exec::Outcome::kPreempted) return;

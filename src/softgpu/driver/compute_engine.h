@@ -67,6 +67,7 @@ class ComputeEngine {
   void worker();
   // Takes a slot, or gives it up; true where the worker may go on.
   bool settle_slot(const Residents& residents, std::optional<uint32_t>& slot);
+  void move_to(uint32_t slot) const;
   void give_up(std::optional<uint32_t>& slot);
   static void drop_failed(Residents& residents);
   void wait_for_work(std::unique_lock<std::mutex>& lock);

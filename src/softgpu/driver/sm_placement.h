@@ -3,6 +3,7 @@
 // together on one processor for milliseconds.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -15,6 +16,8 @@ class SmPlacement {
   // Moves the calling thread to the slot's processor, where it is not there yet. `current` is what the thread
   // was moved to last, -1 at first. A processor that the process may not use is not tried again.
   void move_to(uint32_t slot, int& current) const;
+  // Whether there are enough for so many slots.
+  bool is_enough_for(int slots) const { return static_cast<size_t>(slots) <= processors_.size(); }
 
  private:
   std::vector<int> processors_;

@@ -217,6 +217,8 @@ void ComputeBroker::report(SliceId slice, LeaseId lease, uint32_t device, const 
           std::min(had_ns - busy_ns, kReportsLateNs)};
   // Alone, nobody loses what it takes; and of that time only a part may have been reported.
   if (member->state == GateState::kFree) return;
+  // Nor was it anybody's turn before the first: a process that outlived a daemon goes on without one.
+  if (member->turn_began_ns == 0) return;
   const uint64_t lasted_ns = scheduling::elapsed(member->turn_began_ns, now_ns);
   const uint64_t charged_ns = std::min(busy_ns, lasted_ns - std::min(lasted_ns, member->turn_charged_ns));
   if (charged_ns == 0) return;

@@ -231,6 +231,18 @@ TEST(ComputeBroker, WhatIsReportedLateCounts) {
   EXPECT_EQ(node.broker.used_ns(running, 0) - before, 5 * kMs) << "and no more than there was";
 }
 
+// Where a daemon had come again, the one that it heard of first paid for the time before it was heard of.
+TEST(ComputeBroker, WhatRanBeforeItsFirstTurnIsNotCharged) {
+  Node node;
+  node.start(1);
+  node.start(2);
+  node.now += 100 * kMs;
+  node.broker.report(2, 2, 0, {100 * kMs, 100}, node.now);
+  node.wake(2);
+  node.pass(400 * kMs);
+  EXPECT_NEAR(static_cast<double>(node.busy[2]) / (400 * kMs), 0.5, 0.08);
+}
+
 // Random lives of slices: in every state the rules of compute_broker.h hold.
 TEST(ComputeBroker, RandomLives) {
   for (unsigned seed = 0; seed < 200; ++seed) {

@@ -26,6 +26,9 @@ constexpr uint64_t kGraceNs = 250 * kMicrosecond;
 constexpr uint64_t kPublishNs = 250 * kMillisecond;
 // However little there is to do, it looks this often whether the daemon is still there.
 constexpr uint64_t kLookForDaemonNs = 250 * kMillisecond;
+// And where it is gone, whether there is one again: the next one's orders are in another page, whose word
+// wakes nobody who waits for the old one's.
+constexpr uint64_t kLookForNextDaemonNs = 20 * kMillisecond;
 // Work that waits for something (an event, a copy, the host) may become ready by itself.
 constexpr uint64_t kLookForReadyNs = kMillisecond;
 constexpr unsigned int kSuspendTimeoutMs = 20;
@@ -207,6 +210,7 @@ void Gate::follow() {
       last_.store(kDone, std::memory_order_release);
       wake_all(last_);
     }
+    if (!client_.attached()) wait_ns = std::min(wait_ns, kLookForNextDaemonNs);
     wait_for_change(word_, in_page, wait_ns);
   }
 }

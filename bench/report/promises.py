@@ -17,7 +17,7 @@ class Promise:
 
 
 SPLITS = ("10/90", "25/75", "30/70", "50/50", "40/30/15/10/5", "25/75 short", "25/75 long", "25/75 mixed", "25/75 short against long",
-          "25/75 graphs", "25/75 copies", "25/75 one never waits")
+          "25/75 graphs", "25/75 copies", "25/75 copies held", "25/75 one never waits")
 
 PROMISES = (
     *(Promise(f"{name}: off its split", "shares", f"{name}.off", 2, "points") for name in SPLITS),

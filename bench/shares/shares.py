@@ -48,6 +48,7 @@ CASES = {
     "25/75 short against long": [Tenant(25, ("--steps", "1000", "--depth", "32")), Tenant(75, ("--steps", "2000000"))],
     "25/75 graphs": [Tenant(s, ("--mode", "graph", "--steps", "10000")) for s in (25, 75)],
     "25/75 copies": [Tenant(s, ("--mode", "copies", "--steps", "100000")) for s in (25, 75)],
+    "25/75 copies held": [Tenant(s, ("--mode", "copies", "--steps", "100000"), ("--gate-copies",)) for s in (25, 75)],
     "70 beside an idle 30": [Tenant(70, ASYNC), Tenant(30, ("--mode", "sync", "--steps", "1000", "--think-us", "500000"), idles=True)],
     "64 by weight": [Tenant(None, ASYNC, ("--weight", str(weight))) for weight in (50, 100, 150, 200) * 16],
     "2 narrow": [Tenant(None, NARROW) for _ in range(2)],

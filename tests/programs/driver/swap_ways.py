@@ -18,6 +18,8 @@ from asked import require
 
 DEVICE, MIB, OVERHEAD = 96, 56, 12  # MiB
 PATIENCE = 300  # s
+# Turns so short that none ends its work in one: then all but one of the programs are off the GPU.
+SHORT_TURNS, SEVERAL_TURNS = ["--residence-round", "1"], 12
 WAYS = {
     "adaptive": ["--swap-codec", "adaptive"],
     "zstd, encrypted": ["--swap-codec", "zstd", "--swap-encrypt"],
@@ -50,7 +52,7 @@ class Watch(threading.Thread):
         return self.most
 
 
-def start(tessera, program, number, mib=MIB, rounds=2, limit=MIB + OVERHEAD, **environment):
+def start(tessera, program, number, mib=MIB, rounds=SEVERAL_TURNS, limit=MIB + OVERHEAD, **environment):
     return subprocess.Popen([tessera, "run", "--name", f"t{number}", "--mem", f"{limit}MiB", "--", program, str(mib), str(rounds),
                              str(number), "fresh"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                             env=dict(os.environ, **environment))
@@ -69,7 +71,7 @@ def empty(tessera):
 def with_daemon(bin_dir, options, check):
     tessera = os.path.join(bin_dir, "tessera")
     with asked.own_node(SOFTGPU_DEVICES="1", SOFTGPU_MEMORY=f"{DEVICE}MiB"), tempfile.TemporaryDirectory() as folder:
-        daemon = asked.start_daemon(bin_dir, "--overcommit", "3", *[folder if option == "FOLDER" else option for option in options])
+        daemon = asked.start_daemon(bin_dir, "--overcommit", "3", *SHORT_TURNS, *[folder if option == "FOLDER" else option for option in options])
         try:
             check(tessera, folder)
             asked.wait_until(lambda: empty(tessera), PATIENCE, lambda: f"all is given back: {asked.ps(tessera)}")
@@ -102,7 +104,7 @@ def check_full(bin_dir, program):
     """Programs, and no place for all that others would have to make room for: who wants to grow then is told so, the others go on."""
     def check(tessera, _):
         refused = 0
-        for each in [start(tessera, program, number, rounds=6, TESSERA_LOG="info") for number in range(4)]:
+        for each in [start(tessera, program, number, TESSERA_LOG="info") for number in range(4)]:
             out, err = each.communicate(timeout=PATIENCE)
             if each.returncode == 0 and out.splitlines()[-1].startswith("PASS"):
                 continue

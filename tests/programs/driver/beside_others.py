@@ -56,15 +56,11 @@ def check_immovable(tessera, program):
 
 def main():
     bin_dir, program = sys.argv[1:3]
+    tessera = os.path.join(bin_dir, "tessera")
     with asked.own_node(SOFTGPU_DEVICES="1", SOFTGPU_MEMORY=f"{DEVICE}MiB") as folder:
-        daemon = asked.start_daemon(bin_dir, "--overcommit", "3", "--residence-round", str(ROUND_S))
-        try:
-            tessera = os.path.join(bin_dir, "tessera")
+        with asked.running_daemon(bin_dir, "--overcommit", "3", "--residence-round", str(ROUND_S)):
             check_unused(tessera, program, folder)
             check_immovable(tessera, program)
-        finally:
-            daemon.terminate()
-            daemon.wait()
     print("PASS")
 
 

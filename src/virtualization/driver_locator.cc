@@ -2,10 +2,10 @@
 
 #include <unistd.h>
 
-#include <charconv>
 #include <span>
 
 #include "common/fd.h"
+#include "common/mappings.h"
 #include "common/strings.h"
 #include "virtualization/inherited.h"
 #include "virtualization/ld_cache.h"
@@ -213,20 +213,13 @@ class RealFiles : public FileProbe {
 // The object that holds this code, as the kernel names it: the dynamic linker keeps the name it was asked
 // for, which may be relative to a folder that is no longer current.
 std::string own_path() {
-  constexpr size_t kLimitBytes = 64 << 20;
-  auto maps = read_file("/proc/self/maps", kLimitBytes);
-  if (!maps.ok()) return "/proc/self/exe";
-  auto address = reinterpret_cast<uintptr_t>(&own_path);
-  for (std::string_view line : split(*maps, '\n')) {
-    uintptr_t begin = 0;
-    uintptr_t end = 0;
-    const char* last = line.data() + line.size();
-    auto first = std::from_chars(line.data(), last, begin, 16);
-    if (first.ec != std::errc{} || first.ptr == last) continue;
-    std::from_chars(first.ptr + 1, last, end, 16);
-    size_t path = line.find('/');
-    if (begin <= address && address < end && path != std::string_view::npos)
-      return std::string(line.substr(path));
+  const auto mappings = own_mappings();
+  if (!mappings.ok()) return "/proc/self/exe";
+  const auto address = reinterpret_cast<uintptr_t>(&own_path);
+  for (const std::string_view line : split(*mappings, '\n')) {
+    Mapping mapping;
+    const bool holds = read_mapping(line, &mapping) && mapping.begin <= address && address < mapping.end;
+    if (holds && !mapping.path.empty()) return std::string(mapping.path);
   }
   return "/proc/self/exe";
 }

@@ -1,11 +1,13 @@
 // Memory of devices, and of the program where the device can use it.
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <vector>
 
 #include "common/log.h"
+#include "common/mappings.h"
 #include "remote/client/connection.h"
 #include "remote/client/contexts.h"
 #include "remote/client/host_ranges.h"
@@ -15,6 +17,7 @@
 #include "remote/client/servers.h"
 #include "remote/rpc.h"
 #include "remote/wire/extents.h"
+#include "remote/wire/regions.h"
 
 namespace tessera::remote {
 namespace {
@@ -226,22 +229,26 @@ bool map_managed(CUdeviceptr address, uint64_t bytes) {
   return got != MAP_FAILED;
 }
 
-// Where the program has something else already, other memory is asked for, elsewhere as what was refused is
-// held meanwhile.
+// What the program has where the server's memory would be.
+AddressSpan taken_at(CUdeviceptr address, size_t bytes) {
+  const auto mappings = own_mappings();
+  AddressSpan taken{address, address + bytes};
+  if (mappings.ok()) taken.end = std::max(taken.end, taken_from(*mappings, address, bytes).end);
+  return taken;
+}
+
+// Where the program has something else already, memory elsewhere is asked for.
 CUresult managed_on_both(size_t bytes, unsigned flags, CUdeviceptr* found) {
-  constexpr size_t kMostAttempts = 16;
-  std::vector<CUdeviceptr> refused;
-  CUresult result = CUDA_SUCCESS;
-  while (result == CUDA_SUCCESS && refused.size() < kMostAttempts) {
+  std::vector<AddressSpan> taken;
+  while (taken.size() < kMostTakenSpans) {
     Request request(Op::cuMemAllocManaged, false);
-    result = request.value<uint64_t>(bytes).value<uint32_t>(flags).run();
-    if (result != CUDA_SUCCESS) break;
+    request.value<uint64_t>(bytes).value<uint32_t>(flags).array(taken.data(), taken.size());
+    if (const CUresult result = request.run(); result != CUDA_SUCCESS) return result;
     *found = request.next_value<CUdeviceptr>();
-    if (map_managed(*found, bytes)) break;
-    refused.push_back(*found);
+    if (map_managed(*found, bytes)) return CUDA_SUCCESS;
+    taken.push_back(taken_at(*found, bytes));
+    (void)rpc::cuMemFree_v2(false, *found);
   }
-  for (const CUdeviceptr one : refused) (void)rpc::cuMemFree_v2(false, one);
-  if (refused.size() < kMostAttempts) return result;
   LOG_ERROR("remote",
             "managed memory cannot be had: the program has something else at the addresses of the server's");
   return CUDA_ERROR_OUT_OF_MEMORY;

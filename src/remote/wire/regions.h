@@ -15,6 +15,9 @@ inline constexpr unsigned kDevicesInRegion = 16;
 inline constexpr uint64_t kRegionBytes = kDevicesInRegion * kDeviceRegionBytes;
 
 constexpr uint64_t region_of(unsigned server) { return kRegionsBegin + server * kRegionBytes; }
+// How many spans of addresses a request for managed memory may name that the program has something else at.
+inline constexpr uint64_t kMostTakenSpans = 16;
+
 // Whether a client may wish for it.
 constexpr bool is_region(uint64_t begin) {
   return begin >= kRegionsBegin && begin < region_of(kMostServers) &&

@@ -241,10 +241,14 @@ bool Composer::copies(uint16_t op) {
       box(0);
       out_.value(handle(HandleKind::kCUcontext));
       return true;
-    case Op::cuMemAllocManaged:
+    case Op::cuMemAllocManaged: {
       out_.value(in_.byte() < 224 ? uint64_t{in_.byte()} * 64 : number());
       out_.value<uint32_t>(in_.byte() % 4);
+      const uint64_t taken = small();
+      out_.count(taken);
+      for (uint64_t i = 0; i < 2 * taken; ++i) out_.value(number());
       return true;
+    }
     case Op::cuPointerGetAttributes: {
       const uint64_t count = in_.byte() < 240 ? in_.byte() % 5 : in_.byte();
       out_.count(count);

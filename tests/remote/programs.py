@@ -43,8 +43,9 @@ def ends(program, environment):
         run = subprocess.run([program], env={**os.environ, **environment}, capture_output=True, text=True,
                              errors="replace", timeout=100)
         return run.returncode, (run.stdout[-300:] + run.stderr[-300:]).strip()
-    except subprocess.TimeoutExpired:
-        return "no end within 100 s", ""
+    except subprocess.TimeoutExpired as late:
+        said = [(text or b"").decode(errors="replace")[-300:] for text in (late.stdout, late.stderr)]
+        return "no end within 100 s", "".join(said).strip()
 
 
 class Server:

@@ -46,22 +46,6 @@ std::string label_text(const Labels& labels) {
   return text;
 }
 
-// Made once for each of a histogram's buckets, so it is kept short.
-void add_bucket(std::string& samples, const Metric& metric, std::string_view labels, std::string_view bound,
-                uint64_t count) {
-  samples += metric.name;
-  samples += "_bucket{";
-  if (!labels.empty()) {
-    samples += labels.substr(1, labels.size() - 2);
-    samples += ',';
-  }
-  samples += "le=\"";
-  samples += bound;
-  samples += "\"} ";
-  add_number(samples, static_cast<double>(count));
-  samples += '\n';
-}
-
 void add_sample(std::string& samples, std::string_view name, std::string_view suffix, std::string_view labels,
                 double value) {
   samples += name;
@@ -74,48 +58,55 @@ void add_sample(std::string& samples, std::string_view name, std::string_view su
 
 }  // namespace
 
+Bounds::Bounds(std::span<const double> bounds) {
+  for (const double bound : bounds) add_number(texts_.emplace_back(), bound);
+}
+
+// The metrics of many subjects come in the same order: mostly it is the family after the latest.
 std::string& Exposition::samples_of(const Metric& metric) {
+  if (latest_ + 1 < families_.size() && families_[latest_ + 1].metric == &metric)
+    return families_[++latest_].samples;
   const auto [place, is_new] = places_.try_emplace(&metric, families_.size());
   if (is_new) families_.push_back({&metric, ""});
-  return families_[place->second].samples;
+  latest_ = place->second;
+  return families_[latest_].samples;
 }
 
-// Most samples have the labels of the one before.
-const std::string& Exposition::text_of(const Labels& labels) {
-  if (labels != labels_) {
-    labels_ = labels;
-    label_text_ = label_text(labels);
-  }
-  return label_text_;
+Exposition::Labelled::Labelled(Exposition& exposition, const Labels& labels)
+    : exposition_(exposition), text_(label_text(labels)) {}
+
+void Exposition::Labelled::add(const Metric& metric, double value) const {
+  if (std::isfinite(value)) add_sample(exposition_.samples_of(metric), metric.name, "", text_, value);
 }
 
-void Exposition::add(const Metric& metric, const Labels& labels, double value) {
-  if (!std::isfinite(value)) return;
-  add_sample(samples_of(metric), metric.name, "", text_of(labels), value);
-}
-
-void Exposition::add_histogram(const Metric& metric, const Labels& labels, std::span<const double> bounds,
-                               std::span<const uint64_t> counts, uint64_t count, double sum) {
-  std::string& samples = samples_of(metric);
-  const std::string& text = text_of(labels);
-  std::string bound;
+void Exposition::Labelled::add_histogram(const Metric& metric, const Bounds& bounds,
+                                         std::span<const uint64_t> counts, uint64_t count, double sum) const {
+  std::string& samples = exposition_.samples_of(metric);
+  std::string before = std::string(metric.name) + "_bucket{";
+  if (!text_.empty()) before += text_.substr(1, text_.size() - 2) + ',';
+  before += "le=\"";
+  const auto add_bucket = [&](std::string_view bound, uint64_t up_to) {
+    samples += before;
+    samples += bound;
+    samples += "\"} ";
+    add_number(samples, static_cast<double>(up_to));
+    samples += '\n';
+  };
   uint64_t up_to = 0;
-  for (size_t i = 0; i < bounds.size(); ++i) {
+  for (size_t i = 0; i < bounds.texts().size(); ++i) {
     up_to = std::min(up_to + counts[i], count);
-    bound.clear();
-    add_number(bound, bounds[i]);
-    add_bucket(samples, metric, text, bound, up_to);
+    add_bucket(bounds.texts()[i], up_to);
   }
-  add_bucket(samples, metric, text, "+Inf", count);
-  add_sample(samples, metric.name, "_sum", text, sum);
-  add_sample(samples, metric.name, "_count", text, static_cast<double>(count));
+  add_bucket("+Inf", count);
+  add_sample(samples, metric.name, "_sum", text_, sum);
+  add_sample(samples, metric.name, "_count", text_, static_cast<double>(count));
 }
 
-std::string Exposition::text() const {
+void Exposition::write_to(std::string& text) const {
   constexpr size_t kHeadBytes = 256;
   size_t bytes = 0;
   for (const Family& family : families_) bytes += family.samples.size() + kHeadBytes;
-  std::string text;
+  text.clear();
   text.reserve(bytes);
   for (const Family& family : families_) {
     if (family.samples.empty()) continue;
@@ -124,7 +115,6 @@ std::string Exposition::text() const {
                        family.metric->name, kTypes[static_cast<size_t>(family.metric->type)]);
     text += family.samples;
   }
-  return text;
 }
 
 }  // namespace tessera::monitoring

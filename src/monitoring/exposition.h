@@ -22,15 +22,42 @@ struct Metric {
 
 using Labels = std::vector<std::pair<const char*, std::string>>;
 
+// The upper bounds of a histogram's buckets, rising, as they are written.
+class Bounds {
+ public:
+  explicit Bounds(std::span<const double> bounds);
+  const std::vector<std::string>& texts() const { return texts_; }
+
+ private:
+  std::vector<std::string> texts_;
+};
+
 class Exposition {
  public:
-  // A value that is no number is left out: there is none.
-  void add(const Metric& metric, const Labels& labels, double value);
-  // Of a histogram: how many were at most each bound (and more than the one before), of all `count`; bounds
-  // rise.
-  void add_histogram(const Metric& metric, const Labels& labels, std::span<const double> bounds,
-                     std::span<const uint64_t> counts, uint64_t count, double sum);
-  std::string text() const;
+  // Samples with the same labels, which are written once.
+  class Labelled {
+   public:
+    // A value that is no number is left out: there is none.
+    void add(const Metric& metric, double value) const;
+    // How many were at most each bound (and more than the one before), of all `count`.
+    void add_histogram(const Metric& metric, const Bounds& bounds, std::span<const uint64_t> counts,
+                       uint64_t count, double sum) const;
+
+   private:
+    friend class Exposition;
+    Labelled(Exposition& exposition, const Labels& labels);
+    Exposition& exposition_;
+    const std::string text_;  // with the braces; empty without labels
+  };
+  Labelled labelled(const Labels& labels) { return {*this, labels}; }
+  void add(const Metric& metric, const Labels& labels, double value) { labelled(labels).add(metric, value); }
+  std::string text() const {
+    std::string text;
+    write_to(text);
+    return text;
+  }
+  // In the place of what it holds, with the room that it has.
+  void write_to(std::string& text) const;
   // As new, with the room that it had: the next text is mostly as long as this one.
   void clear() {
     for (Family& family : families_) family.samples.clear();
@@ -42,11 +69,9 @@ class Exposition {
     std::string samples;
   };
   std::string& samples_of(const Metric& metric);
-  const std::string& text_of(const Labels& labels);
   std::vector<Family> families_;
   std::unordered_map<const Metric*, size_t> places_;
-  Labels labels_;  // of the latest sample, and as they are written
-  std::string label_text_;
+  size_t latest_ = 0;  // of families_
 };
 
 }  // namespace tessera::monitoring

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <limits>
 
 namespace tessera::monitoring {
@@ -41,9 +42,9 @@ TEST(Exposition, WhatIsNoNumberIsNotThere) {
 TEST(Exposition, AHistogramAddsUp) {
   constexpr Metric kWait{"wait_seconds", MetricType::kHistogram, "Waits."};
   Exposition exposition;
-  constexpr double kBounds[] = {0.001, 0.5};
+  const Bounds bounds(std::array{0.001, 0.5});
   constexpr uint64_t kCounts[] = {2, 3};
-  exposition.add_histogram(kWait, {{"slice", "a"}}, kBounds, kCounts, 6, 1.25);
+  exposition.labelled({{"slice", "a"}}).add_histogram(kWait, bounds, kCounts, 6, 1.25);
   EXPECT_EQ(exposition.text(),
             "# HELP wait_seconds Waits.\n"
             "# TYPE wait_seconds histogram\n"
@@ -58,9 +59,9 @@ TEST(Exposition, AHistogramAddsUp) {
 TEST(Exposition, BucketsNeverHoldMoreThanAll) {
   constexpr Metric kWait{"wait_seconds", MetricType::kHistogram, "Waits."};
   Exposition exposition;
-  constexpr double kBounds[] = {1, 2};
+  const Bounds bounds(std::array{1.0, 2.0});
   constexpr uint64_t kCounts[] = {5, 5};
-  exposition.add_histogram(kWait, {}, kBounds, kCounts, 6, 0);
+  exposition.labelled({}).add_histogram(kWait, bounds, kCounts, 6, 0);
   EXPECT_NE(exposition.text().find("le=\"2\"} 6\n"), std::string::npos);
 }
 

@@ -27,14 +27,12 @@ Result<ComputeBroker::Gpu*> ComputeBroker::open_gpu(uint32_t index) {
 
 ComputeBroker::Gpu& ComputeBroker::gpu_of(SliceId slice, uint32_t device, Member** member) {
   const Place& place = places_.at({slice, device});
-  Gpu& gpu = gpus_.at(place.gpu);
-  *member = &gpu.members.at(place.tenant);
-  return gpu;
+  *member = place.member;
+  return *place.gpu;
 }
 
 const ComputeBroker::Member& ComputeBroker::member(SliceId slice, uint32_t device) const {
-  const Place& place = places_.at({slice, device});
-  return gpus_.at(place.gpu).members.at(place.tenant);
+  return *places_.at({slice, device}).member;
 }
 
 Status ComputeBroker::add_slice(const Slice& slice, uint64_t now_ns, GateOrders& orders) {
@@ -53,7 +51,7 @@ Status ComputeBroker::add_slice(const Slice& slice, uint64_t now_ns, GateOrders&
         member.granted_until_ns = now_ns;
         (*gpu)->qos.add(*tenant, part.compute, now_ns);
         (*gpu)->co_execution.add(*tenant);
-        places_[{slice.id, device}] = {part.gpu, *tenant};
+        places_[{slice.id, device}] = {*gpu, &member};
         set_own(**gpu, member, part, now_ns);
         lend(**gpu, now_ns, orders);
         give_order(**gpu, member, now_ns, orders);
@@ -70,10 +68,11 @@ Status ComputeBroker::add_slice(const Slice& slice, uint64_t now_ns, GateOrders&
 void ComputeBroker::remove_slice(SliceId slice, uint64_t now_ns, GateOrders& orders) {
   auto place = places_.lower_bound({slice, 0});
   while (place != places_.end() && place->first.first == slice) {
-    Gpu& gpu = gpus_.at(place->second.gpu);
-    gpu.scheduler->remove(place->second.tenant, now_ns);
-    gpu.qos.remove(place->second.tenant);
-    gpu.members.erase(place->second.tenant);
+    Gpu& gpu = *place->second.gpu;
+    const scheduling::TenantId tenant = place->second.member->tenant;
+    gpu.scheduler->remove(tenant, now_ns);
+    gpu.qos.remove(tenant);
+    gpu.members.erase(tenant);
     gpu.lanes_stale = true;
     place = places_.erase(place);
     settle(gpu, now_ns, orders);
@@ -107,8 +106,8 @@ Status ComputeBroker::update(SliceId slice, uint32_t device, const SliceDevice& 
 void ComputeBroker::attach(SliceId slice, LeaseId lease, uint64_t now_ns, GateOrders& orders) {
   for (auto place = places_.lower_bound({slice, 0}); place != places_.end() && place->first.first == slice;
        ++place) {
-    Gpu& gpu = gpus_.at(place->second.gpu);
-    Member& member = gpu.members.at(place->second.tenant);
+    Gpu& gpu = *place->second.gpu;
+    Member& member = *place->second.member;
     member.leases.try_emplace(lease, Heard{{}, now_ns, sm_ns(member, now_ns)});
     const bool quiet = std::none_of(gpu.members.begin(), gpu.members.end(),
                                     [](const auto& other) { return !other.second.working.empty(); });
@@ -129,8 +128,8 @@ void ComputeBroker::end_all_work(SliceId slice, LeaseId lease, bool forget, uint
                                  GateOrders& orders) {
   for (auto place = places_.lower_bound({slice, 0}); place != places_.end() && place->first.first == slice;
        ++place) {
-    Gpu& gpu = gpus_.at(place->second.gpu);
-    Member& member = gpu.members.at(place->second.tenant);
+    Gpu& gpu = *place->second.gpu;
+    Member& member = *place->second.member;
     end_work(gpu, member, lease, now_ns);
     if (forget) member.leases.erase(lease);
     settle(gpu, now_ns, orders);
@@ -416,17 +415,16 @@ GateState ComputeBroker::state(SliceId slice, uint32_t device) const { return me
 
 scheduling::WaitHistogram ComputeBroker::waits(SliceId slice, uint32_t device, uint64_t now_ns) const {
   const Place& place = places_.at({slice, device});
-  return gpus_.at(place.gpu).qos.waits(place.tenant, now_ns);
+  return place.gpu->qos.waits(place.member->tenant, now_ns);
 }
 
 uint64_t ComputeBroker::waited_ns(SliceId slice, uint32_t device) const {
-  const Place& place = places_.at({slice, device});
-  return gpus_.at(place.gpu).members.at(place.tenant).waited_ns;
+  return member(slice, device).waited_ns;
 }
 
 uint32_t ComputeBroker::boost_permille(SliceId slice, uint32_t device) const {
   const Place& place = places_.at({slice, device});
-  return gpus_.at(place.gpu).qos.boost_permille(place.tenant);
+  return place.gpu->qos.boost_permille(place.member->tenant);
 }
 
 ComputeBroker::Granted ComputeBroker::granted_by(const Gpu& gpu, const Member& member, uint64_t now_ns) {
@@ -448,14 +446,13 @@ void ComputeBroker::book_granted(const Gpu& gpu, Member& member, uint64_t now_ns
 
 ComputeBroker::Granted ComputeBroker::granted(SliceId slice, uint32_t device, uint64_t now_ns) const {
   const Place& place = places_.at({slice, device});
-  const Gpu& gpu = gpus_.at(place.gpu);
-  return granted_by(gpu, gpu.members.at(place.tenant), now_ns);
+  return granted_by(*place.gpu, *place.member, now_ns);
 }
 
 uint32_t ComputeBroker::entitled_permille(SliceId slice, uint32_t device) const {
   const Place& place = places_.at({slice, device});
   constexpr uint64_t kPerPermille = 1000;  // effective weights are millionths
-  return static_cast<uint32_t>(gpus_.at(place.gpu).scheduler->tenant(place.tenant).entitled_weight /
+  return static_cast<uint32_t>(place.gpu->scheduler->tenant(place.member->tenant).entitled_weight /
                                kPerPermille);
 }
 

@@ -213,9 +213,9 @@ class ComputeBroker {
         true;  // a slice came, or has other SMs, or may have no company any more, or may again
     uint64_t due_ns = scheduling::kNever;  // when decide() has something to do
   };
-  struct Place {
-    uint32_t gpu;
-    scheduling::TenantId tenant;
+  struct Place {  // nodes of maps: they stay where they are
+    Gpu* gpu;
+    Member* member;
   };
 
   void end_all_work(SliceId slice, LeaseId lease, bool forget, uint64_t now_ns, GateOrders& orders);

@@ -80,8 +80,8 @@ void ComputeBroker::note_company(Gpu& gpu, uint64_t now_ns) {
 void ComputeBroker::set_isolated(SliceId slice, bool isolated, uint64_t now_ns, GateOrders& orders) {
   for (auto place = places_.lower_bound({slice, 0}); place != places_.end() && place->first.first == slice;
        ++place) {
-    Gpu& gpu = gpus_.at(place->second.gpu);
-    Member& member = gpu.members.at(place->second.tenant);
+    Gpu& gpu = *place->second.gpu;
+    Member& member = *place->second.member;
     if (member.isolated == isolated) continue;
     member.isolated = isolated;
     gpu.widths_stale = true;

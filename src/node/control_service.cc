@@ -251,7 +251,8 @@ Json ControlService::info() const {
 }
 
 Json ControlService::gpus() const {
-  Json answer = gpus_json(inventory_, [&](uint32_t gpu) { return leases_.ledger().unreserved_bytes(gpu); });
+  const std::vector<uint64_t> unreserved = leases_.ledger().unreserved_bytes();
+  Json answer = gpus_json(inventory_, [&](uint32_t gpu) { return unreserved.at(gpu); });
   for (uint32_t i = 0; i < inventory_.gpus.size(); ++i) {
     auto why = health_.closed(inventory_.gpus[i].uuid, i, leases_.now_ns());
     if (!why) continue;

@@ -13,18 +13,12 @@ using monitoring::Figure;
 using monitoring::Subject;
 
 // By what figures are of: the slice, and each part of it.
-class BySubject {
+class BySubject : public FigureSink {
  public:
-  FigureSink sink() {
-    return [this](const monitoring::Metric& metric, const monitoring::Labels& labels, double value) {
-      if (!std::isfinite(value)) return;
-      // Most have the labels of the one before.
-      if (latest_ == nullptr || labels != labels_) {
-        labels_ = labels;
-        latest_ = &figures_[subject_of(labels)];
-      }
-      latest_->push_back({short_name(metric), value, metric.type == monitoring::MetricType::kCounter});
-    };
+  void about(const monitoring::Labels& labels) override { latest_ = &figures_[subject_of(labels)]; }
+  void add(const monitoring::Metric& metric, double value) override {
+    if (!std::isfinite(value)) return;
+    latest_->push_back({short_name(metric), value, metric.type == monitoring::MetricType::kCounter});
   }
   const std::map<Subject, std::vector<Figure>>& figures() const { return figures_; }
 
@@ -39,7 +33,6 @@ class BySubject {
   }
   std::map<Subject, std::vector<Figure>> figures_;
   std::vector<Figure>* latest_ = nullptr;
-  monitoring::Labels labels_;  // of it
 };
 
 }  // namespace
@@ -60,13 +53,13 @@ void FigureSampler::begin(uint64_t now_ns) {
   walk_.emplace();
   control_.refresh_gpus();
   BySubject gpus;
-  for (const Json& gpu : json_array(control_.gpus(), "gpus")) gpu_figures(gpu, gpus.sink());
+  for (const Json& gpu : json_array(control_.gpus(), "gpus")) gpu_figures(gpu, gpus);
   for (const auto& [subject, figures] : gpus.figures()) sinks_.add(subject, figures);
 }
 
 void FigureSampler::add_slice(const Slice& slice) {
   BySubject parts;
-  slice_figures(slice_facts(slice, leases_), parts.sink());
+  slice_figures(slice_facts(slice, leases_), parts);
   for (const auto& [subject, figures] : parts.figures()) sinks_.add(subject, figures);
 }
 

@@ -7,7 +7,6 @@
 namespace tessera::node {
 namespace {
 
-using monitoring::Labels;
 using monitoring::Metric;
 using enum monitoring::MetricType;
 
@@ -125,11 +124,9 @@ double value_of(const Json& object, const char* key) {
 }
 
 template <size_t Count>
-void add_all(const FigureSink& sink, const KeyedFigure (&figures)[Count], const Json& object,
-             const Labels& labels) {
-  for (const KeyedFigure& figure : figures) {
-    sink(figure.metric, labels, value_of(object, figure.key) * figure.unit);
-  }
+void add_all(FigureSink& sink, const KeyedFigure (&figures)[Count], const Json& object) {
+  for (const KeyedFigure& figure : figures)
+    sink.add(figure.metric, value_of(object, figure.key) * figure.unit);
 }
 
 // As json_array(), which copies.
@@ -164,21 +161,22 @@ void list_all(const KeyedFigure (&figures)[Count], std::vector<const Metric*>& a
 
 }  // namespace
 
-void gpu_figures(const Json& gpu, const FigureSink& sink) {
-  const Labels labels = {{"gpu", index_text(gpu, "index")},
-                         {"uuid", json_string(gpu, "uuid")},
-                         {"model", json_string(gpu, "name")}};
-  sink(kGpuUp, labels, json_string(gpu, "state") == "ok" ? 1 : 0);
-  add_all(sink, kGpuFigures, gpu, labels);
+void gpu_figures(const Json& gpu, FigureSink& sink) {
+  sink.about({{"gpu", index_text(gpu, "index")},
+              {"uuid", json_string(gpu, "uuid")},
+              {"model", json_string(gpu, "name")}});
+  sink.add(kGpuUp, json_string(gpu, "state") == "ok" ? 1 : 0);
+  add_all(sink, kGpuFigures, gpu);
 }
 
-void slice_figures(const Json& slice, const FigureSink& sink) {
+void slice_figures(const Json& slice, FigureSink& sink) {
   const std::string name = json_string(slice, "name");
-  const Labels labels = {{"slice", name}};
-  sink(kProcesses.metric, labels, static_cast<double>(array_in(slice, "processes").size()));
-  add_all(sink, kSliceFigures, slice, labels);
+  sink.about({{"slice", name}});
+  sink.add(kProcesses.metric, static_cast<double>(array_in(slice, "processes").size()));
+  add_all(sink, kSliceFigures, slice);
   for (const Json& device : array_in(slice, "devices")) {
-    add_all(sink, kDeviceFigures, device, {{"slice", name}, {"gpu", index_text(device, "gpu")}});
+    sink.about({{"slice", name}, {"gpu", index_text(device, "gpu")}});
+    add_all(sink, kDeviceFigures, device);
   }
 }
 

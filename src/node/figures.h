@@ -1,7 +1,6 @@
 // Every figure of GPUs and slices by one name each: what metrics, history and alerts speak of. Pure.
 #pragma once
 
-#include <functional>
 #include <string_view>
 #include <vector>
 
@@ -17,14 +16,19 @@ struct KeyedFigure {
   double unit = 1;
 };
 
-using FigureSink =
-    std::function<void(const monitoring::Metric& metric, const monitoring::Labels& labels, double value)>;
+// Where figures go: those after about() are of these labels.
+class FigureSink {
+ public:
+  virtual ~FigureSink() = default;
+  virtual void about(const monitoring::Labels& labels) = 0;
+  virtual void add(const monitoring::Metric& metric, double value) = 0;
+};
 
 // Of an entry of gpus_json() and of the daemon's answer to "slices", with its labels: gpu, uuid and model, or
 // slice and, where it is of a part of one, gpu. What an entry lacks, or has as null, is no number, which
 // sinks leave out.
-void gpu_figures(const Json& gpu, const FigureSink& sink);
-void slice_figures(const Json& slice, const FigureSink& sink);
+void gpu_figures(const Json& gpu, FigureSink& sink);
+void slice_figures(const Json& slice, FigureSink& sink);
 
 // For who has the numbers themselves: of the fact that an answer has under that key, null where no figure is.
 const KeyedFigure* slice_figure(std::string_view key);

@@ -45,10 +45,10 @@ class SlicesJson : public SlicesPage {
     if (!std::exchange(is_first_, false)) text_ += ",";
     text_ += json_text(control_.slice_with_processes(slice));
   }
-  std::string end() override {
+  void end(std::string& text) override {
     Json rest = Json::object();
     control_.add_beside_slices(rest);
-    return std::exchange(text_, "") + "]," + json_text(rest).substr(1) + "\n";
+    text = std::exchange(text_, "") + "]," + json_text(rest).substr(1) + "\n";
   }
 
  private:
@@ -76,7 +76,7 @@ class MetricsPage : public SlicesPage {
     add_metrics(metrics_, facts);
     add_compat_slice(metrics_.exposition(), compat_, gpus_, facts);
   }
-  std::string end() override { return metrics_.text(); }
+  void end(std::string& text) override { metrics_.exposition().write_to(text); }
 
  private:
   ControlService& control_;
@@ -122,7 +122,9 @@ std::shared_ptr<const std::string> SlicesPage::text(uint64_t now_ns) {
 bool SlicesPage::step(const std::map<SliceId, Slice>& slices, uint64_t now_ns) {
   if (!busy() || !walk_->step(slices, kSlicesAStep, [this](const Slice& slice) { add(slice); })) return false;
   walk_.reset();
-  text_ = std::make_shared<const std::string>(end());
+  // The room of the text before, where all who asked have it.
+  if (!text_ || text_.use_count() > 1) text_ = std::make_shared<std::string>();
+  end(*text_);
   made_ns_ = now_ns;
   return true;
 }

@@ -28,13 +28,13 @@ class SlicesPage {
  protected:
   virtual void begin() = 0;
   virtual void add(const Slice& slice) = 0;
-  virtual std::string end() = 0;
+  virtual void end(std::string& text) = 0;  // in the place of what it holds
 
  private:
   static constexpr uint64_t kFreshNs = 200'000'000;
   static constexpr size_t kSlicesAStep = 16;
   std::optional<SliceWalk> walk_;
-  std::shared_ptr<const std::string> text_;
+  std::shared_ptr<std::string> text_;  // changed only where nobody else has it
   uint64_t made_ns_ = 0;
 };
 

@@ -119,7 +119,8 @@ LeaseService::Shares LeaseService::shares(SliceId id, size_t index) {
   return {entitled, achieved, static_cast<int32_t>(std::min(entitled - achieved, borrowed_permille(gpu)))};
 }
 
-// All at once and seldom: an answer about each of many slices must not look at all others each time.
+// All at once and seldom: an answer about each of many slices must not look at all others each time. By what
+// their processes last said: to hear all of them at once is what takes long.
 uint32_t LeaseService::borrowed_permille(uint32_t gpu) {
   constexpr uint64_t kGoodForNs = UsageWindow::kSampleNs / 5;
   const uint64_t now_ns = loop_.now_ns();
@@ -128,7 +129,7 @@ uint32_t LeaseService::borrowed_permille(uint32_t gpu) {
     borrowed_.clear();
     for (const auto& [id, slice] : ledger_.slices()) {
       for (uint32_t i = 0; i < slice.devices.size(); ++i) {
-        const uint32_t had = achieved_permille(id, i);
+        const uint32_t had = slices_.at(id).windows[i].used_permille(now_ns, compute_.used_ns(id, i));
         borrowed_[slice.devices[i].gpu] += had - std::min(had, compute_.entitled_permille(id, i));
       }
     }

@@ -138,6 +138,7 @@ class Ledger {
   // What slices have not reserved of a GPU. What a slice still holds above a lowered limit counts as
   // reserved.
   uint64_t unreserved_bytes(uint32_t gpu) const;
+  std::vector<uint64_t> unreserved_bytes() const;  // of each
 
   // The GPU as the planner sees it, without `except`.
   partitioning::GpuState gpu_state(uint32_t gpu, SliceId except = 0) const;

@@ -212,6 +212,7 @@ TEST_F(LedgerTest, EveryGpuMayHaveALimitOfItsOwn) {
   EXPECT_EQ(ledger_.find_slice(id)->devices[1].limit_bytes, 3 * kGiB);
   EXPECT_EQ(ledger_.unreserved_bytes(0), 5 * kGiB);
   EXPECT_EQ(ledger_.unreserved_bytes(1), 3 * kGiB);
+  EXPECT_EQ(ledger_.unreserved_bytes(), (std::vector<uint64_t>{5 * kGiB, 3 * kGiB}));
   request.memory_bytes = {kGiB, kGiB, kGiB};
   EXPECT_EQ(ledger_.open_slice(request, 0).status().message(), "3 limits for 2 GPUs");
   request.gpus = {};

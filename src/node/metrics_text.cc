@@ -1,6 +1,8 @@
 #include "node/metrics_text.h"
 
-#include "node/figures.h"
+#include <optional>
+#include <vector>
+
 #include "node/version.h"
 #include "virtualization/lease/protocol.h"
 
@@ -15,21 +17,26 @@ constexpr double kNsPerSecond = 1e9;
 constexpr Metric kBuild{"tessera_build_info", monitoring::MetricType::kGauge,
                         "1, with the version of the tools."};
 
-FigureSink into(monitoring::Exposition& exposition) {
-  return [&exposition](const Metric& metric, const Labels& labels, double value) {
-    exposition.add(metric, labels, value);
-  };
-}
+class Samples : public FigureSink {
+ public:
+  explicit Samples(monitoring::Exposition& exposition) : exposition_(exposition) {}
+  void about(const Labels& labels) override { labelled_.emplace(exposition_.labelled(labels)); }
+  void add(const Metric& metric, double value) override { labelled_->add(metric, value); }
+
+ private:
+  monitoring::Exposition& exposition_;
+  std::optional<monitoring::Exposition::Labelled> labelled_;
+};
 
 constexpr Metric kGateWait{"tessera_slice_gate_wait_seconds", monitoring::MetricType::kHistogram,
                            "Waits of launches and copies in the program, for the turn of its slice."};
 constexpr Metric kKernelRun{"tessera_slice_kernel_run_seconds", monitoring::MetricType::kHistogram,
                             "Run times of kernels, as far as the driver's timing tells them."};
 
-std::vector<double> in_seconds(std::span<const uint64_t> bounds_ns) {
+monitoring::Bounds in_seconds(std::span<const uint64_t> bounds_ns) {
   std::vector<double> bounds;
   for (const uint64_t ns : bounds_ns) bounds.push_back(static_cast<double>(ns) / kNsPerSecond);
-  return bounds;
+  return monitoring::Bounds(bounds);
 }
 
 // An older daemon does not tell them.
@@ -53,10 +60,17 @@ void MetricsText::clear() {
 
 MetricsText::MetricsText() { exposition_.add(kBuild, {{"version", kVersion}}, 1); }
 
-void MetricsText::add_gpu(const Json& gpu) { gpu_figures(gpu, into(exposition_)); }
+void MetricsText::add_gpu(const Json& gpu) {
+  add_figures([&](FigureSink& sink) { gpu_figures(gpu, sink); });
+}
+
+void MetricsText::add_figures(const std::function<void(FigureSink& sink)>& give) {
+  Samples samples(exposition_);
+  give(samples);
+}
 
 void MetricsText::add_slice(const Json& slice) {
-  slice_figures(slice, into(exposition_));
+  add_figures([&](FigureSink& sink) { slice_figures(slice, sink); });
   const auto devices = slice.find("devices");
   if (devices == slice.end() || !devices->is_array()) return;
   for (const Json& device : *devices) {
@@ -70,12 +84,12 @@ void MetricsText::add_slice(const Json& slice) {
 
 void MetricsText::add_times(Times which, const Labels& labels, std::span<const uint64_t> counts,
                             uint64_t count, uint64_t sum_ns) {
-  static const std::vector<double> kBounds[] = {in_seconds(vgpu::kWaitBucketsNs),
-                                                in_seconds(cuda::kRunTimeBoundsNs)};
-  const std::vector<double>& bounds = kBounds[static_cast<size_t>(which)];
-  if (counts.size() != bounds.size()) return;
-  exposition_.add_histogram(which == Times::kGateWaits ? kGateWait : kKernelRun, labels, bounds, counts,
-                            count, static_cast<double>(sum_ns) / kNsPerSecond);
+  static const monitoring::Bounds kBounds[] = {in_seconds(vgpu::kWaitBucketsNs),
+                                               in_seconds(cuda::kRunTimeBoundsNs)};
+  const monitoring::Bounds& bounds = kBounds[static_cast<size_t>(which)];
+  if (counts.size() != bounds.texts().size()) return;
+  exposition_.labelled(labels).add_histogram(which == Times::kGateWaits ? kGateWait : kKernelRun, bounds,
+                                             counts, count, static_cast<double>(sum_ns) / kNsPerSecond);
 }
 
 std::string metrics_text(const Json& gpus, const Json& slices) {

@@ -1,10 +1,12 @@
 // What the tools show of GPUs and slices, as metrics for Prometheus.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
 
 #include "monitoring/exposition.h"
+#include "node/figures.h"
 #include "node/json.h"
 
 namespace tessera::node {
@@ -17,6 +19,7 @@ class MetricsText {
   void clear();                       // see Exposition::clear
   void add_gpu(const Json& gpu);      // of gpus_json()
   void add_slice(const Json& slice);  // of the daemon's answer to "slices"
+  void add_figures(const std::function<void(FigureSink& sink)>& give);
   // Waits at the gate or run times, of a slice on a GPU.
   enum class Times : uint8_t { kGateWaits, kKernelRuns };
   void add_times(Times which, const monitoring::Labels& labels, std::span<const uint64_t> counts,

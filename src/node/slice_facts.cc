@@ -1,5 +1,8 @@
 #include "node/slice_facts.h"
 
+#include <limits>
+#include <vector>
+
 #include "node/slice_json.h"
 
 namespace tessera::node {
@@ -27,24 +30,41 @@ PartFacts part_facts(const Slice& slice, uint32_t device, const DeviceUsage& usa
   return part;
 }
 
-// Numbers as doubles; false where there is none.
-class Numbers {
- public:
-  explicit Numbers(const FigureSink& sink, monitoring::Labels labels)
-      : sink_(sink), labels_(std::move(labels)) {}
+template <typename T>
+double number(const T& value) {
+  return static_cast<double>(value);
+}
+template <typename T>
+double number(const std::optional<T>& value) {
+  return value ? number(*value) : std::numeric_limits<double>::quiet_NaN();
+}
 
-  void add(const KeyedFigure* figure, double value) const {
-    if (figure != nullptr) sink_(figure->metric, labels_, value * figure->unit);
-  }
-  template <typename T>
-  void add(const KeyedFigure* figure, const std::optional<T>& value) const {
-    if (value) add(figure, static_cast<double>(*value));
-  }
+// The figures of facts in the order in which they are visited, null where a fact is none: names are looked up
+// once.
+template <typename Facts, typename Find>
+std::vector<const KeyedFigure*> in_order(const Facts& facts, Find find) {
+  std::vector<const KeyedFigure*> figures;
+  visit_facts(facts, [&](const char* name, const auto&) { figures.push_back(find(name)); });
+  return figures;
+}
 
- private:
-  const FigureSink& sink_;
-  const monitoring::Labels labels_;
-};
+template <typename Facts>
+void add_in_order(const std::vector<const KeyedFigure*>& figures, const Facts& facts, FigureSink& sink) {
+  auto next = figures.begin();
+  visit_facts(facts, [&](const char*, const auto& value) {
+    if (const KeyedFigure* const figure = *next++) sink.add(figure->metric, number(value) * figure->unit);
+  });
+}
+
+// What moves has facts of its own.
+const std::vector<const KeyedFigure*>& part_figures(const PartFacts& part) {
+  if (part.moving) {
+    static const auto kMoving = in_order(part, part_figure);
+    return kMoving;
+  }
+  static const auto kStaying = in_order(part, part_figure);
+  return kStaying;
+}
 
 }  // namespace
 
@@ -61,28 +81,19 @@ SliceFacts slice_facts(const Slice& slice, LeaseService& leases) {
   return facts;
 }
 
-void slice_figures(const SliceFacts& facts, const FigureSink& sink) {
-  const Numbers whole(sink, {{"slice", facts.slice->name}});
-  whole.add(process_figure(), static_cast<double>(facts.slice->leases.size()));
-  visit_facts(facts, [&](const char* name, auto value) {
-    whole.add(slice_figure(name), static_cast<double>(value));
-  });
+void slice_figures(const SliceFacts& facts, FigureSink& sink) {
+  static const auto kWhole = in_order(facts, slice_figure);
+  sink.about({{"slice", facts.slice->name}});
+  sink.add(process_figure()->metric, static_cast<double>(facts.slice->leases.size()));
+  add_in_order(kWhole, facts, sink);
   for (const PartFacts& part : facts.parts) {
-    const Numbers numbers(sink, {{"slice", facts.slice->name}, {"gpu", std::to_string(part.device->gpu)}});
-    visit_facts(part, [&](const char* name, const auto& value) {
-      if constexpr (requires { value.has_value(); }) {
-        numbers.add(part_figure(name), value);
-      } else {
-        numbers.add(part_figure(name), static_cast<double>(value));
-      }
-    });
+    sink.about({{"slice", facts.slice->name}, {"gpu", std::to_string(part.device->gpu)}});
+    add_in_order(part_figures(part), part, sink);
   }
 }
 
 void add_metrics(MetricsText& metrics, const SliceFacts& facts) {
-  slice_figures(facts, [&](const monitoring::Metric& metric, const monitoring::Labels& labels, double value) {
-    metrics.exposition().add(metric, labels, value);
-  });
+  metrics.add_figures([&](FigureSink& sink) { slice_figures(facts, sink); });
   for (const PartFacts& part : facts.parts) {
     const monitoring::Labels labels = {{"slice", facts.slice->name},
                                        {"gpu", std::to_string(part.device->gpu)}};

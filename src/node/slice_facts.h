@@ -93,7 +93,7 @@ void visit_facts(const PartFacts& part, Visit visit) {
 }
 
 // The same by the names of metrics.
-void slice_figures(const SliceFacts& facts, const FigureSink& sink);
+void slice_figures(const SliceFacts& facts, FigureSink& sink);
 // With the histograms that are no figures.
 void add_metrics(MetricsText& metrics, const SliceFacts& facts);
 

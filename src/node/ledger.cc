@@ -78,18 +78,6 @@ uint64_t Ledger::promisable_bytes(uint32_t gpu) const {
                                1000);
 }
 
-uint64_t Ledger::unreserved_bytes(uint32_t gpu) const { return gpu_state(gpu).unreserved_bytes(); }
-
-std::vector<uint64_t> Ledger::unreserved_bytes() const {
-  std::vector<uint64_t> left;
-  for (uint32_t gpu = 0; gpu < gpu_totals_.size(); ++gpu) left.push_back(promisable_bytes(gpu));
-  for (const auto& [id, slice] : slices_) {
-    for (const SliceDevice& device : slice.devices)
-      left[device.gpu] -= std::min(left[device.gpu], set_aside_bytes(device));
-  }
-  return left;
-}
-
 Status Ledger::check_open(uint32_t gpu) const {
   auto found = closed_.find(gpu);
   if (found == closed_.end()) return Status();

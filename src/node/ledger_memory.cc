@@ -23,6 +23,18 @@ Status check_memory_terms(const MemoryTerms& terms, const SliceDevice& device) {
                        format_size(terms.min_bytes).c_str(), format_size(device.limit_bytes).c_str());
 }
 
+uint64_t Ledger::unreserved_bytes(uint32_t gpu) const { return gpu_state(gpu).unreserved_bytes(); }
+
+std::vector<uint64_t> Ledger::unreserved_bytes() const {
+  std::vector<uint64_t> left;
+  for (uint32_t gpu = 0; gpu < gpu_totals_.size(); ++gpu) left.push_back(promisable_bytes(gpu));
+  for (const auto& [id, slice] : slices_) {
+    for (const SliceDevice& device : slice.devices)
+      left[device.gpu] -= std::min(left[device.gpu], set_aside_bytes(device));
+  }
+  return left;
+}
+
 // Or some slice would wait for ever: what others are guaranteed is not asked of them. A slice that has
 // nothing set aside is told so when it asks for too much.
 Status Ledger::check_minimum(const std::string& name, SliceId id, const SliceDevice& part) const {

@@ -54,9 +54,17 @@ Result<size_t> AdaptiveCodec::encode(std::span<const uint8_t> page, std::span<ui
   return encode_best(looks, choice_.best(looks), page, to);
 }
 
+Result<PageLooks> AdaptiveCodec::close_looks(std::span<const uint8_t> page, std::span<uint8_t> to) {
+  const PageLooks looks = page_looks(page);
+  if (page.size() < kWorthALook) return looks;
+  const auto part = page.subspan((page.size() - kLookedAtBytes) / 2, kLookedAtBytes);
+  TESSERA_ASSIGN_OR_RETURN(const size_t stored, codec_.encode({Compression::kLz4, 1}, part, to));
+  return stored < kLookedAtBytes / 8 * 7 ? static_cast<PageLooks>(looks | kRepeats) : looks;
+}
+
 Result<size_t> AdaptiveCodec::encode_or_leave(std::span<const uint8_t> page, std::span<uint8_t> to) {
   if (all_zeros(page)) return codec_.encode_zeros(page.size(), to);
-  const PageLooks looks = page_looks(page);
+  TESSERA_ASSIGN_OR_RETURN(const PageLooks looks, close_looks(page, to));
   TESSERA_RETURN_IF_ERROR(try_part(looks, page, to));
   const uint8_t best = choice_.best(looks);
   if (kPageEncodings[best].compression == Compression::kNone) return size_t{0};

@@ -41,6 +41,11 @@ class AdaptiveCodec {
   static constexpr size_t kTrialBytes = 64 << 10;
   static constexpr uint32_t kPagesTimed = 8;  // one of so many
 
+  // Pages that take long on their way are worth a closer look: a part of them says whether they repeat
+  // themselves.
+  static constexpr size_t kWorthALook = 256 << 10, kLookedAtBytes = 16 << 10;
+  Result<PageLooks> close_looks(std::span<const uint8_t> page, std::span<uint8_t> to);
+
   // The best known for a page of these looks, once it was used.
   Result<size_t> encode_best(PageLooks looks, uint8_t best, std::span<const uint8_t> page,
                              std::span<uint8_t> to);

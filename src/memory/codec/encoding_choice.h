@@ -41,7 +41,9 @@ inline constexpr uint8_t kEncodings = kPageEncodings.size();
 // How many different bytes some samples have, at even and at odd addresses: 2 bits each. Few looks are soon
 // known, and what lies between two of them is known twice only.
 using PageLooks = uint8_t;
-inline constexpr size_t kPageLooks = 16;
+inline constexpr size_t kPageLooks = 32;
+// Set where somebody has seen that the page repeats what was there before: bytes that look random may.
+inline constexpr PageLooks kRepeats = 16;
 PageLooks page_looks(std::span<const uint8_t> page);
 
 // Whether encoding and decoding are done before and after the transfer, or beside that of other pages.

@@ -298,6 +298,31 @@ TEST(AdaptiveCodec, LeavesWhatIsBestAsItIsWhereItLies) {
   EXPECT_EQ(codec.encode_or_leave(zeros, room).value(), PageHeader::kBytes);
 }
 
+// Each run of 1 KiB twice: their bytes look as those of noise do.
+Bytes twice(size_t bytes, unsigned seed) {
+  Bytes page = random_bytes(bytes, seed);
+  for (size_t at = 0; at + 2048 <= bytes; at += 2048)
+    std::copy_n(page.begin() + static_cast<ptrdiff_t>(at), 1024,
+                page.begin() + static_cast<ptrdiff_t>(at) + 1024);
+  return page;
+}
+
+TEST(AdaptiveCodec, NoiseDoesNotHideWhatRepeatsItself) {
+  static uint64_t now = 0;
+  AdaptiveCodec codec(
+      1e6, [] { return now += 1000; }, Work::kBesideTransfer);
+  constexpr size_t kLarge = 1 << 20;
+  Bytes room(PageCodec::bound(kLarge));
+  const Bytes noise = random_bytes(kLarge, 7), repeating = twice(kLarge, 8);
+  for (int i = 0; i < 64; ++i) EXPECT_EQ(codec.encode_or_leave(noise, room).value(), 0u);
+  // Once the encodings have been tried.
+  size_t stored = 0;
+  for (int i = 0; i < 32; ++i) stored = codec.encode_or_leave(repeating, room).value();
+  EXPECT_GT(stored, 0u);
+  EXPECT_LT(stored, kLarge * 6 / 10);
+  EXPECT_EQ(codec.encode_or_leave(noise, room).value(), 0u);
+}
+
 TEST(AdaptiveCodec, SettlesOnWhatMakesPagesSmallWhereTheWayIsSlow) {
   static uint64_t now = 0;
   AdaptiveCodec codec(1e6, [] { return now += 1000; });

@@ -77,13 +77,13 @@ class Call:
         self.function = function
         self.parameters = [Parameter(t) for t in texts]
         self.kind, self.destroys, self.releases, self.knows = "generic", None, None, None
-        self.waits = self.tells = self.is_local = False
+        self.waits = self.tells = self.is_local = self.served = False
 
     def annotate(self, words):
         for word in words:
             if word in CLASSES:
                 self.kind = word
-            elif word in ("waits", "tells"):
+            elif word in ("waits", "tells", "served"):
                 setattr(self, word, True)
             elif word == "local":
                 self.kind, self.is_local = "custom", True
@@ -328,12 +328,15 @@ def worker(calls):
     yield '#include "remote/worker/serving.h"\n#include "remote/wire/extents.h"\n'
     yield "namespace tessera::remote {\nnamespace {\n"
     for c in calls:
-        if c.sent():
+        if c.sent() and not c.served:
             yield from worker_body(c)
     yield "\n}  // namespace\n\n// By number; null: written by hand, or not sent."
     yield "const Serve kServes[kCalls] = {"
     for c in calls:
-        yield "    %s," % ("serve_%s" % c.name if c.sent() else "nullptr")
+        yield "    %s," % ("serve_%s" % c.name if c.sent() and not c.served else "nullptr")
+    yield "};\n\nconst bool kServedByHand[kCalls] = {"
+    for c in calls:
+        yield "    %s," % ("true" if c.served else "false")
     yield "};\n\nconst bool kWaits[kCalls] = {"
     for c in calls:
         yield "    %s," % ("true" if c.waits else "false")

@@ -5,6 +5,7 @@
 // The input: eight bytes for the driver's answers, one that says how, then decisions.
 #include <sys/socket.h>
 
+#include <atomic>
 #include <mutex>
 
 #include "remote/front/pending_connection.h"
@@ -12,6 +13,7 @@
 #include "remote/link/link.h"
 #include "remote/worker/worker.h"
 #include "tests/fuzz/remote/composer.h"
+#include "tests/fuzz/remote/fed_transport.h"
 #include "tests/fuzz/remote/touching_driver.h"
 
 namespace {
@@ -138,14 +140,15 @@ class Client {
     composer_.hello(stream_);
   }
 
-  // The next bytes of a connection; false once it breaks.
+  // The next bytes of a connection, none where there are none yet; false once it breaks.
   bool make_more(std::vector<std::byte>& bytes) {
     if (messages_ == kMostMessages || (in_.empty() && offset_ == stream_.size())) return false;
     const uint8_t how = in_.byte();
     if (how >= 248) return false;
+    if (how >= 246) return true;
     if (how >= 244) {
       const auto nonsense = raw(in_);
-      bytes.insert(bytes.end(), nonsense.begin(), nonsense.end());
+      fuzz::put(bytes, nonsense);
     } else if (how >= 216) {
       put_frame(bytes, static_cast<FrameType>(in_.byte() % 8),
                 in_.byte() % 2 == 0 ? in_.word(8) : in_.word(2), {});
@@ -164,6 +167,11 @@ class Client {
     sent_ += sent.size();
   }
   bool has_enough() const { return sent_ > kMostSent; }
+  // On its next connection.
+  size_t most_at_once() {
+    const uint8_t how = in_.byte();
+    return how < 160 ? SIZE_MAX : size_t{1} << how % 16;
+  }
   std::mutex& lock() { return lock_; }
   int connections = 0;
 
@@ -182,20 +190,15 @@ class Client {
   }
 
   void put_frame(std::vector<std::byte>& bytes, FrameType type, uint64_t value, ByteSpan payload) {
-    LinkFrame frame;
     const uint8_t how = in_.byte();
-    frame.type = static_cast<uint8_t>(type);
-    frame.length = static_cast<uint32_t>(payload.size());
+    LinkFrame frame = fuzz::frame_of(type, value, payload);
     if (how >= 252) frame.length = static_cast<uint32_t>(in_.word(4));
     frame.say_when_received = how % 4 == 0 ? 1 : 0;
-    frame.value = value;
     if (is_checked_) {
       frame.checksum = crc32c(crc32c(0, std::as_bytes(std::span(&frame, 1))), payload);
       if (how == 251) ++frame.checksum;
     }
-    const ByteSpan head = std::as_bytes(std::span(&frame, 1));
-    bytes.insert(bytes.end(), head.begin(), head.end());
-    bytes.insert(bytes.end(), payload.begin(), payload.end());
+    fuzz::put_frame(bytes, frame, payload);
   }
 
   fuzz::Decisions& in_;
@@ -207,57 +210,41 @@ class Client {
   size_t messages_ = 0;
 };
 
-class Connection final : public Transport {
+class Connection final : public fuzz::FedTransport {
  public:
   explicit Connection(Client& client) : client_(client) {
     std::lock_guard lock(client_.lock());
     ++client_.connections;
     client_.start(bytes_);
+    most_at_once_ = client_.most_at_once();
   }
-
+  // What goes is taken a little at a time, or not at all for a moment, where bytes come like that.
   Result<size_t> send(std::span<const iovec> pieces) override {
-    std::lock_guard lock(client_.lock());
-    if (is_over_) return gone();
-    size_t taken = 0;
-    for (const iovec& piece : pieces) {
-      const ByteSpan sent(static_cast<const std::byte*>(piece.iov_base), piece.iov_len);
-      // The server's first frame says what it has of ours.
-      if (!has_heard_) client_.goes_on_at(read_at<uint64_t>(sent, offsetof(LinkFrame, value)).value_or(0));
-      has_heard_ = true;
-      client_.heard(sent);
-      taken += sent.size();
-    }
-    is_over_ = client_.has_enough();
-    return taken;
+    if (most_at_once_ == SIZE_MAX || ++sends_ % 4 == 0) return fuzz::FedTransport::send(pieces);
+    if (sends_ % 4 == 1 || pieces.empty()) return size_t{0};
+    const iovec some{pieces[0].iov_base, std::min(pieces[0].iov_len, sizeof(LinkFrame) + most_at_once_)};
+    return fuzz::FedTransport::send(std::span(&some, 1));
   }
-
-  Result<size_t> receive(std::span<std::byte> space) override {
-    std::lock_guard lock(client_.lock());
-    if (at_ == bytes_.size()) {
-      bytes_.clear();
-      at_ = 0;
-      if (is_over_ || !client_.make_more(bytes_)) return gone();
-    }
-    const size_t count = std::min(space.size(), bytes_.size() - at_);
-    memcpy(space.data(), bytes_.data() + at_, count);
-    at_ += count;
-    return count;
-  }
-
-  Result<unsigned> wait(unsigned wanted, std::chrono::nanoseconds) override { return wanted; }
-  void shutdown() override {
-    std::lock_guard lock(client_.lock());
-    is_over_ = true;
-  }
-  const char* kind() const override { return "fuzzed"; }
 
  private:
-  static Status gone() { return {Code::kUnavailable, "the connection has broken"}; }
+  bool make_more(std::vector<std::byte>& bytes) override {
+    std::lock_guard lock(client_.lock());
+    return client_.make_more(bytes);
+  }
+  size_t most_at_once() override { return most_at_once_; }
+  bool heard(ByteSpan sent) override {
+    std::lock_guard lock(client_.lock());
+    // The server's first frame says what it has of ours.
+    if (!has_heard_) client_.goes_on_at(read_at<uint64_t>(sent, offsetof(LinkFrame, value)).value_or(0));
+    has_heard_ = true;
+    client_.heard(sent);
+    return !client_.has_enough();
+  }
 
   Client& client_;
-  std::vector<std::byte> bytes_;
-  size_t at_ = 0;
-  bool is_over_ = false, has_heard_ = false;
+  size_t most_at_once_ = SIZE_MAX;
+  std::atomic<unsigned> sends_{0};
+  bool has_heard_ = false;
 };
 
 void serve(fuzz::Decisions& in, const Preamble& preamble, bool is_resumable) {
@@ -265,6 +252,9 @@ void serve(fuzz::Decisions& in, const Preamble& preamble, bool is_resumable) {
   LinkOptions options;
   options.checked = preamble.checksums;
   options.window_bytes = 256 << 10;
+  // A connection is too silent at once, or soon.
+  if (const uint8_t how = in.byte(); how >= 224)
+    options.silence_limit = std::chrono::nanoseconds(1 << how % 20);
   if (is_resumable) {
     options.reconnect = [&client](const Status& broken) -> Result<std::unique_ptr<Transport>> {
       if (client.connections >= kMostConnections || client.has_enough()) return broken;

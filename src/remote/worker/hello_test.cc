@@ -10,6 +10,7 @@
 #include "remote/transport/socket_transport.h"
 #include "remote/wire/handle_id.h"
 #include "remote/wire/writer.h"
+#include "remote/worker/serving.h"
 #include "remote/worker/worker.h"
 
 namespace tessera::remote {
@@ -84,6 +85,14 @@ TEST(Hello, AnotherBuildsCallsAreRefusedBeforeTheDriverStarts) {
   EXPECT_EQ(started_for_another, 0);
   EXPECT_EQ(ours, CUDA_SUCCESS);
   EXPECT_EQ(drivers_started, 1);
+}
+
+TEST(OwnCalls, ServeWhatTheTableLeavesToThem) {
+  for (uint16_t op = 0; op < kCalls; ++op) {
+    if (kServedByHand[op]) {
+      EXPECT_NE(own_serve(op), nullptr) << kCallNames[op];
+    }
+  }
 }
 
 }  // namespace

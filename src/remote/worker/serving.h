@@ -109,7 +109,8 @@ struct Serving {
 
 using Serve = CUresult (*)(Serving&);
 extern const Serve kServes[];
-extern const bool kWaits[];  // calls that may last as long as the GPU's work (calls.tbl)
+extern const bool kServedByHand[];  // those for which kServes has none (calls.tbl)
+extern const bool kWaits[];         // calls that may last as long as the GPU's work (calls.tbl)
 // Calls written by hand, by the number of the message; null where there is none.
 Serve own_serve(uint16_t op);
 

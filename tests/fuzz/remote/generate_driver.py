@@ -27,7 +27,7 @@ BY_HAND = {"cuGetExportTable", "cuFuncGetParamInfo", "cuKernelGetParamInfo", "cu
            "cuMemcpyAtoHAsync_v2", "cuMemcpyHtoA_v2", "cuMemcpyAtoH_v2", "cuMemcpy3D_v2", "cuMemcpy3DAsync_v2", "cuModuleLoadDataEx",
            "cuLibraryLoadData", "cuMemHostGetDevicePointer_v2", "cuMemHostRegister_v2", "cuDeviceGetCount", "cuFuncGetName",
            "cuKernelGetName", "cuOccupancyMaxActiveClusters", "cuOccupancyMaxPotentialClusterSize", "cuEventQuery", "cuStreamQuery",
-           "cuThreadExchangeStreamCaptureMode"}
+           "cuThreadExchangeStreamCaptureMode", "cuMemGetAllocationGranularity", "cuMemAddressReserve"}
 
 
 def driver(calls):

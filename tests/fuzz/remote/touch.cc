@@ -9,11 +9,13 @@ namespace {
 
 std::atomic<uint64_t> state{1};
 std::atomic<uint64_t> handles{0x1000};
+std::atomic<bool> fails{true};
 
 }  // namespace
 
 void seed_driver(uint64_t seed) {
   state.store(seed);
+  fails.store(seed != 0);
   handles.store(0x1000);
 }
 
@@ -29,13 +31,13 @@ CUresult next_result() {
   static constexpr CUresult kFailures[] = {CUDA_ERROR_INVALID_VALUE, CUDA_ERROR_OUT_OF_MEMORY,
                                            CUDA_ERROR_NOT_READY, CUDA_ERROR_ILLEGAL_ADDRESS};
   const uint64_t number = next_number();
-  return number % 16 == 0 ? kFailures[number / 16 % 4] : CUDA_SUCCESS;
+  return number % 16 == 0 && fails.load() ? kFailures[number / 16 % 4] : CUDA_SUCCESS;
 }
 
 // Most are new; some are those of something that was there before.
 uint64_t next_handle() {
   const uint64_t fresh = handles.fetch_add(16);
-  return next_number() % 16 == 0 ? 0x1000 + next_number() % 16 * 16 : fresh;
+  return next_number() % 16 == 0 && fails.load() ? 0x1000 + next_number() % 16 * 16 : fresh;
 }
 
 void read_bytes(const void* data, uint64_t bytes) {

@@ -1,20 +1,15 @@
 #include "tests/fuzz/remote/touching_driver.h"
 
-#include <sys/mman.h>
-
-#include <map>
 #include <mutex>
 
 namespace tessera::remote::fuzz {
 namespace {
 
 constexpr size_t kMostHostFunctions = 8;
-constexpr uint64_t kMostManaged = 1 << 20;
 
 struct Shared {
   std::mutex lock;
   std::vector<std::thread> host_functions;
-  std::map<CUdeviceptr, uint64_t> managed;
 };
 Shared& shared() {
   static auto* found = new Shared;
@@ -49,6 +44,10 @@ CUresult launch(CUfunction, unsigned, unsigned, unsigned, unsigned, unsigned, un
 CUresult launch_together(CUfunction, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
                          CUstream, void** parameters) {
   read_parameters(parameters);
+  return next_result();
+}
+CUresult launch_on_several(CUDA_LAUNCH_PARAMS* launches, unsigned count, unsigned) {
+  for (unsigned i = 0; i < count; ++i) read_parameters(launches[i].kernelParams);
   return next_result();
 }
 CUresult launch_ex(const CUlaunchConfig* config, CUfunction, void** parameters, void**) {
@@ -113,118 +112,6 @@ CUresult name_of(const char** name) {
 }
 CUresult function_name(const char** name, CUfunction) { return name_of(name); }
 CUresult kernel_name(const char** name, CUkernel) { return name_of(name); }
-
-// --- Memory that the program has, too
-
-CUresult new_managed(CUdeviceptr* address, uint64_t bytes) {
-  if (bytes == 0 || bytes > kMostManaged) return CUDA_ERROR_OUT_OF_MEMORY;
-  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) return CUDA_ERROR_OUT_OF_MEMORY;
-  *address = reinterpret_cast<CUdeviceptr>(memory);
-  std::lock_guard lock(shared().lock);
-  shared().managed[*address] = bytes;
-  return CUDA_SUCCESS;
-}
-CUresult alloc_managed(CUdeviceptr* address, size_t bytes, unsigned) { return new_managed(address, bytes); }
-CUresult mem_free(CUdeviceptr address) {
-  std::lock_guard lock(shared().lock);
-  auto found = shared().managed.find(address);
-  if (found == shared().managed.end()) return next_result();
-  munmap(reinterpret_cast<void*>(address), found->second);
-  shared().managed.erase(found);
-  return CUDA_SUCCESS;
-}
-CUresult variable(CUdeviceptr* address, size_t* bytes) {
-  *bytes = 64;
-  return next_number() % 2 == 0 ? new_managed(address, *bytes) : (*address = next_handle(), next_result());
-}
-CUresult module_global(CUdeviceptr* address, size_t* bytes, CUmodule, const char* name) {
-  read_text(name);
-  return variable(address, bytes);
-}
-CUresult library_managed(CUdeviceptr* address, size_t* bytes, CUlibrary, const char* name) {
-  read_text(name);
-  return variable(address, bytes);
-}
-CUresult pointer_attribute(void* data, CUpointer_attribute attribute, CUdeviceptr address) {
-  std::lock_guard lock(shared().lock);
-  const bool is_managed = shared().managed.contains(address);
-  if (attribute == CU_POINTER_ATTRIBUTE_IS_MANAGED) {
-    const uint32_t value = is_managed ? 1 : 0;
-    memcpy(data, &value, sizeof value);
-    return CUDA_SUCCESS;
-  }
-  const bool is_large = attribute == CU_POINTER_ATTRIBUTE_P2P_TOKENS;
-  write_bytes(data, is_large ? 16 : 4);
-  return next_result();
-}
-CUresult pointer_attributes(unsigned count, CUpointer_attribute* attributes, void** data, CUdeviceptr) {
-  read(attributes, count);
-  for (unsigned i = 0; i < count; ++i) write_bytes(data[i], 8);
-  return next_result();
-}
-CUresult host_register(void* memory, size_t bytes, unsigned) {
-  if (bytes <= kMostManaged) read_bytes(memory, bytes);
-  return next_result();
-}
-CUresult device_pointer(CUdeviceptr* device, void* host, unsigned) {
-  *device = reinterpret_cast<CUdeviceptr>(host);
-  return CUDA_SUCCESS;
-}
-
-// --- Copies
-
-CUresult copy_in_async(CUdeviceptr, const void* source, size_t bytes, CUstream) {
-  read_bytes(source, bytes);
-  return next_result();
-}
-CUresult copy_out_async(void* target, CUdeviceptr, size_t bytes, CUstream) {
-  write_bytes(target, bytes);
-  return next_result();
-}
-CUresult copy_out(void* target, CUdeviceptr, size_t bytes) {
-  write_bytes(target, bytes);
-  return next_result();
-}
-CUresult array_in_async(CUarray, size_t, const void* source, size_t bytes, CUstream) {
-  read_bytes(source, bytes);
-  return next_result();
-}
-CUresult array_out_async(void* target, CUarray, size_t, size_t bytes, CUstream) {
-  write_bytes(target, bytes);
-  return next_result();
-}
-CUresult array_in(CUarray, size_t, const void* source, size_t bytes) {
-  read_bytes(source, bytes);
-  return next_result();
-}
-CUresult array_out(void* target, CUarray, size_t, size_t bytes) {
-  write_bytes(target, bytes);
-  return next_result();
-}
-template <typename Row>
-void each_row(uint64_t pitch, uint64_t height, const CUDA_MEMCPY3D& copy, Row row) {
-  for (uint64_t z = 0; z < copy.Depth; ++z) {
-    for (uint64_t y = 0; y < copy.Height; ++y) row((z * height + y) * pitch);
-  }
-}
-CUresult copy_box(const CUDA_MEMCPY3D* copy) {
-  if (copy->Height > 64 || copy->Depth > 64) return CUDA_ERROR_INVALID_VALUE;
-  const auto* from = static_cast<const std::byte*>(copy->srcHost);
-  auto* to = static_cast<std::byte*>(copy->dstHost);
-  const uint64_t from_at = (copy->srcZ * copy->srcHeight + copy->srcY) * copy->srcPitch + copy->srcXInBytes;
-  const uint64_t to_at = (copy->dstZ * copy->dstHeight + copy->dstY) * copy->dstPitch + copy->dstXInBytes;
-  if (copy->srcMemoryType == CU_MEMORYTYPE_HOST) {
-    each_row(copy->srcPitch, copy->srcHeight, *copy,
-             [&](uint64_t at) { read_bytes(from + from_at + at, copy->WidthInBytes); });
-  }
-  if (copy->dstMemoryType == CU_MEMORYTYPE_HOST) {
-    each_row(copy->dstPitch, copy->dstHeight, *copy,
-             [&](uint64_t at) { write_bytes(to + to_at + at, copy->WidthInBytes); });
-  }
-  return next_result();
-}
-CUresult copy_box_async(const CUDA_MEMCPY3D* copy, CUstream) { return copy_box(copy); }
 
 // --- Functions of the program
 
@@ -300,8 +187,10 @@ CUresult add_node(CUgraphNode* node, CUgraph, const CUgraphNode* dependencies, s
   static CUgraph graphs[4096];
   read(dependencies, count);
   *node = (CUgraphNode)next_handle();
-  give_handles(graphs, params->conditional.size);
-  params->conditional.phGraph_out = graphs;
+  if (params->type == CU_GRAPH_NODE_TYPE_CONDITIONAL) {
+    give_handles(graphs, params->conditional.size);
+    params->conditional.phGraph_out = graphs;
+  }
   return next_result();
 }
 CUresult capture_info(CUstream, CUstreamCaptureStatus* status, cuuint64_t* id, CUgraph* graph,
@@ -343,6 +232,7 @@ void install_code(cuda::DriverTable& table) {
   table.cuKernelGetParamInfo = kernel_parameter;
   table.cuLaunchKernel = launch;
   table.cuLaunchCooperativeKernel = launch_together;
+  table.cuLaunchCooperativeKernelMultiDevice = launch_on_several;
   table.cuLaunchKernelEx = launch_ex;
   table.cuOccupancyMaxActiveClusters = ask_of_clusters;
   table.cuOccupancyMaxPotentialClusterSize = ask_of_clusters;
@@ -353,26 +243,6 @@ void install_code(cuda::DriverTable& table) {
   table.cuLinkComplete = link_complete;
   table.cuFuncGetName = function_name;
   table.cuKernelGetName = kernel_name;
-  table.cuModuleGetGlobal_v2 = module_global;
-  table.cuLibraryGetManaged = library_managed;
-}
-
-void install_memory(cuda::DriverTable& table) {
-  table.cuMemAllocManaged = alloc_managed;
-  table.cuMemFree_v2 = mem_free;
-  table.cuPointerGetAttribute = pointer_attribute;
-  table.cuPointerGetAttributes = pointer_attributes;
-  table.cuMemHostRegister_v2 = host_register;
-  table.cuMemHostGetDevicePointer_v2 = device_pointer;
-  table.cuMemcpyHtoDAsync_v2 = copy_in_async;
-  table.cuMemcpyDtoHAsync_v2 = copy_out_async;
-  table.cuMemcpyDtoH_v2 = copy_out;
-  table.cuMemcpyHtoAAsync_v2 = array_in_async;
-  table.cuMemcpyAtoHAsync_v2 = array_out_async;
-  table.cuMemcpyHtoA_v2 = array_in;
-  table.cuMemcpyAtoH_v2 = array_out;
-  table.cuMemcpy3D_v2 = copy_box;
-  table.cuMemcpy3DAsync_v2 = copy_box_async;
 }
 
 void install_rest(cuda::DriverTable& table) {
@@ -445,11 +315,11 @@ void install_rest(cuda::DriverTable& table) {
                                   const CUDA_MEMCPY3D* copy, CUcontext) {
     read(dependencies, count);
     *node = (CUgraphNode)next_handle();
-    return copy_box(copy);
+    return touch_box(copy);
   };
-  table.cuGraphMemcpyNodeSetParams = [](CUgraphNode, const CUDA_MEMCPY3D* copy) { return copy_box(copy); };
+  table.cuGraphMemcpyNodeSetParams = [](CUgraphNode, const CUDA_MEMCPY3D* copy) { return touch_box(copy); };
   table.cuGraphExecMemcpyNodeSetParams = [](CUgraphExec, CUgraphNode, const CUDA_MEMCPY3D* copy, CUcontext) {
-    return copy_box(copy);
+    return touch_box(copy);
   };
 }
 
@@ -462,12 +332,6 @@ void join_host_functions() {
     running.swap(shared().host_functions);
   }
   for (std::thread& thread : running) thread.join();
-}
-
-void free_managed() {
-  std::lock_guard lock(shared().lock);
-  for (const auto& [address, bytes] : shared().managed) munmap(reinterpret_cast<void*>(address), bytes);
-  shared().managed.clear();
 }
 
 const cuda::DriverTable& touching_driver() {

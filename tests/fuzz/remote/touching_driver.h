@@ -12,7 +12,8 @@
 
 namespace tessera::remote::fuzz {
 
-// The same for the same seed, as far as calls come in the same order.
+// The same for the same seed, as far as calls come in the same order. With 0 nothing fails, and no handle is
+// given twice.
 void seed_driver(uint64_t seed);
 uint64_t next_number();
 CUresult next_result();
@@ -45,5 +46,8 @@ void free_managed();
 
 // Of the functions that touch and nothing else (generate_driver.py).
 void install_touching(cuda::DriverTable& table);
+// Of those of memory (touching_memory.cc), of which copies are nodes, too.
+void install_memory(cuda::DriverTable& table);
+CUresult touch_box(const CUDA_MEMCPY3D* copy);
 
 }  // namespace tessera::remote::fuzz

@@ -63,57 +63,57 @@ Bounds::Bounds(std::span<const double> bounds) {
 }
 
 // The metrics of many subjects come in the same order: mostly it is the family after the latest.
-std::string& Exposition::samples_of(const Metric& metric) {
-  if (latest_ + 1 < families_.size() && families_[latest_ + 1].metric == &metric)
-    return families_[++latest_].samples;
+Exposition::Family& Exposition::family_of(const Metric& metric) {
+  if (latest_ + 1 < families_.size() && families_[latest_ + 1].metric == &metric) return families_[++latest_];
   const auto [place, is_new] = places_.try_emplace(&metric, families_.size());
-  if (is_new) families_.push_back({&metric, ""});
+  if (is_new) families_.push_back({&metric, {}});
   latest_ = place->second;
-  return families_[latest_].samples;
+  return families_[latest_];
 }
 
 Exposition::Labelled::Labelled(Exposition& exposition, const Labels& labels)
     : exposition_(exposition), text_(label_text(labels)) {}
 
 void Exposition::Labelled::add(const Metric& metric, double value) const {
-  if (std::isfinite(value)) add_sample(exposition_.samples_of(metric), metric.name, "", text_, value);
+  if (!std::isfinite(value)) return;
+  exposition_.add_piece(metric,
+                        [&](std::string& samples) { add_sample(samples, metric.name, "", text_, value); });
 }
 
 void Exposition::Labelled::add_histogram(const Metric& metric, const Bounds& bounds,
                                          std::span<const uint64_t> counts, uint64_t count, double sum) const {
-  std::string& samples = exposition_.samples_of(metric);
   std::string before = std::string(metric.name) + "_bucket{";
   if (!text_.empty()) before += text_.substr(1, text_.size() - 2) + ',';
   before += "le=\"";
-  const auto add_bucket = [&](std::string_view bound, uint64_t up_to) {
+  const auto add_bucket = [&before](std::string& samples, std::string_view bound, uint64_t up_to) {
     samples += before;
     samples += bound;
     samples += "\"} ";
     add_number(samples, static_cast<double>(up_to));
     samples += '\n';
   };
-  uint64_t up_to = 0;
-  for (size_t i = 0; i < bounds.texts().size(); ++i) {
-    up_to = std::min(up_to + counts[i], count);
-    add_bucket(bounds.texts()[i], up_to);
-  }
-  add_bucket("+Inf", count);
-  add_sample(samples, metric.name, "_sum", text_, sum);
-  add_sample(samples, metric.name, "_count", text_, static_cast<double>(count));
+  exposition_.add_piece(metric, [&](std::string& samples) {
+    uint64_t up_to = 0;
+    for (size_t i = 0; i < bounds.texts().size(); ++i) {
+      up_to = std::min(up_to + counts[i], count);
+      add_bucket(samples, bounds.texts()[i], up_to);
+    }
+    add_bucket(samples, "+Inf", count);
+    add_sample(samples, metric.name, "_sum", text_, sum);
+    add_sample(samples, metric.name, "_count", text_, static_cast<double>(count));
+  });
 }
 
 void Exposition::write_to(std::string& text) const {
   constexpr size_t kHeadBytes = 256;
-  size_t bytes = 0;
-  for (const Family& family : families_) bytes += family.samples.size() + kHeadBytes;
   text.clear();
-  text.reserve(bytes);
+  text.reserve(samples_.size() + families_.size() * kHeadBytes);
   for (const Family& family : families_) {
-    if (family.samples.empty()) continue;
+    if (family.pieces.empty()) continue;
     constexpr const char* kTypes[] = {"counter", "gauge", "histogram"};
     text += str_format("# HELP %s %s\n# TYPE %s %s\n", family.metric->name, family.metric->help,
                        family.metric->name, kTypes[static_cast<size_t>(family.metric->type)]);
-    text += family.samples;
+    for (const Piece& piece : family.pieces) text.append(samples_, piece.begin, piece.bytes);
   }
 }
 

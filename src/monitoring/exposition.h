@@ -60,15 +60,29 @@ class Exposition {
   void write_to(std::string& text) const;
   // As new, with the room that it had: the next text is mostly as long as this one.
   void clear() {
-    for (Family& family : families_) family.samples.clear();
+    samples_.clear();
+    for (Family& family : families_) family.pieces.clear();
   }
 
  private:
+  struct Piece {  // of samples_
+    size_t begin, bytes;
+  };
   struct Family {
     const Metric* metric;  // tables of metrics are constants
-    std::string samples;
+    std::vector<Piece> pieces;
   };
-  std::string& samples_of(const Metric& metric);
+  Family& family_of(const Metric& metric);
+  // Calls write(samples), which appends what is the family's.
+  template <typename Write>
+  void add_piece(const Metric& metric, Write write) {
+    const size_t begin = samples_.size();
+    write(samples_);
+    family_of(metric).pieces.push_back({begin, samples_.size() - begin});
+  }
+
+  // As they come: to write in one place is several times as fast as in one for each family.
+  std::string samples_;
   std::vector<Family> families_;
   std::unordered_map<const Metric*, size_t> places_;
   size_t latest_ = 0;  // of families_

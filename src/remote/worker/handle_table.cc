@@ -23,6 +23,7 @@ uint64_t HandleTable::id_of(HandleKind kind, uint64_t real, uint64_t parent) {
     ++entries_[found->second].references;
     return found->second;
   }
+  if (entries_.size() >= kMost) return 0;
   const uint64_t id = handle_id(kind, next_number_++);
   add(id, real, parent);
   return id;
@@ -30,7 +31,7 @@ uint64_t HandleTable::id_of(HandleKind kind, uint64_t real, uint64_t parent) {
 
 bool HandleTable::bind(uint64_t id, uint64_t real, uint64_t parent) {
   std::lock_guard lock(lock_);
-  if (!is_of_client(id) || entries_.contains(id)) return false;
+  if (!is_of_client(id) || entries_.contains(id) || entries_.size() >= kMost) return false;
   add(id, real, parent);
   return true;
 }

@@ -16,7 +16,8 @@ class HandleTable {
  public:
   // The driver's handle, or 0 where the client has none such.
   uint64_t find(uint64_t id) const;
-  // The id of the driver's handle; a new one where it is new. `parent`: whose end is its end (0: nobody's).
+  // The id of the driver's handle; a new one where it is new, and 0 where there are kMost already. `parent`:
+  // whose end is its end (0: nobody's).
   uint64_t id_of(HandleKind kind, uint64_t real, uint64_t parent);
   // Takes a client's id for the driver's handle; false where the id cannot be used.
   bool bind(uint64_t id, uint64_t real, uint64_t parent);
@@ -30,6 +31,8 @@ class HandleTable {
   // old name, so that the last kMostReleased of them are kept.
   void release(uint64_t id);
   static constexpr size_t kMostReleased = 4096;
+  // What each has of the driver takes more than its place here: no program comes to so many.
+  static constexpr size_t kMost = 1 << 20;
   size_t size() const;
   // Ids that are given from here on have numbers from `first` on. Before any has been given.
   void begin_at(uint64_t first);

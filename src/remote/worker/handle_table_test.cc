@@ -104,5 +104,17 @@ TEST(HandleTable, WhatIsMovedEndsWithItsNewOwner) {
   EXPECT_EQ(table.find(child), 0u);
 }
 
+TEST(HandleTable, HasAnEnd) {
+  HandleTable table;
+  for (uint64_t real = 1; real <= HandleTable::kMost; ++real)
+    ASSERT_NE(table.id_of(HandleKind::kCUgraphNode, real, 0), 0u);
+  EXPECT_EQ(table.id_of(HandleKind::kCUgraphNode, HandleTable::kMost + 1, 0), 0u);
+  EXPECT_FALSE(table.bind(handle_id(HandleKind::kCUevent, kOfClient), 1, 0));
+  const uint64_t known = table.id_of(HandleKind::kCUgraphNode, 7, 0);
+  EXPECT_NE(known, 0u) << "known ones are given all the same";
+  table.forget(known);
+  EXPECT_NE(table.id_of(HandleKind::kCUgraphNode, HandleTable::kMost + 1, 0), 0u) << "one has gone";
+}
+
 }  // namespace
 }  // namespace tessera::remote

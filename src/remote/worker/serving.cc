@@ -1,5 +1,6 @@
 #include "remote/worker/serving.h"
 
+#include "common/log.h"
 #include "remote/worker/worker.h"
 
 namespace tessera::remote {
@@ -61,7 +62,12 @@ uint64_t Serving::real_handle(HandleKind kind, uint64_t id) {
 uint64_t Serving::id_of(HandleKind kind, uint64_t real, uint64_t parent) {
   if (real == 0) return 0;
   if (kind == HandleKind::kCUstream && real <= (uint64_t)CU_STREAM_PER_THREAD) return real;
-  return handles.id_of(kind, real, parent);
+  const uint64_t id = handles.id_of(kind, real, parent);
+  if (id == 0 && !is_malformed) {
+    LOG_WARN("session", "the client has %zu handles, and gets no more: its session ends", HandleTable::kMost);
+    is_malformed = true;
+  }
+  return id;
 }
 
 }  // namespace tessera::remote

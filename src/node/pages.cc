@@ -10,7 +10,7 @@
 #include <cerrno>
 #include <utility>
 
-#include "virtualization/gate/futex.h"
+#include "common/futex.h"
 
 namespace tessera::node {
 namespace {
@@ -138,7 +138,7 @@ void GrantMapping::set_gate(size_t device, const GateSetting& gate) {
   }
   grant.turn_ns.store(gate.turn_ns, std::memory_order_relaxed);
   grant.gate.store(gate.word, std::memory_order_release);
-  if (gate.wakes) vgpu::wake_all(grant.gate);
+  if (gate.wakes) wake_all(grant.gate);
 }
 
 }  // namespace tessera::node

@@ -1,13 +1,9 @@
 #include "remote/transport/shared_area.h"
 
-#include <linux/futex.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <ctime>
 
 #include "common/clock.h"
+#include "common/futex.h"
 #include "remote/transport/spinner.h"
 
 namespace tessera::remote {
@@ -15,16 +11,6 @@ namespace {
 
 constexpr uint64_t kSpinNs = 20'000;
 constexpr uint64_t kLongestSleepNs = 10'000'000;  // a receiver that forgets to wake us costs no more
-
-// Between processes, which std::atomic's wait is not.
-void sleep_while(std::atomic<uint32_t>& word, uint32_t value, uint64_t nanoseconds) {
-  const timespec limit{0, static_cast<long>(nanoseconds)};
-  syscall(SYS_futex, &word, FUTEX_WAIT, value, &limit, nullptr, 0);
-}
-
-void wake(std::atomic<uint32_t>& word) {
-  syscall(SYS_futex, &word, FUTEX_WAKE, INT32_MAX, nullptr, nullptr, 0);
-}
 
 }  // namespace
 
@@ -52,7 +38,7 @@ std::optional<uint32_t> SharedArea::take(std::chrono::nanoseconds limit) {
     if (now_ns < spin_end_ns) {
       relax_processor();
     } else {
-      sleep_while(control_->given_back, seen, std::min(end_ns - now_ns, kLongestSleepNs));
+      wait_for_change(control_->given_back, seen, std::min(end_ns - now_ns, kLongestSleepNs));
     }
   }
 }
@@ -60,7 +46,7 @@ std::optional<uint32_t> SharedArea::take(std::chrono::nanoseconds limit) {
 void SharedArea::give_back(uint32_t number) {
   control_->used[number].store(0, std::memory_order_release);
   control_->given_back.fetch_add(1, std::memory_order_seq_cst);
-  if (control_->sender_sleeps.exchange(0, std::memory_order_seq_cst) != 0) wake(control_->given_back);
+  if (control_->sender_sleeps.exchange(0, std::memory_order_seq_cst) != 0) wake_all(control_->given_back);
 }
 
 }  // namespace tessera::remote

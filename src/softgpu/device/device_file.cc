@@ -14,6 +14,7 @@
 #include <new>
 
 #include "common/clock.h"
+#include "common/futex.h"
 #include "common/log.h"
 #include "common/size.h"
 #include "common/strings.h"
@@ -334,12 +335,18 @@ void DeviceFile::take_commands_locked() {
                 status.message().c_str());
     }
   }
+  changed_health_locked();
+}
+
+void DeviceFile::changed_health_locked() {
   ++layout_->health.changes;
+  layout_->health_word.fetch_add(1);
+  wake_all(layout_->health_word);
 }
 
 void DeviceFile::follow_health_locked() {
   if (control_stamp(path_ + kControlSuffix) != layout_->control.stamp) take_commands_locked();
-  if (end_hang_when_due(layout_->health, {monotonic_ns(), wall_ns()})) ++layout_->health.changes;
+  if (end_hang_when_due(layout_->health, {monotonic_ns(), wall_ns()})) changed_health_locked();
 }
 
 Health DeviceFile::health() {
@@ -351,20 +358,20 @@ Health DeviceFile::health() {
 bool DeviceFile::strike(uint64_t begin, uint64_t end) {
   Lock lock(*this);
   if (!tessera::softgpu::strike(layout_->health, *model_, getpid(), begin, end, wall_ns())) return false;
-  ++layout_->health.changes;
+  changed_health_locked();
   return true;
 }
 
 void DeviceFile::report_xid(uint32_t xid) {
   Lock lock(*this);
   record_event(layout_->health, HealthEventKind::kXid, xid, wall_ns());
-  ++layout_->health.changes;
+  changed_health_locked();
 }
 
 void DeviceFile::clear_error_counts(bool aggregate) {
   Lock lock(*this);
   (aggregate ? layout_->health.ever : layout_->health.since_clear) = {};
-  ++layout_->health.changes;
+  changed_health_locked();
 }
 
 DeviceUse DeviceFile::use(uint64_t window_ns) {

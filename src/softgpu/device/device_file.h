@@ -106,6 +106,7 @@ class DeviceFile {
   Status attach_locked();
   void take_commands_locked();
   void follow_health_locked();
+  void changed_health_locked();
   bool lived_in();
   uint64_t used_locked() const;
 

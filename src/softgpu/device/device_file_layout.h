@@ -19,7 +19,7 @@
 namespace tessera::softgpu {
 
 constexpr uint64_t kDeviceFileMagic = 0x5550'4754'464f'5331;
-constexpr uint32_t kLayoutVersion = 6;
+constexpr uint32_t kLayoutVersion = 7;
 constexpr uint32_t kNoProcess = UINT32_MAX;
 
 struct ProcessEntry {
@@ -48,7 +48,8 @@ struct SlotEntry {
   uint64_t charged_ns;     // busy time is charged up to here
   std::atomic<bool> stop;  // the owner is asked to give it up
 };
-static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<uint32_t>::is_always_lock_free);
+static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<uint32_t>::is_always_lock_free &&
+              std::atomic<uint64_t>::is_always_lock_free);
 
 struct DeviceFileLayout {
   uint64_t magic;
@@ -63,10 +64,11 @@ struct DeviceFileLayout {
   uint32_t processes_end;      // entries from here on have never been used
   uint32_t shared_memory_end;  // as above
   uint32_t shared_events_end;
-  uint32_t reserved;
+  std::atomic<uint32_t> health_word;  // futex word: changes with the health
   uint64_t next_unique;
   UsageHistory history;
   Health health;
+  std::atomic<uint64_t> looked_ns;  // when one of those that watch it last did, see health_watch.h
   ControlPosition control;
   ProcessEntry processes[kMaxProcesses];
   SlotEntry slots[kMaxSms];

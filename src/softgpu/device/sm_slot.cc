@@ -1,18 +1,13 @@
 #include "softgpu/device/sm_slot.h"
 
-#include <linux/futex.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cassert>
-#include <climits>
-#include <ctime>
 #include <tuple>
 #include <utility>
 #include <vector>
 
 #include "common/clock.h"
+#include "common/futex.h"
 #include "softgpu/device/device_file_layout.h"
 
 namespace tessera::softgpu {
@@ -20,16 +15,6 @@ namespace {
 
 // How long a waiter sleeps before it looks again whether holders live and have had their quantum.
 constexpr uint64_t kPollNs = kSlotQuantumNs / 2;
-
-void futex_wait(std::atomic<uint32_t>& word, uint32_t expected, uint64_t timeout_ns) {
-  timespec timeout{static_cast<time_t>(timeout_ns / 1'000'000'000),
-                   static_cast<long>(timeout_ns % 1'000'000'000)};
-  syscall(SYS_futex, &word, FUTEX_WAIT, expected, &timeout, nullptr, 0);
-}
-
-void futex_wake_all(std::atomic<uint32_t>& word) {
-  syscall(SYS_futex, &word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
-}
 
 }  // namespace
 
@@ -160,7 +145,7 @@ uint32_t SmSlots::acquire(uint32_t preferred) {
       request_stops_locked(now);
       word = self.wakeups.load(std::memory_order_relaxed);
     }
-    futex_wait(self.wakeups, word, kPollNs);
+    wait_for_change(self.wakeups, word, kPollNs);
   }
 }
 
@@ -185,7 +170,7 @@ void SmSlots::hand_over_locked(uint32_t slot) {
   layout.slots[slot].owner = best;
   layout.slots[slot].since_ns = monotonic_ns();
   layout.processes[best].wakeups.fetch_add(1, std::memory_order_relaxed);
-  futex_wake_all(layout.processes[best].wakeups);
+  wake_all(layout.processes[best].wakeups);
 }
 
 void SmSlots::release(uint32_t slot) {
@@ -228,7 +213,7 @@ void SmSlots::confine(const IndexSet& sms) {
   }
   // Whoever waits may find a free one among those that are new.
   self.wakeups.fetch_add(1, std::memory_order_relaxed);
-  futex_wake_all(self.wakeups);
+  wake_all(self.wakeups);
 }
 
 void SmSlots::hold_at_most(uint32_t count) {

@@ -11,6 +11,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "softgpu/device/health_watch.h"
 #include "softgpu/driver/compute_engine.h"
 #include "softgpu/driver/context.h"
 #include "softgpu/driver/device.h"
@@ -21,32 +22,26 @@
 namespace tessera::softgpu {
 namespace {
 
-using std::chrono::milliseconds;
-
-// How soon a fault is felt by programs that only wait.
-constexpr milliseconds kWatchInterval{50};
 // How soon a wait sees that its context has failed.
-constexpr milliseconds kWaitInterval{10};
+constexpr std::chrono::milliseconds kWaitInterval{10};
 constexpr uint32_t kNormalSpeed = 1000;
-
-[[noreturn]] void watch() {
-  for (;;) {
-    for (Device* device : devices()) device->faults().refresh();
-    std::this_thread::sleep_for(kWatchInterval);
-  }
-}
-
-void start_watching() {
-  static std::once_flag once;
-  std::call_once(once, [] { start_thread("softgpu-faults", watch); });
-}
 
 }  // namespace
 
 DeviceFaults::DeviceFaults(Device& device) : device_(device) {}
 
+// How soon a fault is felt by programs that only wait.
+void DeviceFaults::start_watching() {
+  start_thread("softgpu-faults", [this, watch = HealthWatch(device_.file())]() mutable {
+    for (;;) {
+      watch.wait(stops_kernels());
+      refresh();
+    }
+  });
+}
+
 CUresult DeviceFaults::admit_context() {
-  start_watching();
+  std::call_once(watching_, [this] { start_watching(); });
   const Health health = refresh();
   if (health.lost != 0) return CUDA_ERROR_DEVICE_UNAVAILABLE;
   return health.reset_required != 0 ? CUDA_ERROR_ECC_UNCORRECTABLE : CUDA_SUCCESS;
@@ -59,8 +54,7 @@ Health DeviceFaults::refresh() {
     std::lock_guard lock(refresh_mutex_);
     if (seen_changes_ != health.changes) failure = follow(health);
   }
-  if ((state_.load(std::memory_order_relaxed) & (kHung | kSlow | kAnywhere)) != 0)
-    device_.compute().interrupt();  // no block runs for long before it is asked to wait
+  if (stops_kernels()) device_.compute().interrupt();  // no block runs for long before it is asked to wait
   if (failure != CUDA_SUCCESS) fail_contexts(failure);
   return health;
 }

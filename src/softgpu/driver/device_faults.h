@@ -20,8 +20,8 @@ class DeviceFaults {
  public:
   explicit DeviceFaults(Device& device);
 
-  // Whether a context may be made now. Looks at the control file, and from the first call on a thread of the
-  // process looks again and again. CUDA_ERROR_DEVICE_UNAVAILABLE for a lost device,
+  // Whether a context may be made now. Looks at the control file, and from the first call on a thread follows
+  // the device's health (health_watch.h). CUDA_ERROR_DEVICE_UNAVAILABLE for a lost device,
   // CUDA_ERROR_ECC_UNCORRECTABLE for one that has to be reset.
   CUresult admit_context();
 
@@ -43,6 +43,10 @@ class DeviceFaults {
  private:
   enum State : uint32_t { kLost = 1, kHung = 2, kSlow = 4, kLatent = 8, kAnywhere = 16 };
 
+  void start_watching();
+  bool stops_kernels() const {
+    return (state_.load(std::memory_order_relaxed) & (kHung | kSlow | kAnywhere)) != 0;
+  }
   // What the contexts of this process must be told, if anything.
   CUresult follow(const Health& health);
   void close_pages(const Health& health);
@@ -51,6 +55,7 @@ class DeviceFaults {
   std::optional<CUresult> wait_out_hang(const Context& context);
 
   Device& device_;
+  std::once_flag watching_;
   std::atomic<uint32_t> state_{0};
   std::atomic<uint32_t> slow_permille_{1000};
 

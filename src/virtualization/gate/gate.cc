@@ -9,8 +9,8 @@
 #include <thread>
 
 #include "common/clock.h"
+#include "common/futex.h"
 #include "common/log.h"
-#include "virtualization/gate/futex.h"
 #include "virtualization/quiet_thread.h"
 
 namespace tessera::vgpu {

@@ -1,7 +1,7 @@
 #include "virtualization/residency/passage.h"
 
 #include "common/clock.h"
-#include "virtualization/gate/futex.h"
+#include "common/futex.h"
 
 namespace tessera::vgpu {
 

@@ -1,4 +1,5 @@
-// Waiting for a word in shared memory, which the waiter need not be able to write.
+// Waiting for a word in memory that processes share, which std::atomic's wait is not for; the waiter need not
+// be able to write it.
 #pragma once
 
 #include <linux/futex.h>
@@ -10,7 +11,7 @@
 #include <cstdint>
 #include <ctime>
 
-namespace tessera::vgpu {
+namespace tessera {
 
 // Until the word is not `expected` any more, somebody wakes it, or the time is over.
 inline void wait_for_change(const std::atomic<uint32_t>& word, uint32_t expected, uint64_t timeout_ns) {
@@ -23,4 +24,4 @@ inline void wake_all(const std::atomic<uint32_t>& word) {
   syscall(SYS_futex, &word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
 }
 
-}  // namespace tessera::vgpu
+}  // namespace tessera

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <optional>
 
+#include "common/populate.h"
 #include "common/wide_copy.h"
 #include "softgpu/driver/device.h"
 #include "softgpu/driver/device_faults.h"
@@ -68,6 +69,7 @@ void copy_run(std::byte* dst, const std::byte* src, size_t bytes, bool is_told) 
   if (bytes < kPastCaches || !apart) {
     memmove(dst, src, bytes);
   } else {
+    populate(dst, bytes);
     wide_copy(dst, src, bytes, is_told && bytes <= kPastCaches * 2 ? CopyTo::kCache : CopyTo::kMemory);
   }
 }

@@ -8,35 +8,72 @@
 #include "common/log.h"
 #include "cuda/managed_memory_table.h"
 #include "cuda/result_names.h"
+#include "virtualization/current_context.h"
 
 namespace tessera::vgpu {
 
 using cuda::status_of;
 
-// Of a batch, on the default stream of the context that is current: nothing else is on the device.
+// Of a batch, each on the default stream of its thread, in the context that is current: nothing else is on
+// the device. A driver that copies to memory which is not pinned does so in the calling thread; so several
+// threads make them.
 class ResidentMemory::Copies : public memory::SwapStore::Transfer {
  public:
   enum class Way : uint8_t { kOut, kIn };
 
-  Copies(const cuda::DriverTable& driver, const Batch& batch, uint64_t bytes, Way way)
-      : driver_(driver), batch_(batch), bytes_(bytes), way_(way) {}
+  Copies(const ResidentMemory& memory, const Batch& batch, Way way)
+      : driver_(memory.driver_),
+        helpers_(*memory.helpers_),
+        batch_(batch),
+        bytes_(memory.granularity()),
+        way_(way) {}
 
   Status begin(size_t number, uint8_t* host) override {
-    const uint64_t address = batch_[number]->address;
-    return way_ == Way::kOut ? status_of(driver_.cuMemcpyDtoHAsync_v2(host, address, bytes_, nullptr),
-                                         "memory cannot be copied off the device")
-                             : status_of(driver_.cuMemcpyHtoDAsync_v2(address, host, bytes_, nullptr),
-                                         "memory cannot be copied back to the device");
+    begun_.push_back({batch_[number]->address, host});
+    return {};
   }
   Status wait() override {
-    return status_of(driver_.cuStreamSynchronize(nullptr), "copies off a device or back to it");
+    CUcontext context = nullptr;
+    TESSERA_RETURN_IF_ERROR(status_of(driver_.cuCtxGetCurrent(&context), "cuCtxGetCurrent"));
+    const Status copied = helpers_.run(begun_.size(), [&](Helpers::Parts& parts) {
+      const Current in(driver_, context);
+      return in.ok() ? copy(parts) : Status(Code::kInternal, "the process's context has ended or failed");
+    });
+    begun_.clear();
+    return copied;
   }
 
  private:
+  struct Copy {
+    uint64_t address;
+    uint8_t* host;
+  };
+
+  Status copy(Helpers::Parts& parts) {
+    Status status;
+    while (const auto part = parts.next()) {
+      if (status.ok()) status = copy(begun_[*part]);
+    }
+    const Status done =
+        status_of(driver_.cuStreamSynchronize(CU_STREAM_PER_THREAD), "copies off a device or back to it");
+    return status.ok() ? done : status;
+  }
+  Status copy(const Copy& copy) {
+    return way_ == Way::kOut
+               ? status_of(
+                     driver_.cuMemcpyDtoHAsync_v2(copy.host, copy.address, bytes_, CU_STREAM_PER_THREAD),
+                     "memory cannot be copied off the device")
+               : status_of(
+                     driver_.cuMemcpyHtoDAsync_v2(copy.address, copy.host, bytes_, CU_STREAM_PER_THREAD),
+                     "memory cannot be copied back to the device");
+  }
+
   const cuda::DriverTable& driver_;
+  Helpers& helpers_;
   const Batch& batch_;
   const uint64_t bytes_;
   const Way way_;
+  std::vector<Copy> begun_;
 };
 
 Status ResidentMemory::HostBudget::charge(uint64_t bytes) {
@@ -78,6 +115,7 @@ ResidentMemory::ResidentMemory(const cuda::DriverTable& driver, memory::DriverMe
       lower_(std::move(lower)),
       account_(account),
       device_(device),
+      helpers_(std::make_unique<Helpers>(Helpers::count_for_processors(), account.numa_node(device))),
       budget_(account, device) {}
 
 Result<ResidentMemory::Handle> ResidentMemory::create() {
@@ -179,7 +217,7 @@ Status ResidentMemory::unmap(uint64_t address, uint64_t count) {
 
 size_t ResidentMemory::move_out(const Batch& batch, Status& status) {
   std::vector<memory::SwapStore::Kept> kept(batch.size());
-  Copies copies(driver_, batch, granularity(), Copies::Way::kOut);
+  Copies copies(*this, batch, Copies::Way::kOut);
   const size_t copied = store_->put(kept, copies, status);
   failpoint("client.swap.out.copied");
   size_t gone = 0;
@@ -226,7 +264,7 @@ Status ResidentMemory::move_in(const Batch& batch) {
   if (status.ok()) {
     std::vector<memory::SwapStore::Kept> kept;
     for (const Granule* granule : batch) kept.push_back(granule->kept);
-    Copies copies(driver_, batch, granularity(), Copies::Way::kIn);
+    Copies copies(*this, batch, Copies::Way::kIn);
     status = store_->get(kept, copies);
     failpoint("client.swap.in.copied");
   }

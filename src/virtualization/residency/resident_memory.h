@@ -16,6 +16,7 @@
 #include "memory/driver_memory.h"
 #include "memory/swap/swap_store.h"
 #include "virtualization/lease/account.h"
+#include "virtualization/residency/helpers.h"
 
 namespace tessera::vgpu {
 
@@ -91,6 +92,7 @@ class ResidentMemory : public memory::DeviceMemory {
   memory::DriverMemory lower_;
   Account& account_;
   const uint32_t device_;
+  const std::unique_ptr<Helpers> helpers_;
 
   mutable std::mutex mutex_;  // all below, and the driver's calls about granules
   std::unordered_map<Handle, Granule> granules_;

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
+#include <atomic>
+#include <chrono>
 #include <random>
 #include <thread>
 
@@ -103,11 +105,23 @@ void expect_all(Link& link, uint64_t bytes) {
   }
 }
 
+// Both links are looked after until both sides have all: what a side has had may have been said on a
+// connection that broke, and is said again on the next one, which that side has to come to.
 void exchange(Link& one, Link& other, uint64_t bytes) {
+  std::atomic<bool> is_done{false};
+  const auto look_after = [&is_done](Link& link) {
+    while (!is_done) {
+      (void)link.readable(std::chrono::milliseconds(1));
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));  // a reader is there mostly
+    }
+  };
+  std::thread keepers[] = {std::thread([&] { look_after(one); }), std::thread([&] { look_after(other); })};
   std::thread threads[] = {
       std::thread([&] { send_all(one, bytes); }), std::thread([&] { send_all(other, bytes); }),
       std::thread([&] { expect_all(one, bytes); }), std::thread([&] { expect_all(other, bytes); })};
   for (std::thread& thread : threads) thread.join();
+  is_done = true;
+  for (std::thread& keeper : keepers) keeper.join();
 }
 
 TEST(Link, BytesArriveInTheirOrderBothWays) {

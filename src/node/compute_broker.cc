@@ -15,10 +15,13 @@ using vgpu::GateState;
 Result<ComputeBroker::Gpu*> ComputeBroker::open_gpu(uint32_t index) {
   auto found = gpus_.find(index);
   if (found != gpus_.end()) return &found->second;
-  TESSERA_ASSIGN_OR_RETURN(auto scheduler, DeviceScheduler::create(config_));
+  scheduling::SchedulerConfig config = config_;
+  config.limits.whole_kernels = unstoppable_.contains(index);
+  TESSERA_ASSIGN_OR_RETURN(auto scheduler, DeviceScheduler::create(config));
   const uint32_t sms = index < sm_counts_.size() ? sm_counts_[index] : 0;
   Gpu& gpu = gpus_[index];
   gpu.scheduler = std::move(scheduler);
+  gpu.switch_cost = scheduling::SwitchCost(config.limits.switch_ns);
   gpu.sms = IndexSet::below(sms);
   gpu.stops_kernels = !unstoppable_.contains(index);
   gpu.lends_sms = !unlendable_.contains(index);
@@ -72,11 +75,18 @@ void ComputeBroker::remove_slice(SliceId slice, uint64_t now_ns, GateOrders& ord
     const scheduling::TenantId tenant = place->second.member->tenant;
     gpu.scheduler->remove(tenant, now_ns);
     gpu.qos.remove(tenant);
-    gpu.members.erase(tenant);
+    forget(gpu, tenant);
     gpu.lanes_stale = true;
     place = places_.erase(place);
     settle(gpu, now_ns, orders);
   }
+}
+
+void ComputeBroker::forget(Gpu& gpu, scheduling::TenantId tenant) {
+  if (gpu.members.at(tenant).state == GateState::kStop) --gpu.waiting;
+  if (gpu.handing_over == tenant) gpu.handing_over.reset();
+  for (auto* some : {&gpu.in_turn, &gpu.stopping, &gpu.changed}) some->erase(tenant);
+  gpu.members.erase(tenant);
 }
 
 // SMs beyond the share are its own all the same; but a ceiling holds it to the share.
@@ -140,6 +150,7 @@ void ComputeBroker::start_work(Gpu& gpu, Member& member, LeaseId lease, uint64_t
   if (member.working.empty()) {
     gpu.scheduler->wake(member.tenant, now_ns);
     member.wants_since_ns = now_ns;
+    gpu.changed.insert(member.tenant);
   }
   member.working.insert(lease);
 }
@@ -150,6 +161,7 @@ void ComputeBroker::end_work(Gpu& gpu, Member& member, LeaseId lease, uint64_t n
   member.ended.erase(lease);
   if (member.working.erase(lease) == 0 || !member.working.empty()) return;
   member.idle_since_ns = now_ns;
+  gpu.changed.insert(member.tenant);
   gpu.scheduler->sleep(member.tenant, now_ns);
 }
 
@@ -229,180 +241,12 @@ void ComputeBroker::report(SliceId slice, LeaseId lease, uint32_t device, const 
 std::vector<ComputeBroker::Running> ComputeBroker::running() const {
   std::vector<Running> all;
   for (const auto& [index, gpu] : gpus_) {
-    for (const auto& [tenant, member] : gpu.members) {
+    for (const scheduling::TenantId tenant : gpu.in_turn) {
+      const Member& member = gpu.members.at(tenant);
       if (member.state == GateState::kRun) all.push_back({member.slice, member.device});
     }
   }
   return all;
-}
-
-GateState ComputeBroker::wanted_state(const Gpu& gpu, const Member& member) const {
-  const scheduling::Tenant& tenant = gpu.scheduler->tenant(member.tenant);
-  if (!tenant.runnable) return GateState::kAsleep;
-  const auto& grants = gpu.scheduler->grants();
-  const bool granted = std::any_of(grants.begin(), grants.end(),
-                                   [&](const auto& grant) { return grant.tenant == member.tenant; });
-  if (!granted) return GateState::kStop;
-  const bool others = std::any_of(gpu.members.begin(), gpu.members.end(), [&](const auto& other) {
-    return other.first != member.tenant && gpu.scheduler->tenant(other.first).runnable;
-  });
-  const bool bounded = tenant.spec.cap_permille < scheduling::kWhole;
-  return others || bounded ? GateState::kRun : GateState::kFree;
-}
-
-void ComputeBroker::set_state(Gpu& gpu, Member& member, GateState state, uint64_t now_ns,
-                              GateOrders& orders) {
-  if (member.state == state) return;
-  // Free, it tells nothing: from now on any of its processes may have work.
-  if (state == GateState::kFree) {
-    for (const auto& [lease, figures] : member.leases) member.working.insert(lease);
-  }
-  book_granted(gpu, member, now_ns);
-  const bool ran = is_turn(member.state);
-  if (ran && state == GateState::kStop) member.wants_since_ns = now_ns;
-  if (!ran && is_turn(state)) {
-    const uint64_t waited_ns = scheduling::elapsed(member.wants_since_ns, now_ns);
-    member.waited_ns += waited_ns;
-    gpu.qos.waited(member.tenant, waited_ns, now_ns);
-  }
-  member.stopping.clear();
-  if (ran && state == GateState::kStop) {
-    std::set_difference(member.working.begin(), member.working.end(), member.ended.begin(),
-                        member.ended.end(), std::inserter(member.stopping, member.stopping.end()));
-    gpu.any_stopping |= !member.stopping.empty();
-    member.stop_ordered_ns = now_ns;
-    member.stop_deadline_ns = now_ns + stop_patience_ns(gpu, member);
-    member.charged_at_stop_ns = member.turn_charged_ns;
-  }
-  member.state = state;
-  if (is_turn(state)) {
-    member.turn_began_ns = now_ns;
-    member.turn_charged_ns = 0;
-  }
-  ++member.turn;
-  give_order(gpu, member, now_ns, orders);
-}
-
-void ComputeBroker::give_order(const Gpu& gpu, Member& member, uint64_t now_ns, GateOrders& orders) {
-  GateSetting gate{vgpu::gate_word(member.turn, member.state), member.sms};
-  member.known_end_ns = member.state == GateState::kRun ? grant_end_ns(gpu, member) : scheduling::kNever;
-  if (member.known_end_ns != scheduling::kNever)
-    gate.turn_ns = std::max<uint64_t>(scheduling::elapsed(now_ns, member.known_end_ns), 1);
-  gate.wakes = member.state != GateState::kStop || member.ended.size() < member.leases.size();
-  member.ended.clear();
-  orders.push_back({member.slice, member.device, gate});
-}
-
-uint64_t ComputeBroker::grant_end_ns(const Gpu& gpu, const Member& member) {
-  if (!gpu.stops_kernels) return scheduling::kNever;
-  for (const scheduling::Grant& grant : gpu.scheduler->grants()) {
-    if (grant.tenant == member.tenant) return grant.until_ns;
-  }
-  return scheduling::kNever;
-}
-
-uint64_t ComputeBroker::turn_end_ns(const Gpu& gpu) {
-  const uint64_t next_ns = gpu.scheduler->next_decision_ns();
-  for (const scheduling::Grant& grant : gpu.scheduler->grants()) {
-    if (grant.until_ns == next_ns && gpu.members.at(grant.tenant).known_end_ns == next_ns)
-      return next_ns == scheduling::kNever ? next_ns : next_ns + kOwnEndPatienceNs;
-  }
-  return next_ns;
-}
-
-// The turn does, on other SMs or for longer than was said.
-void ComputeBroker::go_on(const Gpu& gpu, Member& member, uint64_t now_ns, GateOrders& orders) {
-  ++member.turn;
-  give_order(gpu, member, now_ns, orders);
-}
-
-// Somebody who has been told to stop may still run on one of these.
-bool ComputeBroker::is_stopping(const Gpu& gpu, const IndexSet& sms, uint64_t now_ns) {
-  if (!gpu.any_stopping) return false;
-  return std::any_of(gpu.members.begin(), gpu.members.end(), [&](const auto& entry) {
-    const Member& member = entry.second;
-    return !member.stopping.empty() && member.stop_deadline_ns > now_ns &&
-           (sms.empty() || member.sms.set().intersects(sms));
-  });
-}
-
-// A kernel that cannot be stopped is waited for: two slices at once would be charged for each other's time.
-uint64_t ComputeBroker::stop_patience_ns(const Gpu& gpu, const Member& member) {
-  if (gpu.stops_kernels) return kStopPatienceNs;
-  const uint64_t kernel_ns = gpu.scheduler->tenant(member.tenant).kernel_ns;
-  return std::min(kStopPatienceNs + 2 * std::min(kernel_ns, kLongestPatienceNs), kLongestPatienceNs);
-}
-
-// Others have waited for it: what it does not report of that time counts as used.
-void ComputeBroker::lose_patience(Gpu& gpu, Member& member, uint64_t now_ns) {
-  book_granted(gpu, member, now_ns);
-  member.stopping.clear();
-  const uint64_t waited_ns = member.stop_deadline_ns - member.stop_ordered_ns;
-  const uint64_t reported_ns = member.turn_charged_ns - member.charged_at_stop_ns;
-  if (waited_ns > reported_ns) gpu.scheduler->charge(member.tenant, waited_ns - reported_ns, 0, now_ns);
-}
-
-// The latest: whoever comes next waits for all.
-std::optional<uint64_t> ComputeBroker::stop_deadline_ns(const Gpu& gpu) {
-  if (!gpu.any_stopping) return std::nullopt;
-  std::optional<uint64_t> latest;
-  for (const auto& [tenant, member] : gpu.members) {
-    if (!member.stopping.empty()) latest = std::max(latest.value_or(0), member.stop_deadline_ns);
-  }
-  return latest;
-}
-
-void ComputeBroker::settle(Gpu& gpu, uint64_t now_ns, GateOrders& orders) {
-  lend(gpu, now_ns, orders);
-  fit_widths(gpu, now_ns);
-  gpu.scheduler->decide(now_ns);
-  part(gpu, now_ns, orders);
-  for (auto& [tenant, member] : gpu.members) {
-    const GateState state = wanted_state(gpu, member);
-    if (!is_turn(state)) set_state(gpu, member, state, now_ns, orders);
-  }
-  for (auto& [tenant, member] : gpu.members) {
-    const GateState state = wanted_state(gpu, member);
-    if (!is_turn(state) || (!is_turn(member.state) && is_stopping(gpu, member.sms, now_ns))) continue;
-    set_state(gpu, member, state, now_ns, orders);
-    if (!member.ended.empty()) go_on(gpu, member, now_ns, orders);
-  }
-  if (gpu.any_stopping) {
-    for (auto& [tenant, member] : gpu.members) {
-      if (!member.stopping.empty() && member.stop_deadline_ns <= now_ns) lose_patience(gpu, member, now_ns);
-    }
-    gpu.any_stopping = stop_deadline_ns(gpu).has_value();
-  }
-  note_company(gpu, now_ns);
-  gpu.due_ns = due_ns(gpu);
-}
-
-// Where nobody is kept waiting nobody's weight matters.
-bool ComputeBroker::is_contended(const Gpu& gpu) {
-  return std::any_of(gpu.members.begin(), gpu.members.end(),
-                     [](const auto& member) { return member.second.state == GateState::kStop; });
-}
-
-// What processes report in between can only make it later.
-uint64_t ComputeBroker::due_ns(const Gpu& gpu) {
-  const uint64_t weighed_ns = is_contended(gpu) ? gpu.qos.next_adjustment_ns() : scheduling::kNever;
-  return std::min({turn_end_ns(gpu), gpu.lend_at_ns, gpu.look_at_ns, weighed_ns,
-                   stop_deadline_ns(gpu).value_or(scheduling::kNever)});
-}
-
-void ComputeBroker::decide(uint64_t now_ns, GateOrders& orders) {
-  for (auto& [index, gpu] : gpus_) {
-    if (now_ns < gpu.due_ns) continue;
-    const bool waited = stop_deadline_ns(gpu).value_or(UINT64_MAX) <= now_ns || gpu.lend_at_ns <= now_ns ||
-                        gpu.look_at_ns <= now_ns;
-    const bool weighed =
-        is_contended(gpu) && gpu.qos.next_adjustment_ns() <= now_ns && gpu.qos.adjust(*gpu.scheduler, now_ns);
-    if (waited || weighed || turn_end_ns(gpu) <= now_ns) {
-      settle(gpu, now_ns, orders);
-    } else {
-      gpu.due_ns = due_ns(gpu);
-    }
-  }
 }
 
 std::optional<uint64_t> ComputeBroker::next_deadline_ns() const {
@@ -420,6 +264,12 @@ scheduling::WaitHistogram ComputeBroker::waits(SliceId slice, uint32_t device, u
 
 uint64_t ComputeBroker::waited_ns(SliceId slice, uint32_t device) const {
   return member(slice, device).waited_ns;
+}
+
+std::optional<uint64_t> ComputeBroker::switch_ns(uint32_t gpu) const {
+  const auto found = gpus_.find(gpu);
+  if (found == gpus_.end() || !found->second.switch_cost.measured()) return std::nullopt;
+  return found->second.switch_cost.cost_ns();
 }
 
 uint32_t ComputeBroker::boost_permille(SliceId slice, uint32_t device) const {

@@ -39,6 +39,7 @@
 #include "scheduling/co_execution.h"
 #include "scheduling/device_scheduler.h"
 #include "scheduling/qos/qos_controller.h"
+#include "scheduling/switch_cost.h"
 
 namespace tessera::node {
 
@@ -73,8 +74,7 @@ struct ComputeFigures {
 
 class ComputeBroker {
  public:
-  // What handing a GPU over from process to process costs was measured: two wake-ups and a message, 100 to
-  // 150 us.
+  // What handing a GPU over from process to process costs until it is measured: two wake-ups and a message.
   static scheduling::SchedulerConfig default_config() {
     scheduling::SchedulerConfig config;
     config.limits.switch_ns = 120 * scheduling::kMicrosecond;
@@ -148,6 +148,8 @@ class ComputeBroker {
   // Those that have ended, together, since it came to its GPU.
   uint64_t waited_ns(SliceId slice, uint32_t device) const;
   uint32_t boost_permille(SliceId slice, uint32_t device) const;
+  // What handing the GPU over from slice to slice costs it, as its turns show; none: not known yet.
+  std::optional<uint64_t> switch_ns(uint32_t gpu) const;
   struct Company {
     uint32_t width_sms = 0;  // that its kernels need; 0: not known yet, or all
     bool now = false;        // another slice has its turn at the same time, on other SMs of those they share
@@ -199,16 +201,23 @@ class ComputeBroker {
     std::unique_ptr<scheduling::DeviceScheduler> scheduler;
     scheduling::QosController qos;
     std::map<scheduling::TenantId, Member> members;
+    // Of those, as a turn concerns few of many: whose turn it is, who is waited for to stop, and who has
+    // begun or ended to have work since settle().
+    std::set<scheduling::TenantId> in_turn, stopping, changed;
+    size_t waiting = 0;  // whose gate is Stop
+    // Whose turn was the last to end, while nobody's has begun since; and what that costs.
+    std::optional<scheduling::TenantId> handing_over;
+    scheduling::SwitchCost switch_cost{0};
     bool stops_kernels = true;
     bool lends_sms = true;
-    CountedSet sms;             // all of them; none: their number is not known
-    bool any_stopping = false;  // since settle() last found none
+    CountedSet sms;  // all of them; none: their number is not known
     bool any_in_space = false;
     bool lanes_stale = true;                   // a slice came, went, or got other SMs of its own
     uint64_t lend_at_ns = scheduling::kNever;  // when somebody will have had no work for long enough
     scheduling::CoExecution co_execution;
     uint64_t look_at_ns = scheduling::kNever;  // while slices run side by side
     bool any_company = false;
+    bool any_apart = true;  // a slice in time may have other SMs than all that these share
     bool widths_stale =
         true;  // a slice came, or has other SMs, or may have no company any more, or may again
     uint64_t due_ns = scheduling::kNever;  // when decide() has something to do
@@ -218,6 +227,7 @@ class ComputeBroker {
     Member* member;
   };
 
+  static void forget(Gpu& gpu, scheduling::TenantId tenant);
   void end_all_work(SliceId slice, LeaseId lease, bool forget, uint64_t now_ns, GateOrders& orders);
   Gpu& gpu_of(SliceId slice, uint32_t device, Member** member);
   const Member& member(SliceId slice, uint32_t device) const;
@@ -244,6 +254,7 @@ class ComputeBroker {
   // Between the two the scheduler decides.
   void fit_widths(Gpu& gpu, uint64_t now_ns) const;
   void part(Gpu& gpu, uint64_t now_ns, GateOrders& orders) const;
+  void part_all(Gpu& gpu, uint64_t now_ns, GateOrders& orders) const;
   bool may_have_company(Gpu& gpu, const Member& member, uint64_t now_ns) const;
   static void note_company(Gpu& gpu, uint64_t now_ns);
   static void go_on(const Gpu& gpu, Member& member, uint64_t now_ns, GateOrders& orders);
@@ -256,6 +267,8 @@ class ComputeBroker {
   vgpu::GateState wanted_state(const Gpu& gpu, const Member& member) const;
   static bool is_contended(const Gpu& gpu);
   static uint64_t due_ns(const Gpu& gpu);
+  static std::vector<Member*> may_change(Gpu& gpu);
+  static void note_hand_over(Gpu& gpu, const Member& next, uint64_t now_ns);
   void set_state(Gpu& gpu, Member& member, vgpu::GateState state, uint64_t now_ns, GateOrders& orders);
 
   scheduling::SchedulerConfig config_;

@@ -96,6 +96,23 @@ TEST_F(OwnEndTest, AStrangersWordEndsNothing) {
   EXPECT_EQ(node_.state(2), GateState::kStop);
 }
 
+// The turn of `slice` ends; until that is heard, and at its beginning, nothing ran for so long.
+void end_turn(Node& node, SliceId slice, uint64_t lost_ns) {
+  const uint64_t began_ns = node.now;
+  node.now = node.ends.at(slice);
+  node.busy[slice] += node.now - began_ns - lost_ns / 2;
+  node.now += lost_ns / 2;
+  node.broker.report(slice, slice, 0, {node.busy[slice], 0, 0, 0}, node.now);
+  node.stopped(slice, slice, node.words.at(slice));
+}
+
+TEST_F(OwnEndTest, WhatHandingOverCostsIsSeenInTurns) {
+  EXPECT_EQ(node_.broker.switch_ns(0), std::nullopt) << "not yet";
+  for (int i = 0; i < 100; ++i) end_turn(node_, node_.state(1) == GateState::kRun ? 1 : 2, 200'000);
+  EXPECT_EQ(node_.broker.switch_ns(0), 200'000);
+  EXPECT_EQ(node_.broker.switch_ns(1), std::nullopt) << "nobody is there";
+}
+
 TEST(OwnEnd, WhereKernelsCannotBeStoppedTheDaemonSaysWhen) {
   Node node;
   node.broker.set_unstoppable({0});

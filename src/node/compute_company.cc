@@ -35,11 +35,22 @@ bool ComputeBroker::may_have_company(Gpu& gpu, const Member& member, uint64_t no
   return a_moment_ago;
 }
 
-// Whoever is to stop keeps what it has until it has.
+// As long as all have all of what they share, and whoever has a turn is to have it alone, nothing changes.
 void ComputeBroker::part(Gpu& gpu, uint64_t now_ns, GateOrders& orders) const {
+  const auto& grants = gpu.scheduler->grants();
+  const bool any_narrow = std::any_of(grants.begin(), grants.end(), [&](const auto& grant) {
+    const Member& member = gpu.members.at(grant.tenant);
+    return member.own.empty() && member.wants_sms < member.lane.count();
+  });
+  if (gpu.any_apart || any_narrow) part_all(gpu, now_ns, orders);
+}
+
+// Whoever is to stop keeps what it has until it has.
+void ComputeBroker::part_all(Gpu& gpu, uint64_t now_ns, GateOrders& orders) const {
   std::vector<Member*> members;
   std::vector<partitioning::SmWant> wants;
   IndexSet shared;
+  gpu.any_apart = false;
   for (auto& [tenant, member] : gpu.members) {
     if (!member.own.empty()) continue;
     const auto& grants = gpu.scheduler->grants();
@@ -52,16 +63,19 @@ void ComputeBroker::part(Gpu& gpu, uint64_t now_ns, GateOrders& orders) const {
     } else if (granted || (!is_turn(member.state) && member.stopping.empty())) {
       change_sms(gpu, member, member.lane, now_ns, orders);
     }
+    gpu.any_apart |= member.sms != member.lane;
   }
   if (members.empty()) return;
+  gpu.any_apart = true;
   const std::vector<IndexSet> sets = partitioning::part_sms(shared, wants);
   for (size_t i = 0; i < members.size(); ++i) change_sms(gpu, *members[i], sets[i], now_ns, orders);
 }
 
 void ComputeBroker::note_company(Gpu& gpu, uint64_t now_ns) {
   const auto runs = [](const Member& member) { return member.own.empty() && is_turn(member.state); };
-  const auto running = std::count_if(gpu.members.begin(), gpu.members.end(),
-                                     [&](const auto& entry) { return runs(entry.second); });
+  const auto running =
+      std::count_if(gpu.in_turn.begin(), gpu.in_turn.end(),
+                    [&](scheduling::TenantId tenant) { return runs(gpu.members.at(tenant)); });
   if (running <= 1 && !gpu.any_company) return;
   gpu.any_company = running > 1;
   for (auto& [tenant, member] : gpu.members) {

@@ -53,6 +53,7 @@ void ComputeBroker::lend(Gpu& gpu, uint64_t now_ns, GateOrders& orders) {
 void ComputeBroker::draw_lanes(Gpu& gpu, uint64_t now_ns, GateOrders& orders) {
   gpu.lanes_stale = false;
   gpu.widths_stale = true;
+  gpu.any_apart = true;
   std::vector<partitioning::SmHolder> holders;
   for (auto& [tenant, member] : gpu.members) {
     member.lent_as_busy = !gpu.lends_sms || is_busy(gpu, member, now_ns);

@@ -90,15 +90,16 @@ void LeaseService::sample_use(uint64_t now_ns) {
 }
 
 // What its processes have measured since they last said; not again at once, as one answer asks for several
-// figures.
+// figures. Those that have no turn have said all when it ended.
 void LeaseService::hear_all(SliceId slice, uint64_t now_ns) {
   constexpr uint64_t kHeardForNs = 50'000'000;
   uint64_t& heard_ns = slices_.at(slice).heard_ns;
   if (heard_ns != 0 && now_ns < heard_ns + kHeardForNs) return;
   heard_ns = now_ns;
-  for (LeaseId lease : ledger_.find_slice(slice)->leases) {
-    const Lease& found = *ledger_.find_lease(lease);
-    for (uint32_t i = 0; i < found.devices.size(); ++i) report_work(found, i, now_ns);
+  const Slice& found = *ledger_.find_slice(slice);
+  for (uint32_t i = 0; i < found.devices.size(); ++i) {
+    if (!is_turn(compute_.state(slice, i))) continue;
+    for (LeaseId lease : found.leases) report_work(*ledger_.find_lease(lease), i, now_ns);
   }
 }
 

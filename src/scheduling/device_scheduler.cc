@@ -73,6 +73,11 @@ Status DeviceScheduler::update(TenantId id, const TenantSpec& spec, Nanoseconds 
   return Status();
 }
 
+void DeviceScheduler::set_switch_ns(Nanoseconds ns) {
+  config_.limits.switch_ns = ns;
+  slice_->set_switch_ns(ns);
+}
+
 void DeviceScheduler::set_boost(TenantId id, uint32_t permille) {
   slots_[id].tenant.boost_permille = permille;
   recompute_weights();
@@ -150,8 +155,8 @@ Nanoseconds DeviceScheduler::starvation_bound(TenantId id) const {
   const Nanoseconds bound = tenant.spec.priority == PriorityClass::kIdle
                                 ? config_.starvation_ns * kIdleStarvesLonger
                                 : config_.starvation_ns;
-  const Nanoseconds between_turns =
-      scaled(slice_->slice_ns(tenant, runnable_weight_), kMillionths, tenant.effective_weight);
+  const Nanoseconds between_turns = scaled(slice_->slice_ns(tenant, {runnable_weight_, runnable_.size()}),
+                                           kMillionths, tenant.effective_weight);
   return std::clamp(2 * between_turns, bound, bound * kFairTurnsCountUpTo);
 }
 
@@ -343,12 +348,14 @@ bool DeviceScheduler::anyone_waits() const {
 }
 
 Nanoseconds DeviceScheduler::quantum_end(const Slot& slot, Nanoseconds now) const {
-  uint64_t weights = 0;
+  Rivals rivals;
   for (TenantId id : runnable_) {
     const Slot& other = slots_[id];
-    if (other.own_width == 0 && other.queued_in <= slot.queued_in) weights += other.tenant.effective_weight;
+    if (other.own_width != 0 || other.queued_in > slot.queued_in) continue;
+    rivals.weights += other.tenant.effective_weight;
+    ++rivals.count;
   }
-  return now + slice_->slice_ns(slot.tenant, weights);
+  return now + slice_->slice_ns(slot.tenant, rivals);
 }
 
 std::optional<DeviceScheduler::Place> DeviceScheduler::first_waiting(Nanoseconds now,

@@ -89,6 +89,8 @@ class DeviceScheduler {
   void set_width(TenantId id, uint32_t permille, Nanoseconds now);
   // What those share: a tenant's width is a part of it. At first the whole GPU.
   void set_shared_width(uint32_t permille);
+  // What handing the GPU over was found to cost it.
+  void set_switch_ns(Nanoseconds ns);
   // Of the weight, 1000 is neutral; the QoS manager's lever.
   void set_boost(TenantId id, uint32_t permille);
 
@@ -114,6 +116,9 @@ class DeviceScheduler {
   // Whether a ceiling keeps it from running now.
   bool throttled(TenantId id) const { return slots_[id].throttled; }
   const SchedulerConfig& config() const { return config_; }
+  bool anyone_else_runnable(TenantId id) const {
+    return runnable_.size() > (slots_[id].tenant.runnable ? 1 : 0);
+  }
   Nanoseconds starvation_bound(TenantId id) const;
 
  protected:
@@ -185,7 +190,7 @@ class DeviceScheduler {
   // Worth a hand-over, as slices are.
   int64_t resume_ns() const {
     return static_cast<int64_t>(
-        std::max(config_.limits.shortest_ns, config_.limits.switch_ns * AdaptiveSlice::kSwitchesCostAtMost));
+        std::max(config_.limits.shortest_ns, config_.limits.switch_ns * (AdaptiveSlice::kSwitchesCost / 2)));
   }
   Place place_of(TenantId id, Nanoseconds now) const;
   Nanoseconds quantum_end(const Slot& slot, Nanoseconds now) const;

@@ -5,13 +5,18 @@
 
 namespace tessera::scheduling {
 
-Nanoseconds AdaptiveSlice::slice_ns(const Tenant& tenant, uint64_t weights) const {
+Nanoseconds AdaptiveSlice::round_ns(size_t tenants) const {
+  const Nanoseconds switches = limits_.switch_ns * tenants;
+  const Nanoseconds cheap = std::min(switches * kSwitchesCost, limits_.longest_round_ns);
+  return std::max({limits_.round_ns, cheap, switches * kSwitchesCostAtMost});
+}
+
+Nanoseconds AdaptiveSlice::slice_ns(const Tenant& tenant, const Rivals& rivals) const {
   const uint64_t own = std::max<uint64_t>(tenant.effective_weight, 1);
-  Nanoseconds slice = scaled(limits_.round_ns, own, std::max(weights, own));
-  slice = std::max(slice, limits_.switch_ns * kSwitchesCostAtMost);
-  slice = std::clamp(slice, limits_.shortest_ns, limits_.longest_ns);
+  const Nanoseconds part = scaled(round_ns(rivals.count), own, std::max(rivals.weights, own));
+  const Nanoseconds slice = std::clamp(part, limits_.shortest_ns, limits_.longest_ns);
   const Nanoseconds kernel = tenant.kernel_ns;
-  if (kernel == 0 || kernel > limits_.longest_ns) return slice;
+  if (!limits_.whole_kernels || kernel == 0 || kernel > limits_.longest_ns) return slice;
   return std::min((slice + kernel - 1) / kernel * kernel, limits_.longest_ns);
 }
 

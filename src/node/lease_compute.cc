@@ -104,10 +104,13 @@ void LeaseService::hear_all(SliceId slice, uint64_t now_ns) {
 }
 
 uint32_t LeaseService::achieved_permille(SliceId slice, size_t device) {
-  const uint64_t now_ns = loop_.now_ns();
-  hear_all(slice, now_ns);
+  hear_all(slice, loop_.now_ns());
+  return told_permille(slice, device);
+}
+
+uint32_t LeaseService::told_permille(SliceId slice, size_t device) {
   return slices_.at(slice).windows[device].used_permille(
-      now_ns, compute_.used_ns(slice, static_cast<uint32_t>(device)));
+      loop_.now_ns(), compute_.used_ns(slice, static_cast<uint32_t>(device)));
 }
 
 LeaseService::Shares LeaseService::shares(SliceId id, size_t index) {
@@ -130,7 +133,7 @@ uint32_t LeaseService::borrowed_permille(uint32_t gpu) {
     borrowed_.clear();
     for (const auto& [id, slice] : ledger_.slices()) {
       for (uint32_t i = 0; i < slice.devices.size(); ++i) {
-        const uint32_t had = slices_.at(id).windows[i].used_permille(now_ns, compute_.used_ns(id, i));
+        const uint32_t had = told_permille(id, i);
         borrowed_[slice.devices[i].gpu] += had - std::min(had, compute_.entitled_permille(id, i));
       }
     }

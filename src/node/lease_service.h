@@ -292,6 +292,7 @@ class LeaseService {
   void sample_use(uint64_t now_ns);
   void hear_all(SliceId slice, uint64_t now_ns);
   uint32_t achieved_permille(SliceId slice, size_t device);
+  uint32_t told_permille(SliceId slice, size_t device);  // by what its processes last said
   // What slices of a GPU had lately beyond what they are entitled to, together; looked at again after a
   // while.
   uint32_t borrowed_permille(uint32_t gpu);

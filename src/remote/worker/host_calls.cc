@@ -1,10 +1,9 @@
 // Memory of the program that the device can use.
-#include <algorithm>
 #include <vector>
 
-#include "common/mappings.h"
 #include "remote/wire/extents.h"
 #include "remote/wire/regions.h"
+#include "remote/worker/managed_place.h"
 #include "remote/worker/own_calls.h"
 #include "remote/worker/worker.h"
 
@@ -49,60 +48,6 @@ CUresult host_changes(Serving& s) {
   return CUDA_SUCCESS;
 }
 
-// Managed memory that the driver places, off what is taken of the addresses: what it gives there is held
-// until it has come to others.
-class Placing {
- public:
-  Placing(const cuda::DriverTable& driver, std::span<const AddressSpan> taken)
-      : driver_(driver), taken_(taken) {}
-  ~Placing() {
-    for (const CUdeviceptr one : held_) (void)driver_.cuMemFree_v2(one);
-  }
-  Placing(const Placing&) = delete;
-  Placing& operator=(const Placing&) = delete;
-
-  // The last attempt's stands, wherever it is: the client looks at it.
-  CUresult place(uint64_t bytes, unsigned flags, CUdeviceptr* address) {
-    for (uint64_t attempt = 0;; ++attempt) {
-      if (const CUresult result = driver_.cuMemAllocManaged(address, bytes, flags); result != CUDA_SUCCESS)
-        return result;
-      const AddressSpan* const there = taken_at(*address, bytes);
-      if (there == nullptr || attempt == kMostTakenSpans) return CUDA_SUCCESS;
-      held_.push_back(*address);
-      fill(*there, bytes, flags);
-    }
-  }
-
- private:
-  static constexpr uint64_t kMostAtOnce = uint64_t{1} << 30;
-  static constexpr size_t kMostHeld = 1024;
-
-  const AddressSpan* taken_at(CUdeviceptr address, uint64_t bytes) const {
-    const auto at = std::find_if(taken_.begin(), taken_.end(), [&](const AddressSpan& one) {
-      return one.begin < address + bytes && address < one.end;
-    });
-    return at == taken_.end() ? nullptr : &*at;
-  }
-
-  // What the driver has left of these addresses, down to holes that are too small for `least`; as much as the
-  // slice has.
-  void fill(const AddressSpan& there, uint64_t least, unsigned flags) {
-    uint64_t bytes = std::min(there.end - there.begin, kMostAtOnce);
-    while (bytes >= least && held_.size() < kMostHeld) {
-      CUdeviceptr one = 0;
-      const bool is_had = driver_.cuMemAllocManaged(&one, bytes, flags) == CUDA_SUCCESS;
-      const bool is_there = is_had && one < there.end && there.begin < one + bytes;
-      if (is_there) held_.push_back(one);
-      if (is_had && !is_there) (void)driver_.cuMemFree_v2(one);
-      if (!is_there) bytes /= 2;
-    }
-  }
-
-  const cuda::DriverTable& driver_;
-  const std::span<const AddressSpan> taken_;
-  std::vector<CUdeviceptr> held_;
-};
-
 CUresult alloc_managed(Serving& s) {
   const auto bytes = s.in.value<uint64_t>();
   const auto flags = s.in.value<uint32_t>();
@@ -110,7 +55,7 @@ CUresult alloc_managed(Serving& s) {
   const auto* taken = s.in.array<AddressSpan>(&count);
   if (!s.in.whole() || count > kMostTakenSpans) return s.malformed();
   CUdeviceptr address = 0;
-  CUresult result = Placing(s.table, {taken, count}).place(bytes, flags, &address);
+  CUresult result = place_managed(s.table, {taken, count}, bytes, flags, &address);
   if (result == CUDA_SUCCESS) {
     result = s.worker.mirrors().add_managed(address, bytes);
     if (result != CUDA_SUCCESS) (void)s.table.cuMemFree_v2(address);

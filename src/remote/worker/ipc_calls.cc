@@ -20,16 +20,21 @@ Handle changed(Serving& s, const Handle& handle, SealedBytes (*change)(const Byt
   return result;
 }
 
-CUresult get_memory(Serving& s) {
-  const bool is_wanted = s.in.wanted();
-  const auto address = s.in.value<CUdeviceptr>();
+template <typename Handle, typename Shared>
+CUresult give_sealed(Serving& s, CUresult (*get)(Handle*, Shared), bool is_wanted, Shared shared) {
   if (!s.in.whole()) return s.malformed();
-  if (s.table.cuIpcGetMemHandle == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
-  CUipcMemHandle handle{};
-  const CUresult result = s.table.cuIpcGetMemHandle(is_wanted ? &handle : nullptr, address);
+  if (s.failed != CUDA_SUCCESS) return s.failed;
+  if (get == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+  Handle handle{};
+  const CUresult result = get(is_wanted ? &handle : nullptr, shared);
   handle = changed(s, handle, sealed);
   s.out.array(is_wanted ? &handle : nullptr, 1);
   return result;
+}
+
+CUresult get_memory(Serving& s) {
+  const bool is_wanted = s.in.wanted();
+  return give_sealed(s, s.table.cuIpcGetMemHandle, is_wanted, s.in.value<CUdeviceptr>());
 }
 
 CUresult open_memory(Serving& s) {
@@ -48,14 +53,7 @@ CUresult open_memory(Serving& s) {
 CUresult get_event(Serving& s) {
   const bool is_wanted = s.in.wanted();
   const auto event = s.handle<CUevent>(HandleKind::kCUevent, s.in.value<uint64_t>());
-  if (!s.in.whole()) return s.malformed();
-  if (s.failed != CUDA_SUCCESS) return s.failed;
-  if (s.table.cuIpcGetEventHandle == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
-  CUipcEventHandle handle{};
-  const CUresult result = s.table.cuIpcGetEventHandle(is_wanted ? &handle : nullptr, event);
-  handle = changed(s, handle, sealed);
-  s.out.array(is_wanted ? &handle : nullptr, 1);
-  return result;
+  return give_sealed(s, s.table.cuIpcGetEventHandle, is_wanted, event);
 }
 
 CUresult open_event(Serving& s) {

@@ -148,31 +148,30 @@ CUresult add_host_node(CUgraphNode* node, CUgraph graph, const CUgraphNode* depe
                        const CUDA_HOST_NODE_PARAMS* params) {
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
   if (node == nullptr || params == nullptr || params->fn == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  const uint64_t number = number_graph_function(params->fn, params->userData);
+  if (number == 0) return CUDA_ERROR_OUT_OF_MEMORY;
   session()->expect_callbacks(true);
   Request request(Op::cuGraphAddHostNode, false);
-  begin_node(request, graph, dependencies, count).value(number_host_function(params->fn, params->userData));
+  begin_node(request, graph, dependencies, count).value(number);
   return take_node(request, request.run(), node);
 }
 
 CUresult set_host_node(CUgraphNode node, const CUDA_HOST_NODE_PARAMS* params) {
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
   if (params == nullptr || params->fn == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  const uint64_t number = number_graph_function(params->fn, params->userData);
+  if (number == 0) return CUDA_ERROR_OUT_OF_MEMORY;
   session()->expect_callbacks(true);
-  return Request(Op::cuGraphHostNodeSetParams, false)
-      .value(node)
-      .value(number_host_function(params->fn, params->userData))
-      .run();
+  return Request(Op::cuGraphHostNodeSetParams, false).value(node).value(number).run();
 }
 
 CUresult exec_set_host_node(CUgraphExec exec, CUgraphNode node, const CUDA_HOST_NODE_PARAMS* params) {
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
   if (params == nullptr || params->fn == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  const uint64_t number = number_graph_function(params->fn, params->userData);
+  if (number == 0) return CUDA_ERROR_OUT_OF_MEMORY;
   session()->expect_callbacks(true);
-  return Request(Op::cuGraphExecHostNodeSetParams, false)
-      .value(exec)
-      .value(node)
-      .value(number_host_function(params->fn, params->userData))
-      .run();
+  return Request(Op::cuGraphExecHostNodeSetParams, false).value(exec).value(node).value(number).run();
 }
 
 CUresult get_host_node(CUgraphNode node, CUDA_HOST_NODE_PARAMS* params) {
@@ -450,8 +449,11 @@ CUresult user_object_create(CUuserObject* object, void* argument, CUhostFn destr
   if (object == nullptr || destroy == nullptr) return CUDA_ERROR_INVALID_VALUE;
   session()->expect_callbacks(true);
   Request request(Op::cuUserObjectCreate, false);
-  request.value(number_host_function(destroy, argument)).value<uint32_t>(references).value<uint32_t>(flags);
-  return take_node(request, request.run(), object);
+  const uint64_t number = number_host_function(destroy, argument);
+  request.value(number).value<uint32_t>(references).value<uint32_t>(flags);
+  const CUresult result = request.run();
+  if (result != CUDA_SUCCESS) forget_number(number);
+  return take_node(request, result, object);
 }
 
 }  // namespace

@@ -246,11 +246,11 @@ Status Session::read_message(Link& link, ThreadState* me) {
     case Message::kOutput:
       return read_output(link, fields);
     case Message::kCallback: {
-      const auto number = read_at<uint64_t>(fields, 0);
-      const auto status = read_at<int32_t>(fields, 8);
-      if (!status) break;
+      const auto turn = read_at<CallbackTurn>(fields, 0);
+      if (!turn) break;
       std::lock_guard lock(callback_lock_);
-      due_callbacks_.emplace_back(*number, static_cast<CUresult>(*status));
+      if (due_callbacks_.size() >= kMostDueCallbacks) break;
+      due_callbacks_.push_back(*turn);
       has_callback_.notify_one();
       return Status();
     }
@@ -392,7 +392,7 @@ void Session::flush_soon() {
 // streams.
 void Session::keep() {
   while (!is_abandoned_.load(std::memory_order_relaxed)) {
-    const bool expects = callbacks_.load() > 0;
+    const bool expects = has_lasting_callbacks_.load() || callbacks_.load() > 0;
     bool reads = false;
     {
       std::unique_lock lock(turn_);
@@ -419,22 +419,22 @@ void Session::keep() {
 
 void Session::run_callbacks() {
   for (;;) {
-    std::pair<uint64_t, CUresult> due;
+    CallbackTurn due;
     {
       std::unique_lock lock(callback_lock_);
       has_callback_.wait(lock, [&] { return !due_callbacks_.empty(); });
       due = due_callbacks_.front();
-      due_callbacks_.erase(due_callbacks_.begin());
+      due_callbacks_.pop_front();
     }
     ThreadState& thread = this_thread();
     thread.message.assign(sizeof(MessageHeader), std::byte{0});
     (void)call(thread, static_cast<uint16_t>(Message::kCollect), 0);
-    run_callback(due.first, due.second);
+    run_callback(due);
     // Work behind it in its stream may read what it has written.
     publish_host_memory(*this, {});
     callbacks_.fetch_sub(1);
     thread.message.assign(sizeof(MessageHeader), std::byte{0});
-    Writer(thread.message).value(due.first);
+    Writer(thread.message).value(due.callback);
     (void)queue(thread, static_cast<uint16_t>(Message::kCallbackDone), 0);
     if (!link().flush().ok()) return;
   }

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <shared_mutex>
@@ -52,7 +53,13 @@ class Session {
 
   // A function of the program is in a stream: there may be messages while nobody waits for an answer.
   // `is_lasting`: in a graph, which may call it any number of times.
-  void expect_callbacks(bool is_lasting) { callbacks_.fetch_add(is_lasting ? kLasting : 1); }
+  void expect_callbacks(bool is_lasting) {
+    if (is_lasting) {
+      has_lasting_callbacks_.store(true);
+    } else {
+      callbacks_.fetch_add(1);
+    }
+  }
   void expect_no_callback() { callbacks_.fetch_sub(1); }
 
   HostMemory& host() { return host_; }
@@ -121,11 +128,13 @@ class Session {
 
   std::atomic<uint32_t> flusher_awake_{0};
   std::atomic<uint64_t> appended_{0};
-  static constexpr int64_t kLasting = int64_t{1} << 40;
+  static constexpr size_t kMostDueCallbacks = 1'000'000;  // a server that sends more means us ill
+  // Of graphs: they may come at any time from then on, and are not counted in `callbacks_`.
+  std::atomic<bool> has_lasting_callbacks_{false};
   std::atomic<int64_t> callbacks_{0};
   std::mutex callback_lock_;
   std::condition_variable has_callback_;
-  std::vector<std::pair<uint64_t, CUresult>> due_callbacks_;
+  std::deque<CallbackTurn> due_callbacks_;
 };
 
 // The session with the server of the calling thread's current context (the first, without one), or null

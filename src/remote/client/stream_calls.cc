@@ -208,12 +208,16 @@ CUresult launch_host_func(CUstream stream, CUhostFn function, void* argument) {
   const bool is_captured = Known::capturing();
   Session* its = session_of(server_of_handle(stream));
   if (its == nullptr) return without_session();
+  // Where any stream is captured, this one may be: then a graph calls it, as often as it likes.
+  const uint64_t number =
+      is_captured ? number_graph_function(function, argument) : number_host_function(function, argument);
+  if (number == 0) return CUDA_ERROR_OUT_OF_MEMORY;
   its->expect_callbacks(is_captured);
-  const CUresult result = Request(Op::cuLaunchHostFunc, kPerThread)
-                              .value(stream)
-                              .value(number_host_function(function, argument))
-                              .run();
-  if (result != CUDA_SUCCESS) its->expect_no_callback();
+  const CUresult result = Request(Op::cuLaunchHostFunc, kPerThread).value(stream).value(number).run();
+  if (result != CUDA_SUCCESS) {
+    its->expect_no_callback();
+    forget_number(number);
+  }
   return result;
 }
 
@@ -224,11 +228,12 @@ CUresult stream_add_callback(CUstream stream, CUstreamCallback callback, void* a
   Session* its = session_of(server_of_handle(stream));
   if (its == nullptr) return without_session();
   its->expect_callbacks(false);
-  const CUresult result = Request(Op::cuStreamAddCallback, kPerThread)
-                              .value(stream)
-                              .value(number_stream_callback(callback, stream, argument))
-                              .run();
-  if (result != CUDA_SUCCESS) its->expect_no_callback();
+  const uint64_t number = number_stream_callback(callback, stream, argument);
+  const CUresult result = Request(Op::cuStreamAddCallback, kPerThread).value(stream).value(number).run();
+  if (result != CUDA_SUCCESS) {
+    its->expect_no_callback();
+    forget_number(number);
+  }
   return result;
 }
 

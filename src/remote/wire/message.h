@@ -60,6 +60,14 @@ struct AnswerHead {
 };
 static_assert(sizeof(AnswerHead) == 16);
 
+// The fields of kCallback.
+struct CallbackTurn {
+  uint64_t callback = 0;  // the client's number of its function
+  int32_t status = 0;     // what a stream's callback is told
+  uint32_t is_last = 0;   // 1: this number is not told again, unless the client says it again
+};
+static_assert(sizeof(CallbackTurn) == 16);
+
 // Of the program's environment, in kHello: what its driver would read.
 inline constexpr const char* kDriverSettings[] = {"CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER",
                                                   "CUDA_MODULE_LOADING", "CUDA_LAUNCH_BLOCKING"};

@@ -129,6 +129,7 @@ CUresult add_host_node(Serving& s) {
   if (!s.in.whole()) return s.malformed();
   if (s.failed != CUDA_SUCCESS) return s.failed;
   CUDA_HOST_NODE_PARAMS params = s.worker.callbacks().node(callback);
+  if (params.fn == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
   CUgraphNode node = nullptr;
   const CUresult result =
       s.table.cuGraphAddHostNode(&node, place.graph, place.dependencies, place.count, &params);
@@ -141,6 +142,7 @@ CUresult set_host_node(Serving& s) {
   if (!s.in.whole()) return s.malformed();
   if (s.failed != CUDA_SUCCESS) return s.failed;
   CUDA_HOST_NODE_PARAMS params = s.worker.callbacks().node(callback);
+  if (params.fn == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
   return s.table.cuGraphHostNodeSetParams(node, &params);
 }
 
@@ -151,6 +153,7 @@ CUresult exec_set_host_node(Serving& s) {
   if (!s.in.whole()) return s.malformed();
   if (s.failed != CUDA_SUCCESS) return s.failed;
   CUDA_HOST_NODE_PARAMS params = s.worker.callbacks().node(callback);
+  if (params.fn == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
   return s.table.cuGraphExecHostNodeSetParams(exec, node, &params);
 }
 
@@ -344,9 +347,8 @@ CUresult create_user_object(Serving& s) {
   const auto callback = s.in.value<uint64_t>();
   const auto references = s.in.value<uint32_t>(), flags = s.in.value<uint32_t>();
   if (!s.in.whole()) return s.malformed();
-  const CUDA_HOST_NODE_PARAMS end = s.worker.callbacks().ending(callback);
   CUuserObject object = nullptr;
-  const CUresult result = s.table.cuUserObjectCreate(&object, end.userData, end.fn, references, flags);
+  const CUresult result = s.worker.callbacks().create_object(&object, callback, references, flags);
   s.give_handles(HandleKind::kCUuserObject, &object, 1, 0);
   return result;
 }

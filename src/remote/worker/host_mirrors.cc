@@ -14,7 +14,7 @@ constexpr uint64_t kPage = 4096;
 constexpr uint64_t kLowest = 64 << 10;  // programs have no memory below (vm.mmap_min_addr)
 constexpr size_t kMostCopies = 4096;
 constexpr uint64_t kWindow = uint64_t{64} << 20;  // as large as an arena of glibc's allocator, and as aligned
-constexpr size_t kMostWindows = 256, kMostMirrors = 16384;
+constexpr size_t kMostWindows = 256;
 
 uint64_t whole_pages(uint64_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 
@@ -24,13 +24,15 @@ HostMirrors::~HostMirrors() {
   for (auto& [address, mirror] : mirrors_) drop(mirror);
 }
 
+bool HostMirrors::has_room(uint64_t address, uint64_t bytes) const {
+  return bytes <= limits_.bytes && total_bytes_ <= limits_.bytes - bytes && address + bytes >= address &&
+         mirrors_.size() < limits_.mirrors;
+}
+
 CUresult HostMirrors::add(uint64_t address, uint64_t bytes, unsigned flags, CUdeviceptr* device) {
   std::lock_guard lock(lock_);
   const uint64_t begin = address / kPage * kPage;
-  if (bytes == 0 || bytes > kMostBytes || total_bytes_ + bytes > kMostBytes || address + bytes < address ||
-      mirrors_.size() >= kMostMirrors) {
-    return CUDA_ERROR_OUT_OF_MEMORY;
-  }
+  if (bytes == 0 || !has_room(address, bytes)) return CUDA_ERROR_OUT_OF_MEMORY;
   // A null pointer of ours, with an offset to it, is to lead to nothing that is a client's.
   if (begin < kLowest) return CUDA_ERROR_INVALID_VALUE;
   if ((flags & kHostUnregistered) != 0) return add_unregistered(address, bytes);
@@ -71,10 +73,12 @@ CUresult HostMirrors::add(uint64_t address, uint64_t bytes, unsigned flags, CUde
 std::byte* HostMirrors::map_in_place(uint64_t address, uint64_t bytes) {
   for (uint64_t page = address / kPage * kPage; page < address + bytes; page += kPage) {
     if (pages_.contains(page)) continue;
+    if (pages_.size() >= limits_.pages || kept_bytes_ + kPage > limits_.kept_bytes) return nullptr;
     void* place = mmap(reinterpret_cast<void*>(page), kPage, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     if (place == MAP_FAILED) return nullptr;
     pages_.insert(page);
+    kept_bytes_ += kPage;
   }
   return reinterpret_cast<std::byte*>(address);
 }
@@ -98,9 +102,11 @@ std::byte* HostMirrors::map_elsewhere(uint64_t address, uint64_t bytes) {
   if (found != windows_.end()) return is_within ? found->second + address % kWindow : nullptr;
   if (windows_.size() >= kMostWindows) return nullptr;
   const uint64_t span = is_within ? kWindow : whole_pages(bytes);
+  if (kept_bytes_ + span > limits_.kept_bytes) return nullptr;
   void* place =
       mmap(nullptr, span, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (place == MAP_FAILED) return nullptr;
+  kept_bytes_ += span;
   auto* const begin = static_cast<std::byte*>(place);
   if (is_within) windows_.emplace(number, begin);
   return is_within ? begin + address % kWindow : begin;
@@ -141,7 +147,7 @@ CUresult HostMirrors::add_unregistered(uint64_t address, uint64_t bytes) {
 
 CUresult HostMirrors::add_managed(uint64_t address, uint64_t bytes) {
   std::lock_guard lock(lock_);
-  if (total_bytes_ + bytes > kMostBytes) return CUDA_ERROR_OUT_OF_MEMORY;
+  if (!has_room(address, bytes)) return CUDA_ERROR_OUT_OF_MEMORY;
   Mirror mirror;
   mirror.bytes = bytes;
   mirror.place = reinterpret_cast<std::byte*>(address);

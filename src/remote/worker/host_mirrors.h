@@ -21,9 +21,16 @@ namespace tessera::remote {
 // Safe from any thread.
 class HostMirrors {
  public:
-  static constexpr uint64_t kMostBytes = uint64_t{64} << 30;
+  // Of a session.
+  struct Limits {
+    uint64_t bytes = uint64_t{64} << 30;       // of all mirrors
+    uint64_t kept_bytes = uint64_t{64} << 30;  // of addresses that stay mapped when their mirrors are gone
+    size_t mirrors = 16384;
+    size_t pages = 1 << 20;  // 4 GiB of them
+  };
 
-  explicit HostMirrors(const cuda::DriverTable& driver) : driver_(driver) {}
+  explicit HostMirrors(const cuda::DriverTable& driver) : HostMirrors(driver, Limits()) {}
+  HostMirrors(const cuda::DriverTable& driver, const Limits& limits) : driver_(driver), limits_(limits) {}
   ~HostMirrors();
 
   // Memory of the client at `address`, pinned here with `flags` of cuMemHostRegister. The device's address of
@@ -70,6 +77,7 @@ class HostMirrors {
   };
 
   Mirror* mirror_of(uint64_t address, uint64_t bytes, uint64_t* offset);
+  bool has_room(uint64_t address, uint64_t bytes) const;
   std::byte* map_in_place(uint64_t address, uint64_t bytes);
   bool covered(uint64_t address, uint64_t bytes, std::vector<uint64_t>& found) const;
   std::byte* map_elsewhere(uint64_t address, uint64_t bytes);
@@ -79,12 +87,14 @@ class HostMirrors {
   void drop(Mirror& mirror);
 
   const cuda::DriverTable& driver_;
+  const Limits limits_;
   std::mutex lock_;
   std::map<uint64_t, Mirror> mirrors_;
   std::set<uint64_t> pages_;                // of unregistered mirrors, mapped until the session ends
   std::map<uint64_t, std::byte*> windows_;  // of the client's addresses, by number: where such are elsewhere
   std::vector<Copy> copies_;
   uint64_t total_bytes_ = 0;
+  uint64_t kept_bytes_ = 0;  // of pages_, of windows_, and of what lies elsewhere and in none
   std::atomic<bool> has_launched_{false};
 };
 

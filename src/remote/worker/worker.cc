@@ -14,13 +14,16 @@ namespace {
 
 constexpr size_t kMostThreads = 512;  // of the server, for one session
 constexpr std::byte kNothing[4096] = {};
-constexpr size_t kMostBeside = 100'000;  // of them in the session's life: those that have ended count, too
 
 // Which context is current to this thread of the server, as far as we made it so.
 thread_local CUcontext current_here = nullptr;
 thread_local bool knows_current = false;
 thread_local bool leads = false;
 thread_local CUstreamCaptureMode mode_here = CU_STREAM_CAPTURE_MODE_GLOBAL;
+
+Status malformed(const MessageHeader& header) {
+  return Status::error(Code::kInvalidData, "message %u of %u bytes is malformed", header.op, header.bytes);
+}
 
 }  // namespace
 
@@ -44,6 +47,8 @@ Worker::Worker(Link& link, const cuda::DriverTable& driver, const WorkerOptions&
 Worker::~Worker() {
   stop(Status(Code::kUnavailable, "the session has ended"));
   for (std::thread& thread : pool_) thread.join();
+  std::unique_lock lock(pool_lock_);
+  has_ended_.wait(lock, [&] { return beside_ == 0; });
 }
 
 Status Worker::run() {
@@ -57,15 +62,15 @@ Status Worker::run() {
 }
 
 void Worker::stop(const Status& why) {
+  {
+    std::lock_guard lock(pool_lock_);
+    if (!is_stopping_) ended_ = why;  // before the link's end, which other threads would tell of
+    is_stopping_ = true;
+  }
   is_over_.store(true);
   callbacks_.abandon();
   stripes_.end(why);
   link_.end();
-  {
-    std::lock_guard lock(pool_lock_);
-    if (!is_stopping_) ended_ = why;
-    is_stopping_ = true;
-  }
   has_ended_.notify_all();
 }
 
@@ -224,33 +229,35 @@ Status Worker::serve_next(Serving& serving) {
     return capture.thread == (header.thread & kThreadMask);
   });
   if (may_wait && is_others && !captures_.empty() && (header.thread & kAnswerWanted) != 0) {
-    serve_beside(header, body);
+    TESSERA_RETURN_IF_ERROR(serve_beside(header, body));
     return link_.failure();
   }
   serve(serving, header, body);
-  if (serving.is_malformed) {
-    return Status::error(Code::kInvalidData, "message %u of %u bytes is malformed", header.op, header.bytes);
-  }
-  return link_.failure();
+  return serving.is_malformed ? malformed(header) : link_.failure();
 }
 
 // Who begins a capture has to end it, so that this thread goes on leading; calls that wait are made by
 // another.
-void Worker::serve_beside(const MessageHeader& header, const std::vector<std::byte>& body) {
-  ClientThread* thread = thread_of(header.thread & kThreadMask);
-  std::lock_guard lock(pool_lock_);
-  if (is_stopping_ || thread == nullptr) return;
-  if (pool_.size() >= kMostBeside) {
-    ended_ = Status(Code::kResourceExhausted, "too many calls wait while streams are captured");
-    is_stopping_ = true;
-    is_over_.store(true);
-    has_ended_.notify_all();
-    return;
+Status Worker::serve_beside(const MessageHeader& header, const std::vector<std::byte>& body) {
+  if (thread_of(header.thread & kThreadMask) == nullptr) return malformed(header);
+  {
+    std::lock_guard lock(pool_lock_);
+    if (is_stopping_) return Status();
+    if (beside_ >= kMaxThreads)  // each of the client's waits for one answer
+      return Status(Code::kResourceExhausted, "too many calls wait while streams are captured");
+    ++beside_;
   }
-  pool_.emplace_back([this, header, body] {
-    Serving serving(*this, driver_, handles_);
-    serve(serving, header, body);
-  });
+  std::thread([this, header, body] {
+    {
+      Serving serving(*this, driver_, handles_);
+      serve(serving, header, body);
+      if (serving.is_malformed) stop(malformed(header));
+    }
+    std::lock_guard lock(pool_lock_);
+    --beside_;
+    has_ended_.notify_all();
+  }).detach();
+  return Status();
 }
 
 void Worker::serve(Serving& serving, const MessageHeader& header, ByteSpan body) {

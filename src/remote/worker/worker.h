@@ -123,7 +123,7 @@ class Worker {
   void lead();
   Status read_message(MessageHeader& header, std::vector<std::byte>& body);
   Status serve_next(Serving& serving);
-  void serve_beside(const MessageHeader& header, const std::vector<std::byte>& body);
+  Status serve_beside(const MessageHeader& header, const std::vector<std::byte>& body);
   void serve(Serving& serving, const MessageHeader& header, ByteSpan body);
   ClientThread* thread_of(uint16_t number);
   void activate(const ClientThread& thread);
@@ -159,6 +159,7 @@ class Worker {
   std::vector<Capture> captures_;  // under lead_
   std::mutex pool_lock_;
   std::vector<std::thread> pool_;
+  size_t beside_ = 0;         // threads of serve_beside(), under pool_lock_; changes tell has_ended_
   bool is_stopping_ = false;  // under pool_lock_
   Status ended_;              // under pool_lock_
   std::condition_variable has_ended_;

@@ -130,7 +130,8 @@ CUresult add_callback(CUstream stream, CUstreamCallback function, void* data, un
 }
 CUresult user_object(CUuserObject* object, void* data, CUhostFn destroy, unsigned, unsigned) {
   *object = (CUuserObject)next_handle();
-  return next_number() % 2 == 0 ? run_soon(destroy, data) : next_result();
+  const CUresult result = next_result();
+  return result == CUDA_SUCCESS ? run_soon(destroy, data) : result;
 }
 // The node's parameters, as they were given.
 thread_local CUDA_HOST_NODE_PARAMS host_node{};

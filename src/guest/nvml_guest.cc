@@ -1,7 +1,8 @@
-// Our libnvidia-ml.so.1: NVML as the program's slice looks.
+// Our libnvidia-ml.so.1: NVML as the program's slice looks, or the server's GPU that it has.
 #include "common/log.h"
 #include "guest/once.h"
 #include "guest/upper.h"
+#include "remote/client/nvml_calls.h"
 #include "virtualization/driver_loader.h"
 #include "virtualization/driver_locator.h"
 #include "virtualization/vgpu/nvml_view.h"
@@ -26,6 +27,16 @@ Result<NvmlTable> find_and_load() {
 
 const NvmlTable* load() {
   log_init("tessera", "TESSERA_LOG");
+  auto remote = remote::RemoteConfig::from_environment();
+  if (!remote.ok()) {
+    LOG_ERROR("guest", "%s", remote.status().message().c_str());
+    return &kNoNvml;
+  }
+  if (!remote->server.empty()) {
+    auto* far = new NvmlTable{};
+    remote::install_remote_nvml(*far, *std::move(remote));
+    return far;
+  }
   auto loaded = find_and_load();
   if (!loaded.ok()) {
     // Programs look for NVML to see whether there is a GPU at all: not an error of theirs.

@@ -12,7 +12,6 @@ import tempfile
 LEFT_OUT = {
     "driver_coredump": "core dumps of the GPU are the server's",
     "driver_faults": "puts faults into a GPU of its own machine",
-    "driver_several_devices": "NVML tells of its own machine's GPUs",
     "driver_shared_handles": "descriptors do not travel",
     "driver_shared_pools": "descriptors do not travel",
     "interprocess": "descriptors do not travel",

@@ -59,6 +59,36 @@ class Servers(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertIn("of 3 devices", done.stdout)
 
+    def test_nvml_tells_of_the_servers_gpus(self):
+        self.assertIn("2 devices", self.passes(self.servers[1:], "driver_several_devices"))
+
+    def test_nvml_tells_what_the_program_has_taken(self):
+        script = """
+import ctypes
+nvml, memory, device, name = ctypes.CDLL("libnvidia-ml.so.1"), (ctypes.c_ulonglong * 3)(), ctypes.c_void_p(), ctypes.create_string_buffer(96)
+def check(result): assert result == 0, result
+def told():
+    check(nvml.nvmlDeviceGetHandleByIndex_v2(1, ctypes.byref(device)))
+    check(nvml.nvmlDeviceGetName(device, name, 96))
+    check(nvml.nvmlDeviceGetMemoryInfo(device, memory))
+    return name.value.decode(), memory[0] >> 20, memory[2] >> 20
+check(nvml.nvmlInit_v2())
+print(*told(), sep=",")
+cuda, context, block = ctypes.CDLL("libcuda.so.1"), ctypes.c_void_p(), ctypes.c_uint64()
+check(cuda.cuInit(0))
+check(cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 1))
+check(cuda.cuCtxSetCurrent(context))
+check(cuda.cuMemAlloc_v2(ctypes.byref(block), ctypes.c_size_t(100 << 20)))
+print(*told(), sep=",")
+"""
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE,
+                              env=dict(self.environment, LD_LIBRARY_PATH=GUEST, TESSERA_SERVER=self.servers[1]))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        before, after = done.stdout.splitlines()
+        self.assertEqual(before.split(",")[1:], ["512", "0"])
+        self.assertEqual(after.split(",")[1:], ["512", "100"])
+        self.assertNotEqual(before.split(",")[0], "")
+
     def test_who_cannot_be_reached_is_named(self):
         done = self.run_with([self.servers[0], "tcp://127.0.0.1:1"], "driver_vector_add")
         self.assertNotEqual(done.returncode, 0)

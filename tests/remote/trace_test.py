@@ -17,6 +17,7 @@ import programs as those
 # Whose results differ, and why.
 DIFFERENT = {
     "driver_damaged_images": "code that its own headers do not hold together is not sent: whatever else is wrong with it is not looked at",
+    "driver_several_devices": "NVML asks the program's CUDA what it has taken of the server's memory",
 }
 NOT_READY = "600"
 RUNS = 3  # on this machine, where they differ from each other: calls that come by time

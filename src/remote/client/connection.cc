@@ -40,6 +40,7 @@ struct Server {
 
 struct Connected {
   RemoteConfig config;
+  bool asks_only = false;  // no calls follow
   Credentials credentials;
   std::vector<std::unique_ptr<Server>> servers;
   std::unique_ptr<ServerInfo> info;
@@ -221,10 +222,12 @@ CUresult greet(Server& server, ServerInfo& info) {
       .value<uint64_t>(first_number(server.place));
   const bool is_placed = server.place != 0 || connected().config.durable;
   hello.value<uint64_t>(is_placed ? region_of(server.place) : 0);
-  for (const char* name : kDriverSettings) hello.text(getenv(name));
+  // Of who only asks nothing is hidden, as NVML has it.
+  for (const char* name : kDriverSettings) hello.text(connected().asks_only ? nullptr : getenv(name));
   const CUresult result = hello.run();
   if (result == CUDA_SUCCESS) {
     read_info(hello, server.place, info);
+    if (connected().asks_only) return result;
     // What can be made again is what the journal has seen go by, with all of its bytes.
     const bool is_durable = connected().config.durable, is_wire = server.address.flavour != Flavour::kShm;
     server.session->bulk().begin({is_wire, info.keeps_content && !is_durable, info.uses_area && !is_durable,
@@ -262,12 +265,16 @@ void begin(Connected& c) {
   current_info.store(c.info.get(), std::memory_order_release);
 }
 
-// After the exit handlers and destructors of the program, which may still call the driver.
-__attribute__((destructor)) void say_goodbye() {
-  has_ended.store(true);
+void end_sessions() {
   for (auto& place : sessions) {
     if (Session* found = place.exchange(nullptr)) found->goodbye();
   }
+}
+
+// After the exit handlers and destructors of the program, which may still call the driver.
+__attribute__((destructor)) void say_goodbye() {
+  has_ended.store(true);
+  end_sessions();
 }
 
 void after_fork_in_child() {
@@ -363,6 +370,14 @@ const ServerInfo* server_info() {
   begin(connected());
   has_tried.store(true, std::memory_order_release);
   return current_info.load();
+}
+
+const ServerInfo* server_info_alone(RemoteConfig config) {
+  connected().config = std::move(config);
+  connected().asks_only = true;
+  const ServerInfo* const info = server_info();
+  end_sessions();
+  return info;
 }
 
 bool is_forked_from_one_with_cuda() { return is_forked_child; }

@@ -62,6 +62,9 @@ struct ServerInfo {
 
 // Connects where it has not been tried yet. Null where it failed, which has been logged.
 const ServerInfo* server_info();
+// The same for a library that only tells what there is: its sessions are over when this returns, and leave no
+// thread behind, so that the program may fork.
+const ServerInfo* server_info_alone(RemoteConfig config);
 // Whether cuInit has been called, and has worked.
 bool is_initialised();
 // This process is the child of one that had begun with CUDA, and has no more of it.

@@ -177,6 +177,11 @@ Result<std::unique_ptr<DeviceFile>> DeviceFile::open(const Config& config, int p
     LOG_INFO(kModule, "device %d is in use with %s and %d SMs; this process takes it as it is",
              physical_index, format_size(file->capacity_bytes()).c_str(), file->sm_count());
   }
+  struct stat info {};
+  if (fstat(file->fd_.get(), &info) != 0)
+    return Status::from_errno(errno, "cannot look at %s", file->path_.c_str());
+  file->device_ = info.st_dev;
+  file->inode_ = info.st_ino;
   if (attach) {
     Lock lock(*file);
     TESSERA_RETURN_IF_ERROR(file->attach_locked());
@@ -232,10 +237,8 @@ int DeviceFile::sm_count() const { return static_cast<int>(layout_->sm_count); }
 DeviceUuid DeviceFile::uuid() const { return layout_->uuid; }
 
 bool DeviceFile::replaced() const {
-  struct stat ours {
-  }, current{};
-  if (fstat(fd_.get(), &ours) != 0 || stat(path_.c_str(), &current) != 0) return true;
-  return ours.st_ino != current.st_ino || ours.st_dev != current.st_dev;
+  struct stat current {};
+  return stat(path_.c_str(), &current) != 0 || current.st_ino != inode_ || current.st_dev != device_;
 }
 
 void DeviceFile::reap_locked() {
@@ -342,6 +345,8 @@ void DeviceFile::changed_health_locked() {
   ++layout_->health.changes;
   layout_->health_word.fetch_add(1);
   wake_all(layout_->health_word);
+  // FolderWatch sees it. By name: the program may have closed all descriptors that it finds.
+  utimensat(AT_FDCWD, path_.c_str(), nullptr, AT_SYMLINK_NOFOLLOW);
 }
 
 void DeviceFile::follow_health_locked() {

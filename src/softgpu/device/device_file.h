@@ -113,6 +113,8 @@ class DeviceFile {
   std::string path_;
   const DeviceModel* model_ = nullptr;
   UniqueFd fd_;
+  dev_t device_ = 0;  // with the next, which file it is
+  ino_t inode_ = 0;
   DeviceFileLayout* layout_ = nullptr;
   uint32_t entry_ = 0;
   bool attached_ = false;

@@ -1,18 +1,16 @@
 // Events: XIDs and errors of memory, from the list in the devices' shared files.
 #include <algorithm>
-#include <chrono>
 #include <memory>
 #include <mutex>
-#include <thread>
 #include <vector>
 
+#include "common/clock.h"
+#include "softgpu/device/folder_watch.h"
 #include "softgpu/nvml/entry.h"
 
 namespace tessera::softgpu {
 namespace {
 
-// How soon an event is told of: nobody wakes the waiters, since a file's text may have brought it.
-constexpr std::chrono::milliseconds kLookInterval{20};
 constexpr unsigned long long kEccEvents = nvmlEventTypeSingleBitEccError | nvmlEventTypeDoubleBitEccError;
 
 struct Registration {
@@ -24,6 +22,7 @@ struct Registration {
 
 struct EventSet {
   std::vector<Registration> registrations;
+  std::shared_ptr<FolderWatch> watch;  // whoever waits has it, too: the set may be freed meanwhile
 };
 
 // Living sets; a handle is looked up and never followed.
@@ -80,11 +79,13 @@ nvmlReturn_t next_event(Registration& registration, nvmlEventData_t* data, bool*
   return NVML_SUCCESS;
 }
 
-// One look at all devices of a set. NVML_ERROR_TIMEOUT where nothing has come.
-nvmlReturn_t look(nvmlEventSet_t handle, nvmlEventData_t* data) {
+// One look at all devices of a set. NVML_ERROR_TIMEOUT where nothing has come; then `watch` tells when to
+// look again.
+nvmlReturn_t look(nvmlEventSet_t handle, nvmlEventData_t* data, std::shared_ptr<FolderWatch>* watch) {
   std::lock_guard lock(sets().mutex);
   EventSet* set = find_locked(handle);
   if (set == nullptr) return NVML_ERROR_INVALID_ARGUMENT;
+  *watch = set->watch;
   bool any_lost = false;
   for (Registration& registration : set->registrations) {
     bool found = false, lost = false;
@@ -97,13 +98,14 @@ nvmlReturn_t look(nvmlEventSet_t handle, nvmlEventData_t* data) {
 
 nvmlReturn_t wait_for_event(nvmlEventSet_t handle, nvmlEventData_t* data, unsigned int timeout_ms) {
   if (handle == nullptr || data == nullptr) return NVML_ERROR_INVALID_ARGUMENT;
-  using Clock = std::chrono::steady_clock;
-  const Clock::time_point until = Clock::now() + std::chrono::milliseconds(timeout_ms);
+  constexpr uint64_t kNsPerMs = 1'000'000;
+  const uint64_t until_ns = tessera::monotonic_ns() + timeout_ms * kNsPerMs;
   for (;;) {
-    const nvmlReturn_t result = look(handle, data);
-    const Clock::time_point now = Clock::now();
-    if (result != NVML_ERROR_TIMEOUT || now >= until) return result;
-    std::this_thread::sleep_for(std::min<Clock::duration>(kLookInterval, until - now));
+    std::shared_ptr<FolderWatch> watch;
+    const nvmlReturn_t result = look(handle, data, &watch);
+    const uint64_t now_ns = tessera::monotonic_ns();
+    if (result != NVML_ERROR_TIMEOUT || now_ns >= until_ns) return result;
+    watch->wait(until_ns - now_ns);
   }
 }
 
@@ -155,6 +157,7 @@ nvmlReturn_t nvmlEventSetCreate(nvmlEventSet_t* eventSet) {
       return result != NVML_SUCCESS ? result : NVML_ERROR_INVALID_ARGUMENT;
     std::lock_guard lock(sets().mutex);
     sets().living.push_back(std::make_unique<EventSet>());
+    sets().living.back()->watch = std::make_shared<FolderWatch>(Observer::instance().folder());
     *eventSet = reinterpret_cast<nvmlEventSet_t>(sets().living.back().get());
     return NVML_SUCCESS;
   });

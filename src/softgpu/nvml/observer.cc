@@ -118,6 +118,11 @@ nvmlReturn_t Observer::health(const ObservedDevice& device, Health* health) {
   return result;
 }
 
+std::string Observer::folder() {
+  std::lock_guard lock(mutex_);
+  return initialised_ == 0 ? std::string() : config_.state_dir;
+}
+
 nvmlReturn_t Observer::clear_error_counts(const ObservedDevice& device, bool aggregate) {
   std::lock_guard lock(mutex_);
   DeviceFile* file = nullptr;

@@ -45,6 +45,8 @@ class Observer {
   nvmlReturn_t use(const ObservedDevice& device, DeviceUse* use);
   // What is wrong with a device, lost or not.
   nvmlReturn_t health(const ObservedDevice& device, Health* health);
+  // Where the devices' files lie; empty before init().
+  std::string folder();
   nvmlReturn_t clear_error_counts(const ObservedDevice& device, bool aggregate);
 
  private:

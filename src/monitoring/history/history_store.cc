@@ -5,9 +5,9 @@
 #include <cerrno>
 #include <cmath>
 #include <cstdio>
-#include <cstring>
 
 #include "common/strings.h"
+#include "monitoring/history/row.h"
 
 namespace tessera::monitoring {
 namespace {
@@ -16,6 +16,7 @@ constexpr int64_t kApplication = 0x54535248;  // "TSRH"
 constexpr int64_t kFormat = 1;
 constexpr int64_t kNoGpu = -1;
 constexpr int64_t kTidyMs = 600'000;
+constexpr int64_t kMoveMs = 60'000;
 constexpr int64_t kMostStepsAtOnce = 64;  // to roll up, of a commit
 constexpr int64_t kPageBytes = 4096;
 // Where a counter was not told for so long its growth says nothing of a rate.
@@ -30,36 +31,6 @@ constexpr const char* kTables =
     "NULL,"
     " PRIMARY KEY(level, subject, time_ms)) WITHOUT ROWID;";
 
-// A figure of a row: as sampled it is its own mean, least and most.
-struct Packed {
-  uint16_t metric;
-  std::array<float, 3> values;
-};
-constexpr size_t packed_bytes(size_t level) {
-  return sizeof(uint16_t) + (level == 0 ? 1 : 3) * sizeof(float);
-}
-
-void pack(std::vector<std::byte>& row, size_t level, int64_t metric, const std::array<float, 3>& values) {
-  const auto id = static_cast<uint16_t>(metric);
-  const size_t at = row.size();
-  row.resize(at + packed_bytes(level));
-  memcpy(&row[at], &id, sizeof id);
-  memcpy(&row[at + sizeof id], values.data(), packed_bytes(level) - sizeof id);
-}
-
-// A row that was cut short has what is whole of it.
-template <typename Visit>
-void unpack(std::span<const std::byte> row, size_t level, Visit visit) {
-  for (; row.size() >= packed_bytes(level); row = row.subspan(packed_bytes(level))) {
-    Packed figure{};
-    memcpy(&figure.metric, row.data(), sizeof figure.metric);
-    memcpy(figure.values.data(), row.data() + sizeof figure.metric,
-           packed_bytes(level) - sizeof figure.metric);
-    if (level == 0) figure.values[1] = figure.values[2] = figure.values[0];
-    visit(figure);
-  }
-}
-
 }  // namespace
 
 struct HistoryStore::Bucket {
@@ -73,6 +44,27 @@ struct HistoryStore::Bucket {
     sum += values[0];
     count += 1;
   }
+};
+
+// Buckets of figures. Rows mostly have the same figures in the same order: the next one is where it is looked
+// for first.
+class HistoryStore::StepBuckets {
+ public:
+  Bucket& of(uint16_t metric) {
+    if (next_ >= all_.size()) next_ = 0;
+    if (all_.empty() || all_[next_].first != metric) {
+      next_ = static_cast<size_t>(
+          std::find_if(all_.begin(), all_.end(), [&](const auto& one) { return one.first == metric; }) -
+          all_.begin());
+      if (next_ == all_.size()) all_.emplace_back(metric, Bucket());
+    }
+    return all_[next_++].second;
+  }
+  const std::vector<std::pair<uint16_t, Bucket>>& all() const { return all_; }
+
+ private:
+  std::vector<std::pair<uint16_t, Bucket>> all_;
+  size_t next_ = 0;
 };
 
 namespace {
@@ -141,7 +133,7 @@ Status HistoryStore::make_tables() {
     std::replace(verdict.begin(), verdict.end(), '\n', ' ');
     if (verdict != "ok") return Status(Code::kInvalidData, verdict);
   }
-  return database_.execute(kTables);
+  return database_.execute((std::string(kTables) + FreshRows::kTable).c_str());
 }
 
 Status HistoryStore::prepare() {
@@ -150,11 +142,13 @@ Status HistoryStore::prepare() {
       select_, database_.prepare("SELECT time_ms, figures FROM points WHERE level=? AND subject=? AND "
                                  "time_ms>=? AND time_ms<? ORDER BY time_ms"));
   TESSERA_ASSIGN_OR_RETURN(remember_, database_.prepare("INSERT OR REPLACE INTO rolled_up VALUES(?,?)"));
+  TESSERA_ASSIGN_OR_RETURN(fresh_, FreshRows::open(database_));
   return load_names();
 }
 
 Status HistoryStore::load_names() {
   metric_ids_.clear();
+  ids_by_place_.clear();
   short_ids_.clear();
   subject_ids_.clear();
   TESSERA_ASSIGN_OR_RETURN(Statement metrics, database_.prepare("SELECT id, name FROM metrics"));
@@ -184,6 +178,19 @@ Status HistoryStore::load_names() {
 }
 
 Result<int64_t> HistoryStore::metric_id(std::string_view name) {
+  const auto [place, is_new] = ids_by_place_.try_emplace(name.data(), 0);
+  if (is_new) {
+    const auto id = metric_id_by_name(name);
+    if (!id.ok()) {
+      ids_by_place_.erase(place);
+      return id;
+    }
+    place->second = *id;
+  }
+  return place->second;
+}
+
+Result<int64_t> HistoryStore::metric_id_by_name(std::string_view name) {
   if (auto known = metric_ids_.find(name); known != metric_ids_.end()) return known->second;
   if (metric_ids_.size() >= kMostFigures)
     return Status(Code::kResourceExhausted, "history: too many names of figures");
@@ -227,6 +234,7 @@ Status HistoryStore::end(Status status) {
   if (status.ok()) return status;
   (void)database_.execute("ROLLBACK");
   (void)load_names();
+  moved_ms_ = 0;
   return status;
 }
 
@@ -258,19 +266,18 @@ Status HistoryStore::add(int64_t time_ms, const Subject& subject, const std::vec
   if (row.empty()) return Status();
   seen_ms_[*id] = time_ms;
   if (!first_ms_) first_ms_ = time_ms;
-  const Status inserted = insert_.bind(1, int64_t{0})
-                              .bind(2, *id)
-                              .bind(3, time_ms)
-                              .bind(4, std::span<const std::byte>(row))
-                              .run();
+  const Status inserted = fresh_.add(time_ms, *id, row);
   return inserted.ok() ? inserted : end(inserted);
 }
 
 Status HistoryStore::commit(int64_t time_ms) {
   TESSERA_RETURN_IF_ERROR(begin());
   Status status;
+  // A clock that was set back is no reason to move or to tidy less.
+  const bool moves = floor_to(time_ms, kMoveMs) != floor_to(moved_ms_, kMoveMs);
+  if (moves) status = fresh_.move(database_);
+  if (moves && status.ok()) moved_ms_ = time_ms;
   for (size_t level = 1; level < kHistoryLevelCount && status.ok(); ++level) status = roll_up(level, time_ms);
-  // A clock that was set back is no reason to tidy less.
   if (status.ok() && std::abs(time_ms - tidied_ms_) >= kTidyMs) {
     status = tidy(time_ms);
     tidied_ms_ = time_ms;
@@ -303,6 +310,10 @@ Status HistoryStore::read_rows(size_t level, int64_t subject, Times times, Visit
     unpack(select_.bytes(1), level, [&](const Packed& figure) { visit(select_.integer(0), figure); });
   }
   select_.reset();
+  if (level != 0) return Status();
+  fresh_.visit(subject, times, [&](int64_t time_ms, std::span<const std::byte> row) {
+    unpack(row, 0, [&](const Packed& figure) { visit(time_ms, figure); });
+  });
   return Status();
 }
 
@@ -312,14 +323,14 @@ Status HistoryStore::roll_up_step(size_t level, Times step) {
   for (const auto& [subject, id] : subject_ids_) {
     const auto seen = seen_ms_.find(id);
     if (!all && (seen == seen_ms_.end() || seen->second < step.first)) continue;
-    std::map<uint16_t, Bucket> buckets;
+    StepBuckets buckets;
     TESSERA_RETURN_IF_ERROR(read_rows(level - 1, id, step, [&](int64_t, const Packed& figure) {
       if (level + 1 < kHistoryLevelCount || !short_ids_.contains(figure.metric))
-        buckets[figure.metric].add(figure.values);
+        buckets.of(figure.metric).add(figure.values);
     }));
-    if (buckets.empty()) continue;
+    if (buckets.all().empty()) continue;
     std::vector<std::byte> row;
-    for (const auto& [metric, bucket] : buckets) {
+    for (const auto& [metric, bucket] : buckets.all()) {
       pack(row, level, metric,
            {static_cast<float>(bucket.sum / bucket.count), static_cast<float>(bucket.least),
             static_cast<float>(bucket.most)});
@@ -384,8 +395,18 @@ Status HistoryStore::keep_small() {
   return Status();
 }
 
+// Whoever writes moves rows meanwhile: what is read is of one moment.
 Result<HistoryAnswer> HistoryStore::query(const HistoryQuery& query) {
+  TESSERA_RETURN_IF_ERROR(database_.execute("SAVEPOINT query"));
+  auto found = answer(query);
+  fresh_.forget();
+  TESSERA_RETURN_IF_ERROR(database_.execute("RELEASE query"));
+  return found;
+}
+
+Result<HistoryAnswer> HistoryStore::answer(const HistoryQuery& query) {
   TESSERA_RETURN_IF_ERROR(load_names());  // another process may have added some
+  TESSERA_RETURN_IF_ERROR(fresh_.read());
   HistoryAnswer answer;
   size_t level = 0;
   while (level + 1 < kHistoryLevelCount && query.now_ms - query.since_ms > kHistoryLevels[level].kept_ms)

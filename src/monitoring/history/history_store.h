@@ -7,8 +7,9 @@
 // become what they grew by in a second, so that every figure can be averaged. A row of a coarser level has
 // the mean, the least and the most of its finer ones.
 //
-// The file is SQLite's, with its write-ahead log: whatever ends the process, the file is whole. One that is
-// damaged is moved aside and begun anew. Its size is bounded: the oldest of the coarsest level goes first.
+// The rows of the last minute lie apart (fresh_rows.h). The file is SQLite's, with its write-ahead log:
+// whatever ends the process, the file is whole. One that is damaged is moved aside and begun anew. Its size
+// is bounded: the oldest of the coarsest level goes first.
 #pragma once
 
 #include <cstdint>
@@ -19,10 +20,12 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "monitoring/history/database.h"
+#include "monitoring/history/fresh_rows.h"
 #include "monitoring/subject.h"
 
 namespace tessera::monitoring {
@@ -107,11 +110,13 @@ class HistoryStore {
   Status prepare();
   Status load_names();
   Result<int64_t> metric_id(std::string_view name);
+  Result<int64_t> metric_id_by_name(std::string_view name);
   int64_t know_metric(std::string_view name, int64_t id);
   Result<int64_t> subject_id(const Subject& subject);
   Status begin();
   Status end(Status status);
   std::optional<double> stored_value(int64_t subject, int64_t metric, int64_t time_ms, const Figure& figure);
+  Result<HistoryAnswer> answer(const HistoryQuery& query);
   Status roll_up(size_t level, int64_t time_ms);
   Status roll_up_step(size_t level, Times step);
   Status tidy(int64_t time_ms);
@@ -120,6 +125,7 @@ class HistoryStore {
   template <typename Visit>
   Status read_rows(size_t level, int64_t subject, Times times, Visit visit);
   struct Bucket;
+  class StepBuckets;
   using Buckets = std::map<int64_t, std::map<int64_t, Bucket>>;  // by metric and time
   Status fill(const HistoryQuery& query, size_t level, int64_t subject, int64_t step_ms, Buckets& buckets);
   Status add_series(const HistoryQuery& query, size_t level, int64_t subject, const Subject& named,
@@ -128,13 +134,16 @@ class HistoryStore {
   Options options_;
   Database database_;
   Statement insert_, select_, remember_;
+  FreshRows fresh_;
   std::map<std::string, int64_t, std::less<>> metric_ids_;
-  std::set<int64_t> short_ids_;  // of those that the coarsest level does not have
+  std::unordered_map<const char*, int64_t> ids_by_place_;  // the same: names of figures stay where they are
+  std::set<int64_t> short_ids_;                            // of those that the coarsest level does not have
   std::map<Subject, int64_t> subject_ids_;
   std::map<std::pair<int64_t, int64_t>, Last> counters_;  // by subject and metric: as last told
   std::map<int64_t, int64_t> seen_ms_;  // by subject: its latest sample since the first one here
   std::optional<int64_t> first_ms_;
   int64_t rolled_up_to_ms_[kHistoryLevelCount] = {};
+  int64_t moved_ms_ = 0;  // fresh rows to their places
   int64_t tidied_ms_ = 0;
   bool in_transaction_ = false;
 };

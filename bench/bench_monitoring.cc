@@ -18,6 +18,8 @@
 #include <chrono>
 #include <cstring>
 #include <fstream>
+#include <map>
+#include <numeric>
 #include <optional>
 #include <thread>
 
@@ -171,9 +173,29 @@ int scrape(const std::string& program, size_t count, size_t rounds) {
   return bytes > 0 ? 0 : 1;
 }
 
-// Processor time of a process and of those that it has started, living and ended, in seconds.
-double used_seconds(pid_t pid) {
-  double ticks = 0;
+// Of the threads of a process, to the nanosecond.
+double thread_seconds(const std::filesystem::path& process) {
+  double ns = 0;
+  std::error_code gone;
+  for (const auto& task : std::filesystem::directory_iterator(process / "task", gone)) {
+    double ran = 0;
+    if (std::ifstream(task.path() / "schedstat") >> ran) ns += ran;
+  }
+  return ns / 1e9;
+}
+
+// By its first argument.
+std::string what_it_does(const std::filesystem::path& process) {
+  std::ifstream file(process / "cmdline");
+  std::string word;
+  std::getline(file, word, '\0');
+  std::getline(file, word, '\0');
+  return word;
+}
+
+// Processor time of a process and of those that it has started, living and ended, by process.
+std::map<std::string, double> used_seconds(pid_t pid) {
+  std::map<std::string, double> used;
   for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
     std::ifstream file(entry.path() / "stat");
     std::string line;
@@ -183,14 +205,21 @@ double used_seconds(pid_t pid) {
     const auto number = [&](size_t i) { return static_cast<double>(parse_uint(fields[i]).value_or(0)); };
     const bool is_it = parse_uint(entry.path().filename().string()) == static_cast<uint64_t>(pid);
     const bool is_child = parse_uint(fields[1]) == static_cast<uint64_t>(pid);
-    if (is_it || is_child) ticks += number(11) + number(12);
-    if (is_it) ticks += number(13) + number(14);
+    if (is_it) used["ended children"] = (number(13) + number(14)) / static_cast<double>(sysconf(_SC_CLK_TCK));
+    if (is_it) used["tesserad"] = thread_seconds(entry.path());
+    if (is_child) used["child " + what_it_does(entry.path())] = thread_seconds(entry.path());
   }
-  return ticks / static_cast<double>(sysconf(_SC_CLK_TCK));
+  return used;
 }
 
-// In percent of a processor.
-double measure_sampling(const std::string& program, size_t count, double seconds, bool on) {
+double sum(const std::map<std::string, double>& parts) {
+  return std::accumulate(parts.begin(), parts.end(), 0.0,
+                         [](double so_far, const auto& part) { return so_far + part.second; });
+}
+
+// In percent of a processor, by process.
+std::map<std::string, double> measure_sampling(const std::string& program, size_t count, double seconds,
+                                               bool on) {
   setenv("SOFTGPU_DEVICES", std::to_string(kGpus).c_str(), 1);
   char folder[] = "/tmp/tessera-history-XXXXXX";
   const std::string own = mkdtemp(folder);
@@ -199,31 +228,41 @@ double measure_sampling(const std::string& program, size_t count, double seconds
                                         "- {name: hot, metric: gpu_temperature_celsius, above: 90}\n";
   std::vector<std::string> options;
   if (on) options = {"--history", own + "/history", "--alerts", own + "/rules.yaml"};
-  double percent = 0;
+  std::map<std::string, double> percent;
   {
     const OwnDaemon daemon(program, options);
     ManyVgpus vgpus(daemon, count, kGpus);
     std::this_thread::sleep_for(std::chrono::seconds(5));
-    const double before = used_seconds(daemon.pid());
+    auto before = used_seconds(daemon.pid());
     const uint64_t begin_ns = monotonic_ns();
     while (monotonic_ns() - begin_ns < static_cast<uint64_t>(seconds * 1e9)) {
       vgpus.work();
       std::this_thread::sleep_for(std::chrono::milliseconds(500));
     }
     const double gone = static_cast<double>(monotonic_ns() - begin_ns) / 1e9;
-    percent = 100 * (used_seconds(daemon.pid()) - before) / gone;
+    for (const auto& [part, used] : used_seconds(daemon.pid())) percent[part] = used;
+    for (const auto& [part, used] : before) percent[part] -= used;
+    for (auto& [part, used] : percent) used *= 100 / gone;
   }
   std::filesystem::remove_all(own);
   return percent;
 }
 
+void print(const char* what, const std::map<std::string, double>& percent) {
+  printf("%s %.3f %% of a processor:", what, sum(percent));
+  for (const auto& [part, used] : percent) {
+    if (used != 0) printf(" %s %.3f", part.c_str(), used);
+  }
+  printf("\n");
+}
+
 int sampling(const std::string& program, size_t count, double seconds) {
-  const double without = measure_sampling(program, count, seconds, false);
-  const double with = measure_sampling(program, count, seconds, true);
+  const auto without = measure_sampling(program, count, seconds, false);
+  const auto with = measure_sampling(program, count, seconds, true);
   printf("%u GPUs, %zu vGPUs with a process each, over %.0f s, daemon and its children:\n", kGpus, count,
          seconds);
-  printf("without history and alerts  %.3f %% of a processor\n", without);
-  printf("with them                   %.3f %% of a processor\n", with);
+  print("without history and alerts ", without);
+  print("with them                  ", with);
   return 0;
 }
 

@@ -67,10 +67,6 @@ SensorValues read_sensors(const cuda::NvmlTable& nvml, nvmlDevice_t device) {
   reader.ask_use(Sensor::kDecoderBusy, nvml.nvmlDeviceGetDecoderUtilization);
   reader.ask(Sensor::kPcieReplays, nvml.nvmlDeviceGetPcieReplayCounter);
   read_remapped_rows(nvml, device, reader);
-  nvmlUtilization_t utilization{};
-  if (nvml.nvmlDeviceGetUtilizationRates != nullptr &&
-      nvml.nvmlDeviceGetUtilizationRates(device, &utilization) == NVML_SUCCESS)
-    reader.set(Sensor::kMemoryBusy, utilization.memory);
   return values;
 }
 

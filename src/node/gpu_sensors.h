@@ -52,6 +52,7 @@ inline const std::optional<uint64_t>& sensor(const SensorValues& values, Sensor 
   return values[static_cast<size_t>(which)];
 }
 
+// All but kMemoryBusy, which comes with the GPU's utilisation.
 SensorValues read_sensors(const cuda::NvmlTable& nvml, nvmlDevice_t device);
 
 void add_sensors(Json& entry, const SensorValues& values);  // those that there are

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "node/figures.h"
+#include "node/history_sample.h"
 
 namespace tessera::node {
 namespace {
@@ -16,14 +17,16 @@ class Keeper {
   Keeper(std::string path, FILE* output) : path_(std::move(path)), output_(output) {}
 
   void hear(std::string_view line) {
+    if (!line.empty() && line.front() != '{') {
+      if (const auto sample = parse_sample_line(line)) add(*sample);
+      return;
+    }
     const auto object = parse_json_object(line);
     if (!object) return;
     if (object->contains("ask")) {
       answer(*object);
-    } else if (object->contains("commit")) {
-      if (const auto time = json_uint(*object, "commit")) commit(static_cast<int64_t>(*time));
-    } else {
-      add(*object);
+    } else if (const auto time = json_uint(*object, "commit")) {
+      commit(static_cast<int64_t>(*time));
     }
   }
 
@@ -54,21 +57,9 @@ class Keeper {
       tell({{"remark", "samples are lost: " + why.message()}, {"what", "lost"}, {"why", why.message()}});
   }
 
-  void add(const Json& object) {
-    const auto time_ms = json_uint(object, "time_ms");
-    if (!time_ms || sample_failed_ || !open()) return;
-    monitoring::Subject subject{json_string(object, "slice"), std::nullopt};
-    if (const auto gpu = json_uint(object, "gpu")) subject.gpu = static_cast<uint32_t>(*gpu);
-    std::vector<monitoring::Figure> figures;
-    const Json told = json_array(object, "figures");
-    for (size_t i = 0; i + 1 < told.size(); i += 2) {
-      const bool known = told[i].is_number_unsigned() && told[i].get<uint64_t>() < all_figures().size();
-      if (!known || !told[i + 1].is_number()) continue;
-      const monitoring::Metric& metric = *all_figures()[told[i].get<uint64_t>()];
-      figures.push_back(
-          {short_name(metric), told[i + 1].get<double>(), metric.type == monitoring::MetricType::kCounter});
-    }
-    const Status added = store_->add(static_cast<int64_t>(*time_ms), subject, figures);
+  void add(const SampleLine& sample) {
+    if (sample_failed_ || !open()) return;
+    const Status added = store_->add(static_cast<int64_t>(sample.time_ms), sample.subject, sample.figures);
     if (!added.ok()) lost(added);
   }
 
@@ -121,6 +112,10 @@ class Keeper {
   bool loses_ = false;
 };
 
+std::string_view without_end(std::string_view line) {
+  return line.substr(0, line.find_last_not_of('\n') + 1);
+}
+
 }  // namespace
 
 Json history_json(const monitoring::HistoryAnswer& answer) {
@@ -149,7 +144,7 @@ int keep_history(const std::string& path, FILE* input, FILE* output) {
   for (;;) {
     const ssize_t size = getline(&line, &room, input);
     if (size < 0) break;
-    keeper.hear(std::string_view(line, static_cast<size_t>(size)));
+    keeper.hear(without_end({line, static_cast<size_t>(size)}));
   }
   free(line);
   return 0;

@@ -1,7 +1,7 @@
-// The history's own process: the daemon tells it samples and asks it, a JSON object a line.
+// The history's own process: the daemon tells it samples (history_sample.h) and asks it, a JSON object a
+// line.
 //
-//   {"time_ms", "slice", "gpu"?: index, "figures": [place in all_figures(), value, …]}   part of a sample
-//   {"commit": time_ms}                                                                   the sample is whole
+//   {"commit": time_ms}   the sample is whole
 //   {"ask": number, "metrics": […], "slice"?, "gpu"?, "since_ms", "until_ms", "now_ms", "points"}
 //
 // It tells {"answer": number, "history": {…}} (docs/api.md), or with "code" and "message" instead of the

@@ -9,7 +9,8 @@
 #include <filesystem>
 #include <thread>
 
-#include "node/figures.h"
+#include "node/history_sample.h"
+#include "node/json.h"
 
 namespace tessera::node {
 namespace {
@@ -39,13 +40,10 @@ class KeeperTest : public testing::Test {
   }
 
   void sample(uint64_t time_ms, double value) {
-    Json line;
-    line["time_ms"] = time_ms;
-    line["slice"] = "train";
-    line["gpu"] = 0;
-    line["figures"] = {figure_index("slice_memory_used_bytes"), value, figure_index("slice_refusals_total"),
-                       0};
-    tell(line);
+    std::string line;
+    append_sample_line(line, time_ms, {"train", 0},
+                       {{"slice_memory_used_bytes", value, false}, {"slice_refusals_total", 0, true}});
+    fputs(line.c_str(), input_);
     tell({{"commit", time_ms}});
   }
   void tell(const Json& line) {
@@ -124,7 +122,7 @@ TEST_F(KeeperTest, AClockThatJumpsLosesNothingOfNow) {
 
 TEST_F(KeeperTest, LinesOfAnyKindAreSurvived) {
   for (const char* line : {"", "{}", "[]", "7", "{\"time_ms\":1}", "{\"ask\":{}}", "{\"commit\":-1}",
-                           "{\"time_ms\":1,\"figures\":[99999,1,\"x\",2,0]}", "\xff\xfe"}) {
+                           "1 0 train\t99999 1 x", "1 0 train\t0", "\t", "\xff\xfe"}) {
     fputs(line, input_);
     fputs("\n", input_);
   }

@@ -1,7 +1,7 @@
 #include "node/history_link.h"
 
 #include "common/log.h"
-#include "node/figures.h"
+#include "node/history_sample.h"
 
 namespace tessera::node {
 
@@ -19,21 +19,21 @@ HistoryLink::HistoryLink(EventLoop& loop, std::vector<std::string> command, Rema
 void HistoryLink::add(uint64_t wall_ms, const monitoring::Subject& subject,
                       const std::vector<monitoring::Figure>& figures) {
   if (figures.empty()) return;
-  // The keeper is this same program: a figure's place among all of them says what it is.
-  Json kept = Json::array();
-  for (const monitoring::Figure& figure : figures) {
-    kept.push_back(figure_index(figure.name));
-    kept.push_back(figure.value);
-  }
-  Json line;
-  line["time_ms"] = wall_ms;
-  line["slice"] = subject.slice;
-  if (subject.gpu) line["gpu"] = *subject.gpu;
-  line["figures"] = std::move(kept);
-  child_.tell(json_text(line));
+  append_sample_line(sample_, wall_ms, subject, figures);
+  if (sample_.size() >= kMostAtOnce) tell_sample();
 }
 
-void HistoryLink::commit(uint64_t wall_ms) { child_.tell(json_text({{"commit", wall_ms}})); }
+void HistoryLink::commit(uint64_t wall_ms) {
+  sample_ += json_text({{"commit", wall_ms}}) + "\n";
+  tell_sample();
+}
+
+// Many lines at once: each that is written wakes the keeper.
+void HistoryLink::tell_sample() {
+  sample_.pop_back();  // which LineChild adds
+  child_.tell(sample_);
+  sample_.clear();
+}
 
 Status HistoryLink::ask(const monitoring::HistoryQuery& query, Answered answered) {
   if (asked_.size() >= kMostAsked)

@@ -33,6 +33,9 @@ class HistoryLink {
   std::optional<uint64_t> next_deadline_ns() const;
 
  private:
+  static constexpr size_t kMostAtOnce = 256 * 1024;  // bytes of a sample
+
+  void tell_sample();
   void hear(const std::string& line);
   void answer_all(const Status& why);
 
@@ -44,6 +47,7 @@ class HistoryLink {
   Remark remark_;
   std::map<uint64_t, Asked> asked_;  // by number: the first is due first
   uint64_t next_ = 1;
+  std::string sample_;  // what of it has not been told
   LineChild child_;
 };
 

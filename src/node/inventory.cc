@@ -182,41 +182,70 @@ void read_processes(const Nvml& nvml, nvmlDevice device, Gpu& gpu) {
   }
 }
 
-// What the GPU tells, up to the first question that it does not answer: one that is ill must not hide the
-// others.
-Gpu read_gpu(const Nvml& nvml, const cuda::NvmlTable& table, unsigned int index) {
-  Gpu gpu;
-  auto answered = [&](nvmlReturn result, const char* function) {
-    if (result != kSuccess) gpu.problem = nvml.check(result, function).message();
-    gpu.lost = result == kGpuIsLost;
+// Takes what the driver answers about a GPU, and says whether it did.
+class Answers {
+ public:
+  Answers(const Nvml& nvml, Gpu& gpu) : nvml_(nvml), gpu_(gpu) {}
+  bool operator()(nvmlReturn result, const char* function) {
+    if (result != kSuccess) gpu_.problem = nvml_.check(result, function).message();
+    gpu_.lost = result == kGpuIsLost;
     return result == kSuccess;
-  };
-  nvmlDevice device = nullptr;
+  }
+
+ private:
+  const Nvml& nvml_;
+  Gpu& gpu_;
+};
+
+// What stays as it is as long as NVML is open; false where the driver does not tell it.
+bool read_identity(const Nvml& nvml, nvmlDevice device, Gpu& gpu) {
+  Answers answered(nvml, gpu);
   char uuid[96] = "";
   char name[96] = "";
-  nvmlMemory memory{};
-  if (!answered(nvml.handle(index, &device), "nvmlDeviceGetHandleByIndex_v2")) return gpu;
-  if (!answered(nvml.uuid(device, uuid, sizeof uuid), "nvmlDeviceGetUUID")) return gpu;
+  if (!answered(nvml.uuid(device, uuid, sizeof uuid), "nvmlDeviceGetUUID")) return false;
   gpu.uuid = uuid;
-  if (!answered(nvml.name(device, name, sizeof name), "nvmlDeviceGetName")) return gpu;
+  if (!answered(nvml.name(device, name, sizeof name), "nvmlDeviceGetName")) return false;
   gpu.name = name;
   gpu.pci = read_pci(nvml, device);
+  return true;
+}
+
+using Identities = std::map<nvmlDevice, Gpu>;  // with nothing else in them
+
+// What the GPU tells, up to the first question that it does not answer: one that is ill must not hide the
+// others.
+Gpu read_gpu(const Nvml& nvml, const cuda::NvmlTable& table, unsigned int index, Identities& identities) {
+  Gpu gpu;
+  Answers answered(nvml, gpu);
+  nvmlDevice device = nullptr;
+  if (!answered(nvml.handle(index, &device), "nvmlDeviceGetHandleByIndex_v2")) return gpu;
+  auto known = identities.find(device);
+  if (known == identities.end()) {
+    if (!read_identity(nvml, device, gpu)) return gpu;
+    known = identities.emplace(device, gpu).first;
+  }
+  gpu = known->second;
+  nvmlMemory memory{};
   if (!answered(nvml.memory(device, &memory), "nvmlDeviceGetMemoryInfo")) return gpu;
   gpu.total_bytes = memory.total;
   gpu.used_bytes = memory.used;
   gpu.sm_count = read_sm_count(nvml, device);
+  gpu.sensors = read_sensors(table, reinterpret_cast<nvmlDevice_t>(device));
   // Not every device tells its utilisation (MIG, some virtual GPUs): that is no error.
   nvmlUtilization utilization{};
-  if (nvml.utilization(device, &utilization) == kSuccess) gpu.utilization_percent = utilization.gpu;
+  if (nvml.utilization(device, &utilization) == kSuccess) {
+    gpu.utilization_percent = utilization.gpu;
+    gpu.sensors[static_cast<size_t>(Sensor::kMemoryBusy)] = utilization.memory;
+  }
   unsigned long long errors = 0;  // likewise
   if (nvml.ecc_errors(device, kUncorrectedError, kVolatileEcc, &errors) == kSuccess)
     gpu.uncorrected_errors = errors;
   read_processes(nvml, device, gpu);
-  gpu.sensors = read_sensors(table, reinterpret_cast<nvmlDevice_t>(device));
   return gpu;
 }
 
-Status read_gpus(const Nvml& nvml, const cuda::NvmlTable& table, Inventory& inventory) {
+Status read_gpus(const Nvml& nvml, const cuda::NvmlTable& table, Identities& identities,
+                 Inventory& inventory) {
   char version[96] = "";
   TESSERA_RETURN_IF_ERROR(
       nvml.check(nvml.driver_version(version, sizeof version), "nvmlSystemGetDriverVersion"));
@@ -226,7 +255,7 @@ Status read_gpus(const Nvml& nvml, const cuda::NvmlTable& table, Inventory& inve
   if (count > kMaxGpus)
     return Status::error(Code::kUnsupported, "%u GPUs; %zu are supported", count, kMaxGpus);
   for (unsigned int index = 0; index < count; ++index) {
-    inventory.gpus.push_back(read_gpu(nvml, table, index));
+    inventory.gpus.push_back(read_gpu(nvml, table, index, identities));
   }
   return Status();
 }
@@ -239,12 +268,13 @@ class Source {
       : nvml_(other.nvml_),
         table_(other.table_),
         known_(std::move(other.known_)),
+        identities_(std::move(other.identities_)),
         is_open_(std::exchange(other.is_open_, false)) {}
   Source& operator=(Source&&) = delete;
   ~Source() {
     if (is_open_) nvml_.shutdown();
   }
-  Result<Inventory> read() const;
+  Result<Inventory> read();
 
  private:
   Source(const Nvml& nvml, const cuda::NvmlTable& table, Inventory known)
@@ -252,6 +282,7 @@ class Source {
   Nvml nvml_;
   cuda::NvmlTable table_;
   Inventory known_;  // what stays as it is
+  Identities identities_;
   bool is_open_ = true;
 };
 
@@ -274,9 +305,9 @@ Result<Source> Source::open() {
   return Source(nvml, table, std::move(known));
 }
 
-Result<Inventory> Source::read() const {
+Result<Inventory> Source::read() {
   Inventory inventory = known_;
-  TESSERA_RETURN_IF_ERROR(read_gpus(nvml_, table_, inventory));
+  TESSERA_RETURN_IF_ERROR(read_gpus(nvml_, table_, identities_, inventory));
   inventory.mps = cuda::mps_is_offered();
   return inventory;
 }
@@ -289,12 +320,12 @@ bool tells_of_trouble(const Result<Inventory>& answer) {
 }  // namespace
 
 Result<Inventory> read_inventory() {
-  TESSERA_ASSIGN_OR_RETURN(const Source source, Source::open());
+  TESSERA_ASSIGN_OR_RETURN(Source source, Source::open());
   return source.read();
 }
 
 int tell_inventory(FILE* input, FILE* output) {
-  const auto source = Source::open();
+  auto source = Source::open();
   for (;;) {
     const auto answer = source.ok() ? source->read() : Result<Inventory>(source.status());
     fprintf(output, "%s\n", inventory_answer_text(answer).c_str());

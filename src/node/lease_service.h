@@ -316,6 +316,7 @@ class LeaseService {
   memory::SwapOptions swap_options_;
   std::set<uint32_t> thrashing_;  // GPUs of which that was told
   TenantFaults faults_;
+  bool may_isolate_ = false;  // some slice, when that was last looked at
   monitoring::EventList events_;
   bool refuses_faulty_ = false;
   RoundWatch round_watch_;

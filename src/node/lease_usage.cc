@@ -1,5 +1,6 @@
 // LeaseService's sums: what slices use and have used, and with what their processes failed.
 #include <algorithm>
+#include <utility>
 
 #include "common/strings.h"
 #include "node/lease_service.h"
@@ -78,6 +79,9 @@ void LeaseService::note_fault(SliceId id, size_t device, uint64_t fault) {
 }
 
 void LeaseService::isolate_tenants(uint64_t now_ns) {
+  // Mostly nobody keeps failing, and nobody did the last time.
+  const bool may_isolate = !faults_.records().empty();
+  if (!std::exchange(may_isolate_, may_isolate) && !may_isolate) return;
   GateOrders orders;
   for (const auto& [id, slice] : ledger_.slices()) {
     compute_.set_isolated(id, faults_.isolated(slice.owner, slice.tenant, now_ns), now_ns, orders);

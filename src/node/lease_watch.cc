@@ -57,7 +57,7 @@ RoundWatch::AllFigures LeaseService::watched_figures(uint64_t now_ns) const {
     for (uint32_t i = 0; i < slice.devices.size(); ++i) {
       const ComputeBroker::Granted granted = compute_.granted(slice.id, i, now_ns);
       RoundWatch::Figures& figures = all[{lease.process, slice.devices[i].gpu}];
-      figures.reported_ns += lease_usage(lease, i).busy_ns;
+      figures.reported_ns += leases_.at(id).counters.read_work(i).busy_ns;
       figures.free_ns += granted.free_ns;
       const bool stops = ledger_.gpu_facts(slice.devices[i].gpu).stops_kernels();
       figures.turn_ns += stops ? granted.turn_ns : now_ns;

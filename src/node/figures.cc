@@ -67,6 +67,8 @@ constexpr KeyedFigure kDeviceFigures[] = {
      "granted_bytes"},
     {{"tessera_slice_memory_used_bytes", kGauge, "Memory in use."}, "used_bytes"},
     {{"tessera_slice_memory_peak_bytes", kGauge, "The most that was in use."}, "peak_bytes"},
+    {{"tessera_slice_memory_driver_bytes", kGauge, "Memory of its processes, as the driver says."},
+     "driver_bytes"},
     {{"tessera_slice_memory_resident_bytes", kGauge, "Of what is used, on the GPU."}, "resident_bytes"},
     {{"tessera_slice_memory_evicted_bytes_total", kCounter, "Moved off the GPU."}, "evicted_bytes"},
     {{"tessera_slice_memory_restored_bytes_total", kCounter, "Moved back to the GPU."}, "restored_bytes"},

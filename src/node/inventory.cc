@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <span>
 #include <utility>
 
 #include "common/clock.h"
@@ -182,6 +183,25 @@ void read_processes(const Nvml& nvml, nvmlDevice device, Gpu& gpu) {
   }
 }
 
+constexpr unsigned long long kNotAvailable = ~0ULL;  // NVML_VALUE_NOT_AVAILABLE
+
+// A driver that does not know it of one (under WSL, say) is not asked to sum up.
+void read_memory(const cuda::NvmlTable& nvml, nvmlDevice_t device, Gpu& gpu) {
+  std::vector<nvmlProcessInfo_t> infos(kMaxGpuProcesses);
+  auto count = static_cast<unsigned int>(infos.size());
+  const auto ask = nvml.nvmlDeviceGetComputeRunningProcesses_v3 != nullptr
+                       ? nvml.nvmlDeviceGetComputeRunningProcesses_v3
+                       : nvml.nvmlDeviceGetComputeRunningProcesses_v2;
+  if (ask == nullptr || ask(device, &count, infos.data()) != NVML_SUCCESS) return;
+  std::map<uint32_t, uint64_t> by_pid;
+  for (const nvmlProcessInfo_t& info : std::span(infos).first(std::min<size_t>(count, infos.size()))) {
+    if (info.usedGpuMemory == kNotAvailable) return;
+    by_pid[info.pid] += info.usedGpuMemory;
+  }
+  gpu.memory.emplace();
+  for (const auto& [pid, bytes] : by_pid) gpu.memory->push_back({pid, bytes});
+}
+
 // Takes what the driver answers about a GPU, and says whether it did.
 class Answers {
  public:
@@ -241,6 +261,7 @@ Gpu read_gpu(const Nvml& nvml, const cuda::NvmlTable& table, unsigned int index,
   if (nvml.ecc_errors(device, kUncorrectedError, kVolatileEcc, &errors) == kSuccess)
     gpu.uncorrected_errors = errors;
   read_processes(nvml, device, gpu);
+  read_memory(table, reinterpret_cast<nvmlDevice_t>(device), gpu);
   return gpu;
 }
 

@@ -21,6 +21,12 @@ struct GpuProcess {
 inline constexpr uint64_t kProcessWindowNs = 1'000'000'000;
 inline constexpr size_t kMaxGpuProcesses = 512;
 
+// What a process holds of a GPU's memory, its contexts among it.
+struct GpuMemory {
+  uint32_t pid = 0;
+  uint64_t bytes = 0;
+};
+
 struct Gpu {
   std::string uuid;
   std::string name;
@@ -39,6 +45,9 @@ struct Gpu {
   uint64_t processes_ns = 0;
   std::string pci{};                    // its address, "0000:3b:00.0"; empty where the driver does not tell
   std::vector<GpuProcess> processes{};  // that worked, by pid, at most kMaxGpuProcesses
+  // Of all processes on it, by pid, at most kMaxGpuProcesses; nothing where the driver does not tell it of
+  // each.
+  std::optional<std::vector<GpuMemory>> memory{};
   SensorValues sensors{};
 };
 

@@ -36,6 +36,10 @@ std::string inventory_answer_text(const Result<Inventory>& answer) {
       for (const GpuProcess& process : gpu.processes)
         entry["processes"].push_back({{"pid", process.pid}, {"percent", process.percent}});
     }
+    if (gpu.memory) {
+      entry["memory"] = Json::array();
+      for (const GpuMemory& one : *gpu.memory) entry["memory"].push_back(Json::array({one.pid, one.bytes}));
+    }
     if (!gpu.problem.empty()) {
       entry["problem"] = gpu.problem;
       entry["lost"] = gpu.lost;
@@ -55,6 +59,17 @@ void read_processes(const Json& entry, Gpu& gpu) {
     if (!pid || !percent || *pid > INT32_MAX || *percent > 100) continue;
     if (gpu.processes.size() == kMaxGpuProcesses) return;
     gpu.processes.push_back({static_cast<uint32_t>(*pid), static_cast<uint32_t>(*percent)});
+  }
+}
+
+void read_memory(const Json& entry, Gpu& gpu) {
+  if (!entry.contains("memory")) return;
+  gpu.memory.emplace();
+  for (const Json& one : json_array(entry, "memory")) {
+    const bool is_pair = one.is_array() && one.size() == 2 && one[0].is_number_unsigned() &&
+                         one[1].is_number_unsigned() && one[0].get<uint64_t>() <= INT32_MAX;
+    if (!is_pair || gpu.memory->size() == kMaxGpuProcesses) continue;
+    gpu.memory->push_back({one[0].get<uint32_t>(), one[1].get<uint64_t>()});
   }
 }
 
@@ -95,6 +110,7 @@ Result<Inventory> parse_inventory_answer(std::string_view text) {
     }
     gpu.uncorrected_errors = json_uint(entry, "uncorrected_errors");
     read_processes(entry, gpu);
+    read_memory(entry, gpu);
     gpu.sensors = parse_sensors(entry);
     inventory.gpus.push_back(std::move(gpu));
   }

@@ -174,6 +174,8 @@ class LeaseService {
   // Right before the driver is asked, and with its answer.
   void mark_use(uint64_t now_ns);
   void hear_driver(const Inventory& inventory, uint64_t now_ns);
+  // Memory of the slice's processes on the device, as the driver last said; nothing where it does not tell.
+  std::optional<uint64_t> driver_bytes(const Slice& slice, size_t device) const;
   bool goes_round(const Lease& lease) const;
   struct RoundFigures {
     uint64_t times;  // that a process was noticed
@@ -297,6 +299,7 @@ class LeaseService {
   // while.
   uint32_t borrowed_permille(uint32_t gpu);
   void report_work(const Lease& lease, uint32_t device, uint64_t now_ns);
+  void hear_memory(const Inventory& inventory);
   RoundWatch::AllFigures watched_figures(uint64_t now_ns) const;
   void act_on(const WatchedProcess& process, const RoundWatch::Verdict& verdict, uint64_t now_ns);
   // As promised, or as confined.
@@ -320,6 +323,8 @@ class LeaseService {
   monitoring::EventList events_;
   bool refuses_faulty_ = false;
   RoundWatch round_watch_;
+  // Of GPUs whose driver tells it, by process: what it holds of the GPU's memory.
+  std::map<uint32_t, std::map<pid_t, uint64_t>> driver_memory_;
   RoundPolicy round_policy_ = RoundPolicy::kWarn;
   std::vector<std::string> gpu_uuids_;
   std::vector<std::optional<int32_t>> gpu_nodes_;

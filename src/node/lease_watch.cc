@@ -70,7 +70,32 @@ void LeaseService::mark_use(uint64_t now_ns) {
   if (wants_watch()) round_watch_.mark(watched_figures(now_ns), now_ns);
 }
 
+void LeaseService::hear_memory(const Inventory& inventory) {
+  driver_memory_.clear();
+  for (const Gpu& gpu : inventory.gpus) {
+    const auto uuid = std::find(gpu_uuids_.begin(), gpu_uuids_.end(), gpu.uuid);
+    if (uuid == gpu_uuids_.end() || !gpu.memory) continue;
+    auto& processes = driver_memory_[static_cast<uint32_t>(uuid - gpu_uuids_.begin())];
+    for (const GpuMemory& one : *gpu.memory) processes[static_cast<pid_t>(one.pid)] = one.bytes;
+  }
+}
+
+// A process that closed its lease and attached again has two.
+std::optional<uint64_t> LeaseService::driver_bytes(const Slice& slice, size_t device) const {
+  const auto told = driver_memory_.find(slice.devices[device].gpu);
+  if (told == driver_memory_.end()) return std::nullopt;
+  std::set<pid_t> pids;
+  for (const LeaseId lease : slice.leases) pids.insert(ledger_.find_lease(lease)->process.pid);
+  uint64_t bytes = 0;
+  for (const pid_t pid : pids) {
+    const auto found = told->second.find(pid);
+    if (found != told->second.end()) bytes += found->second;
+  }
+  return bytes;
+}
+
 void LeaseService::hear_driver(const Inventory& inventory, uint64_t now_ns) {
+  hear_memory(inventory);
   const RoundWatch::AllFigures all = watched_figures(now_ns);
   std::vector<std::pair<WatchedProcess, RoundWatch::Verdict>> verdicts;
   for (const auto& [process, figures] : all) {

@@ -14,6 +14,7 @@ PartFacts part_facts(const Slice& slice, uint32_t device, const DeviceUsage& usa
   constexpr uint32_t kP99 = 990;
   PartFacts part{.device = &slice.devices[device],
                  .usage = usage,
+                 .driver_bytes = leases.driver_bytes(slice, device),
                  .shares = leases.shares(slice.id, device),
                  .moving = std::nullopt,
                  .waits = waits.count(),

@@ -15,6 +15,7 @@ namespace tessera::node {
 struct PartFacts {
   const SliceDevice* device;  // the ledger's: valid while the loop does nothing else
   DeviceUsage usage;
+  std::optional<uint64_t> driver_bytes;  // see LeaseService::driver_bytes
   LeaseService::Shares shares;
   std::optional<ResidencyBroker::Moving> moving;  // where limits may be more than the GPU has
   uint32_t memory_pressure_permille = 0;          // likewise
@@ -57,6 +58,7 @@ void visit_facts(const PartFacts& part, Visit visit) {
   visit("granted_bytes", part.device->granted_bytes);
   visit("used_bytes", usage.used_bytes);
   visit("peak_bytes", usage.peak_bytes);
+  visit("driver_bytes", part.driver_bytes);
   if (part.moving) {
     visit("resident_bytes", usage.resident_bytes);
     visit("evicted_bytes", usage.evicted_bytes);

@@ -74,6 +74,7 @@ export class MadeUpNode {
           granted_bytes: Math.round(limit * 0.9),
           used_bytes: Math.round(limit * (isFull ? 1 : 0.25 + 0.6 * wave(i + 40, seconds / 4))),
           peak_bytes: Math.round(limit * (isFull ? 1 : 0.92)),
+          driver_bytes: Math.round(limit * (isFull ? 1.05 : 0.95)),
           refusals: isFull ? 4 : 0,
           allocations: 100 + i,
           launches: Math.round(seconds % 1e6) * (i + 3),

@@ -60,7 +60,8 @@ def check_counts(folder):
         for _ in range(count):
             programs[name].ask("")
     measured = [("tessera_slice_gpu_seconds_total", f'slice="{name}",gpu="0"') for name in launches]
-    asked.wait_until(lambda: all(samples(metrics()).get(key, 0) > 0 for key in measured), 20, lambda: f"GPU time: {metrics()}")
+    measured += [("tessera_slice_memory_driver_bytes", f'slice="{name}",gpu="0"') for name in launches]
+    asked.wait_until(lambda: all(samples(metrics()).get(key, 0) > 0 for key in measured), 20, lambda: f"GPU time and memory: {metrics()}")
     text = metrics()
     found = samples(text)
     for name, count in launches.items():
@@ -68,6 +69,7 @@ def check_counts(folder):
         require(found["tessera_slice_launches_total", here] == count, f"{name}: {text}")
         require(found["tessera_slice_memory_limit_bytes", here] == 64 << 20, f"{name}: {text}")
         require(0 < found["tessera_slice_memory_peak_bytes", here] <= 64 << 20, f"{name}: {text}")
+        require(found["tessera_slice_memory_driver_bytes", here] >= found["tessera_slice_memory_used_bytes", here], f"{name}: {text}")
         require(found["tessera_slice_share_entitled_ratio", here] == 0.4, f"{name}: {text}")
         require(found["tessera_slice_processes", f'slice="{name}"'] == 1, f"{name}: {text}")
     check_documented(text)

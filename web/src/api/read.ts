@@ -126,6 +126,7 @@ function readPart(part: Json): Part {
     reserved: part.reserved === true,
     usedBytes: count(part.used_bytes),
     peakBytes: count(part.peak_bytes),
+    driverBytes: asNumber(part.driver_bytes),
     residentBytes: asNumber(part.resident_bytes),
     refusals: count(part.refusals),
     launches: count(part.launches),

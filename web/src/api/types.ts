@@ -52,6 +52,7 @@ export interface Part {
   reserved: boolean;
   usedBytes: number;
   peakBytes: number;
+  driverBytes: number | null; // null where the driver does not tell it
   residentBytes: number | null; // null where memory is not overcommitted
   refusals: number;
   launches: number;

@@ -66,6 +66,7 @@ function PartCard(props: { slice: Slice; part: Part; gpuBytes: number }) {
   for (const [name, value, format] of counted) {
     if (value !== null) facts.push([name, format(value, locale)]);
   }
+  if (part.driverBytes !== null) facts.splice(1, 0, [words.byDriver, formatBytes(part.driverBytes, locale)]);
   if (part.residentBytes !== null)
     facts.splice(1, 0, [words.resident, formatBytes(part.residentBytes, locale)]);
   return (

@@ -58,6 +58,9 @@ class Exposition {
   }
   // In the place of what it holds, with the room that it has.
   void write_to(std::string& text) const;
+  // Its place is behind those that have one, whenever it has samples; families without a place have theirs by
+  // their first sample.
+  void place(const Metric& metric) { family_of(metric); }
   // As new, with the room that it had: the next text is mostly as long as this one.
   void clear() {
     samples_.clear();

@@ -58,7 +58,11 @@ void MetricsText::clear() {
   exposition_.add(kBuild, {{"version", kVersion}}, 1);
 }
 
-MetricsText::MetricsText() { exposition_.add(kBuild, {{"version", kVersion}}, 1); }
+// What is not told at first has its place all the same: two texts differ in their figures only.
+MetricsText::MetricsText() {
+  exposition_.add(kBuild, {{"version", kVersion}}, 1);
+  for (const Metric* metric : all_figures()) exposition_.place(*metric);
+}
 
 void MetricsText::add_gpu(const Json& gpu) {
   add_figures([&](FigureSink& sink) { gpu_figures(gpu, sink); });

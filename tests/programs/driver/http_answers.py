@@ -3,6 +3,7 @@
 
 usage: http_answers.py BIN_DIR PROGRAM    (PROGRAM: driver_multiprocessors, which launches one kernel for each line that it is asked)
 """
+import difflib
 import http.client
 import json
 import os
@@ -95,10 +96,10 @@ def check_figures(api):
     asked.wait_until(lambda: counted() == launches, 20, lambda: f"{counted()}")
     check_described(api)
 
-    def same():
+    def differences():
         here, there = api.get("/metrics"), subprocess.run([TESSERA, "metrics"], capture_output=True, text=True).stdout
-        return without_times(here) == without_times(there)
-    asked.wait_until(same, 20, lambda: "what `tessera metrics` prints:\n" + api.get("/metrics"))
+        return list(difflib.unified_diff(without_times(here).splitlines(), without_times(there).splitlines(), lineterm="", n=0))
+    asked.wait_until(lambda: not differences(), 20, lambda: "\n".join(["`tessera metrics` prints something else:", *differences()]))
     if shutil.which("promtool"):
         done = subprocess.run(["promtool", "check", "metrics"], input=api.get("/metrics"), capture_output=True, text=True)
         require(done.returncode == 0, f"promtool: {done.stdout}{done.stderr}")

@@ -212,15 +212,15 @@ void ComputeBroker::report(SliceId slice, LeaseId lease, uint32_t device, const 
   const uint64_t kernels = more(&ComputeFigures::kernels);
   const uint64_t had_ns = last.spare_ns + scheduling::elapsed(last.at_ns, now_ns);
   const uint64_t busy_ns = std::min(more(&ComputeFigures::busy_ns), had_ns);
+  const uint64_t ready_ns = more(&ComputeFigures::ready_ns);
   // Processes of a slice may run at the same time: then it is as wide as they are together.
   const uint64_t processes = std::max<size_t>(member->working.size(), 1);
   uint64_t ready_sm_ns = 0;
   if (__builtin_mul_overflow(more(&ComputeFigures::ready_sm_ns), processes, &ready_sm_ns)) {
     ready_sm_ns = UINT64_MAX;
   }
-  gpu.co_execution.measured(
-      member->tenant, {more(&ComputeFigures::busy_ns), kernels, more(&ComputeFigures::ready_ns), ready_sm_ns},
-      now_ns);
+  gpu.co_execution.measured(member->tenant, {more(&ComputeFigures::busy_ns), kernels, ready_ns, ready_sm_ns},
+                            now_ns);
   const uint64_t had_sm_ns = scheduling::elapsed(last.sm_ns, sm_ns(*member, now_ns));
   const uint64_t all_sm_ns = scheduling::elapsed(last.at_ns, now_ns) * gpu.sms.count();
   member->used_ns += all_sm_ns == 0 ? busy_ns : scheduling::scaled(busy_ns, had_sm_ns, all_sm_ns);
@@ -231,6 +231,7 @@ void ComputeBroker::report(SliceId slice, LeaseId lease, uint32_t device, const 
   // Nor was it anybody's turn before the first: a process that outlived a daemon goes on without one.
   if (member->turn_began_ns == 0) return;
   const uint64_t lasted_ns = scheduling::elapsed(member->turn_began_ns, now_ns);
+  member->turn_ready_ns = std::min(member->turn_ready_ns + std::min(ready_ns, lasted_ns), lasted_ns);
   const uint64_t charged_ns = std::min(busy_ns, lasted_ns - std::min(lasted_ns, member->turn_charged_ns));
   if (charged_ns == 0) return;
   member->turn_charged_ns += charged_ns;

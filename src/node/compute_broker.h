@@ -173,6 +173,7 @@ class ComputeBroker {
     uint64_t wants_since_ns = 0;  // its turn, while it has none and has work
     uint64_t turn_began_ns = 0;
     uint64_t turn_charged_ns = 0;
+    uint64_t turn_ready_ns = 0;  // with a kernel ready; 0 where its driver does not measure it
     std::map<LeaseId, Heard> leases;
     std::set<LeaseId> working;
     std::set<LeaseId> stopping;                  // told to stop, and not heard of yet

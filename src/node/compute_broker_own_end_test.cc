@@ -96,13 +96,15 @@ TEST_F(OwnEndTest, AStrangersWordEndsNothing) {
   EXPECT_EQ(node_.state(2), GateState::kStop);
 }
 
-// The turn of `slice` ends; until that is heard, and at its beginning, nothing ran for so long.
-void end_turn(Node& node, SliceId slice, uint64_t lost_ns) {
+// The turn of `slice` ends; until that is heard, and at its beginning, nothing ran for so long, and in its
+// middle it had nothing to run for `gaps_ns`.
+void end_turn(Node& node, SliceId slice, uint64_t lost_ns, uint64_t gaps_ns = 0) {
   const uint64_t began_ns = node.now;
   node.now = node.ends.at(slice);
-  node.busy[slice] += node.now - began_ns - lost_ns / 2;
+  node.busy[slice] += node.now - began_ns - lost_ns / 2 - gaps_ns;
   node.now += lost_ns / 2;
-  node.broker.report(slice, slice, 0, {node.busy[slice], 0, 0, 0}, node.now);
+  const uint64_t ready_ns = node.wants[slice] == 0 ? 0 : node.busy[slice];
+  node.broker.report(slice, slice, 0, {node.busy[slice], 0, ready_ns, 0}, node.now);
   node.stopped(slice, slice, node.words.at(slice));
 }
 
@@ -111,6 +113,19 @@ TEST_F(OwnEndTest, WhatHandingOverCostsIsSeenInTurns) {
   for (int i = 0; i < 100; ++i) end_turn(node_, node_.state(1) == GateState::kRun ? 1 : 2, 200'000);
   EXPECT_EQ(node_.broker.switch_ns(0), 200'000);
   EXPECT_EQ(node_.broker.switch_ns(1), std::nullopt) << "nobody is there";
+}
+
+TEST_F(OwnEndTest, ATenantsOwnGapsAreNotWhatHandingOverCosts) {
+  node_.wants = {{1, 1}, {2, 1}};
+  const auto take_turns = [&](uint64_t lost_ns, uint64_t gaps_ns) {
+    for (int i = 0; i < 100; ++i)
+      end_turn(node_, node_.state(1) == GateState::kRun ? 1 : 2, lost_ns, gaps_ns);
+  };
+  take_turns(200'000, 0);
+  take_turns(300'000, 2 * kMs);
+  EXPECT_EQ(node_.broker.switch_ns(0), 200'000) << "what was seen before holds";
+  take_turns(300'000, 0);
+  EXPECT_EQ(node_.broker.switch_ns(0), 300'000);
 }
 
 TEST(OwnEnd, WhereKernelsCannotBeStoppedTheDaemonSaysWhen) {

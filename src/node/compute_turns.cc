@@ -59,6 +59,7 @@ void ComputeBroker::set_state(Gpu& gpu, Member& member, GateState state, uint64_
   if (is_turn(state)) {
     member.turn_began_ns = now_ns;
     member.turn_charged_ns = 0;
+    member.turn_ready_ns = 0;
   }
   ++member.turn;
   give_order(gpu, member, now_ns, orders);
@@ -146,7 +147,8 @@ std::vector<ComputeBroker::Member*> ComputeBroker::may_change(Gpu& gpu) {
 }
 
 // Of slices that have nobody beside them: the next one waited already when the turn before ended, of which
-// all is known that its process measured.
+// all is known that its process measured. A turn in which it had nothing ready for longer than handing over
+// may take, as while it copied, says nothing of that.
 void ComputeBroker::note_hand_over(Gpu& gpu, const Member& next, uint64_t now_ns) {
   if (!gpu.handing_over) return;
   const Member& last = gpu.members.at(*gpu.handing_over);
@@ -154,6 +156,9 @@ void ComputeBroker::note_hand_over(Gpu& gpu, const Member& next, uint64_t now_ns
   const bool known = last.stopping.empty() && last.leases.size() == 1 && last.own.empty();
   if (!known || last.tenant == next.tenant || next.wants_since_ns > last.stop_ordered_ns) return;
   const uint64_t lasted_ns = scheduling::elapsed(last.turn_began_ns, now_ns);
+  const bool had_gaps = last.turn_ready_ns != 0 &&
+                        scheduling::elapsed(last.turn_ready_ns, lasted_ns) > scheduling::SwitchCost::kMostNs;
+  if (had_gaps) return;
   if (gpu.switch_cost.add_turn(lasted_ns, last.turn_charged_ns))
     gpu.scheduler->set_switch_ns(gpu.switch_cost.cost_ns());
 }

@@ -254,6 +254,8 @@ Json ControlService::gpus() const {
   const std::vector<uint64_t> unreserved = leases_.ledger().unreserved_bytes();
   Json answer = gpus_json(inventory_, [&](uint32_t gpu) { return unreserved.at(gpu); });
   for (uint32_t i = 0; i < inventory_.gpus.size(); ++i) {
+    const std::optional<uint64_t> switch_ns = leases_.compute().switch_ns(i);
+    answer["gpus"][i]["switch_ns"] = switch_ns ? Json(*switch_ns) : Json(nullptr);
     auto why = health_.closed(inventory_.gpus[i].uuid, i, leases_.now_ns());
     if (!why) continue;
     answer["gpus"][i]["state"] = "quarantined";

@@ -18,8 +18,7 @@ import threading
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tests", "programs", "driver"))
 import asked  # noqa: E402
 
-# How many kernels at once, and of how many steps. What a device does before the first one and after the last, with the SM in
-# hand already, counts as GPU time: they are so many that it is little against them.
+# How many kernels at once, and of how many steps.
 WORK = {"short kernels": (1000, 2_000), "long kernels": (100, 200_000)}
 
 

@@ -16,6 +16,7 @@
 #include <array>
 #include <charconv>
 #include <chrono>
+#include <cmath>
 #include <cstring>
 #include <fstream>
 #include <map>
@@ -130,14 +131,16 @@ class Times {
     work();
     ms_.push_back(static_cast<double>(monotonic_ns() - begin_ns) / 1e6);
   }
+  // The least that so large a part of them is no longer than.
   double quantile(double part) const {
     std::vector<double> sorted = ms_;
     std::sort(sorted.begin(), sorted.end());
-    return sorted[std::min(sorted.size() - 1,
-                           static_cast<size_t>(part * static_cast<double>(sorted.size())))];
+    const double rank = std::ceil(part * static_cast<double>(sorted.size()));
+    return sorted[static_cast<size_t>(std::max(rank, 1.0)) - 1];
   }
   void print(const char* what) const {
-    printf("%-34s p50 %7.2f ms   p99 %7.2f ms\n", what, quantile(0.5), quantile(0.99));
+    printf("%-34s p50 %7.2f ms   p99 %7.2f ms   longest %7.2f ms\n", what, quantile(0.5), quantile(0.99),
+           quantile(1));
   }
 
  private:

@@ -1,33 +1,13 @@
 #include "softgpu/device/health_watch.h"
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
-#include <filesystem>
-#include <memory>
+#include "softgpu/device/device_testing.h"
 
 namespace tessera::softgpu {
 namespace {
 
-class HealthWatchTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    char folder[] = "/tmp/softgpu-test-XXXXXX";
-    ASSERT_NE(mkdtemp(folder), nullptr);
-    config_.state_dir = folder;
-    config_.memory_bytes = 64u << 20;
-    config_.sm_count = 2;
-  }
-  void TearDown() override { std::filesystem::remove_all(config_.state_dir); }
-
-  std::unique_ptr<DeviceFile> open() {
-    auto file = DeviceFile::open(config_, 0, true);
-    EXPECT_TRUE(file.ok()) << file.status().message();
-    return std::move(file).value();
-  }
-
-  Config config_;
-};
+class HealthWatchTest : public OwnDeviceTest {};
 
 TEST_F(HealthWatchTest, WhoIsAloneLooks) {
   const auto file = open();

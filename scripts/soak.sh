@@ -3,4 +3,5 @@
 #   soak.sh BUILD_DIR
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/own_runtime.sh
 ctest --test-dir "${1:?usage: soak.sh BUILD_DIR}" --output-on-failure -L soak

@@ -2,7 +2,12 @@
 // back. Prints the median of its iterations in microseconds. bench_remote_rtt.sh runs it at several distances
 // from its GPU.
 //
-//   remote_loop [ITERATIONS] [STEPS]     STEPS: how long a kernel's one block computes
+//   remote_loop [ITERATIONS] [STEPS] [PAUSE]
+//
+// STEPS: how long a kernel's one block computes. PAUSE: so many microseconds of sleep before each iteration,
+// which do not count: what a processor that has been idle meanwhile costs shows in what follows.
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -53,6 +58,7 @@ void check(CUresult result, const char* what) {
 int main(int argc, char** argv) {
   const int iterations = argc > 1 ? atoi(argv[1]) : 100;
   unsigned steps = argc > 2 ? static_cast<unsigned>(atoi(argv[2])) : 100;
+  const useconds_t pause_us = argc > 3 ? static_cast<useconds_t>(atoi(argv[3])) : 0;
   CUcontext context = nullptr;
   CUmodule module = nullptr;
   CUfunction layer = nullptr;
@@ -67,6 +73,7 @@ int main(int argc, char** argv) {
   std::vector<float> host(kCount);
   std::vector<double> times;
   for (int i = 0; i < iterations + 2; ++i) {
+    if (pause_us > 0) usleep(pause_us);
     const uint64_t start = tessera::monotonic_ns();
     for (int launch = 0; launch < kLaunches; ++launch) {
       void* parameters[] = {&data, &steps};

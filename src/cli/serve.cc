@@ -24,6 +24,8 @@
 #include "remote/front/front.h"
 #include "remote/transport/dial.h"
 #include "remote/worker/run_session.h"
+#include "virtualization/driver_loader.h"
+#include "virtualization/driver_locator.h"
 
 namespace tessera::cli {
 namespace {
@@ -117,9 +119,9 @@ Status check_exposure(const ServeOptions& options, const remote::Identities& ide
 class SessionSlices {
  public:
   // `limits` outlives it, and may change between sessions.
-  SessionSlices(std::string socket, std::string guest_folder,
-                const std::map<std::string, SessionLimits>& limits, std::chrono::nanoseconds keep)
-      : socket_(std::move(socket)), guest_folder_(std::move(guest_folder)), limits_(limits), keep_(keep) {}
+  SessionSlices(std::string socket, std::string driver, const std::map<std::string, SessionLimits>& limits,
+                std::chrono::nanoseconds keep)
+      : socket_(std::move(socket)), driver_(std::move(driver)), limits_(limits), keep_(keep) {}
 
   // In the session's process: the driver that it loads then finds itself in the slice.
   Status prepare(SessionStart& start) {
@@ -135,7 +137,7 @@ class SessionSlices {
     unsetenv("TESSERA_SERVER");  // of a client: the driver would look for its GPUs elsewhere
     setenv("TESSERA_SLICE", node::json_string(slice, "token").c_str(), 1);
     setenv("TESSERA_SOCKET", socket_.c_str(), 1);
-    start.driver = guest_folder_ + "/libcuda.so.1";
+    start.driver = driver_;
     // The slice lives as long as this connection, and the connection as long as the process.
     held_ = std::make_unique<ControlClient>(std::move(client));
     return Status();
@@ -143,7 +145,7 @@ class SessionSlices {
 
  private:
   const std::string socket_;
-  const std::string guest_folder_;
+  const std::string driver_;  // the guest
   const std::map<std::string, SessionLimits>& limits_;
   const std::chrono::nanoseconds keep_;
   std::unique_ptr<ControlClient> held_;
@@ -204,11 +206,19 @@ Status check_cache(const cache::ContentCache::Options& content) {
   return opened.ok() ? Status() : opened.status().with_context("--cache-dir");
 }
 
+// Sessions are forks of this process, and find the guest and its driver in it.
+void load_for_sessions(const std::string& guest) {
+  vgpu::load_ahead(guest);
+  const vgpu::DriverSearch search = vgpu::locate_driver();
+  if (search.driver) vgpu::load_ahead(search.driver->libcuda);
+}
+
 Status serve(const ServeOptions& options) {
   KnownIdentities known;
   TESSERA_RETURN_IF_ERROR(take_identities(options, known));
   TESSERA_RETURN_IF_ERROR(check_exposure(options, known.identities));
-  TESSERA_ASSIGN_OR_RETURN(std::string guest_folder, find_guest_folder());
+  TESSERA_ASSIGN_OR_RETURN(const std::string guest_folder, find_guest_folder());
+  const std::string guest = guest_folder + "/libcuda.so.1";
   remote::FrontOptions front_options;
   if (!options.tls_certificate.empty()) {
     TESSERA_ASSIGN_OR_RETURN(
@@ -224,7 +234,7 @@ Status serve(const ServeOptions& options) {
   TESSERA_ASSIGN_OR_RETURN(const UniqueFd stop, stop_signals());
   front_options.stop_descriptor = stop.get();
   allow_descriptors();
-  SessionSlices slices(absolute(options.socket), std::move(guest_folder), known.limits,
+  SessionSlices slices(absolute(options.socket), guest, known.limits,
                        std::chrono::nanoseconds(static_cast<int64_t>(options.keep_seconds * 1e9)));
   ServeLimits limits(known.limits);
   front_options.admin = [&](const std::string& question) { return limits.answer(question); };
@@ -244,6 +254,7 @@ Status serve(const ServeOptions& options) {
   front_options.ended = [&](const remote::SessionEnd& end) { reporter.ended(end); };
   TESSERA_ASSIGN_OR_RETURN(const std::unique_ptr<Front> front, Front::create(std::move(front_options)));
   limits.of(front.get());
+  load_for_sessions(guest);
   reporter.listening(front->addresses());
   return front->run();
 }

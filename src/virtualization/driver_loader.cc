@@ -62,6 +62,10 @@ Result<cuda::DriverTable> load_program_driver(const std::string& path) {
   return driver_in(library, path);
 }
 
+void load_ahead(const std::string& path) {
+  (void)dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);  // whoever needs it says what is wrong
+}
+
 Result<cuda::NvmlTable> load_nvml(const std::string& path) {
   TESSERA_ASSIGN_OR_RETURN(void* library, load_library(path));
   auto table = table_of<cuda::NvmlTable>(library, cuda::kNvmlEntries);

@@ -20,6 +20,8 @@ Result<cuda::DriverTable> load_driver(const std::string& path);
 Result<cuda::DriverTable> load_program_driver();
 // The one at `path`, which may be the guest: for processes that are programs of a slice themselves.
 Result<cuda::DriverTable> load_program_driver(const std::string& path);
+// For processes that are forked later and load it then: it is there already. Nothing of it is called.
+void load_ahead(const std::string& path);
 Result<cuda::NvmlTable> load_nvml(const std::string& path);
 
 }  // namespace tessera::vgpu

@@ -18,10 +18,11 @@ char* chars(std::span<uint8_t> bytes) { return reinterpret_cast<char*>(bytes.dat
 
 }  // namespace
 
+// Made when they are first used: most codecs of connections never compress anything.
 struct Compressor::State {
-  std::vector<uint64_t> lz4 = std::vector<uint64_t>((static_cast<size_t>(LZ4_sizeofState()) + 7) / 8);
-  ZSTD_CCtx* zstd = ZSTD_createCCtx();
-  ZSTD_DCtx* unzstd = ZSTD_createDCtx();
+  std::vector<uint64_t> lz4;
+  ZSTD_CCtx* zstd = nullptr;
+  ZSTD_DCtx* unzstd = nullptr;
 
   State() = default;
   State(const State&) = delete;
@@ -29,6 +30,19 @@ struct Compressor::State {
   ~State() {
     ZSTD_freeCCtx(zstd);
     ZSTD_freeDCtx(unzstd);
+  }
+
+  void* lz4_state() {
+    if (lz4.empty()) lz4.resize((static_cast<size_t>(LZ4_sizeofState()) + 7) / 8);
+    return lz4.data();
+  }
+  ZSTD_CCtx* zstd_state() {
+    if (zstd == nullptr) zstd = ZSTD_createCCtx();
+    return zstd;
+  }
+  ZSTD_DCtx* unzstd_state() {
+    if (unzstd == nullptr) unzstd = ZSTD_createDCtx();
+    return unzstd;
   }
 };
 
@@ -47,11 +61,12 @@ size_t Compressor::compress(Compression compression, std::span<const uint8_t> fr
   switch (compression) {
     case Compression::kLz4: {
       const int made =
-          LZ4_compress_fast_extState(state_->lz4.data(), chars(from), chars(to),
+          LZ4_compress_fast_extState(state_->lz4_state(), chars(from), chars(to),
                                      static_cast<int>(from.size()), static_cast<int>(to.size()), 1);
       return made > 0 ? static_cast<size_t>(made) : 0;
     }
     case Compression::kZstd: {
+      if (state_->zstd_state() == nullptr) return 0;
       const size_t made =
           ZSTD_compressCCtx(state_->zstd, to.data(), to.size(), from.data(), from.size(), kZstdLevel);
       return ZSTD_isError(made) != 0 ? 0 : made;
@@ -75,7 +90,8 @@ bool Compressor::decompress(Compression compression, std::span<const uint8_t> fr
       return made >= 0 && static_cast<size_t>(made) == to.size();
     }
     case Compression::kZstd:
-      return ZSTD_decompressDCtx(state_->unzstd, to.data(), to.size(), from.data(), from.size()) == to.size();
+      return state_->unzstd_state() != nullptr &&
+             ZSTD_decompressDCtx(state_->unzstd, to.data(), to.size(), from.data(), from.size()) == to.size();
     case Compression::kSnappy: {
       size_t bytes = 0;
       return snappy::GetUncompressedLength(chars(from), from.size(), &bytes) && bytes == to.size() &&

@@ -9,6 +9,7 @@
 #include "remote/client/installs.h"
 #include "remote/client/request.h"
 #include "remote/rpc.h"
+#include "virtualization/vgpu/array_size.h"
 
 namespace tessera::remote {
 namespace {
@@ -33,12 +34,9 @@ CUresult texel_bytes(const CUmemcpy3DOperand& operand, const CUextent3D& extent,
       !fits(offset.z, extent.depth, array.Depth)) {
     return CUDA_ERROR_INVALID_VALUE;
   }
-  size_t channel = 4;
-  if (array.Format == CU_AD_FORMAT_UNSIGNED_INT8 || array.Format == CU_AD_FORMAT_SIGNED_INT8) channel = 1;
-  if (array.Format == CU_AD_FORMAT_UNSIGNED_INT16 || array.Format == CU_AD_FORMAT_SIGNED_INT16 ||
-      array.Format == CU_AD_FORMAT_HALF)
-    channel = 2;
-  const size_t texel = channel * array.NumChannels;
+  const uint64_t bits = vgpu::texel_bits(array);
+  if (bits == 0 || bits % 8 != 0) return CUDA_ERROR_INVALID_VALUE;  // of blocks: they have no rows of texels
+  const size_t texel = bits / 8;
   if (*bytes != 0 && *bytes != texel) return CUDA_ERROR_INVALID_VALUE;
   *bytes = texel;
   return CUDA_SUCCESS;

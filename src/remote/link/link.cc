@@ -13,7 +13,6 @@ constexpr int kMostInVain = 16;
 }  // namespace
 
 Link::Link(std::unique_ptr<Transport> transport, LinkOptions options) : options_(std::move(options)) {
-  raw_.resize(kMaxCheckedFrameBytes + sizeof(LinkFrame));
   adopt(std::move(transport));
 }
 

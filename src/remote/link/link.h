@@ -151,7 +151,10 @@ class Link {
 
   // Receiving.
   std::mutex receiving_;
-  std::vector<std::byte> raw_;  // as it came from the connection
+  // As it came from the connection. Pages of it that nothing has come into are not there: most links carry
+  // little.
+  static constexpr size_t kRawBytes = kMaxCheckedFrameBytes + sizeof(LinkFrame);
+  const std::unique_ptr<std::byte[]> raw_ = std::make_unique_for_overwrite<std::byte[]>(kRawBytes);
   size_t raw_begin_ = 0, raw_end_ = 0;
   size_t frame_left_ = 0;         // payload of the present frame that has not been taken
   bool says_when_had_ = false;    // of the present frame

@@ -54,7 +54,7 @@ Status Link::take_header(const LinkFrame& header) {
 Status Link::take_headers() {
   while (frame_left_ == 0 && raw_end_ - raw_begin_ >= sizeof(LinkFrame)) {
     LinkFrame header;
-    memcpy(&header, raw_.data() + raw_begin_, sizeof header);
+    memcpy(&header, raw_.get() + raw_begin_, sizeof header);
     const bool is_data = header.type == static_cast<uint8_t>(FrameType::kData);
     if (header.length > (options_.checked ? kMaxCheckedFrameBytes : kMaxFrameBytes)) {
       return options_.checked ? altered() : malformed("too long");
@@ -64,7 +64,7 @@ Status Link::take_headers() {
       if (raw_end_ - raw_begin_ < sizeof header + header.length) return Status();
       const uint32_t said = std::exchange(header.checksum, 0);
       uint32_t sum = crc32c(0, std::as_bytes(std::span(&header, 1)));
-      sum = crc32c(sum, {raw_.data() + raw_begin_ + sizeof header, header.length});
+      sum = crc32c(sum, {raw_.get() + raw_begin_ + sizeof header, header.length});
       if (sum != said) return altered();
     }
     raw_begin_ += sizeof header;
@@ -76,12 +76,13 @@ Status Link::take_headers() {
 // Whatever the connection has, without waiting.
 Status Link::fill_raw() {
   if (raw_begin_ == raw_end_) raw_begin_ = raw_end_ = 0;
-  if (raw_begin_ > 0 && raw_.size() - raw_end_ < raw_.size() / 2) {
-    memmove(raw_.data(), raw_.data() + raw_begin_, raw_end_ - raw_begin_);
+  if (raw_begin_ > 0 && kRawBytes - raw_end_ < kRawBytes / 2) {
+    memmove(raw_.get(), raw_.get() + raw_begin_, raw_end_ - raw_begin_);
     raw_end_ -= raw_begin_;
     raw_begin_ = 0;
   }
-  TESSERA_ASSIGN_OR_RETURN(const size_t came, transport()->receive(std::span(raw_).subspan(raw_end_)));
+  TESSERA_ASSIGN_OR_RETURN(const size_t came,
+                           transport()->receive(std::span(raw_.get(), kRawBytes).subspan(raw_end_)));
   raw_end_ += came;
   if (came > 0) heard_ns_.store(monotonic_ns(), std::memory_order_relaxed);
   return Status();
@@ -106,7 +107,7 @@ Result<size_t> Link::next_bytes(std::span<std::byte> space) {
   }
   const size_t taken = std::min({space.size(), frame_left_, raw_end_ - raw_begin_});
   if (taken == 0) return taken;
-  memcpy(space.data(), raw_.data() + raw_begin_, taken);
+  memcpy(space.data(), raw_.get() + raw_begin_, taken);
   raw_begin_ += taken;
   frame_left_ -= taken;
   arrived_ += taken;

@@ -40,7 +40,7 @@ constexpr const char* kHelp =
     "  --overcommit FACTOR  slices may be promised so many times the memory of a GPU, 1 (default) to 16:\n"
     "                       what does not fit waits in the host's memory, and tenants take turns\n"
     "  --residence-round SECONDS\n"
-    "                       within which everybody has such a turn, 1 to 3600 (default: 24)\n"
+    "                       within which everybody has such a turn, 1 to 3600 (default: 26)\n"
     "  --swap-codec CODEC   how what waits is stored: none (default), adaptive, lz4, zstd or snappy\n"
     "  --swap-encrypt       and encrypted, by a key of each process that is nowhere else\n"
     "  --swap-host SIZE     as much of the host's memory is for what waits, as 8GiB (default: all of it)\n"

@@ -166,6 +166,8 @@ Status ResidencyBroker::recalled(LeaseId lease, uint32_t number, const RecalledM
   }
   if (!message.more) {
     if (part->asked->given > 0) ++evictions_;
+    if (message.out_bytes > 0)
+      gpu.speed.moved(memory::MovingSpeed::Way::kOut, part->asked->given, now_ns - part->asked->since_ns);
     // It may be able to in a moment: what was granted to it may be on its way into use.
     const bool all = part->asked->given >= part->asked->bytes;
     part->no_swap_until_ns = message.no_swap ? now_ns + kNoSwapNs : 0;
@@ -189,10 +191,12 @@ Status ResidencyBroker::returned(LeaseId lease, const ReturnedMessage& message, 
   const uint32_t index = held_.at(lease).gpus[message.device];
   Gpu& gpu = gpus_[index];
   if (gpu.returning == Place{lease, message.device}) {
-    const uint64_t bound =
-        partitioning::longest_turn_ns(tenants_of(index, 0).tenants, capacity(index), round_ns_);
-    gpu.detector.turn_ended(gpu.moving_since_ns - std::min(gpu.moving_since_ns, gpu.moved_ns),
-                            now_ns - std::min(now_ns, gpu.moving_since_ns), bound);
+    const uint64_t bound = longest_turn_ns(index, tenants_of(index, 0).tenants, round_ns_);
+    const uint64_t moving_ns = now_ns - std::min(now_ns, gpu.moving_since_ns);
+    gpu.speed.moved(memory::MovingSpeed::Way::kIn, gpu.returned_bytes,
+                    now_ns - std::min(now_ns, gpu.first_returned_ns));
+    gpu.detector.turn_ended(gpu.moving_since_ns - std::min(gpu.moving_since_ns, gpu.moved_ns), moving_ns,
+                            bound);
     stop_returning(gpu, now_ns);
   }
   serve(index, now_ns, effects);
@@ -233,7 +237,8 @@ ResidencyBroker::Moving ResidencyBroker::moving(uint32_t index) const {
   const auto found = gpus_.find(index);
   if (found == gpus_.end()) return {};
   const memory::ThrashDetector& detector = found->second.detector;
-  return {detector.moving_percent(), detector.thrashing(), turn_ns(index, tenants_of(index, 0).tenants)};
+  return {detector.moving_percent(), detector.thrashing(),
+          turn_rules(index, tenants_of(index, 0).tenants).turn_ns};
 }
 
 memory::ThrashDetector::State ResidencyBroker::moving_state(uint32_t index) const {

@@ -33,6 +33,7 @@
 #include <span>
 #include <vector>
 
+#include "memory/reclaim/moving_speed.h"
 #include "memory/reclaim/need_forecast.h"
 #include "memory/reclaim/thrash_detector.h"
 #include "node/broker.h"
@@ -162,10 +163,13 @@ class ResidencyBroker {
     uint64_t resident_bytes = 0;
     std::optional<Place> returning;
     uint64_t returning_until_ns = 0;  // unless it asks for more
+    uint64_t returned_bytes = 0;      // of what it had, so far, since
+    uint64_t first_returned_ns = 0;
     // Of the moves that go on: when the first of them was heard of; 0: none is. And when the ones before
     // ended.
     uint64_t moving_since_ns = 0, moved_ns = 0;
     memory::ThrashDetector detector{memory::ThrashDetector::Limits{}};
+    memory::MovingSpeed speed;
     std::optional<uint64_t> look_at_ns;
     std::map<SliceId, partitioning::MemoryTerms> terms;  // of those that are not as all are
     bool has_waiting = false;                            // some part's waits_since_ns is there
@@ -230,7 +234,12 @@ class ResidencyBroker {
   uint64_t attainable_bytes(uint32_t gpu, SliceId slice) const;
   // What those that are before it in the line are about to need: not for who comes after them.
   uint64_t aside_bytes(uint32_t gpu, const Waiting& request, uint64_t now_ns) const;
-  uint64_t turn_ns(uint32_t gpu, std::span<const partitioning::ResidentTenant> tenants) const;
+  partitioning::TurnRules turn_rules(uint32_t gpu,
+                                     std::span<const partitioning::ResidentTenant> tenants) const;
+  // As far as it is known, or guessed, of the move between two turns.
+  uint64_t move_ns(uint32_t gpu, std::span<const partitioning::ResidentTenant> tenants) const;
+  uint64_t longest_turn_ns(uint32_t gpu, std::span<const partitioning::ResidentTenant> tenants,
+                           uint64_t round_ns) const;
   uint64_t expected_bytes(uint32_t gpu) const;
   // Until when processes of the GPU are awaited; none: they are not.
   std::optional<uint64_t> awaited_until_ns(uint32_t gpu, uint64_t now_ns) const;

@@ -193,7 +193,8 @@ class ResidencySimulation {
       }
     }
     if (process.out > 0 && !process.coming && !process.growing)
-      reserve(process, process.coming, kGranuleBytes, std::min(process.out, kMostReturnedBytes), process.out);
+      reserve(process, process.coming, std::min(process.out, kGranuleBytes),
+              std::min(process.out, kMostReturnedBytes), process.out);
   }
 
   void handle(const Effects& effects) {

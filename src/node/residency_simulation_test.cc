@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <random>
+
 namespace tessera::node {
 namespace {
 
@@ -20,8 +22,8 @@ struct Outcome {
   double moved = 0;       // of all that they have
 };
 
-Outcome play(const Case& what, uint64_t most_ns = 3600 * kSecond) {
-  ResidencySimulation simulation(what.capacity_mib * kMib, kBytesPerNs);
+Outcome play(const Case& what, uint64_t most_ns = 3600 * kSecond, double bytes_per_ns = kBytesPerNs) {
+  ResidencySimulation simulation(what.capacity_mib * kMib, bytes_per_ns);
   for (size_t i = 0; i < what.programs; ++i) {
     Program program;
     program.bytes = what.mib * kMib;
@@ -71,6 +73,49 @@ TEST(ResidencySimulation, TwoOfThreeQuartersTakeTurns) {
   }
 }
 
+// At the sizes and speeds of a real device, of any number of programs: nobody waits for longer than half a
+// minute unless moving takes more than half of the time, and they get on together.
+TEST(ResidencySimulation, NobodyWaitsForHalfAMinute) {
+  constexpr uint64_t kCapacityMib = 8192, kLongest = 30 * kSecond;
+  for (uint64_t seed = 1; seed <= 40; ++seed) {
+    SCOPED_TRACE(seed);
+    std::mt19937_64 dice(seed);
+    const auto roll = [&](uint64_t least, uint64_t most) {
+      return std::uniform_int_distribution<uint64_t>(least, most)(dice);
+    };
+    const double bytes_per_ns = static_cast<double>(roll(20, 60)) / 10;
+    ResidencySimulation simulation(kCapacityMib * kMib, bytes_per_ns);
+    const uint64_t programs = roll(2, 6), most_mib = roll(1500, 6500);
+    for (uint64_t i = 0; i < programs; ++i) {
+      Program program;
+      const uint64_t mib = roll(0, 1) == 0 ? most_mib : roll(1000, most_mib);
+      program.bytes = mib * kMib;
+      program.limit_bytes = (mib + 16) * kMib;
+      program.growing_ns = roll(1, 10) * kSecond;
+      program.working_ns = roll(5, 60) * kSecond;
+      program.begins_ns = roll(0, 20) * kSecond / 2;
+      simulation.add(program);
+    }
+    const auto figures = simulation.run(3600 * kSecond);
+    EXPECT_TRUE(figures.all_ended);
+    EXPECT_TRUE(simulation.check().ok()) << simulation.check().message();
+    EXPECT_LT(figures.longest_wait_ns, kLongest);
+  }
+}
+
+// Two of 6 GiB, and five of 3, on 8 GiB that move as fast as between memories of the host.
+TEST(ResidencySimulation, FullSizesGetOn) {
+  for (const Case& what : {Case{2, 6128, 8192, 40}, Case{2, 6128, 8192, 200}, Case{5, 3056, 8192, 10},
+                           Case{5, 3056, 8192, 100}, Case{10, 3056, 8192, 50}}) {
+    SCOPED_TRACE(testing::Message() << what.programs << " x " << what.mib << ", " << what.working_s << " s");
+    const Outcome outcome = play(what, 3600 * kSecond, 3);
+    EXPECT_TRUE(outcome.figures.all_ended);
+    EXPECT_GT(outcome.throughput, 0.9);
+    EXPECT_LT(outcome.figures.longest_wait_ns, 30 * kSecond);
+    EXPECT_GT(outcome.figures.least_done, 0.2) << "they ran one after the other";
+  }
+}
+
 // Those that load their data at once do not push each other out in turn, none of them getting on: what two of
 // them need comes from those that began last.
 TEST(ResidencySimulation, WhoGrowsDoesNotDriveOthersRound) {
@@ -81,7 +126,8 @@ TEST(ResidencySimulation, WhoGrowsDoesNotDriveOthersRound) {
   EXPECT_LT(small.moved, 0.2);
 }
 
-// Of programs that come and go all the time none keeps out who was there before.
+// Of programs that come and go all the time none keeps out who was there before. Where so many wait turns are
+// short, for each of them to get on soon: moving takes more of the time than it does otherwise.
 TEST(ResidencySimulation, NewcomersStandInLine) {
   ResidencySimulation simulation(800 * kMib, kBytesPerNs);
   Program program;
@@ -96,7 +142,7 @@ TEST(ResidencySimulation, NewcomersStandInLine) {
   }
   const auto figures = simulation.run(3600 * kSecond);
   EXPECT_TRUE(figures.all_ended);
-  EXPECT_GT(static_cast<double>(simulation.alone_ns()) / static_cast<double>(figures.took_ns), 0.7);
+  EXPECT_GT(static_cast<double>(simulation.alone_ns()) / static_cast<double>(figures.took_ns), 0.6);
 }
 
 }  // namespace

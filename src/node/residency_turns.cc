@@ -13,8 +13,6 @@ using partitioning::Presence;
 using partitioning::ResidentTenant;
 using vgpu::BudgetKind;
 
-// How long a byte takes on its way out and in, until that is measured.
-constexpr double kGuessedNsPerByte = 0.5;
 constexpr uint64_t kNever = std::numeric_limits<uint64_t>::max();
 // When to look again whether those before somebody have stopped to grow.
 constexpr uint64_t kForecastLookNs = 100'000'000;
@@ -23,7 +21,7 @@ constexpr uint64_t kForecastLookNs = 100'000'000;
 
 uint64_t ResidencyBroker::aside_bytes(uint32_t index, const Waiting& request, uint64_t now_ns) const {
   const Tenants all = tenants_of(index, now_ns);
-  const partitioning::TurnLengths turns(all.tenants, turn_ns(index, all.tenants));
+  const partitioning::TurnLengths turns(all.tenants, turn_rules(index, all.tenants));
   const size_t own = all.number_of({request.lease, request.message.device});
   const auto place = partitioning::place_in_line(all.tenants[own], turns, now_ns);
   uint64_t bytes = 0;
@@ -99,15 +97,25 @@ uint64_t ResidencyBroker::attainable_bytes(uint32_t index, SliceId slice) const 
   return left;
 }
 
-uint64_t ResidencyBroker::turn_ns(uint32_t index, std::span<const ResidentTenant> tenants) const {
-  uint64_t all = 0, largest = 0;
-  for (const ResidentTenant& tenant : tenants) {
-    all += tenant.size();
-    largest = std::max(largest, tenant.size());
-  }
-  const double missing = static_cast<double>(std::min(largest, all - std::min(all, capacity(index))));
-  return gpus_.at(index).detector.turn_ns(partitioning::longest_turn_ns(tenants, capacity(index), round_ns_),
-                                          static_cast<uint64_t>(missing * kGuessedNsPerByte));
+uint64_t ResidencyBroker::move_ns(uint32_t index, std::span<const ResidentTenant> tenants) const {
+  const Gpu& gpu = gpus_.at(index);
+  const uint64_t bytes = partitioning::exchanged_bytes(tenants, capacity(index));
+  return std::max(gpu.speed.exchange_ns(bytes), gpu.detector.mean_moving_ns());
+}
+
+uint64_t ResidencyBroker::longest_turn_ns(uint32_t index, std::span<const ResidentTenant> tenants,
+                                          uint64_t round_ns) const {
+  return partitioning::longest_turn_ns(tenants, capacity(index), round_ns, move_ns(index, tenants));
+}
+
+partitioning::TurnRules ResidencyBroker::turn_rules(uint32_t index,
+                                                    std::span<const ResidentTenant> tenants) const {
+  const uint64_t most_round_ns = std::max(round_ns_, partitioning::kMostResidenceRoundNs);
+  const uint64_t bound_ns = longest_turn_ns(index, tenants, round_ns_), move = move_ns(index, tenants);
+  const uint64_t turn_ns =
+      gpus_.at(index).detector.turn_ns(bound_ns, longest_turn_ns(index, tenants, most_round_ns), move);
+  const uint64_t round_ns = turn_ns > bound_ns ? most_round_ns : round_ns_;
+  return {turn_ns, move, round_ns - std::min(round_ns, move)};
 }
 
 ResidencyBroker::Queue::iterator ResidencyBroker::next_request(uint32_t index, uint64_t now_ns) {
@@ -120,7 +128,7 @@ ResidencyBroker::Queue::iterator ResidencyBroker::next_request(uint32_t index, u
     stop_returning(gpu, now_ns);
   }
   const Tenants all = tenants_of(index, now_ns);
-  const partitioning::TurnLengths turns(all.tenants, turn_ns(index, all.tenants));
+  const partitioning::TurnLengths turns(all.tenants, turn_rules(index, all.tenants));
   auto first = gpu.queue.end();
   std::optional<partitioning::PlaceInLine> first_place;
   for (auto request = gpu.queue.begin(); request != gpu.queue.end(); ++request) {
@@ -177,6 +185,7 @@ void ResidencyBroker::stop_returning(Gpu& gpu, uint64_t now_ns) {
     }
   }
   gpu.returning.reset();
+  gpu.returned_bytes = 0;
   gpu.moving_since_ns = 0;
   gpu.moved_ns = now_ns;
 }
@@ -214,6 +223,8 @@ void ResidencyBroker::grant(uint32_t index, Queue::iterator request, uint64_t no
   if (!request->brings_back()) part(place).forecast.grew(bytes, now_ns - request->since_ns, now_ns);
   if (request->brings_back()) {
     begin_return(index, place, kReturnPatienceNs, now_ns);
+    if (gpu.returned_bytes == 0) gpu.first_returned_ns = now_ns;
+    gpu.returned_bytes += bytes;
   } else if (tenant.presence == Presence::kOut && tenant.out_bytes > 0) {
     // It will ask for that as soon as it goes on with what is granted now.
     begin_return(index, place, kFollowPatienceNs, now_ns);
@@ -250,8 +261,8 @@ bool ResidencyBroker::ask_others(uint32_t index, const Waiting& request, uint64_
   const Place place{request.lease, request.message.device};
   const uint64_t ahead = std::max(request.message.bytes_wanted, total) + part(place).growth_bytes(now_ns);
   const partitioning::Need need{total - there, ahead - there, others.number_of(place)};
-  const uint64_t turn = turn_ns(index, others.tenants);
-  const auto victims = partitioning::choose_victims(others.tenants, need, turn, now_ns);
+  const partitioning::TurnRules rules = turn_rules(index, others.tenants);
+  const auto victims = partitioning::choose_victims(others.tenants, need, rules, now_ns);
   for (const partitioning::Victim& victim : victims) {
     const Place whose = others.places[victim.index];
     if (next_number_ == 0) next_number_ = 1;  // 0 means that no answer is wanted
@@ -261,7 +272,7 @@ bool ResidencyBroker::ask_others(uint32_t index, const Waiting& request, uint64_
   }
   if (victims.empty()) {
     ask_to_shrink(others, need, now_ns, effects);
-    uint64_t next = partitioning::next_choice_ns(others.tenants, turn, now_ns).value_or(kNever);
+    uint64_t next = partitioning::next_choice_ns(others.tenants, rules, now_ns).value_or(kNever);
     if (aside > 0) next = std::min(next, now_ns + kForecastLookNs);
     const uint64_t for_long_ns = request.since_ns + kImmovableRounds * round_ns_;
     if (for_long_ns > now_ns) next = std::min(next, for_long_ns);

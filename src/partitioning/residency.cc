@@ -12,6 +12,8 @@ namespace {
 
 constexpr uint64_t kNever = std::numeric_limits<uint64_t>::max();
 
+uint64_t later(uint64_t moment_ns, uint64_t ns) { return moment_ns > kNever - ns ? kNever : moment_ns + ns; }
+
 bool works(const ResidentTenant& tenant) { return tenant.presence == Presence::kIn && !tenant.blocked; }
 
 // From when on it may be asked.
@@ -90,22 +92,28 @@ void mark_shares(std::span<ResidentTenant> tenants, uint64_t capacity) {
     tenants[i].within_share = tenants[i].resident_bytes <= shares[i];
 }
 
-TurnLengths::TurnLengths(std::span<const ResidentTenant> tenants, uint64_t turn_ns) : turn_ns_(turn_ns) {
+TurnLengths::TurnLengths(std::span<const ResidentTenant> tenants, const TurnRules& rules) : rules_(rules) {
   for (const ResidentTenant& tenant : tenants) {
     if (!tenant.takes_part()) continue;
     ++tenants_;
     weights_ += tenant.weight;
+    if (!works(tenant) && tenant.presence != Presence::kReturning)
+      latest_end_ns_ = std::min(latest_end_ns_, later(tenant.waits_since_ns, rules_.wait_ns));
   }
 }
 
 uint64_t TurnLengths::end_ns(const ResidentTenant& tenant) const {
   __extension__ using Wide = unsigned __int128;
-  Wide turn = turn_ns_;
+  Wide turn = rules_.turn_ns;
   if (weights_ > 0) turn = turn * tenant.weight * tenants_ / weights_;
-  return turn > kNever - tenant.since_ns ? kNever : tenant.since_ns + static_cast<uint64_t>(turn);
+  const uint64_t length_ns = turn > kNever ? kNever : static_cast<uint64_t>(turn);
+  const uint64_t least_ns = std::min(length_ns, rules_.least_ns);
+  return std::max(later(tenant.since_ns, least_ns),
+                  std::min(later(tenant.since_ns, length_ns), latest_end_ns_));
 }
 
-uint64_t longest_turn_ns(std::span<const ResidentTenant> tenants, uint64_t capacity, uint64_t round_ns) {
+uint64_t longest_turn_ns(std::span<const ResidentTenant> tenants, uint64_t capacity, uint64_t round_ns,
+                         uint64_t move_ns) {
   uint64_t wanting = 0, largest = 1;
   for (const ResidentTenant& tenant : tenants) {
     if (!tenant.takes_part() || tenant.size() == 0) continue;
@@ -114,10 +122,21 @@ uint64_t longest_turn_ns(std::span<const ResidentTenant> tenants, uint64_t capac
   }
   const uint64_t fit = std::max<uint64_t>(capacity / largest, 1);
   if (wanting <= fit) return kNever;
-  // Turns that began together end together: who goes then may have to wait for that many others in each
-  // place.
-  const uint64_t others_in_a_place = (wanting - fit + fit - 1) / fit;
-  return round_ns / others_in_a_place;
+  // Who goes waits for as many turns and moves in each place, on the average, and for its own move. Where
+  // turns have begun together that is more for some: TurnRules::wait_ns sees to it.
+  const uint64_t others = wanting - fit, moves_ns = move_ns * wanting;
+  const uint64_t rounds_ns = round_ns * fit, round_left_ns = round_ns - std::min(round_ns, 2 * move_ns);
+  return std::max(std::min((rounds_ns - std::min(rounds_ns, moves_ns)) / others, round_left_ns), move_ns);
+}
+
+uint64_t exchanged_bytes(std::span<const ResidentTenant> tenants, uint64_t capacity) {
+  uint64_t all = 0, largest = 0;
+  for (const ResidentTenant& tenant : tenants) {
+    if (!tenant.takes_part()) continue;
+    all += tenant.size();
+    largest = std::max(largest, tenant.size());
+  }
+  return std::min(largest, all - std::min(all, capacity));
 }
 
 PlaceInLine place_in_line(const ResidentTenant& tenant, const TurnLengths& turns, uint64_t now_ns) {
@@ -129,8 +148,8 @@ PlaceInLine place_in_line(const ResidentTenant& tenant, const TurnLengths& turns
 }
 
 std::vector<Victim> choose_victims(std::span<const ResidentTenant> tenants, const Need& need,
-                                   uint64_t turn_ns, uint64_t now_ns) {
-  const TurnLengths turns(tenants, turn_ns);
+                                   const TurnRules& rules, uint64_t now_ns) {
+  const TurnLengths turns(tenants, rules);
   const bool others_have_enough = spare_beyond_shares(tenants, need.who) >= need.least;
   std::optional<PlaceInLine> to;
   if (need.who) to = place_in_line(tenants[*need.who], turns, now_ns);
@@ -156,9 +175,9 @@ std::vector<size_t> choose_to_shrink(std::span<const ResidentTenant> tenants, st
   return chosen;
 }
 
-std::optional<uint64_t> next_choice_ns(std::span<const ResidentTenant> tenants, uint64_t turn_ns,
+std::optional<uint64_t> next_choice_ns(std::span<const ResidentTenant> tenants, const TurnRules& rules,
                                        uint64_t now_ns) {
-  const TurnLengths turns(tenants, turn_ns);
+  const TurnLengths turns(tenants, rules);
   std::optional<uint64_t> next;
   for (const ResidentTenant& tenant : tenants) {
     if (!may_give(tenant)) continue;

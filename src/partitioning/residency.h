@@ -28,7 +28,8 @@ struct MemoryTerms {
 };
 
 // Every process that wants to has been on the GPU within this time, where its copies leave time for work.
-inline constexpr uint64_t kResidenceRoundNs = 24'000'000'000;
+// Where a shorter one was wished for, and moving takes too much of it, it may be as long as the second.
+inline constexpr uint64_t kResidenceRoundNs = 26'000'000'000, kMostResidenceRoundNs = 28'000'000'000;
 
 enum class Presence : uint8_t {
   kIn,         // all that it has is on the GPU
@@ -62,22 +63,36 @@ struct ResidentTenant {
 // Fills in who is within its share (memory/reclaim/fair_shares.h) of the capacity.
 void mark_shares(std::span<ResidentTenant> tenants, uint64_t capacity);
 
-// How long each tenant's turn is where turns are to be `turn_ns` long: by its weight against those of all
-// that take part, so that together they last as long.
+// How long turns are to be. They end sooner once somebody has waited for `wait_ns`, but not before they have
+// lasted for `least_ns`.
+struct TurnRules {
+  uint64_t turn_ns = 0;
+  uint64_t least_ns = 0;
+  uint64_t wait_ns = std::numeric_limits<uint64_t>::max();
+};
+
+// How long each tenant's turn is: by its weight against those of all that take part, so that together they
+// last as long.
 class TurnLengths {
  public:
-  TurnLengths(std::span<const ResidentTenant> tenants, uint64_t turn_ns);
+  TurnLengths(std::span<const ResidentTenant> tenants, const TurnRules& rules);
 
   uint64_t end_ns(const ResidentTenant& tenant) const;  // of a turn that began when it came in
 
  private:
-  const uint64_t turn_ns_;
+  const TurnRules rules_;
   uint64_t tenants_ = 0, weights_ = 0;
+  uint64_t latest_end_ns_ = std::numeric_limits<uint64_t>::max();
 };
 
-// How long a turn may be at most, so that everybody has been on the GPU within `round_ns`: as many as fit at
-// a time take turns with the rest. Never longer than that; no bound where all fit.
-uint64_t longest_turn_ns(std::span<const ResidentTenant> tenants, uint64_t capacity, uint64_t round_ns);
+// How long turns may be, so that everybody has been on the GPU within `round_ns`: as many as fit at a time
+// take turns with the rest, and memory moves for `move_ns` before each turn. Where moving would leave
+// less than half of the time to work, a turn is as long as a move, and the round longer. No bound where all
+// fit.
+uint64_t longest_turn_ns(std::span<const ResidentTenant> tenants, uint64_t capacity, uint64_t round_ns,
+                         uint64_t move_ns);
+// What has to move for a turn, at most.
+uint64_t exchanged_bytes(std::span<const ResidentTenant> tenants, uint64_t capacity);
 
 // Where somebody stands among those that want memory of a GPU: the least goes first. Who is being brought
 // back ends that; then whose turn it is, those first that came first; then who waits, by how long. Nobody who
@@ -101,19 +116,19 @@ struct Need {
   uint64_t most = 0;               // as far as nobody who works has to go for it
   std::optional<size_t> who = {};  // of the tenants; none: somebody whom all make room for
 };
-// Who gives what is needed, of those that may be asked at `now_ns` where turns last `turn_ns`, by their
-// weights. First who is out already: those that do not want to come back, then those whose turns are furthest
-// away, who went last. Then who is blocked, those first that came last, and then who is in, first whose turn
-// has been over for longest. Who works with no more than its share is left alone as long as the others have
-// enough, be it that their turns last a while yet. Nobody gives of his minimum. What is stuck is asked for
-// where nothing else is left, of each in its turn. Empty where all of them together have less than the least.
+// Who gives what is needed, of those that may be asked at `now_ns`. First who is out already: those that do
+// not want to come back, then those whose turns are furthest away, who went last. Then who is blocked, those
+// first that came last, and then who is in, first whose turn has been over for longest. Who works with no
+// more than its share is left alone as long as the others have enough, be it that their turns last a while
+// yet. Nobody gives of his minimum. What is stuck is asked for where nothing else is left, of each in its
+// turn. Empty where all of them together have less than the least.
 std::vector<Victim> choose_victims(std::span<const ResidentTenant> tenants, const Need& need,
-                                   uint64_t turn_ns, uint64_t now_ns);
+                                   const TurnRules& rules, uint64_t now_ns);
 // Whom to ask for what it has and does not use, where nobody can give what is needed: those that work. It
 // costs them nothing but to ask for it again.
 std::vector<size_t> choose_to_shrink(std::span<const ResidentTenant> tenants, std::optional<size_t> who);
 // When choose_victims() may answer otherwise, while nothing else happens; none: only then.
-std::optional<uint64_t> next_choice_ns(std::span<const ResidentTenant> tenants, uint64_t turn_ns,
+std::optional<uint64_t> next_choice_ns(std::span<const ResidentTenant> tenants, const TurnRules& rules,
                                        uint64_t now_ns);
 
 }  // namespace tessera::partitioning

@@ -44,10 +44,10 @@ void ThrashDetector::restore(const State& state) {
   backs_off_ = state.backs_off;
 }
 
-uint64_t ThrashDetector::turn_ns(uint64_t bound_ns, uint64_t guess_ns) const {
-  const double moving = turns_ > 0 ? mean_moving() : static_cast<double>(guess_ns);
+uint64_t ThrashDetector::turn_ns(uint64_t bound_ns, uint64_t most_ns, uint64_t move_ns) const {
+  const double moving = std::max(turns_ > 0 ? mean_moving() : 0, static_cast<double>(move_ns));
   const double wanted = moving * (kPercent - limits_.wanted_percent) / limits_.wanted_percent;
-  const uint64_t longest = backs_off_ ? std::max(bound_ns, limits_.longest_ns) : bound_ns;
+  const uint64_t longest = backs_off_ ? std::max(bound_ns, most_ns) : bound_ns;
   const auto turn = static_cast<uint64_t>(std::min(wanted, static_cast<double>(longest)));
   return std::max(turn, limits_.shortest_ns);
 }

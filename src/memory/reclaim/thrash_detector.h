@@ -9,10 +9,9 @@ namespace tessera::memory {
 class ThrashDetector {
  public:
   struct Limits {
-    uint32_t wanted_percent = 5;                         // of all time, that moving is to take
-    uint32_t thrash_percent = 20;                        // what is more is thrash
-    uint64_t shortest_ns = 100'000'000;                  // a turn
-    uint64_t longest_ns = uint64_t{10} * 1'000'000'000;  // where it thrashed, however long others then wait
+    uint32_t wanted_percent = 5;         // of all time, that moving is to take
+    uint32_t thrash_percent = 20;        // what is more is thrash
+    uint64_t shortest_ns = 100'000'000;  // a turn
     uint32_t calm_turns = 8;  // in a row, that would have been well within the bound: then it holds again
   };
   explicit ThrashDetector(const Limits& limits) : limits_(limits) {}
@@ -21,9 +20,12 @@ class ThrashDetector {
   // longer than `bound_ns`, as others wait for theirs.
   void turn_ended(uint64_t working_ns, uint64_t moving_ns, uint64_t bound_ns);
 
-  // How long a turn is to be; within the bound, unless it has thrashed within it and would again.
-  // `guess_ns`: how long moving may take, for as long as none was measured.
-  uint64_t turn_ns(uint64_t bound_ns, uint64_t guess_ns) const;
+  // How long a turn is to be; within the bound, unless it has thrashed within it and would again: then up to
+  // `most_ns`. `move_ns`: how long the next move is expected to take, where that may be longer than what they
+  // took of late.
+  uint64_t turn_ns(uint64_t bound_ns, uint64_t most_ns, uint64_t move_ns) const;
+  // How long a turn's moves took on the average; 0: there was none.
+  uint64_t mean_moving_ns() const { return turns_ > 0 ? static_cast<uint64_t>(mean_moving()) : 0; }
   bool thrashing() const { return moving_percent() > limits_.thrash_percent; }
   // Share of time that went into moving memory of late, in percent.
   uint32_t moving_percent() const;

@@ -2,16 +2,20 @@
 // say where they are, follows chains of addresses through all of it, multiplies matrices in it, sorts a part
 // of it, and looks at each byte at the end of each round.
 //
-//   driver_larger_together [MIB [ROUNDS [SEED [fresh] [ordered]]]]
+//   driver_larger_together [MIB [ROUNDS [SEED [fresh] [ordered] [until=FILE]]]]
 //
 // "fresh": memory that the program has not had before must hold zeros, whoever had it. "ordered": most memory
-// is allocated and freed in the order of a stream. Says "at STEP" as it goes on and "round N SECONDS" after
-// each round, so that who runs several sees that everybody does.
+// is allocated and freed in the order of a stream. "until": it goes on with rounds until there is the file.
+// Says "at STEP" as it goes on and "round N SECONDS" after each round, so that who runs several sees that
+// everybody does.
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <memory>
 #include <numeric>
 #include <random>
+#include <string>
+#include <string_view>
 
 #include "driver_check.h"
 
@@ -27,6 +31,7 @@ struct Options {
   uint64_t seed = 1;
   bool fresh = false;
   bool ordered = false;
+  std::string until;  // a file
 };
 
 // A cycle through all nodes of several blocks: each holds the device address of the next one.
@@ -242,11 +247,19 @@ Options parse(int argc, char** argv) {
   if (argc > 1) options.mib = std::stoul(argv[1]);
   if (argc > 2) options.rounds = static_cast<unsigned>(std::stoul(argv[2]));
   if (argc > 3) options.seed = std::stoull(argv[3]);
+  constexpr std::string_view kUntil = "until=";
   for (int i = 4; i < argc; ++i) {
-    options.fresh |= std::string(argv[i]) == "fresh";
-    options.ordered |= std::string(argv[i]) == "ordered";
+    const std::string word = argv[i];
+    options.fresh |= word == "fresh";
+    options.ordered |= word == "ordered";
+    if (word.starts_with(kUntil)) options.until = word.substr(kUntil.size());
   }
   return options;
+}
+
+bool goes_on(const Options& options, unsigned round) {
+  if (round <= options.rounds) return true;
+  return !options.until.empty() && !std::filesystem::exists(options.until);
 }
 
 }  // namespace
@@ -268,7 +281,8 @@ int main(int argc, char** argv) {
   }
   Product product(module, bytes / 64, seed);
   Sorted sorted(module, seed);
-  for (unsigned round = 1; round <= options.rounds; ++round) {
+  unsigned round = 1;
+  for (; goes_on(options, round); ++round) {
     const auto began = std::chrono::steady_clock::now();
     chain.walk();
     say_step();
@@ -284,5 +298,5 @@ int main(int argc, char** argv) {
     std::printf("round %u %.3f\n", round, took.count());
     std::fflush(stdout);
   }
-  return check::pass("%u rounds over %zu MiB", options.rounds, options.mib);
+  return check::pass("%u rounds over %zu MiB", round - 1, options.mib);
 }

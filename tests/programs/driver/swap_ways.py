@@ -6,6 +6,7 @@ usage: swap_ways.py BIN_DIR PROGRAM    (driver_larger_together)
 
 With daemons that let slices be promised more than there is, and a software GPU of its own.
 """
+import contextlib
 import os
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from asked import require
 
 DEVICE, MIB, OVERHEAD = 96, 56, 12  # MiB
 PATIENCE = 300  # s
-# Turns so short that none ends its work in one: then all but one of the programs are off the GPU.
+# While they load their data at the latest, all but one of the programs are off the GPU for a while.
 SHORT_TURNS, SEVERAL_TURNS = ["--residence-round", "1"], 12
 WAYS = {
     "adaptive": ["--swap-codec", "adaptive"],
@@ -52,10 +53,10 @@ class Watch(threading.Thread):
         return self.most
 
 
-def start(tessera, program, number, mib=MIB, rounds=SEVERAL_TURNS, limit=MIB + OVERHEAD, **environment):
+def start(tessera, program, number, *more, mib=MIB, rounds=SEVERAL_TURNS, limit=MIB + OVERHEAD, out=subprocess.PIPE, err=subprocess.PIPE,
+          **environment):
     return subprocess.Popen([tessera, "run", "--name", f"t{number}", "--mem", f"{limit}MiB", "--", program, str(mib), str(rounds),
-                             str(number), "fresh"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                            env=dict(os.environ, **environment))
+                             str(number), "fresh", *more], stdout=out, stderr=err, text=True, env=dict(os.environ, **environment))
 
 
 def finish(program):
@@ -100,16 +101,30 @@ def check_way(bin_dir, program, name, options):
     with_daemon(bin_dir, options, check)
 
 
+def text(file):
+    file.seek(0)
+    return file.read()
+
+
 def check_full(bin_dir, program):
     """Programs, and no place for all that others would have to make room for: who wants to grow then is told so, the others go on."""
     def check(tessera, _):
-        refused = 0
-        for each in [start(tessera, program, number, TESSERA_LOG="info") for number in range(4)]:
-            out, err = each.communicate(timeout=PATIENCE)
-            if each.returncode == 0 and out.splitlines()[-1].startswith("PASS"):
-                continue
-            refused += 1
-            require("there is no place left for what others have" in err, f"it is told why: {each.returncode} {out} {err}")
+        refused, one_was_refused = 0, os.path.join(os.path.dirname(os.environ["TESSERA_SOCKET"]), "one was refused")
+        with contextlib.ExitStack() as ends:
+            outs, errs = ([ends.enter_context(tempfile.TemporaryFile("w+")) for _ in range(4)] for _ in range(2))
+            # Until then nobody ends: turns may be as long as all of a program's work, and the others would have waited for that.
+            programs = [start(tessera, program, number, f"until={one_was_refused}", out=outs[number], err=errs[number], TESSERA_LOG="info")
+                        for number in range(4)]
+            for each in programs:
+                ends.callback(each.kill)
+            asked.wait_until(lambda: any(each.poll() is not None for each in programs), PATIENCE, lambda: f"one is refused: {asked.ps(tessera)}")
+            open(one_was_refused, "w").close()
+            for each, out, err in zip(programs, outs, errs):
+                each.wait(PATIENCE)
+                if each.returncode == 0 and text(out).splitlines()[-1].startswith("PASS"):
+                    continue
+                refused += 1
+                require("there is no place left for what others have" in text(err), f"it is told why: {each.returncode} {text(out)} {text(err)}")
         require(0 < refused < 4, f"some are refused, and the others' bytes are right: {refused} of 4")
         print(f"without a place for what others have {refused} of 4 programs were refused, and the others' bytes are right", flush=True)
 

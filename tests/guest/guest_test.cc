@@ -68,6 +68,11 @@ TEST(Guest, InASliceItsLimitsHold) {
   EXPECT_EQ(daemon.counters().used_bytes, 1u << 20);  // as it was when the program ended
 }
 
+TEST(Guest, WhyMemoryIsRefusedIsToldWithoutBeingAskedFor) {
+  test::TestDaemon daemon;
+  EXPECT_HAS(run_probe("memory", in_slice(daemon)), "warn vgpu: 100MiB of device memory refused: slice ");
+}
+
 TEST(Guest, PreloadedItDoesTheSame) {
   if (kAddressSanitizer) GTEST_SKIP() << "its runtime would be preloaded too late";
   test::TestDaemon daemon;

@@ -6,12 +6,14 @@
 #include <chrono>
 #include <vector>
 
+#include "common/clock.h"
 #include "common/failpoint.h"
 #include "common/log.h"
 #include "common/numa.h"
 #include "common/size.h"
 #include "virtualization/current_context.h"
 #include "virtualization/quiet_thread.h"
+#include "virtualization/residency/unmoved.h"
 
 namespace tessera::vgpu {
 namespace {
@@ -69,7 +71,7 @@ Status Residency::in_some_context(Body body) {
   if (context == nullptr)
     return Status(Code::kFailedPrecondition, "the process has no context on the device");
   const Current in(driver_, context);
-  return in.ok() ? body() : Status(Code::kInternal, "the process's context has ended or failed");
+  return in.ok() ? body() : Status(Code::kFailedPrecondition, "the process's context is ending");
 }
 
 void Residency::defer_free(uint64_t address) {
@@ -210,12 +212,16 @@ uint64_t Residency::move_off(const Account::EvictionOrder& order, uint64_t bytes
     return Status();
   });
   if (!within.ok()) status = within;
-  // The daemon asks again and again: once is enough.
-  if (!status.ok() && !std::exchange(told_failure_, true))
-    LOG_WARN("memory", "less is moved off the device than was asked for: %s", status.message().c_str());
-  if (status.ok()) told_failure_ = false;
+  if (!status.ok()) tell_unmoved(status);
   if (memory_->out_bytes() == 0) passage_.open();
   return piece;
+}
+
+// The daemon asks again and again: to say so once in a while is enough.
+void Residency::tell_unmoved(const Status& why) {
+  const UnmovedNotice notice = notice_of_unmoved(why.code());
+  if (notice.level <= LogLevel::kWarn && !unmoved_pace_.came(monotonic_ns())) return;
+  TESSERA_LOG(notice.level, "memory", "%s: %s", notice.text, why.message().c_str());
 }
 
 void Residency::synchronize_contexts() {

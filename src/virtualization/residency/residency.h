@@ -21,6 +21,7 @@
 #include <mutex>
 #include <set>
 
+#include "common/notice_pace.h"
 #include "memory/pool/pool.h"
 #include "virtualization/residency/passage.h"
 #include "virtualization/residency/resident_memory.h"
@@ -90,6 +91,7 @@ class Residency {
   // How much has left the device since the last piece that was told of: less, or nothing, where its work does
   // not end in time.
   uint64_t move_off(const Account::EvictionOrder& order, uint64_t bytes, Status& status);
+  void tell_unmoved(const Status& why);
   bool close_passage();
   // Nothing of the process is on the device; false: something still is.
   bool drain();
@@ -105,9 +107,9 @@ class Residency {
   StreamPoints streams_;
   Passage passage_;
 
-  std::mutex returning_;       // one thread brings memory back, for all that wait for it
-  std::mutex moving_;          // one moves memory at a time
-  bool told_failure_ = false;  // under it: that memory cannot be moved off the device now
+  std::mutex returning_;     // one thread brings memory back, for all that wait for it
+  std::mutex moving_;        // one moves memory at a time
+  NoticePace unmoved_pace_;  // under it: of what is said where it cannot
 
   std::mutex deferred_mutex_;
   std::vector<uint64_t> deferred_;

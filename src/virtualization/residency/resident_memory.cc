@@ -37,7 +37,7 @@ class ResidentMemory::Copies : public memory::SwapStore::Transfer {
     TESSERA_RETURN_IF_ERROR(status_of(driver_.cuCtxGetCurrent(&context), "cuCtxGetCurrent"));
     const Status copied = helpers_.run(begun_.size(), [&](Helpers::Parts& parts) {
       const Current in(driver_, context);
-      return in.ok() ? copy(parts) : Status(Code::kInternal, "the process's context has ended or failed");
+      return in.ok() ? copy(parts) : Status(Code::kFailedPrecondition, "the process's context is ending");
     });
     begun_.clear();
     return copied;

@@ -4,8 +4,12 @@
 
 #include <cassert>
 #include <limits>
+#include <mutex>
+#include <optional>
 
+#include "common/clock.h"
 #include "common/log.h"
+#include "common/notice_pace.h"
 
 namespace tessera::vgpu {
 
@@ -20,37 +24,64 @@ uint64_t charged_bytes(uint64_t bytes) {
 namespace {
 
 template <typename Charging>
-CUresult charge_after_debts(Tenant& tenant, uint32_t device, Charging charging) {
+Status charge_after_debts(Tenant& tenant, uint32_t device, Charging charging) {
   if (tenant.overheads.has_debts() && !tenant.overheads.settle(device, [&](uint64_t owed) {
         return tenant.account->charge(device, owed).ok();
       })) {
-    LOG_INFO("vgpu", "nothing more is granted: the driver holds %llu bytes beyond the slice",
-             static_cast<unsigned long long>(tenant.overheads.debt_bytes(device)));
-    return CUDA_ERROR_OUT_OF_MEMORY;
+    return Status::error(Code::kResourceExhausted,
+                         "nothing more is granted: the driver holds %llu bytes beyond the slice",
+                         static_cast<unsigned long long>(tenant.overheads.debt_bytes(device)));
   }
-  const Status charged = charging();
-  if (charged.ok()) return CUDA_SUCCESS;
-  LOG_INFO("vgpu", "%s", charged.message().c_str());
-  return CUDA_ERROR_OUT_OF_MEMORY;
+  return charging();
+}
+
+// And once more if managed memory of the process has given way.
+template <typename Charging>
+Status charge_or_make_room(Tenant& tenant, uint32_t device, uint64_t bytes, Charging charging) {
+  Status charged = charge_after_debts(tenant, device, charging);
+  if (!charged.ok() && give_up_managed(tenant, device, bytes))
+    charged = charge_after_debts(tenant, device, charging);
+  return charged;
 }
 
 }  // namespace
 
-CUresult charge_alone(Tenant& tenant, uint32_t device, uint64_t bytes) {
+CUresult tell_refusal(const Status& why) {
+  static std::mutex mutex;
+  static NoticePace pace;
+  std::optional<uint64_t> others;
+  {
+    std::lock_guard lock(mutex);
+    others = pace.came(monotonic_ns());
+  }
+  if (!others) {
+    LOG_INFO("vgpu", "%s", why.message().c_str());
+  } else if (*others == 0) {
+    LOG_WARN("vgpu", "%s", why.message().c_str());
+  } else {
+    LOG_WARN("vgpu", "%s (as %llu times before, since this was written)", why.message().c_str(),
+             static_cast<unsigned long long>(*others));
+  }
+  return CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+Status try_charge_alone(Tenant& tenant, uint32_t device, uint64_t bytes) {
   return charge_after_debts(tenant, device, [&] { return tenant.account->charge(device, bytes); });
 }
 
+Status try_charge(Tenant& tenant, uint32_t device, uint64_t bytes) {
+  return charge_or_make_room(tenant, device, bytes, [&] { return tenant.account->charge(device, bytes); });
+}
+
 CUresult charge(Tenant& tenant, uint32_t device, uint64_t bytes) {
-  const CUresult result = charge_alone(tenant, device, bytes);
-  const bool again = result != CUDA_SUCCESS && give_up_managed(tenant, device, bytes);
-  return again ? charge_alone(tenant, device, bytes) : result;
+  const Status charged = try_charge(tenant, device, bytes);
+  return charged.ok() ? CUDA_SUCCESS : tell_refusal(charged);
 }
 
 CUresult charge_limit(Tenant& tenant, uint32_t device, uint64_t bytes) {
-  const auto of_limit = [&] { return tenant.account->charge(device, BudgetKind::kLimit, bytes); };
-  const CUresult result = charge_after_debts(tenant, device, of_limit);
-  const bool again = result != CUDA_SUCCESS && give_up_managed(tenant, device, bytes);
-  return again ? charge_after_debts(tenant, device, of_limit) : result;
+  const Status charged = charge_or_make_room(
+      tenant, device, bytes, [&] { return tenant.account->charge(device, BudgetKind::kLimit, bytes); });
+  return charged.ok() ? CUDA_SUCCESS : tell_refusal(charged);
 }
 
 void record(Tenant& tenant, ChargeKey key, Charge charge) {

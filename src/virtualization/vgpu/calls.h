@@ -61,13 +61,18 @@ void replace(cuda::DriverTable& upper, const cuda::DriverTable& below) {
 // What it takes beyond that (blocks of 2 MiB that it fills itself, contexts, code) is not this allocation's.
 uint64_t charged_bytes(uint64_t bytes);
 
-// Charges and logs a refusal; CUDA_ERROR_OUT_OF_MEMORY where it is refused for whatever reason. Managed
-// memory of the process gives way.
+// Charges; CUDA_ERROR_OUT_OF_MEMORY, and tell_refusal(), where that fails for whatever reason. Managed memory
+// of the process gives way.
 CUresult charge(Tenant& tenant, uint32_t device, uint64_t bytes);
 // The same of memory that can leave the device: only the slice's limit.
 CUresult charge_limit(Tenant& tenant, uint32_t device, uint64_t bytes);
+// The same where a failure is not the program's to hear of: there is more to try.
+Status try_charge(Tenant& tenant, uint32_t device, uint64_t bytes);
 // The same of what does not make managed memory give way.
-CUresult charge_alone(Tenant& tenant, uint32_t device, uint64_t bytes);
+Status try_charge_alone(Tenant& tenant, uint32_t device, uint64_t bytes);
+// The program gets no memory: tells its user why, who looks for that. Programs that ask again and again do
+// not fill the log. CUDA_ERROR_OUT_OF_MEMORY.
+CUresult tell_refusal(const Status& why);
 // Memory of Residency, for use in the order of `stream` or by anybody.
 CUresult alloc_movable(Tenant& tenant, uint32_t device, std::optional<memory::StreamId> stream,
                        CUdeviceptr* dptr, size_t bytesize);

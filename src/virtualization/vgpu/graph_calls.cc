@@ -64,7 +64,7 @@ void settle(Tenant& tenant, CUdevice ordinal) {
   uint64_t charged = tenant.graphs.charged(ordinal);
   for (const Charge& paid : tenant.overheads.owner_ended(owner)) charged += paid.bytes;
   if (reserved < charged) tenant.account->credit(device, charged - reserved);
-  if (reserved > charged && charge(tenant, device, reserved - charged) != CUDA_SUCCESS) {
+  if (reserved > charged && !try_charge(tenant, device, reserved - charged).ok()) {
     LOG_INFO("vgpu", "graphs hold %llu bytes that are beyond the limit",
              static_cast<unsigned long long>(reserved - charged));
     tenant.overheads.add_debt(owner, {reserved - charged, device, nullptr});
@@ -73,7 +73,8 @@ void settle(Tenant& tenant, CUdevice ordinal) {
   tenant.graphs.set_charged(ordinal, reserved);
 }
 
-CUresult charge_all(Tenant& tenant, const Bytes& needs) {
+template <typename Charge>
+CUresult charge_all(Tenant& tenant, const Bytes& needs, Charge charge) {
   for (auto need = needs.begin(); need != needs.end(); ++need) {
     uint32_t device;
     CUresult result = active_vgpu->device_of(tenant, need->first, device);
@@ -98,10 +99,13 @@ CUresult trim_device(Tenant& tenant, CUdevice ordinal) {
 // keeps for graphs that do not run may be in the way: it is given back before anything is refused.
 template <typename Call>
 CUresult reserving(Tenant& tenant, const Bytes& needs, const Bytes& all, Call call) {
-  CUresult result = charge_all(tenant, needs);
+  const auto quietly = [](Tenant& whose, uint32_t device, uint64_t bytes) {
+    return try_charge(whose, device, bytes).ok() ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+  };
+  CUresult result = charge_all(tenant, needs, quietly);
   if (result == CUDA_ERROR_OUT_OF_MEMORY) {
     for (const auto& [ordinal, bytes] : needs) trim_device(tenant, ordinal);
-    result = charge_all(tenant, needs);
+    result = charge_all(tenant, needs, charge);
   }
   if (result != CUDA_SUCCESS) return result;
   result = call();

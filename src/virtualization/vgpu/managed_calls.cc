@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "common/log.h"
+#include "common/size.h"
 #include "cuda/managed_memory_table.h"
 #include "virtualization/vgpu/calls.h"
 
@@ -40,13 +41,13 @@ uint64_t charge_some(Tenant& tenant, uint32_t device, uint64_t bytes) {
   Account& account = *tenant.account;
   const uint64_t limit = account.limit_bytes(device);
   const uint64_t own = std::min(account.own_used_bytes(device), limit);
-  if (bytes <= limit - own) return charge_alone(tenant, device, bytes) == CUDA_SUCCESS ? bytes : 0;
+  if (bytes <= limit - own) return try_charge_alone(tenant, device, bytes).ok() ? bytes : 0;
   const uint64_t used = std::min(account.slice_used_bytes(device), limit);
   const uint64_t least =
       tenant.managed.charged(device) >= ManagedBudget::kLeastBytes ? 0 : ManagedBudget::kLeastBytes;
   // Other processes of the slice may be faster.
   for (uint64_t rest = std::min(bytes, limit - used); rest > 0 && rest >= least; rest /= 2)
-    if (charge_alone(tenant, device, rest) == CUDA_SUCCESS) return rest;
+    if (try_charge_alone(tenant, device, rest).ok()) return rest;
   return 0;
 }
 
@@ -54,8 +55,13 @@ uint64_t charge_some(Tenant& tenant, uint32_t device, uint64_t bytes) {
 CUresult alloc_as_far_as_it_goes(Tenant& tenant, uint32_t device, uint64_t bytes,
                                  const std::function<CUresult()>& allocate) {
   const uint64_t charged = charge_some(tenant, device, bytes);
-  if (charged == 0 && tenant.managed.charged(device) < ManagedBudget::kLeastBytes)
-    return CUDA_ERROR_OUT_OF_MEMORY;
+  if (charged == 0 && tenant.managed.charged(device) < ManagedBudget::kLeastBytes) {
+    return tell_refusal(Status::error(
+        Code::kResourceExhausted,
+        "%s of managed memory refused: slice %s has less than %s left on the device for its pages",
+        format_size(bytes).c_str(), tenant.account->slice_name(),
+        format_size(ManagedBudget::kLeastBytes).c_str()));
+  }
   apply(tenant, device, tenant.managed.allocated(device, bytes, charged));
   const CUresult result = allocate();
   if (result != CUDA_SUCCESS) apply(tenant, device, tenant.managed.freed(device, bytes));

@@ -120,9 +120,8 @@ CUresult alloc_movable(Tenant& tenant, uint32_t device, std::optional<memory::St
   if (!address.ok() && tenant.captures.load() == 0 && residency.streams().wait())
     address = residency.allocate(bytesize, stream);
   if (!address.ok()) {
-    LOG_INFO("vgpu", "%s", address.status().message().c_str());
     tenant.account->credit(device, BudgetKind::kLimit, charged_bytes(bytesize));
-    return CUDA_ERROR_OUT_OF_MEMORY;
+    return tell_refusal(address.status());
   }
   *dptr = *address;
   record(tenant, memory_key(*dptr), {.bytes = charged_bytes(bytesize), .device = device, .is_movable = true});
@@ -133,8 +132,8 @@ CUresult alloc_movable(Tenant& tenant, uint32_t device, std::optional<memory::St
 CUresult free_movable(Tenant& tenant, ChargeKey key, const Charge& charge) {
   Residency& residency = *tenant.residencies[charge.device];
   if (tenant.captures.load() != 0) {
-    const CUresult refused = would_driver_refuse(tenant, false);
-    if (refused != CUDA_SUCCESS) return refused;
+    const CUresult driver_says = would_driver_refuse(tenant, false);
+    if (driver_says != CUDA_SUCCESS) return driver_says;
     residency.defer_free(key.value);
     credit(tenant, charge);
     return CUDA_SUCCESS;

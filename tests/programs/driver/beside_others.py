@@ -23,7 +23,7 @@ def run(tessera, *words, options=(), **pipes):
 
 def ask(tessera, program, mib):
     """What came of it, and what was said about it."""
-    asking = run(tessera, program, "ask", str(mib), stderr=subprocess.PIPE, env=dict(os.environ, TESSERA_LOG="info"))
+    asking = run(tessera, program, "ask", str(mib), stderr=subprocess.PIPE)
     out, said = asking.communicate(timeout=PATIENCE)
     require(asking.returncode == 0, f"{asking.returncode} {out} {said}")
     return int(out.rsplit(":", 1)[1]), said

@@ -53,10 +53,9 @@ class Watch(threading.Thread):
         return self.most
 
 
-def start(tessera, program, number, *more, mib=MIB, rounds=SEVERAL_TURNS, limit=MIB + OVERHEAD, out=subprocess.PIPE, err=subprocess.PIPE,
-          **environment):
+def start(tessera, program, number, *more, mib=MIB, rounds=SEVERAL_TURNS, limit=MIB + OVERHEAD, out=subprocess.PIPE, err=subprocess.PIPE):
     return subprocess.Popen([tessera, "run", "--name", f"t{number}", "--mem", f"{limit}MiB", "--", program, str(mib), str(rounds),
-                             str(number), "fresh", *more], stdout=out, stderr=err, text=True, env=dict(os.environ, **environment))
+                             str(number), "fresh", *more], stdout=out, stderr=err, text=True)
 
 
 def finish(program):
@@ -113,7 +112,7 @@ def check_full(bin_dir, program):
         with contextlib.ExitStack() as ends:
             outs, errs = ([ends.enter_context(tempfile.TemporaryFile("w+")) for _ in range(4)] for _ in range(2))
             # Until then nobody ends: turns may be as long as all of a program's work, and the others would have waited for that.
-            programs = [start(tessera, program, number, f"until={one_was_refused}", out=outs[number], err=errs[number], TESSERA_LOG="info")
+            programs = [start(tessera, program, number, f"until={one_was_refused}", out=outs[number], err=errs[number])
                         for number in range(4)]
             for each in programs:
                 ends.callback(each.kill)
@@ -135,7 +134,7 @@ def check_never_fits(bin_dir, program):
     """All that a process has must be on the GPU at once."""
     def check(tessera, _):
         began = time.monotonic()
-        large = start(tessera, program, 0, mib=DEVICE - OVERHEAD // 3, limit=DEVICE, TESSERA_LOG="info")
+        large = start(tessera, program, 0, mib=DEVICE - OVERHEAD // 3, limit=DEVICE)
         _, err = large.communicate(timeout=PATIENCE)
         require(large.returncode != 0 and "of device memory refused" in err, f"it is told why: {large.returncode} {err}")
         print(f"what can never fit was refused after {time.monotonic() - began:.1f} s", flush=True)

@@ -34,7 +34,6 @@ Result<std::unique_ptr<Front>> Front::create(FrontOptions options) {
   front->epoll_.reset(epoll_create1(EPOLL_CLOEXEC));
   if (!front->epoll_) return Status::from_errno(errno, "cannot make an epoll");
   TESSERA_RETURN_IF_ERROR(fill_random(front->tenants_key_));
-  be_ready_to_prove();  // and the sessions, which are forks of it
   TESSERA_RETURN_IF_ERROR(front->listen());
   if (!front->options_.admin_path.empty()) TESSERA_RETURN_IF_ERROR(front->listen_for_admins());
   if (front->options_.stop_descriptor >= 0)

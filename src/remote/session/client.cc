@@ -43,7 +43,6 @@ Result<Welcomed> connect_to(const Address& address, const Credentials& credentia
   const char* const kind = is_local(address.flavour) ? "unix" : "tcp";
   TESSERA_ASSIGN_OR_RETURN(auto plain, SocketTransport::create(std::move(socket), kind));
   TESSERA_RETURN_IF_ERROR(send_all(*plain, encode(preamble), deadline_ns));
-  be_ready_to_prove();  // while the server greets
   std::array<std::byte, kGreetingBytes> greeting;
   TESSERA_RETURN_IF_ERROR(receive_exactly(*plain, greeting, deadline_ns));
   TESSERA_ASSIGN_OR_RETURN(const Greeting welcome, decode_greeting(greeting));

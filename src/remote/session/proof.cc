@@ -1,25 +1,31 @@
 #include "remote/session/proof.h"
 
+// The functions that make a digest by themselves are still there and called deprecated: those that are not
+// start all of OpenSSL first, which takes a program longer than everything else that it does to connect.
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
+#include <openssl/sha.h>
 #include <sys/random.h>
 
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 
 namespace tessera::remote {
 namespace {
 
-const unsigned char* text(ByteSpan bytes) { return reinterpret_cast<const unsigned char*>(bytes.data()); }
+constexpr size_t kBlockBytes = SHA256_CBLOCK;
 
-// Fails only where there is no memory for a few bytes, or no SHA-256: nothing can go on then.
-void require(bool done) {
-  if (!done) std::abort();
+// SHA256_Init and its like fail for nothing: there is nothing in them that could.
+Bytes32 sha256_of(ByteSpan first, ByteSpan second) {
+  SHA256_CTX state;
+  Bytes32 digest;
+  SHA256_Init(&state);
+  SHA256_Update(&state, first.data(), first.size());
+  SHA256_Update(&state, second.data(), second.size());
+  SHA256_Final(reinterpret_cast<unsigned char*>(digest.data()), &state);
+  OPENSSL_cleanse(&state, sizeof state);
+  return digest;
 }
-
-void start_openssl() { OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT | OPENSSL_INIT_NO_LOAD_CONFIG, nullptr); }
 
 }  // namespace
 
@@ -40,12 +46,22 @@ bool equal_secrets(const Bytes32& a, const Bytes32& b) {
 
 void forget(std::span<std::byte> secret) { OPENSSL_cleanse(secret.data(), secret.size()); }
 
-Bytes32 sha256(ByteSpan bytes) {
-  start_openssl();
-  Bytes32 digest;
-  require(EVP_Digest(bytes.data(), bytes.size(), reinterpret_cast<unsigned char*>(digest.data()), nullptr,
-                     EVP_sha256(), nullptr) == 1);
-  return digest;
+Bytes32 sha256(ByteSpan bytes) { return sha256_of(bytes, {}); }
+
+// RFC 2104.
+Bytes32 hmac_sha256(ByteSpan key, ByteSpan bytes) {
+  std::array<std::byte, kBlockBytes> inner{}, outer{};
+  const Bytes32 digest = sha256(key);
+  const ByteSpan used = key.size() > kBlockBytes ? ByteSpan(digest) : key;
+  for (size_t i = 0; i < kBlockBytes; ++i) {
+    const std::byte byte = i < used.size() ? used[i] : std::byte{0};
+    inner[i] = byte ^ std::byte{0x36};
+    outer[i] = byte ^ std::byte{0x5c};
+  }
+  const Bytes32 proof = sha256_of(outer, sha256_of(inner, bytes));
+  forget(inner);
+  forget(outer);
+  return proof;
 }
 
 void Transcript::add(ByteSpan piece) {
@@ -56,20 +72,11 @@ void Transcript::add(ByteSpan piece) {
 }
 
 Bytes32 Transcript::prove(ByteSpan key, std::string_view label) const {
-  start_openssl();
   struct {
     Bytes32 label, said;
   } const both{sha256(std::as_bytes(std::span(label))), digest_};
-  Bytes32 proof;
-  // A null key would mean the one before.
-  static constexpr unsigned char kNoKey[1] = {0};
-  require(HMAC(EVP_sha256(), key.empty() ? kNoKey : text(key), static_cast<int>(key.size()),
-               text(std::as_bytes(std::span(&both, 1))), sizeof both,
-               reinterpret_cast<unsigned char*>(proof.data()), nullptr) != nullptr);
-  return proof;
+  return hmac_sha256(key, std::as_bytes(std::span(&both, 1)));
 }
-
-void be_ready_to_prove() { (void)Transcript().prove({}, ""); }
 
 Secret masked(const Secret& secret, const Bytes32& mask) {
   Secret result;

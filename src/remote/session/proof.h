@@ -24,9 +24,7 @@ Status fill_random(std::span<std::byte> space);
 bool equal_secrets(const Bytes32& a, const Bytes32& b);
 void forget(std::span<std::byte> secret);
 Bytes32 sha256(ByteSpan bytes);
-// The first proof of a process takes a millisecond, as OpenSSL has to start: to be called where there is
-// time.
-void be_ready_to_prove();
+Bytes32 hmac_sha256(ByteSpan key, ByteSpan bytes);
 
 // What was said, in order, each piece with its length: two transcripts are equal only where every piece is.
 class Transcript {

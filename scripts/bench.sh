@@ -15,7 +15,7 @@ for program in "$build"/bench/${2:-*}; do
     bench_pool) "$program" --rounds "${REPETITIONS:-3}" "$PWD/lib/softgpu/libcuda.so.1" ;;
     bench_swap) "$program" --rounds "$((3 * ${REPETITIONS:-3}))" --directory "${TMPDIR:-/tmp}" ;;
     bench_page_codec) "$program" --rounds "${REPETITIONS:-3}" ;;
-    bench_reclaim | bench_compute_broker | bench_transport) "$program" ;;
+    bench_reclaim | bench_compute_broker | bench_counters | bench_transport) "$program" ;;
     bench_remote) bench/bench_remote.sh "$build" ;;
     bench_monitoring) "$program" scrape bin/tesserad && "$program" sampling bin/tesserad ;;
     device_busy) python3 bench/truth/truth.py --bin bin --program "$build/programs/driver_timed" --busy "$program" ;;

@@ -106,6 +106,39 @@ TEST_F(DeviceFileTest, ASlotIsTakenAgainByTheOneThatHadIt) {
   EXPECT_EQ(slots.acquire(b), a) << "where it is somebody's, any other";
 }
 
+TEST_F(DeviceFileTest, ASlotThatRestsIsNotBusy) {
+  auto file = open();
+  SmSlots slots(*file);
+  const uint64_t begin = monotonic_ns();
+  const uint32_t a = slots.acquire(), b = slots.acquire();
+  const uint64_t idle = monotonic_ns();
+  slots.rest(a, idle);
+  slots.rest(b, idle - 1);
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_LE(slots.active_ns(), idle - begin) << "while they are held";
+  slots.release(a);
+  slots.release(b);
+  EXPECT_LE(file->use(1).busy_ns, 2 * (idle - begin));
+  EXPECT_LE(slots.active_ns(), idle - begin);
+  EXPECT_GT(slots.active_ns(), 0u);
+}
+
+TEST_F(DeviceFileTest, TimeThatWasToldStaysWhereItsSlotRestedBefore) {
+  auto file = open();
+  SmSlots slots(*file);
+  const uint64_t before = monotonic_ns();
+  const uint32_t slot = slots.acquire();
+  const uint64_t told = slots.active_ns();
+  slots.rest(slot, before);
+  EXPECT_GE(slots.active_ns(), told);
+  slots.release(slot);
+  EXPECT_GE(slots.active_ns(), told);
+  // Who takes it next begins anew.
+  EXPECT_EQ(slots.acquire(), slot);
+  const uint64_t again = slots.active_ns();
+  while (slots.active_ns() <= again) std::this_thread::yield();
+}
+
 TEST_F(DeviceFileTest, SurvivesDeathInsideTheLock) {
   auto file = open();
   const pid_t child = start([](DeviceFile& other) {

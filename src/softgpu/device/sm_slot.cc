@@ -18,6 +18,8 @@ constexpr uint64_t kPollNs = kSlotQuantumNs / 2;
 
 }  // namespace
 
+SmSlots::SmSlots(DeviceFile& file) : file_(file), rests_since_(static_cast<size_t>(file.sm_count())) {}
+
 uint32_t SmSlots::held_locked(uint32_t process) const {
   const DeviceFileLayout& layout = file_.layout();
   return static_cast<uint32_t>(std::count_if(layout.slots, layout.slots + layout.sm_count,
@@ -41,15 +43,25 @@ void SmSlots::count_claimed_locked(uint64_t now) {
   if (self.slots_held++ == 0) self.active_since_ns = now;
 }
 
-void SmSlots::count_given_up_locked(uint64_t now) {
+// The last slot to be given up need not be the one in which something ran last.
+void SmSlots::count_given_up_locked(uint64_t until) {
   ProcessEntry& self = file_.layout().processes[file_.entry()];
-  if (--self.slots_held == 0) self.active_ns += now - self.active_since_ns;
+  active_until_ns_ = std::max({active_until_ns_, until, self.active_since_ns});
+  if (--self.slots_held == 0) self.active_ns += active_until_ns_ - self.active_since_ns;
 }
 
 uint64_t SmSlots::active_ns() {
   DeviceFile::Lock lock(file_);
   const ProcessEntry& self = file_.layout().processes[file_.entry()];
-  return self.active_ns + (self.slots_held == 0 ? 0 : monotonic_ns() - self.active_since_ns);
+  if (self.slots_held == 0) return self.active_ns;
+  const DeviceFileLayout& layout = file_.layout();
+  const uint64_t now = monotonic_ns();
+  active_until_ns_ = std::max(active_until_ns_, self.active_since_ns);
+  for (uint32_t i = 0; i < layout.sm_count; ++i) {
+    if (layout.slots[i].owner == file_.entry() && layout.slots[i].claimed != 0)
+      active_until_ns_ = std::max(active_until_ns_, busy_until(i, now));
+  }
+  return self.active_ns + (active_until_ns_ - self.active_since_ns);
 }
 
 bool SmSlots::has_its_most_locked(uint32_t process) const {
@@ -81,6 +93,7 @@ bool SmSlots::claim_locked(uint32_t preferred, uint32_t* slot) {
   found->stop.store(false, std::memory_order_relaxed);
   count_claimed_locked(found->since_ns);
   *slot = static_cast<uint32_t>(found - layout.slots);
+  work(*slot);
   return true;
 }
 
@@ -176,9 +189,9 @@ void SmSlots::hand_over_locked(uint32_t slot) {
 void SmSlots::release(uint32_t slot) {
   DeviceFile::Lock lock(file_);
   assert(file_.layout().slots[slot].owner == file_.entry());
-  const uint64_t now = monotonic_ns();
-  charge_locked(slot, now);
-  count_given_up_locked(now);
+  const uint64_t until = busy_until(slot, monotonic_ns());
+  charge_locked(slot, until);
+  count_given_up_locked(until);
   hand_over_locked(slot);
 }
 

@@ -262,6 +262,7 @@ void ComputeEngine::resume() {
 
 void ComputeEngine::run_front(Residents& residents, uint32_t* slot) {
   Resident& front = residents.front();
+  slots_.work(*slot);
   auto outcome = exec::Outcome::kFinished;
   Context& context = front.kernel->context();
   if (context.status() == CUDA_SUCCESS && faults_.admit_kernel(context)) outcome = run_block(front, *slot);
@@ -287,6 +288,7 @@ void ComputeEngine::run_front(Residents& residents, uint32_t* slot) {
     kernel->finish(1);
   } else {
     residents.pop_front();
+    if (residents.empty()) slots_.rest(*slot, monotonic_ns());
     kernel->finish(1);
   }
 }

@@ -17,6 +17,8 @@ for program in "$build"/bench/${2:-*}; do
     bench_page_codec) "$program" --rounds "${REPETITIONS:-3}" ;;
     bench_reclaim | bench_compute_broker | bench_counters | bench_transport) "$program" ;;
     bench_remote) bench/bench_remote.sh "$build" ;;
+    remote_loop) bench/bench_remote_rtt.sh "$build" ;;
+    tcp_ping) bench/bench_remote_link.sh "$build" ;;
     bench_monitoring) "$program" scrape bin/tesserad && "$program" sampling bin/tesserad ;;
     device_busy) python3 bench/truth/truth.py --bin bin --program "$build/programs/driver_timed" --busy "$program" ;;
     bench_kernels) LD_LIBRARY_PATH=$PWD/lib/softgpu "$program" ;;

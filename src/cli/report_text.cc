@@ -16,6 +16,7 @@ using node::Json;
 using node::json_string;
 
 constexpr double kMsPerSecond = 1000;
+constexpr int64_t kLongestRateMs = 60'000;
 constexpr int kPlotWidth = 640, kPlotHeight = 80;
 
 double mean_of(const HistorySeries& series) {
@@ -30,11 +31,17 @@ double most_of(const HistorySeries& series) {
   return most;
 }
 
-// What a counter grew by: its rates, each for a step.
+// What a counter grew by: its rates, each for the time since the one before. That is a step, or more where
+// samples are further apart than steps are; a rate is of a minute at most, see HistoryStore.
 double total_of(const HistorySeries& series, int64_t step_ms) {
   double total = 0;
-  for (const HistoryPoint& point : series.points)
-    total += point.mean * static_cast<double>(step_ms) / kMsPerSecond;
+  int64_t before_ms = INT64_MIN / 2;
+  for (const HistoryPoint& point : series.points) {
+    const bool follows = point.time_ms - before_ms <= kLongestRateMs;
+    const int64_t lasted_ms = follows ? std::max(point.time_ms - before_ms, step_ms) : step_ms;
+    total += point.mean * static_cast<double>(lasted_ms) / kMsPerSecond;
+    before_ms = point.time_ms;
+  }
   return total;
 }
 

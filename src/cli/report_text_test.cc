@@ -45,6 +45,15 @@ TEST(Report, AddsUp) {
   EXPECT_NEAR(report.gpus[0].mean_use, 0.3, 1e-9);
 }
 
+TEST(Report, SamplesFurtherApartThanStepsAreCountedWhole) {
+  HistoryAnswer one = answer("slice_gpu_seconds_total", {"train", 0}, {});
+  one.step_ms = 1'000;
+  for (const int64_t time_ms : {0, 2'000, 4'000, 6'000, 300'000})
+    one.series[0].points.push_back({time_ms, 0.5, 0.5, 0.5});
+  EXPECT_DOUBLE_EQ(make_report({{"slice_gpu_seconds_total", one}}).tenants[0].gpu_seconds, 4)
+      << "half of a second, three times of two, and one after a gap of which nothing is known";
+}
+
 TEST(Report, WhoUsedMostComesFirst) {
   auto both = answer("slice_gpu_seconds_total", {"little", 0}, {0.1});
   both.series.push_back(answer("slice_gpu_seconds_total", {"much", 0}, {0.9}).series[0]);

@@ -124,7 +124,6 @@ Status ServeLimits::change_identity(const std::string& name, const Json& set) {
   if (known != nullptr)
     TESSERA_RETURN_IF_ERROR(front_->set_admission(name, identity.sessions, identity.connections_per_second));
   limits_[name] = limits;
-  front_->renew_spare();
   bandwidth.identities.erase(name);
   if (terms != remote::BandwidthTerms()) bandwidth.identities[name] = terms;
   front_->set_bandwidth(std::move(bandwidth));

@@ -58,7 +58,7 @@ class Readme(unittest.TestCase):
         cls.folder.cleanup()
 
     def call(self, command):
-        done = subprocess.run(command, shell=True, cwd=SOURCES, env=self.environment, capture_output=True, text=True, timeout=100)
+        done = subprocess.run(command, shell=True, cwd=SOURCES, env=self.environment, capture_output=True, text=True, timeout=300)
         self.assertEqual(done.returncode, 0, f"{command}\n{done.stdout}{done.stderr}")
         return done.stdout
 

@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 
 #include "common/clock.h"
 #include "softgpu/device/device_file_layout.h"
+#include "softgpu/device/device_testing.h"
 #include "softgpu/device/sm_slot.h"
 
 namespace tessera::softgpu {
@@ -22,23 +22,8 @@ namespace {
 
 constexpr uint64_t kCapacity = 64u << 20;
 
-class DeviceFileTest : public ::testing::Test {
+class DeviceFileTest : public OwnDeviceTest {
  protected:
-  void SetUp() override {
-    char folder[] = "/tmp/softgpu-test-XXXXXX";
-    ASSERT_NE(mkdtemp(folder), nullptr);
-    config_.state_dir = folder;
-    config_.memory_bytes = kCapacity;
-    config_.sm_count = 2;
-  }
-  void TearDown() override { std::filesystem::remove_all(config_.state_dir); }
-
-  std::unique_ptr<DeviceFile> open(bool attach = true) {
-    auto file = DeviceFile::open(config_, 0, attach);
-    EXPECT_TRUE(file.ok()) << file.status().message();
-    return std::move(file).value();
-  }
-
   // A process of its own on the device; `body` runs in it, then it tells and sleeps until it is killed.
   pid_t start(const std::function<void(DeviceFile&)>& body) {
     int ready[2];
@@ -62,8 +47,6 @@ class DeviceFileTest : public ::testing::Test {
     kill(child, SIGKILL);
     waitpid(child, nullptr, 0);
   }
-
-  Config config_;
 };
 
 TEST_F(DeviceFileTest, CapacityIsShared) {

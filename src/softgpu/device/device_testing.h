@@ -23,8 +23,8 @@ class OwnDeviceTest : public ::testing::Test {
   }
   void TearDown() override { std::filesystem::remove_all(config_.state_dir); }
 
-  std::unique_ptr<DeviceFile> open() {
-    auto file = DeviceFile::open(config_, 0, true);
+  std::unique_ptr<DeviceFile> open(bool attach = true) {
+    auto file = DeviceFile::open(config_, 0, attach);
     EXPECT_TRUE(file.ok()) << file.status().message();
     return std::move(file).value();
   }

@@ -191,7 +191,9 @@ Status ResidencyBroker::returned(LeaseId lease, const ReturnedMessage& message, 
   const uint32_t index = held_.at(lease).gpus[message.device];
   Gpu& gpu = gpus_[index];
   if (gpu.returning == Place{lease, message.device}) {
-    const uint64_t bound = longest_turn_ns(index, tenants_of(index, 0).tenants, round_ns_);
+    const auto tenants = tenants_of(index, 0).tenants;
+    const uint64_t bound =
+        partitioning::longest_turn_ns(tenants, capacity(index), round_ns_, move_ns(index, tenants));
     const uint64_t moving_ns = now_ns - std::min(now_ns, gpu.moving_since_ns);
     gpu.speed.moved(memory::MovingSpeed::Way::kIn, gpu.returned_bytes,
                     now_ns - std::min(now_ns, gpu.first_returned_ns));

@@ -238,8 +238,6 @@ class ResidencyBroker {
                                      std::span<const partitioning::ResidentTenant> tenants) const;
   // As far as it is known, or guessed, of the move between two turns.
   uint64_t move_ns(uint32_t gpu, std::span<const partitioning::ResidentTenant> tenants) const;
-  uint64_t longest_turn_ns(uint32_t gpu, std::span<const partitioning::ResidentTenant> tenants,
-                           uint64_t round_ns) const;
   uint64_t expected_bytes(uint32_t gpu) const;
   // Until when processes of the GPU are awaited; none: they are not.
   std::optional<uint64_t> awaited_until_ns(uint32_t gpu, uint64_t now_ns) const;

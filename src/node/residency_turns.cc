@@ -103,17 +103,15 @@ uint64_t ResidencyBroker::move_ns(uint32_t index, std::span<const ResidentTenant
   return std::max(gpu.speed.exchange_ns(bytes), gpu.detector.mean_moving_ns());
 }
 
-uint64_t ResidencyBroker::longest_turn_ns(uint32_t index, std::span<const ResidentTenant> tenants,
-                                          uint64_t round_ns) const {
-  return partitioning::longest_turn_ns(tenants, capacity(index), round_ns, move_ns(index, tenants));
-}
-
 partitioning::TurnRules ResidencyBroker::turn_rules(uint32_t index,
                                                     std::span<const ResidentTenant> tenants) const {
   const uint64_t most_round_ns = std::max(round_ns_, partitioning::kMostResidenceRoundNs);
-  const uint64_t bound_ns = longest_turn_ns(index, tenants, round_ns_), move = move_ns(index, tenants);
-  const uint64_t turn_ns =
-      gpus_.at(index).detector.turn_ns(bound_ns, longest_turn_ns(index, tenants, most_round_ns), move);
+  const uint64_t move = move_ns(index, tenants);
+  const auto longest_ns = [&](uint64_t round_ns) {
+    return partitioning::longest_turn_ns(tenants, capacity(index), round_ns, move);
+  };
+  const uint64_t bound_ns = longest_ns(round_ns_);
+  const uint64_t turn_ns = gpus_.at(index).detector.turn_ns(bound_ns, longest_ns(most_round_ns), move);
   const uint64_t round_ns = turn_ns > bound_ns ? most_round_ns : round_ns_;
   return {turn_ns, move, round_ns - std::min(round_ns, move)};
 }

@@ -1,9 +1,13 @@
 // What the software GPU's driver costs: launches, waiting, copies. Copies stand beside a bare memcpy of the
 // same run.
 #include <benchmark/benchmark.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <string>
 #include <vector>
 
 #include "cuda/abi.h"
@@ -148,6 +152,58 @@ BENCHMARK(BM_Touch)
     ->Arg(kManagedThere)
     ->Arg(kManagedFaults)
     ->UseRealTime();
+
+// The setting in effect is the one in brackets: always within_size [advise] never ...
+std::string huge_pages_of_files_in_memory() {
+  std::ifstream file("/sys/kernel/mm/transparent_hugepage/shmem_enabled");
+  std::string word;
+  while (file >> word) {
+    if (word.starts_with("[")) return word.substr(1, word.size() - 2);
+  }
+  return "not known here";
+}
+
+// A file in memory as it is, for each iteration: small pages.
+void BM_FirstTouchOfFile(benchmark::State& state) {
+  const auto bytes = static_cast<size_t>(state.range(0));
+  for (auto _ : state) {
+    const int file = memfd_create("bench", MFD_CLOEXEC);
+    if (file < 0 || ftruncate(file, state.range(0)) != 0) exit(1);
+    void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file, 0);
+    if (memory == MAP_FAILED) exit(1);
+    memset(memory, 1, bytes);
+    munmap(memory, bytes);
+    close(file);
+  }
+  state.SetBytesProcessed(state.iterations() * state.range(0));
+}
+
+// Memory of the device that nothing has been in.
+void BM_FirstTouchOfDevice(benchmark::State& state) {
+  empty_kernel();
+  const auto bytes = static_cast<size_t>(state.range(0));
+  for (auto _ : state) {
+    CUdeviceptr memory = 0;
+    require(cuMemAlloc_v2(&memory, bytes), "cuMemAlloc");
+    require(cuMemsetD8_v2(memory, 1, bytes), "cuMemsetD8");
+    require(cuCtxSynchronize(), "cuCtxSynchronize");
+    require(cuMemFree_v2(memory), "cuMemFree");
+  }
+  state.SetBytesProcessed(state.iterations() * state.range(0));
+  state.SetLabel("shmem_enabled: " + huge_pages_of_files_in_memory());
+}
+
+constexpr int64_t kFirstTouchBytes = int64_t{256} << 20;
+BENCHMARK(BM_FirstTouchOfFile)
+    ->Arg(kFirstTouchBytes)
+    ->Iterations(3)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK(BM_FirstTouchOfDevice)
+    ->Arg(kFirstTouchBytes)
+    ->Iterations(3)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
 
 void BM_Memcpy(benchmark::State& state) {
   const auto bytes = static_cast<size_t>(state.range(0));

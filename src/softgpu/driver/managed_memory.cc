@@ -60,9 +60,10 @@ Status ManagedMemory::reserve_locked() {
   if (arena_) return {};
   constexpr uint64_t kAddressFactor = 2;
   constexpr const char* kName = "softgpu-managed";
-  auto arena = Arena::reserve(kAddressFactor * host_bytes(), kName);
+  auto arena = Arena::reserve(kAddressFactor * host_bytes(), kName, Arena::PageSize::kSmall);
   if (!arena.ok())
-    arena = Arena::reserve(host_bytes() / kAddressFactor, kName);  // a limit on address space or files
+    arena = Arena::reserve(host_bytes() / kAddressFactor, kName,
+                           Arena::PageSize::kSmall);  // a limit on address space or files
   if (!arena.ok()) return arena.status();
   arena_ = std::move(arena).value();
   return {};

@@ -17,18 +17,19 @@ void* pointer(uint64_t address) { return reinterpret_cast<void*>(address); }
 
 }  // namespace
 
-Result<std::unique_ptr<Arena>> Arena::reserve(uint64_t size, const std::string& name) {
+Result<std::unique_ptr<Arena>> Arena::reserve(uint64_t size, const std::string& name, PageSize pages) {
   size = (size + kChunkBytes - 1) / kChunkBytes * kChunkBytes;
   TESSERA_ASSIGN_OR_RETURN(ReservedAddresses addresses, ReservedAddresses::take(size, kChunkBytes));
   TESSERA_ASSIGN_OR_RETURN(std::shared_ptr<MemoryFile> file, MemoryFile::create(name, size));
   TESSERA_RETURN_IF_ERROR(file->map_without_access(addresses.begin(), 0, size));
-  return std::unique_ptr<Arena>(new Arena(std::move(addresses), std::move(file)));
+  return std::unique_ptr<Arena>(new Arena(std::move(addresses), std::move(file), pages));
 }
 
-Arena::Arena(ReservedAddresses addresses, std::shared_ptr<MemoryFile> file)
+Arena::Arena(ReservedAddresses addresses, std::shared_ptr<MemoryFile> file, PageSize pages)
     : addresses_(std::move(addresses)),
       file_(std::move(file)),
       base_(addresses_.begin()),
+      pages_(pages),
       ranges_(base_, addresses_.size(), kGranularity),
       users_(addresses_.size() / kChunkBytes) {}
 
@@ -45,19 +46,20 @@ Status Arena::commit(RangeAllocator::Range range) {
     }
     chunk = std::max(end, chunk + 1);
   }
+  if (pages_ == PageSize::kHuge && range.size >= kChunkBytes)
+    MemoryFile::advise_huge(base_ + first * kChunkBytes, (last + 1 - first) * kChunkBytes);
   for (uint64_t chunk = first; chunk <= last; ++chunk) ++users_[chunk];
   return {};
 }
 
 void Arena::decommit(RangeAllocator::Range range, RangeAllocator::Range hole) {
-  // Whole pages that lie in the hole, as far as they were touched by this range.
-  const uint64_t begin = std::max(range.begin / kPageBytes * kPageBytes,
-                                  (hole.begin + kPageBytes - 1) / kPageBytes * kPageBytes);
-  const uint64_t end = std::min((range.end() + kPageBytes - 1) / kPageBytes * kPageBytes,
-                                hole.end() / kPageBytes * kPageBytes);
-  if (begin < end) file_->discard_mapped(pointer(begin), begin - base_, end - begin);
   const uint64_t first = (range.begin - base_) / kChunkBytes;
   const uint64_t last = (range.end() - 1 - base_) / kChunkBytes;
+  // Whole pages that lie in the hole, as far as there are any by this range: a huge one is a chunk.
+  const uint64_t begin =
+      std::max(base_ + first * kChunkBytes, (hole.begin + kPageBytes - 1) / kPageBytes * kPageBytes);
+  const uint64_t end = std::min(base_ + (last + 1) * kChunkBytes, hole.end() / kPageBytes * kPageBytes);
+  if (begin < end) file_->discard_mapped(pointer(begin), begin - base_, end - begin);
   for (uint64_t chunk = first; chunk <= last; ++chunk) {
     assert(users_[chunk] > 0);
     --users_[chunk];

@@ -4,6 +4,10 @@
 // Access is switched on in chunks, counted by the allocations that touch them: per-allocation protection
 // would split the mapping at every allocation, and the kernel bounds the number of mappings. The memory is a
 // file's, so that another process can map any part of it.
+//
+// Allocations of a chunk and more get huge pages where the system has them. The last page of one may then
+// bring memory that lies behind its end: it goes back with the allocation, as all of a hole does within the
+// chunks that are touched.
 #pragma once
 
 #include <cstdint>
@@ -23,8 +27,11 @@ class Arena {
   static constexpr uint64_t kGranularity = 512;      // sizes and places of allocations
   static constexpr uint64_t kChunkBytes = 2u << 20;  // switching access
 
+  // kSmall: for what may be more than the machine has, of which little is touched here and there.
+  enum class PageSize : uint8_t { kHuge, kSmall };
   // Reserves `size` bytes of address space; no memory is used yet. A forked child does not get it.
-  static Result<std::unique_ptr<Arena>> reserve(uint64_t size, const std::string& name = "softgpu-arena");
+  static Result<std::unique_ptr<Arena>> reserve(uint64_t size, const std::string& name = "softgpu-arena",
+                                                PageSize pages = PageSize::kHuge);
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
@@ -37,13 +44,14 @@ class Arena {
   uint64_t offset_of(uint64_t address) const { return address - base_; }  // in the file
 
  private:
-  Arena(ReservedAddresses addresses, std::shared_ptr<MemoryFile> file);
+  Arena(ReservedAddresses addresses, std::shared_ptr<MemoryFile> file, PageSize pages);
   Status commit(RangeAllocator::Range range);
   void decommit(RangeAllocator::Range range, RangeAllocator::Range hole);
 
   const ReservedAddresses addresses_;
   const std::shared_ptr<MemoryFile> file_;
   const uint64_t base_;
+  const PageSize pages_;
   RangeAllocator ranges_;
   std::vector<uint32_t> users_;  // of each chunk
 };

@@ -76,6 +76,49 @@ TEST(ArenaTest, IsNeitherDumpedNorInherited) {
   }
 }
 
+bool system_knows_huge_pages() { return access("/sys/kernel/mm/transparent_hugepage", F_OK) == 0; }
+
+TEST(ArenaTest, LargeAllocationsAreAdvisedToHavePagesOfAChunk) {
+  if (!system_knows_huge_pages()) GTEST_SKIP() << "the system has no transparent huge pages";
+  auto arena = Arena::reserve(kArenaBytes);
+  auto small_pages = Arena::reserve(kArenaBytes, "test", Arena::PageSize::kSmall);
+  ASSERT_TRUE(arena.ok() && small_pages.ok());
+  auto small = (*arena)->allocate(Arena::kChunkBytes - Arena::kGranularity, Arena::kGranularity);
+  auto large = (*arena)->allocate(Arena::kChunkBytes, Arena::kChunkBytes);
+  auto never = (*small_pages)->allocate(Arena::kChunkBytes, Arena::kChunkBytes);
+  ASSERT_TRUE(small.ok() && large.ok() && never.ok());
+  const auto is_advised = [](RangeAllocator::Range range) {
+    return mapping_flags(range.begin).find(" hg") != std::string::npos;
+  };
+  EXPECT_FALSE(is_advised(*small));
+  EXPECT_TRUE(is_advised(*large));
+  EXPECT_FALSE(is_advised(*never));
+}
+
+uint64_t file_bytes(const Arena& arena) {
+  struct stat facts {};
+  EXPECT_EQ(fstat(arena.file().fd(), &facts), 0);
+  return static_cast<uint64_t>(facts.st_blocks) * 512;
+}
+
+// A huge page brings memory on both sides of an allocation: here as if it had, whatever the system's setting.
+TEST(ArenaTest, WhatHugePagesBringBesideAnAllocationGoesWithIt) {
+  auto arena = Arena::reserve(kArenaBytes);
+  ASSERT_TRUE(arena.ok());
+  auto before = (*arena)->allocate(Arena::kChunkBytes / 4, Arena::kGranularity);
+  auto range = (*arena)->allocate(Arena::kChunkBytes + Arena::kChunkBytes / 2, Arena::kGranularity);
+  ASSERT_TRUE(before.ok() && range.ok());
+  ASSERT_EQ(before->end(), range->begin);
+  const uint64_t chunks_end = range->begin - Arena::kChunkBytes / 4 + 2 * Arena::kChunkBytes;
+  write_all({range->begin, chunks_end - range->begin}, 1);
+  write_all(*before, 2);
+  (*arena)->free(*range);
+  const auto* there = reinterpret_cast<const unsigned char*>(before->begin);
+  for (uint64_t at = 0; at < before->size; at += 4096) ASSERT_EQ(there[at], 2);
+  (*arena)->free(*before);
+  EXPECT_EQ(file_bytes(**arena), 0u);
+}
+
 // Programs that lock their memory, also what they will map, do not fill a device's addresses by that.
 TEST(ArenaTest, TakesAndKeepsNoMemoryWhereMemoryIsLocked) {
   constexpr uint64_t kLarge = 8u << 20;

@@ -22,6 +22,7 @@ namespace {
 
 constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 constexpr int kSealsAgainstWriting = F_SEAL_WRITE | F_SEAL_FUTURE_WRITE;
+constexpr uint64_t kHugePageBytes = uint64_t{2} << 20;
 
 Status not_ours(const char* why) {
   return Status::error(Code::kInvalidArgument, "the descriptor is no device memory: %s", why);
@@ -163,7 +164,15 @@ Status MemoryFile::map(uint64_t address, uint64_t offset, uint64_t size, bool ac
   madvise(there, size, MADV_DONTFORK);
   // A core dump would have all of it, and make what was never touched.
   madvise(there, size, MADV_DONTDUMP);
+  // A huge page is one of the file and of the addresses at a time.
+  const bool lies_alike = address % kHugePageBytes == offset % kHugePageBytes;
+  if (accessible && size >= kHugePageBytes && lies_alike) advise_huge(address, size);
   return {};
+}
+
+// Where the system has none, or its setting for files in memory is "never", nothing changes.
+void MemoryFile::advise_huge(uint64_t address, uint64_t size) {
+  madvise(reinterpret_cast<void*>(address), size, MADV_HUGEPAGE);
 }
 
 // Locked memory goes by the file alone.

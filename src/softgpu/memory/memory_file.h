@@ -50,7 +50,12 @@ class MemoryFile {
   Status map_without_access(uint64_t address, uint64_t offset, uint64_t size) const {
     return map(address, offset, size, false);
   }
-  // Makes a part of it zeros again, and gives its memory back to the system.
+  // Where it is mapped, huge pages are welcome, as far as the system gives files in memory any: to be filled
+  // they cost a fraction of as many small ones. What is touched may bring all of a huge page, also what of it
+  // lies outside of [address, address + size); it goes with a discard of all of that.
+  static void advise_huge(uint64_t address, uint64_t size);
+  // Makes a part of it zeros again, and gives its memory back to the system: but for a part of a huge page,
+  // which may stay until the rest of the page goes.
   void discard(uint64_t offset, uint64_t size) const;
   // The same of what is mapped there: a program may have closed the descriptor.
   void discard_mapped(void* address, uint64_t offset, uint64_t size) const;

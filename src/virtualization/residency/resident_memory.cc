@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/failpoint.h"
+#include "common/huge_pages.h"
 #include "common/log.h"
 #include "cuda/managed_memory_table.h"
 #include "cuda/result_names.h"
@@ -87,10 +88,10 @@ void ResidentMemory::HostBudget::credit(uint64_t bytes) {
 
 namespace {
 
-// Its memory is the host's.
-bool is_software(const cuda::DriverTable& driver) {
+// Whether the device's memory is the host's, and in small pages there: a software GPU's, as a rule.
+bool leaves_small_pages(const cuda::DriverTable& driver) {
   const void* table = nullptr;
-  return driver.cuGetExportTable != nullptr &&
+  return !shared_memory_may_be_huge() && driver.cuGetExportTable != nullptr &&
          driver.cuGetExportTable(&table, &cuda::kManagedMemoryTable) == CUDA_SUCCESS && table != nullptr;
 }
 
@@ -104,8 +105,9 @@ Result<std::unique_ptr<ResidentMemory>> ResidentMemory::create(const cuda::Drive
   const memory::SwapOptions options{static_cast<memory::SwapEncoding>(terms.encoding), terms.encrypt != 0,
                                     terms.directory, account.numa_node(device)};
   TESSERA_ASSIGN_OR_RETURN(
-      made->store_, memory::SwapStore::create(made->granularity(), options, made->budget_,
-                                              &memory::HostStore::available_host_bytes, is_software(driver)));
+      made->store_,
+      memory::SwapStore::create(made->granularity(), options, made->budget_,
+                                &memory::HostStore::available_host_bytes, leaves_small_pages(driver)));
   return made;
 }
 

@@ -30,7 +30,7 @@ class Server:
     def __init__(self, test, name, memory="256MiB"):
         self.address = f"127.0.0.1:{free_port()}"
         self.environment = dict(test.environment, SOFTGPU_STATE_DIR=os.path.join(test.folder.name, name), SOFTGPU_DEVICES="1",
-                                SOFTGPU_MEMORY=memory, SOFTGPU_SMS="2", SOFTGPU_LOG="none")
+                                SOFTGPU_MEMORY=memory, SOFTGPU_SMS="2", SOFTGPU_LOG="error")
         self.process = None
         self.start()
         test.addCleanup(self.kill)
@@ -141,7 +141,7 @@ class Durable(unittest.TestCase):
         server = Server.__new__(Server)
         server.address = "shm:" + os.path.join(self.folder.name, "socket")
         server.environment = dict(self.environment, SOFTGPU_STATE_DIR=os.path.join(self.folder.name, "one"), SOFTGPU_DEVICES="1",
-                                  SOFTGPU_MEMORY="256MiB", SOFTGPU_SMS="2", SOFTGPU_LOG="none")
+                                  SOFTGPU_MEMORY="256MiB", SOFTGPU_SMS="2", SOFTGPU_LOG="error")
         server.start()
         self.addCleanup(server.kill)
         said = self.passes([server.address], lambda step: step in (15, 40) and server.kill_sessions(), seed=9)
@@ -149,7 +149,7 @@ class Durable(unittest.TestCase):
 
     def test_by_the_command_in_slices(self):
         environment = dict(self.environment, TESSERA_DRIVER="software", SOFTGPU_STATE_DIR=os.path.join(self.folder.name, "softgpu"),
-                           SOFTGPU_DEVICES="1", SOFTGPU_SMS="2", SOFTGPU_MEMORY="512MiB", SOFTGPU_LOG="none",
+                           SOFTGPU_DEVICES="1", SOFTGPU_SMS="2", SOFTGPU_MEMORY="512MiB", SOFTGPU_LOG="error",
                            TESSERA_SOCKET=os.path.join(self.folder.name, "tesserad"), TESSERA_LOG="warn")
         daemon = subprocess.Popen([os.path.join(os.path.dirname(TESSERA), "tesserad"), "--foreground"], env=environment,
                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

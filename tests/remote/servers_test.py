@@ -23,7 +23,7 @@ class Servers(unittest.TestCase):
 
     def start(self, name, devices, memory, way="127.0.0.1:0"):
         environment = dict(self.environment, SOFTGPU_STATE_DIR=os.path.join(self.folder.name, name), SOFTGPU_DEVICES=devices,
-                           SOFTGPU_MEMORY=memory, SOFTGPU_SMS="2", SOFTGPU_LOG="none")
+                           SOFTGPU_MEMORY=memory, SOFTGPU_SMS="2", SOFTGPU_LOG="error")
         server = subprocess.Popen([SERVER, way, SOFTGPU + "/libcuda.so.1"], env=environment, stdout=subprocess.PIPE, text=True)
         self.addCleanup(server.stdout.close)
         self.addCleanup(server.wait)

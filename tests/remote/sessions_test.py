@@ -59,7 +59,7 @@ class Server:
 
     def __init__(self, folder):
         self.environment = dict(os.environ, TESSERA_DRIVER="software", SOFTGPU_STATE_DIR=folder + "/softgpu", SOFTGPU_DEVICES="1",
-                                SOFTGPU_SMS="2", SOFTGPU_MEMORY="1GiB", SOFTGPU_LOG="none", TESSERA_SOCKET=folder + "/tesserad",
+                                SOFTGPU_SMS="2", SOFTGPU_MEMORY="1GiB", SOFTGPU_LOG="error", TESSERA_SOCKET=folder + "/tesserad",
                                 TESSERA_LOG="error")
         for name in ("TESSERA_SLICE", "TESSERA_SERVER", "LD_LIBRARY_PATH"):
             self.environment.pop(name, None)

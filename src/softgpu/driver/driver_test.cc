@@ -33,7 +33,7 @@ class Environment : public ::testing::Environment {
     setenv("SOFTGPU_DEVICES", "2", 1);
     setenv("SOFTGPU_MEMORY", "256MiB", 1);
     setenv("SOFTGPU_SMS", "2", 1);
-    setenv("SOFTGPU_LOG", "none", 1);
+    setenv("SOFTGPU_LOG", "error", 1);
     unsetenv("CUDA_VISIBLE_DEVICES");
     unsigned flags = 0;
     CUcontext context = nullptr;

@@ -53,7 +53,7 @@ class Devices {
     setenv("SOFTGPU_DEVICES", "2", 1);
     setenv("SOFTGPU_MEMORY", "64MiB", 1);
     setenv("SOFTGPU_SMS", "2", 1);
-    setenv("SOFTGPU_LOG", "none", 1);
+    setenv("SOFTGPU_LOG", "error", 1);
     unsetenv("SOFTGPU_CONFIG");
     unsetenv("CUDA_VISIBLE_DEVICES");
   }

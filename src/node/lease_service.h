@@ -54,29 +54,15 @@ inline constexpr size_t kMaxObserversPerSlice = kMaxLeasesPerSlice;
 // One slice on one device, over all its processes, living and ended. As the processes report it, bounded by
 // what the ledger granted them. `peak_bytes` is exact while one process runs at a time; with several it is
 // the highest sum the daemon saw.
-struct DeviceUsage {
+struct DeviceUsage : Counts {
   uint64_t used_bytes = 0;
   uint64_t peak_bytes = 0;
-  uint64_t refusals = 0;
-  uint64_t allocations = 0;
-  uint64_t launches = 0;
-  uint64_t busy_ns = 0;
-  uint64_t kernels = 0;
   uint64_t fault = 0;           // a CUresult with which one of the processes failed; 0: none did
+  uint64_t faults = 0;          // processes that failed on the device
   uint64_t resident_bytes = 0;  // on the device, where limits are more than it has
-  uint64_t evicted_bytes = 0;   // moved off it, ever
-  uint64_t restored_bytes = 0;  // and back
   uint64_t out_bytes = 0;       // off it now, as the processes report it, as what follows
   uint64_t swap_host_bytes = 0, swap_file_bytes = 0;  // that this takes
   uint64_t memory_wait_ns = 0;  // waited for memory of the device, all processes together
-  uint64_t graph_launches = 0, cooperative_launches = 0;                     // of the launches
-  uint64_t bytes_to_device = 0, bytes_from_device = 0, bytes_on_device = 0;  // copied
-  uint64_t errors = 0;                                                       // calls that failed
-  uint64_t faults = 0;  // processes that failed on the device
-  uint64_t gate_waits = 0, gate_wait_ns = 0;
-  std::array<uint64_t, vgpu::kWaitBuckets> gate_wait_buckets{};
-  uint64_t timed_kernels = 0, timed_kernel_ns = 0;  // that have ended and whose time is known
-  std::array<uint64_t, cuda::kRunTimeBuckets> timed_kernel_buckets{};
 
   // What only grows, of a process.
   void add_counts(const CounterValues& values);

@@ -8,27 +8,8 @@
 namespace tessera::node {
 
 void DeviceUsage::add_counts(const CounterValues& values) {
-  refusals += values.refusals;
-  allocations += values.allocations;
-  launches += values.launches;
-  graph_launches += values.graph_launches;
-  cooperative_launches += values.cooperative_launches;
-  busy_ns += values.busy_ns;
-  kernels += values.kernels;
-  evicted_bytes += values.evicted_bytes;
-  restored_bytes += values.restored_bytes;
-  bytes_to_device += values.bytes_to_device;
-  bytes_from_device += values.bytes_from_device;
-  bytes_on_device += values.bytes_on_device;
-  errors += values.errors;
+  add(values);
   faults += values.fault != 0 ? 1 : 0;
-  gate_waits += values.gate_waits;
-  gate_wait_ns += values.gate_wait_ns;
-  for (size_t i = 0; i < gate_wait_buckets.size(); ++i) gate_wait_buckets[i] += values.gate_wait_buckets[i];
-  timed_kernels += values.timed_kernels;
-  timed_kernel_ns += values.timed_kernel_ns;
-  for (size_t i = 0; i < timed_kernel_buckets.size(); ++i)
-    timed_kernel_buckets[i] += values.timed_kernel_buckets[i];
 }
 
 CounterValues LeaseService::lease_usage(const Lease& lease, size_t index) const {

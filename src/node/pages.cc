@@ -64,6 +64,29 @@ WorkValues CounterMapping::read_work(size_t device) const {
   return values;
 }
 
+void Counts::add(const Counts& more) {
+  refusals += more.refusals;
+  allocations += more.allocations;
+  launches += more.launches;
+  graph_launches += more.graph_launches;
+  cooperative_launches += more.cooperative_launches;
+  busy_ns += more.busy_ns;
+  kernels += more.kernels;
+  evicted_bytes += more.evicted_bytes;
+  restored_bytes += more.restored_bytes;
+  bytes_to_device += more.bytes_to_device;
+  bytes_from_device += more.bytes_from_device;
+  bytes_on_device += more.bytes_on_device;
+  errors += more.errors;
+  gate_waits += more.gate_waits;
+  gate_wait_ns += more.gate_wait_ns;
+  for (size_t i = 0; i < gate_wait_buckets.size(); ++i) gate_wait_buckets[i] += more.gate_wait_buckets[i];
+  timed_kernels += more.timed_kernels;
+  timed_kernel_ns += more.timed_kernel_ns;
+  for (size_t i = 0; i < timed_kernel_buckets.size(); ++i)
+    timed_kernel_buckets[i] += more.timed_kernel_buckets[i];
+}
+
 CounterValues CounterMapping::read(size_t device, uint64_t granted_bytes, uint64_t peak_granted_bytes) const {
   assert(device < vgpu::kMaxDevicesPerSlice);
   const vgpu::DeviceCounters& counters = page_->devices[device];

@@ -11,30 +11,36 @@
 
 namespace tessera::node {
 
-// What the process last wrote about itself, read once and bounded; see CounterMapping::read.
-struct CounterValues {
-  uint64_t used_bytes = 0;
-  uint64_t peak_bytes = 0;
+// What only grows, of a process or of a slice's processes together.
+struct Counts {
   uint64_t refusals = 0;
   uint64_t allocations = 0;
   uint64_t launches = 0;
+  uint64_t graph_launches = 0, cooperative_launches = 0;  // of the launches
   uint64_t busy_ns = 0;
   uint64_t kernels = 0;
+  uint64_t evicted_bytes = 0;   // moved off the device, where limits are more than it has
+  uint64_t restored_bytes = 0;  // and back
+  uint64_t bytes_to_device = 0, bytes_from_device = 0, bytes_on_device = 0;  // copied
+  uint64_t errors = 0;                                                       // calls that failed
+  uint64_t gate_waits = 0, gate_wait_ns = 0;
+  std::array<uint64_t, vgpu::kWaitBuckets> gate_wait_buckets{};
+  uint64_t timed_kernels = 0, timed_kernel_ns = 0;  // that have ended and whose time is known
+  std::array<uint64_t, cuda::kRunTimeBuckets> timed_kernel_buckets{};
+
+  void add(const Counts& more);
+};
+
+// What the process last wrote about itself, read once and bounded; see CounterMapping::read.
+struct CounterValues : Counts {
+  uint64_t used_bytes = 0;
+  uint64_t peak_bytes = 0;
   uint64_t fault = 0;  // a CUresult
   uint64_t ready_ns = 0;
   uint64_t ready_sm_ns = 0;
-  uint64_t evicted_bytes = 0;
-  uint64_t restored_bytes = 0;
   uint64_t out_bytes = 0;
   uint64_t swap_host_bytes = 0;
   uint64_t swap_file_bytes = 0;
-  uint64_t graph_launches = 0, cooperative_launches = 0;  // of the launches
-  uint64_t bytes_to_device = 0, bytes_from_device = 0, bytes_on_device = 0;
-  uint64_t errors = 0;
-  uint64_t gate_waits = 0, gate_wait_ns = 0;
-  std::array<uint64_t, vgpu::kWaitBuckets> gate_wait_buckets{};
-  uint64_t timed_kernels = 0, timed_kernel_ns = 0;
-  std::array<uint64_t, cuda::kRunTimeBuckets> timed_kernel_buckets{};
 };
 
 // Of these, what is asked at each turn's end.

@@ -187,6 +187,7 @@ test('the parts of a tenant add up over GPUs, of waits the longest counts', () =
 
 test('scales end at round figures', () => {
   assert.equal(niceTop('wait', 3.2e6), 4e6);
+  assert.equal(niceTop('share', 1037), 1200, 'a little more than a GPU is not two');
   assert.equal(niceTop('memory', 9 * 2 ** 30), 10 * 2 ** 30);
   assert.equal(niceTop('memory', 11 * 2 ** 30), 12 * 2 ** 30);
   assert.equal(niceTop('memory', 2 ** 30), 2 ** 30);

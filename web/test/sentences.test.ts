@@ -51,7 +51,7 @@ test('alerts say what they are of', () => {
   const [alert] = readAlerts({ alerts: [told] }).alerts;
   assert.equal(alertText(alert, en, 'en-GB'), 'memory in use: 97.0% of its memory limit; ask for more');
   assert.equal(alertText(alert, zh, 'zh-CN'), '已用显存：显存上限的 97.0%；ask for more');
-  assert.equal(alertText({ ...alert, state: 'resolved', note: '' }, zh, 'zh-CN'), '已用显存：已回到范围内');
+  assert.equal(alertText({ ...alert, state: 'resolved' }, zh, 'zh-CN'), '已用显存：已回到范围内');
   assert.equal(
     alertText({ ...alert, isAbsence: true, value: null, note: '' }, en, 'en-GB'),
     'memory in use: nothing is told of it',

@@ -183,14 +183,15 @@ std::string alert_text(const Alert& alert) {
   const AlertRule& rule = *alert.rule;
   std::string figure = rule.metric;
   if (rule.rate_over_ms != 0) figure += " a second";
+  const bool is_over = alert.state == AlertState::kResolved;
   std::string told = rule.absent_ms != 0 ? figure + " is told" : figure + " is in bounds";
-  if (alert.state != AlertState::kResolved) {
+  if (!is_over) {
     told = alert.value ? str_format("%s is %.6g%s%s", figure.c_str(), *alert.value,
                                     rule.of.empty() ? "" : " of ", rule.of.c_str())
                        : figure + " is not told";
   }
   return rule.name + ": " + subject_text(alert.subject) + ": " + told +
-         (rule.summary.empty() ? "" : "; " + rule.summary);
+         (rule.summary.empty() || is_over ? "" : "; " + rule.summary);
 }
 
 }  // namespace tessera::monitoring

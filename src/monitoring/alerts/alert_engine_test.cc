@@ -46,6 +46,17 @@ TEST(Alerts, FireAboveTheBoundAndAreResolvedBelowIt) {
   EXPECT_EQ(step(engine, 4, 11), States{kFiring});
 }
 
+// What a rule says is to be done, or may happen, holds while its alert does.
+TEST(Alerts, WhatTheRuleSaysIsNotSaidOfOneThatIsOver) {
+  AlertRule rule = above(10);
+  rule.summary = "give it more";
+  AlertEngine engine({rule});
+  step(engine, 0, 11);
+  EXPECT_EQ(alert_text(engine.alerts().at(0)), "full: slice 'train' on GPU 0: used is 11; give it more");
+  step(engine, 1, 10);
+  EXPECT_EQ(alert_text(engine.alerts().at(0)), "full: slice 'train' on GPU 0: used is in bounds");
+}
+
 TEST(Alerts, HysteresisKeepsThemFromFlapping) {
   AlertEngine engine({above(10, 8)});
   EXPECT_EQ(step(engine, 0, 11), States{kFiring});

@@ -182,6 +182,7 @@ export const en = {
     none: 'No process is attached; the slice keeps its limits.',
     events: 'Events',
     change: 'To change its limits:',
+    age: (time: string) => `made ${time} ago`,
     started: (n: number) => (n === 1 ? '1 process ever' : `${n} processes ever`),
   },
   alerts: {

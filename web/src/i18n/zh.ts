@@ -178,6 +178,7 @@ export const zh: Messages = {
     none: '没有进程连接；切片保留其上限。',
     events: '事件',
     change: '更改上限：',
+    age: (time) => `创建于 ${time}前`,
     started: (n) => `累计 ${n} 个进程`,
   },
   alerts: {

@@ -43,7 +43,8 @@ export function judgedText(judged: Judged, t: Messages, locale: string): string 
             judged.of === '' ? '' : name(judged.of),
           );
   }
-  return judged.note === '' ? told : words.withNote(told, judged.note);
+  // What is to be done, or may happen, where it is so.
+  return judged.note === '' || judged.isOver ? told : words.withNote(told, judged.note);
 }
 
 export function alertText(alert: Alert, t: Messages, locale: string): string {

@@ -79,11 +79,17 @@ export function lastSeconds(lines: Lines, seconds: number, now: number): Lines {
   return { times: lines.times.slice(from), lines: cut };
 }
 
+// Whose half is round, too. Shares of a GPU over some seconds may come to a little more than all of it.
+const STEPS: Partial<Record<Metric, number[]>> = {
+  memory: [1, 1.25, 1.5, 2],
+  share: [1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8, 10],
+};
+
 // A round figure that is not below `max`: of bytes a multiple of a power of two.
 export function niceTop(metric: Metric, max: number | null): number {
   if (max === null || !(max > 0)) return metric === 'share' ? 1000 : 1;
   const base = metric === 'memory' ? 2 : 10;
-  const steps = metric === 'memory' ? [1, 1.25, 1.5, 2] : [1, 2, 4, 6, 8, 10];
+  const steps = STEPS[metric] ?? [1, 2, 4, 6, 8, 10];
   const power = base ** Math.floor(Math.log(max) / Math.log(base) + 1e-9);
   return steps.map((step) => step * power).find((top) => top >= max * 0.9999) ?? base * power;
 }

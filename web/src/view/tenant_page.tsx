@@ -153,7 +153,7 @@ export function TenantPage(props: { name: string }) {
         </h1>
         <Flags slice={slice} part={slice.parts[0] ?? null} />
         <span class="quiet">
-          {formatDuration(slice.ageSeconds, locale)} · {t.tenant.started(slice.processesEver)}
+          {t.tenant.age(formatDuration(slice.ageSeconds, locale))} · {t.tenant.started(slice.processesEver)}
         </span>
       </div>
       <Section id="limits" title={t.tenant.limits}>

@@ -4,6 +4,7 @@
 
 #include "cli/commands.h"
 #include "cli/history_source.h"
+#include "cli/plots.h"
 #include "cli/table.h"
 #include "common/clock.h"
 #include "monitoring/alerts/alert_rules.h"
@@ -50,18 +51,17 @@ void print_alerts(const Json& alerts, int64_t now_ms) {
 // begin at 0.
 class Replay {
  public:
-  Replay(std::vector<monitoring::AlertRule> rules, double step_s)
-      : engine_(std::move(rules)), step_s_(step_s) {}
+  explicit Replay(std::vector<monitoring::AlertRule> rules) : engine_(std::move(rules)) {}
 
-  void add(int64_t time_ms, const monitoring::HistorySeries& series, double mean) {
+  void add(const monitoring::HistorySeries& series, const monitoring::HistoryPoint& point) {
     const monitoring::Metric* metric = node::find_figure(series.metric);
-    double value = mean;
+    double value = point.mean;
     if (metric != nullptr && metric->type == monitoring::MetricType::kCounter) {
       double& total = totals_[{series.metric, series.subject}];
-      total += mean * step_s_;
+      total += point.mean * point.seconds;
       value = total;
     }
-    engine_.add(series.subject, series.metric, value, time_ms);
+    engine_.add(series.subject, series.metric, value, point.time_ms);
   }
   void judge(int64_t time_ms) {
     for (const Alert& alert : engine_.judge(time_ms))
@@ -71,7 +71,6 @@ class Replay {
 
  private:
   monitoring::AlertEngine engine_;
-  const double step_s_;
   std::map<std::pair<std::string, monitoring::Subject>, double> totals_;
   Json changes_ = Json::array();
 };
@@ -92,16 +91,16 @@ Status test(const AlertsTestOptions& options) {
   auto query = query_since(options, metrics, monitoring::kMostPoints);
   query.most_series = kMostJudged;
   TESSERA_ASSIGN_OR_RETURN(const auto answer, store.query(query));
-  constexpr double kMsPerSecond = 1000;
   const size_t count = rules.size();
-  Replay replay(std::move(rules), static_cast<double>(answer.step_ms) / kMsPerSecond);
-  std::map<int64_t, std::vector<std::pair<const monitoring::HistorySeries*, double>>> steps;
+  Replay replay(std::move(rules));
+  std::map<int64_t, std::vector<std::pair<const monitoring::HistorySeries*, const monitoring::HistoryPoint*>>>
+      steps;
   for (const auto& series : answer.series) {
-    for (const auto& point : series.points) steps[point.time_ms].emplace_back(&series, point.mean);
+    for (const auto& point : series.points) steps[point.time_ms].emplace_back(&series, &point);
   }
   const int64_t first = steps.empty() ? query.now_ms : steps.begin()->first;
   for (int64_t time_ms = first; time_ms <= query.now_ms; time_ms += answer.step_ms) {
-    for (const auto& [series, mean] : steps[time_ms]) replay.add(time_ms, *series, mean);
+    for (const auto& [series, point] : steps[time_ms]) replay.add(*series, *point);
     replay.judge(time_ms);
   }
   if (options.json) {

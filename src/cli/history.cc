@@ -7,6 +7,7 @@
 
 #include "cli/commands.h"
 #include "cli/history_source.h"
+#include "cli/plots.h"
 #include "cli/table.h"
 #include "common/strings.h"
 #include "node/figures.h"
@@ -20,6 +21,7 @@ using monitoring::HistoryPoint;
 using monitoring::HistorySeries;
 
 constexpr int64_t kTablePoints = 40, kListPoints = 300;
+constexpr size_t kMostBars = 60;
 
 bool speaks_utf8() {
   setlocale(LC_CTYPE, "");
@@ -30,9 +32,12 @@ std::string gpu_text(const monitoring::Subject& subject) {
   return subject.gpu ? std::to_string(*subject.gpu) : "-";
 }
 
-void print_table(const HistoryAnswer& answer) {
+void print_table(const HistoryAnswer& answer, int64_t now_ms) {
   using enum Table::Align;
   const bool ascii = !speaks_utf8();
+  PlotTime time;
+  for (const HistorySeries& series : answer.series) time.add(series, answer.step_ms);
+  const std::string heading = time.text(now_ms);
   Table table({{"METRIC", kLeft},
                {"SLICE", kLeft},
                {"GPU", kRight},
@@ -40,18 +45,19 @@ void print_table(const HistoryAnswer& answer) {
                {"MEAN", kRight},
                {"MOST", kRight},
                {"LATEST", kRight},
-               {"", kLeft}});
+               {heading.c_str(), kLeft}});
   for (const HistorySeries& series : answer.series) {
-    double least = series.points[0].least, most = series.points[0].most, sum = 0;
+    double least = series.points[0].least, most = series.points[0].most, sum = 0, seconds = 0;
     for (const HistoryPoint& point : series.points) {
       least = std::min(least, point.least);
       most = std::max(most, point.most);
-      sum += point.mean;
+      sum += point.mean * point.seconds;
+      seconds += point.seconds;
     }
     const auto text = [&](double value) { return figure_text(series.metric, value); };
     table.add({series.metric, series.subject.slice.empty() ? "-" : series.subject.slice,
-               gpu_text(series.subject), text(least), text(sum / static_cast<double>(series.points.size())),
-               text(most), text(series.points.back().mean), sparkline(series.points, ascii)});
+               gpu_text(series.subject), text(least), text(sum / seconds), text(most),
+               text(series.points.back().mean), sparkline(series, time, kMostBars, ascii)});
   }
   table.print();
   if (answer.truncated)
@@ -66,13 +72,13 @@ std::string csv_text(const std::string& text) {
 }
 
 void print_csv(const HistoryAnswer& answer) {
-  puts("time_ms,metric,slice,gpu,mean,least,most");
+  puts("time_ms,metric,slice,gpu,mean,least,most,seconds");
   for (const HistorySeries& series : answer.series) {
     for (const HistoryPoint& point : series.points) {
-      printf("%lld,%s,%s,%s,%.9g,%.9g,%.9g\n", static_cast<long long>(point.time_ms), series.metric.c_str(),
-             csv_text(series.subject.slice).c_str(),
+      printf("%lld,%s,%s,%s,%.9g,%.9g,%.9g,%.9g\n", static_cast<long long>(point.time_ms),
+             series.metric.c_str(), csv_text(series.subject.slice).c_str(),
              series.subject.gpu ? std::to_string(*series.subject.gpu).c_str() : "", point.mean, point.least,
-             point.most);
+             point.most, point.seconds);
     }
   }
 }
@@ -110,7 +116,7 @@ Status show(const HistoryOptions& options) {
   } else if (answer.series.empty()) {
     fprintf(stderr, "tessera history: nothing of that was recorded in the last %s\n", options.since.c_str());
   } else {
-    print_table(answer);
+    print_table(answer, query.now_ms);
   }
   return Status();
 }

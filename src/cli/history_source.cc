@@ -44,15 +44,6 @@ monitoring::HistoryQuery query_since(const HistorySource& source, std::vector<st
   return query;
 }
 
-std::string clock_text(int64_t time_ms, int64_t now_ms) {
-  const auto seconds = static_cast<time_t>(time_ms / 1000);
-  tm local{};
-  localtime_r(&seconds, &local);
-  char text[32];
-  strftime(text, sizeof text, now_ms - time_ms > monitoring::kDayMs ? "%d %b %H:%M" : "%H:%M:%S", &local);
-  return text;
-}
-
 std::string figure_text(const std::string& metric, double value) {
   const bool per_second = metric.ends_with("_total");
   const char* each = per_second ? "/s" : "";
@@ -63,23 +54,6 @@ std::string figure_text(const std::string& metric, double value) {
     return str_format("%.1f%%", 100 * value);
   if (metric.ends_with("_seconds")) return str_format("%.3gms", 1000 * value);
   return str_format("%.4g%s", value, each);
-}
-
-std::string sparkline(const std::vector<monitoring::HistoryPoint>& points, bool ascii) {
-  static constexpr const char* kBars[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
-  static constexpr const char* kPlain[] = {"_", ".", "-", "=", "+", "*", "%", "#"};
-  double least = 0, most = 0;
-  for (const auto& point : points) {
-    if (point.mean < least) least = point.mean;
-    if (point.mean > most) most = point.mean;
-  }
-  std::string line;
-  for (const auto& point : points) {
-    const double part = most > least ? (point.mean - least) / (most - least) : 0;
-    const auto level = static_cast<size_t>(part * 7 + 0.5);  // 0 to 7
-    line += (ascii ? kPlain : kBars)[level];
-  }
-  return line;
 }
 
 }  // namespace tessera::cli

@@ -14,12 +14,7 @@ Result<monitoring::HistoryStore> open_history(const HistorySource& source);
 monitoring::HistoryQuery query_since(const HistorySource& source, std::vector<std::string> metrics,
                                      int64_t points);
 
-// "01:02:03", or "27 Nov 01:02" where it is longer ago than a day.
-std::string clock_text(int64_t time_ms, int64_t now_ms);
 // By the unit that a metric's name says: "1.5GiB", "23.1%", "4.2ms".
 std::string figure_text(const std::string& metric, double value);
-// A line of bars, one for each point, from the least to the most; `ascii`: of characters that any terminal
-// has.
-std::string sparkline(const std::vector<monitoring::HistoryPoint>& points, bool ascii);
 
 }  // namespace tessera::cli

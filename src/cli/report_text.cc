@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "cli/history_source.h"
 #include "common/size.h"
 #include "common/strings.h"
 
@@ -15,14 +14,19 @@ using monitoring::HistorySeries;
 using node::Json;
 using node::json_string;
 
-constexpr double kMsPerSecond = 1000;
-constexpr int64_t kLongestRateMs = 60'000;
-constexpr int kPlotWidth = 640, kPlotHeight = 80;
+constexpr size_t kBars = 60;  // of a plot in Markdown
+
+// What a counter grew by; of other figures the mean times the time that it was told for.
+double total_of(const HistorySeries& series) {
+  double total = 0;
+  for (const HistoryPoint& point : series.points) total += point.mean * point.seconds;
+  return total;
+}
 
 double mean_of(const HistorySeries& series) {
-  double sum = 0;
-  for (const HistoryPoint& point : series.points) sum += point.mean;
-  return series.points.empty() ? 0 : sum / static_cast<double>(series.points.size());
+  double seconds = 0;
+  for (const HistoryPoint& point : series.points) seconds += point.seconds;
+  return seconds > 0 ? total_of(series) / seconds : 0;
 }
 
 double most_of(const HistorySeries& series) {
@@ -31,21 +35,7 @@ double most_of(const HistorySeries& series) {
   return most;
 }
 
-// What a counter grew by: its rates, each for the time since the one before. That is a step, or more where
-// samples are further apart than steps are; a rate is of a minute at most, see HistoryStore.
-double total_of(const HistorySeries& series, int64_t step_ms) {
-  double total = 0;
-  int64_t before_ms = INT64_MIN / 2;
-  for (const HistoryPoint& point : series.points) {
-    const bool follows = point.time_ms - before_ms <= kLongestRateMs;
-    const int64_t lasted_ms = follows ? std::max(point.time_ms - before_ms, step_ms) : step_ms;
-    total += point.mean * static_cast<double>(lasted_ms) / kMsPerSecond;
-    before_ms = point.time_ms;
-  }
-  return total;
-}
-
-void take(ReportTenant& tenant, const HistorySeries& series, int64_t step_ms) {
+void take(ReportTenant& tenant, const HistorySeries& series) {
   const std::pair<const char*, double ReportTenant::*> kTotals[] = {
       {"slice_gpu_seconds_total", &ReportTenant::gpu_seconds},
       {"slice_turn_wait_seconds_total", &ReportTenant::wait_seconds},
@@ -56,7 +46,7 @@ void take(ReportTenant& tenant, const HistorySeries& series, int64_t step_ms) {
       {"slice_copied_to_device_bytes_total", &ReportTenant::to_device},
       {"slice_copied_from_device_bytes_total", &ReportTenant::from_device}};
   for (const auto& [metric, member] : kTotals) {
-    if (series.metric == metric) tenant.*member = total_of(series, step_ms);
+    if (series.metric == metric) tenant.*member = total_of(series);
   }
   if (series.metric == "slice_gpu_seconds_total") tenant.use = series;
   if (series.metric == "slice_memory_used_bytes") {
@@ -121,24 +111,6 @@ std::string name_of(const ReportTenant& tenant) {
   return tenant.subject.slice + (tenant.subject.gpu ? " on GPU " + std::to_string(*tenant.subject.gpu) : "");
 }
 
-// Names may be anything.
-std::string for_html(const std::string& text) {
-  std::string safe;
-  for (const char c : text) {
-    if (c == '&')
-      safe += "&amp;";
-    else if (c == '<')
-      safe += "&lt;";
-    else if (c == '>')
-      safe += "&gt;";
-    else if (c == '"')
-      safe += "&quot;";
-    else
-      safe += c;
-  }
-  return safe;
-}
-
 // HTML within Markdown is HTML.
 std::string for_markdown(const std::string& text) {
   std::string safe;
@@ -176,22 +148,21 @@ std::string html_table(const Rows& rows) {
   return text + "</table>\n";
 }
 
-// The mean as a line, from 0 to `most`, over the whole of the series' time.
-std::string svg(const HistorySeries& series, double most, const std::string& label) {
-  if (series.points.empty() || most <= 0) return "";
-  const double begin = static_cast<double>(series.points.front().time_ms),
-               end = static_cast<double>(series.points.back().time_ms);
-  std::string line;
-  for (const HistoryPoint& point : series.points) {
-    const double x =
-        end > begin ? (static_cast<double>(point.time_ms) - begin) / (end - begin) * kPlotWidth : 0;
-    const double y = kPlotHeight * (1 - std::clamp(point.mean / most, 0.0, 1.0));
-    line += str_format("%.1f,%.1f ", x, y);
-  }
-  return str_format(
-      "<figure><figcaption>%s</figcaption><svg viewBox=\"0 -2 %d %d\" role=\"img\" "
-      "aria-label=\"%s\"><polyline points=\"%s\"/></svg></figure>\n",
-      for_html(label).c_str(), kPlotWidth, kPlotHeight + 4, for_html(label).c_str(), line.c_str());
+std::string markdown_plot(const Report& report, const HistorySeries& series, const std::string& label) {
+  if (report.time.empty()) return "";
+  return for_markdown(label) + ": `" + clock_text(report.time.begin_ms, report.now_ms) + " " +
+         sparkline(series, report.time, kBars, false) + " " + clock_text(report.time.end_ms, report.now_ms) +
+         "`\n\n";
+}
+
+std::string html_plot(const Report& report, const HistorySeries& series, double most,
+                      const std::string& label) {
+  return plot_svg(series, most, label, report.time, report.now_ms);
+}
+
+std::string period_text(const Report& report) {
+  if (report.time.empty()) return report.period + ", of which nothing was recorded";
+  return report.period + ", recorded from " + report.time.text(report.now_ms);
 }
 
 constexpr const char* kStyle =
@@ -200,8 +171,9 @@ constexpr const char* kStyle =
     "table{border-collapse:collapse;margin:1rem 0;display:block;overflow-x:auto}th,td{padding:.25rem "
     ".6rem;border-bottom:1px solid #d5d9de;"
     "text-align:right;white-space:nowrap}th:first-child,td:first-child{text-align:left}figure{margin:1rem "
-    "0}svg{width:100%;height:5rem;"
-    "background:#f3f5f7}polyline{fill:none;stroke:#1f6feb;stroke-width:1.5;vector-effect:non-scaling-stroke}"
+    "0}figure div{display:flex;justify-content:space-between;font-size:.85em;opacity:.7}"
+    "svg{display:block;width:100%;height:5rem;background:#f3f5f7}polyline{fill:none;stroke:#1f6feb;stroke-"
+    "width:1.5;vector-effect:non-scaling-stroke}"
     "@media(prefers-color-scheme:dark){body{color:#e6e8ea;background:#14171a}svg{background:#1e2226}th,td{"
     "border-color:#333a41}}";
 
@@ -232,8 +204,9 @@ Report make_report(const std::map<std::string, HistoryAnswer>& answers) {
   for (const auto& [metric, answer] : answers) {
     report.truncated = report.truncated || answer.truncated;
     for (const HistorySeries& series : answer.series) {
+      report.time.add(series, answer.step_ms);
       if (!series.subject.slice.empty()) {
-        take(tenants[series.subject], series, answer.step_ms);
+        take(tenants[series.subject], series);
       } else if (series.subject.gpu) {
         take(gpus[*series.subject.gpu], series);
       }
@@ -254,15 +227,15 @@ Report make_report(const std::map<std::string, HistoryAnswer>& answers) {
 }
 
 std::string report_markdown(const Report& report) {
-  std::string text = "# GPUs of " + for_markdown(report.host) + "\n\n" + for_markdown(report.period) +
+  std::string text = "# GPUs of " + for_markdown(report.host) + "\n\n" + for_markdown(period_text(report)) +
                      "; made " + report.made + ".\n\n";
   text += "## GPUs\n\n" + markdown_table(gpu_rows(report));
   for (const ReportGpu& gpu : report.gpus)
-    text += str_format("GPU %u, use: `", gpu.index) + sparkline(gpu.use.points, false) + "`\n\n";
+    text += markdown_plot(report, gpu.use, str_format("GPU %u, use", gpu.index));
   text += "## Tenants\n\n" + markdown_table(tenant_rows(report));
   if (report.truncated) text += "There were more tenants than a report has.\n\n";
   for (const ReportTenant& tenant : report.tenants)
-    text += for_markdown(name_of(tenant)) + ", GPU time: `" + sparkline(tenant.use.points, false) + "`\n\n";
+    text += markdown_plot(report, tenant.use, name_of(tenant) + ", GPU time");
   text += "## Events\n\n";
   return text + (report.events.empty() ? "None that is a warning or worse is known.\n"
                                        : markdown_table(event_rows(report)));
@@ -273,16 +246,16 @@ std::string report_html(const Report& report) {
       "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
       "content=\"width=device-width\"><title>GPUs of " +
       for_html(report.host) + "</title><style>" + kStyle + "</style></head><body>\n<h1>GPUs of " +
-      for_html(report.host) + "</h1>\n<p>" + for_html(report.period) + "; made " + for_html(report.made) +
-      ".</p>\n<h2>GPUs</h2>\n" + html_table(gpu_rows(report));
+      for_html(report.host) + "</h1>\n<p>" + for_html(period_text(report)) + "; made " +
+      for_html(report.made) + ".</p>\n<h2>GPUs</h2>\n" + html_table(gpu_rows(report));
   for (const ReportGpu& gpu : report.gpus)
-    text += svg(gpu.use, 1, str_format("GPU %u: use, to 100%%", gpu.index));
+    text += html_plot(report, gpu.use, 1, str_format("GPU %u: use, to 100%%", gpu.index));
   text += "<h2>Tenants</h2>\n" + html_table(tenant_rows(report));
   if (report.truncated) text += "<p>There were more tenants than a report has.</p>\n";
   for (const ReportTenant& tenant : report.tenants) {
-    text += svg(tenant.use, 1, name_of(tenant) + ": part of the GPU's time, to 100%");
-    text += svg(tenant.memory, std::max(tenant.limit, tenant.most_memory),
-                name_of(tenant) + ": memory, to " + bytes(std::max(tenant.limit, tenant.most_memory)));
+    text += html_plot(report, tenant.use, 1, name_of(tenant) + ": part of the GPU's time, to 100%");
+    const double most = std::max(tenant.limit, tenant.most_memory);
+    text += html_plot(report, tenant.memory, most, name_of(tenant) + ": memory, to " + bytes(most));
   }
   text += "<h2>Events</h2>\n";
   text += report.events.empty() ? "<p>None that is a warning or worse is known.</p>\n"

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/plots.h"
 #include "monitoring/history/history_store.h"
 #include "node/json.h"
 
@@ -27,6 +28,7 @@ struct ReportTenant {
 struct Report {
   std::string host, period, made;  // for people
   int64_t now_ms = 0;
+  PlotTime time;  // that was recorded of it
   std::vector<ReportGpu> gpus;
   std::vector<ReportTenant> tenants;  // who used most GPU time first
   node::Json events = node::Json::array();

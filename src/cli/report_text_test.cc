@@ -15,7 +15,7 @@ HistoryAnswer answer(const std::string& metric, const monitoring::Subject& subje
   one.series.push_back({metric, subject, {}});
   for (size_t i = 0; i < values.size(); ++i)
     one.series[0].points.push_back(
-        {static_cast<int64_t>(i) * 10'000, values[i], values[i] / 2, values[i] * 2});
+        {static_cast<int64_t>(i) * 10'000, values[i], values[i] / 2, values[i] * 2, 10});
   return one;
 }
 
@@ -45,13 +45,17 @@ TEST(Report, AddsUp) {
   EXPECT_NEAR(report.gpus[0].mean_use, 0.3, 1e-9);
 }
 
-TEST(Report, SamplesFurtherApartThanStepsAreCountedWhole) {
-  HistoryAnswer one = answer("slice_gpu_seconds_total", {"train", 0}, {});
-  one.step_ms = 1'000;
-  for (const int64_t time_ms : {0, 2'000, 4'000, 6'000, 300'000})
-    one.series[0].points.push_back({time_ms, 0.5, 0.5, 0.5});
-  EXPECT_DOUBLE_EQ(make_report({{"slice_gpu_seconds_total", one}}).tenants[0].gpu_seconds, 4)
-      << "half of a second, three times of two, and one after a gap of which nothing is known";
+TEST(Report, CountsWhatWasRecordedOfAStep) {
+  HistoryAnswer one = answer("slice_gpu_seconds_total", {"train", 0}, {0.5, 0.5});
+  one.step_ms = 600'000;
+  one.series[0].points[1].seconds = 600;
+  HistoryAnswer share = answer("slice_share_achieved_ratio", {"train", 0}, {0.9, 0.2});
+  share.series[0].points[0].seconds = 20;
+  share.series[0].points[1].seconds = 600;
+  const Report report =
+      make_report({{"slice_gpu_seconds_total", one}, {"slice_share_achieved_ratio", share}});
+  EXPECT_DOUBLE_EQ(report.tenants[0].gpu_seconds, 5 + 300);
+  EXPECT_NEAR(report.tenants[0].achieved, (0.9 * 20 + 0.2 * 600) / 620, 1e-9);
 }
 
 TEST(Report, WhoUsedMostComesFirst) {
@@ -62,7 +66,10 @@ TEST(Report, WhoUsedMostComesFirst) {
 
 TEST(Report, IsOneFileThatNeedsNothingElse) {
   const std::string page = report_html(sample());
-  EXPECT_NE(page.find("<polyline points=\"0.0,40.0 "), std::string::npos) << page;
+  EXPECT_NE(page.find("<polyline points=\"0.0,40.0 213.3,0.0 426.7,80.0 640.0,80.0 \"/>"), std::string::npos)
+      << page;
+  EXPECT_NE(page.find("<span>" + clock_text(0, 0) + "</span><span>" + clock_text(30'000, 0) + "</span>"),
+            std::string::npos);
   EXPECT_NE(page.find("15.0 s"), std::string::npos);
   for (const char* from_elsewhere : {"src=", "href=", "url(", "@import", "<script"})
     EXPECT_EQ(page.find(from_elsewhere), std::string::npos);

@@ -1,13 +1,17 @@
 #include "node/figure_sampler.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
+#include <utility>
 
 #include "common/strings.h"
 #include "node/slice_facts.h"
 
 namespace tessera::node {
 namespace {
+
+constexpr uint64_t kNsPerMs = 1'000'000;
 
 using monitoring::Figure;
 using monitoring::Subject;
@@ -20,7 +24,7 @@ class BySubject : public FigureSink {
     if (!std::isfinite(value)) return;
     latest_->push_back({short_name(metric), value, metric.type == monitoring::MetricType::kCounter});
   }
-  const std::map<Subject, std::vector<Figure>>& figures() const { return figures_; }
+  std::map<Subject, std::vector<Figure>> take() { return std::move(figures_); }
 
  private:
   static Subject subject_of(const monitoring::Labels& labels) {
@@ -35,13 +39,21 @@ class BySubject : public FigureSink {
   std::vector<Figure>* latest_ = nullptr;
 };
 
+std::map<Subject, std::vector<Figure>> figures_of(const Slice& slice, LeaseService& leases) {
+  BySubject parts;
+  slice_figures(slice_facts(slice, leases), parts);
+  return parts.take();
+}
+
 }  // namespace
 
 void FigureSampler::tick(uint64_t now_ns) {
   if (!walk_ && now_ns >= next_ns_) begin(now_ns);
   if (!walk_) return;
-  const bool done =
-      walk_->step(leases_.ledger().slices(), kSlicesAStep, [this](const Slice& slice) { add_slice(slice); });
+  const bool done = walk_->step(leases_.ledger().slices(), kSlicesAStep, [this](const Slice& slice) {
+    const When when{wall_ms_, age_if_new(slice)};
+    for (const auto& [subject, figures] : figures_of(slice, leases_)) sinks_.add(when, subject, figures);
+  });
   if (!done) return;
   walk_.reset();
   sinks_.commit(now_ns, wall_ms_);
@@ -54,13 +66,20 @@ void FigureSampler::begin(uint64_t now_ns) {
   control_.refresh_gpus();
   BySubject gpus;
   for (const Json& gpu : json_array(control_.gpus(), "gpus")) gpu_figures(gpu, gpus);
-  for (const auto& [subject, figures] : gpus.figures()) sinks_.add(subject, figures);
+  for (const auto& [subject, figures] : gpus.take()) sinks_.add({wall_ms_, std::nullopt}, subject, figures);
 }
 
-void FigureSampler::add_slice(const Slice& slice) {
-  BySubject parts;
-  slice_figures(slice_facts(slice, leases_), parts);
-  for (const auto& [subject, figures] : parts.figures()) sinks_.add(subject, figures);
+std::optional<uint64_t> FigureSampler::age_if_new(const Slice& slice) {
+  const bool is_first = sampled_.insert(slice.id).second;
+  if (!is_first || slice.created_ns < started_ns_) return std::nullopt;
+  return (leases_.now_ns() - slice.created_ns) / kNsPerMs;
+}
+
+// Later than the sample that it may be in: of a time there is one row.
+void FigureSampler::look_last(const Slice& slice) {
+  const When when{std::max(loop_.wall_ms(), wall_ms_ + 1), age_if_new(slice)};
+  for (const auto& [subject, figures] : figures_of(slice, leases_)) sinks_.add_last(when, subject, figures);
+  sampled_.erase(slice.id);
 }
 
 }  // namespace tessera::node

@@ -59,7 +59,10 @@ class Keeper {
 
   void add(const SampleLine& sample) {
     if (sample_failed_ || !open()) return;
-    const Status added = store_->add(static_cast<int64_t>(sample.time_ms), sample.subject, sample.figures);
+    std::optional<int64_t> age_ms;
+    if (sample.age_ms) age_ms = static_cast<int64_t>(*sample.age_ms);
+    const Status added =
+        store_->add(static_cast<int64_t>(sample.time_ms), sample.subject, sample.figures, age_ms);
     if (!added.ok()) lost(added);
   }
 
@@ -130,7 +133,8 @@ Json history_json(const monitoring::HistoryAnswer& answer) {
     if (series.subject.gpu) entry["labels"]["gpu"] = std::to_string(*series.subject.gpu);
     entry["points"] = Json::array();
     for (const auto& point : series.points)
-      entry["points"].push_back(Json::array({point.time_ms, point.mean, point.least, point.most}));
+      entry["points"].push_back(
+          Json::array({point.time_ms, point.mean, point.least, point.most, point.seconds}));
     object["series"].push_back(std::move(entry));
   }
   object["truncated"] = answer.truncated;

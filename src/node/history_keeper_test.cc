@@ -41,7 +41,7 @@ class KeeperTest : public testing::Test {
 
   void sample(uint64_t time_ms, double value) {
     std::string line;
-    append_sample_line(line, time_ms, {"train", 0},
+    append_sample_line(line, time_ms, std::nullopt, {"train", 0},
                        {{"slice_memory_used_bytes", value, false}, {"slice_refusals_total", 0, true}});
     fputs(line.c_str(), input_);
     tell({{"commit", time_ms}});
@@ -122,7 +122,7 @@ TEST_F(KeeperTest, AClockThatJumpsLosesNothingOfNow) {
 
 TEST_F(KeeperTest, LinesOfAnyKindAreSurvived) {
   for (const char* line : {"", "{}", "[]", "7", "{\"time_ms\":1}", "{\"ask\":{}}", "{\"commit\":-1}",
-                           "1 0 train\t99999 1 x", "1 0 train\t0", "\t", "\xff\xfe"}) {
+                           "1 - 0 train\t99999 1 x", "1 - 0 train\t0", "\t", "\xff\xfe"}) {
     fputs(line, input_);
     fputs("\n", input_);
   }

@@ -16,10 +16,10 @@ HistoryLink::HistoryLink(EventLoop& loop, std::vector<std::string> command, Rema
   child_.start(loop.now_ns());
 }
 
-void HistoryLink::add(uint64_t wall_ms, const monitoring::Subject& subject,
+void HistoryLink::add(uint64_t wall_ms, std::optional<uint64_t> age_ms, const monitoring::Subject& subject,
                       const std::vector<monitoring::Figure>& figures) {
   if (figures.empty()) return;
-  append_sample_line(sample_, wall_ms, subject, figures);
+  append_sample_line(sample_, wall_ms, age_ms, subject, figures);
   if (sample_.size() >= kMostAtOnce) tell_sample();
 }
 

@@ -23,7 +23,8 @@ class HistoryLink {
 
   HistoryLink(EventLoop& loop, std::vector<std::string> command, Remark remark);
 
-  void add(uint64_t wall_ms, const monitoring::Subject& subject,
+  // `age_ms`: see HistoryStore::add.
+  void add(uint64_t wall_ms, std::optional<uint64_t> age_ms, const monitoring::Subject& subject,
            const std::vector<monitoring::Figure>& figures);
   void commit(uint64_t wall_ms);
   // `answered` is called once, never before this returns.

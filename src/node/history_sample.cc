@@ -43,6 +43,18 @@ class Words {
   std::string_view text_;
 };
 
+constexpr std::string_view kNone = "-";
+
+template <typename Number>
+void append_optional(std::string& text, const std::optional<Number>& number) {
+  if (number) {
+    append_number(text, *number);
+  } else {
+    text += kNone;
+  }
+  text += ' ';
+}
+
 template <typename Number>
 std::optional<Number> whole_number(std::string_view word) {
   Number number{};
@@ -51,18 +63,21 @@ std::optional<Number> whole_number(std::string_view word) {
   return number;
 }
 
+// False where it is neither a number nor none.
+template <typename Number>
+bool read_optional(std::string_view word, std::optional<Number>& number) {
+  if (word != kNone) number = whole_number<Number>(word);
+  return number || word == kNone;
+}
+
 }  // namespace
 
-void append_sample_line(std::string& text, uint64_t time_ms, const monitoring::Subject& subject,
-                        const std::vector<monitoring::Figure>& figures) {
+void append_sample_line(std::string& text, uint64_t time_ms, std::optional<uint64_t> age_ms,
+                        const monitoring::Subject& subject, const std::vector<monitoring::Figure>& figures) {
   append_number(text, time_ms);
   text += ' ';
-  if (subject.gpu) {
-    append_number(text, *subject.gpu);
-  } else {
-    text += '-';
-  }
-  text += ' ';
+  append_optional(text, age_ms);
+  append_optional(text, subject.gpu);
   text += subject.slice;
   char before = '\t';
   for (const monitoring::Figure& figure : figures) {
@@ -78,16 +93,14 @@ void append_sample_line(std::string& text, uint64_t time_ms, const monitoring::S
 std::optional<SampleLine> parse_sample_line(std::string_view line) {
   Words words(line);
   SampleLine sample;
-  const auto time = words.until(' '), gpu = words.until(' '), slice = words.until('\t');
-  if (!time || !gpu || !slice) return std::nullopt;
+  const auto time = words.until(' '), age = words.until(' '), gpu = words.until(' '),
+             slice = words.until('\t');
+  if (!time || !age || !gpu || !slice) return std::nullopt;
   const auto time_ms = whole_number<uint64_t>(*time);
   if (!time_ms) return std::nullopt;
   sample.time_ms = *time_ms;
   sample.subject.slice = *slice;
-  if (*gpu != "-") {
-    sample.subject.gpu = whole_number<uint32_t>(*gpu);
-    if (!sample.subject.gpu) return std::nullopt;
-  }
+  if (!read_optional(*age, sample.age_ms) || !read_optional(*gpu, sample.subject.gpu)) return std::nullopt;
   while (!words.empty()) {
     const auto place = words.number<size_t>();
     const auto value = place ? words.number<double>() : std::nullopt;

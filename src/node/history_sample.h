@@ -1,9 +1,10 @@
 // How the daemon tells its history's process of a sample: a line for each subject, plain enough that many of
 // them cost little. The keeper is the same program, so a figure's place in all_figures() says what it is.
 //
-//   TIME_MS GPU SLICE<tab>PLACE VALUE PLACE VALUE…
+//   TIME_MS AGE_MS GPU SLICE<tab>PLACE VALUE PLACE VALUE…
 //
-// GPU is its index, or - where the figures are of all of the slice; SLICE is empty where there is none.
+// AGE_MS is that of a slice, in its first sample, and else -. GPU is its index, or - where the figures are of
+// all of the slice; SLICE is empty where there is none.
 #pragma once
 
 #include <cstdint>
@@ -17,11 +18,12 @@
 namespace tessera::node {
 
 // Appends the line, with its end.
-void append_sample_line(std::string& text, uint64_t time_ms, const monitoring::Subject& subject,
-                        const std::vector<monitoring::Figure>& figures);
+void append_sample_line(std::string& text, uint64_t time_ms, std::optional<uint64_t> age_ms,
+                        const monitoring::Subject& subject, const std::vector<monitoring::Figure>& figures);
 
 struct SampleLine {
   uint64_t time_ms = 0;
+  std::optional<uint64_t> age_ms;
   monitoring::Subject subject;
   std::vector<monitoring::Figure> figures;
 };

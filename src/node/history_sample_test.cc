@@ -10,9 +10,10 @@ namespace {
 using monitoring::Figure;
 using monitoring::Subject;
 
-std::optional<SampleLine> there_and_back(const Subject& subject, const std::vector<Figure>& figures) {
+std::optional<SampleLine> there_and_back(std::optional<uint64_t> age_ms, const Subject& subject,
+                                         const std::vector<Figure>& figures) {
   std::string text;
-  append_sample_line(text, 1'700'000'000'123, subject, figures);
+  append_sample_line(text, 1'700'000'000'123, age_ms, subject, figures);
   EXPECT_EQ(text.find('\n'), text.size() - 1) << text;
   return parse_sample_line(std::string_view(text).substr(0, text.size() - 1));
 }
@@ -23,8 +24,10 @@ TEST(HistorySample, ComesBackAsItWas) {
                                        {"slice_gpu_seconds_total", 0.1, true},
                                        {"slice_share_lent_ratio", -1e-300, false}};
   for (const Subject& subject : {Subject{"train", 7}, Subject{"train", std::nullopt}, Subject{"", 63}}) {
-    const auto line = there_and_back(subject, figures);
+    const auto age_ms = subject.gpu == 7U ? std::optional<uint64_t>(1500) : std::nullopt;
+    const auto line = there_and_back(age_ms, subject, figures);
     ASSERT_TRUE(line);
+    EXPECT_EQ(line->age_ms, age_ms);
     EXPECT_EQ(line->time_ms, 1'700'000'000'123U);
     EXPECT_EQ(line->subject, subject);
     ASSERT_EQ(line->figures.size(), figures.size());
@@ -37,7 +40,7 @@ TEST(HistorySample, ComesBackAsItWas) {
 }
 
 TEST(HistorySample, AFigureThatIsNotKnownIsLeftOut) {
-  const auto line = parse_sample_line("1 0 train\t99999 5 0 1");
+  const auto line = parse_sample_line("1 - 0 train\t99999 5 0 1");
   ASSERT_TRUE(line);
   ASSERT_EQ(line->figures.size(), 1U);
   EXPECT_EQ(line->figures[0].name, short_name(*all_figures()[0]));
@@ -45,8 +48,9 @@ TEST(HistorySample, AFigureThatIsNotKnownIsLeftOut) {
 
 TEST(HistorySample, WhatIsNoSuchLineIsNone) {
   for (const char* line :
-       {"", " ", "1", "1 0", "1 0 train", "x 0 train\t0 1", "1 x train\t0 1", "-1 0 t\t0 1", "1 0 train\t0",
-        "1 0 train\t0 x", "1 0 train\tx 1", "1 0 train\t0 1 ,", "\xff\xfe"})
+       {"", " ", "1", "1 -", "1 - 0", "1 - 0 train", "x - 0 train\t0 1", "1 x 0 train\t0 1",
+        "1 -1 0 train\t0 1", "1 - x train\t0 1", "-1 - 0 t\t0 1", "1 - 0 train\t0", "1 - 0 train\t0 x",
+        "1 - 0 train\tx 1", "1 - 0 train\t0 1 ,", "\xff\xfe"})
     EXPECT_FALSE(parse_sample_line(line)) << line;
 }
 

@@ -324,6 +324,9 @@ void LeaseService::end_lease(LeaseId id, const LeaseEnd& why) {
   const Lease& lease = *ledger_.find_lease(id);
   SliceId slice = lease.slice;
   update_peaks(slice);
+  // Before its counts move to those of the ended, while each is counted once.
+  const Slice& shown = *ledger_.find_slice(slice);
+  if (!shown.kept && !shown.held && shown.leases.size() == 1) look_before_end(shown);
   std::vector<DeviceUsage>& ended = slices_.at(slice).ended;
   for (size_t i = 0; i < ended.size(); ++i) {
     CounterValues last = lease_usage(lease, i);

@@ -22,6 +22,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -79,6 +80,9 @@ class LeaseService {
   // Tenants whose programs keep failing have to wait for their next slice, see tenant_faults.h.
   void refuse_faulty() { refuses_faulty_ = true; }
   void set_round_policy(RoundPolicy policy) { round_policy_ = policy; }
+  // Who is shown a slice that is about to end, while all is known of it.
+  using LastLook = std::function<void(const Slice& slice)>;
+  void set_last_look(LastLook look) { last_look_ = std::move(look); }
   void set_co_execution(bool on) { compute_.set_co_execution(on); }
   // Limits may be more than a GPU has: what is on it is granted apart. Together with the ledger's totals.
   void set_residency(std::vector<uint64_t> capacities) { residency_.set_capacities(std::move(capacities)); }
@@ -229,6 +233,7 @@ class LeaseService {
   void restore_slices();
   void restore_leases();
   void release_holder(SliceRecord& record);
+  void look_before_end(const Slice& slice);
   // Before anybody is told: what has changed since the last time goes into the journal.
   void save();
   Status observe(Connection& connection, uint32_t request, const ObserveMessage& message);
@@ -312,6 +317,7 @@ class LeaseService {
   // Of GPUs whose driver tells it, by process: what it holds of the GPU's memory.
   std::map<uint32_t, std::map<pid_t, uint64_t>> driver_memory_;
   RoundPolicy round_policy_ = RoundPolicy::kWarn;
+  LastLook last_look_;
   std::vector<std::string> gpu_uuids_;
   std::vector<std::optional<int32_t>> gpu_nodes_;
   std::optional<Journal> journal_;

@@ -97,14 +97,21 @@ Result<bool> LeaseService::release_slice(SliceId id, bool when_unused) {
         "slice '%s' has %zu processes; end them, or say --when-unused to delete it after the last",
         name.c_str(), slice.leases.size());
   }
+  if (slice.leases.empty() && !slice.held) look_before_end(slice);
   const bool ended = ledger_.release_slice(id);
   if (ended) forget_slice(id, name);
   save();
   return ended;
 }
 
+void LeaseService::look_before_end(const Slice& slice) {
+  if (last_look_) last_look_(slice);
+}
+
 void LeaseService::drop_holder(SliceId slice) {
-  std::string name = ledger_.find_slice(slice)->name;
+  const Slice& held = *ledger_.find_slice(slice);
+  const std::string name = held.name;
+  if (!held.kept && held.leases.empty()) look_before_end(held);
   release_holder(slices_.at(slice));
   if (ledger_.drop_holder(slice)) forget_slice(slice, name);
   save();

@@ -24,6 +24,7 @@ struct MonitorOptions {
 class MonitorService {
  public:
   MonitorService(EventLoop& loop, ControlService& control, LeaseService& leases, MonitorOptions options);
+  ~MonitorService();
 
   // Null where there is none.
   HistoryLink* history() { return history_.get(); }
@@ -33,6 +34,7 @@ class MonitorService {
   std::optional<uint64_t> next_deadline_ns() const;
 
  private:
+  LeaseService& leases_;
   std::unique_ptr<HistoryLink> history_;
   std::unique_ptr<AlertService> alerts_;
   FigureSampler sampler_;

@@ -1,7 +1,6 @@
 #include "monitoring/history/history_store.h"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cmath>
 #include <cstdio>
@@ -13,14 +12,20 @@ namespace tessera::monitoring {
 namespace {
 
 constexpr int64_t kApplication = 0x54535248;  // "TSRH"
-constexpr int64_t kFormat = 1;
+constexpr int64_t kFormat = 2;
+constexpr int64_t kOldestFormat = 1;  // its rows do not say what they stand for
 constexpr int64_t kNoGpu = -1;
 constexpr int64_t kTidyMs = 600'000;
 constexpr int64_t kMoveMs = 60'000;
 constexpr int64_t kMostStepsAtOnce = 64;  // to roll up, of a commit
 constexpr int64_t kPageBytes = 4096;
-// Where a counter was not told for so long its growth says nothing of a rate.
-constexpr int64_t kLongestGapMs = 60'000;
+constexpr double kMsPerSecond = 1000;
+
+// What rows of the oldest format stand for: a step, or the time between two samples then.
+constexpr double untold_ms(size_t level) {
+  constexpr double kSampleMs = 2'000;
+  return level == 0 ? kSampleMs : static_cast<double>(kHistoryLevels[level].step_ms);
+}
 
 constexpr const char* kTables =
     "CREATE TABLE IF NOT EXISTS metrics(id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL);"
@@ -34,16 +39,17 @@ constexpr const char* kTables =
 }  // namespace
 
 struct HistoryStore::Bucket {
-  double sum = 0;
-  double count = 0;
+  double sum = 0;  // of values times what they stand for
+  double lasted_ms = 0;
   double least = 0, most = 0;
 
-  void add(const std::array<float, 3>& values) {
-    least = count == 0 ? values[1] : std::min<double>(least, values[1]);
-    most = count == 0 ? values[2] : std::max<double>(most, values[2]);
-    sum += values[0];
-    count += 1;
+  void add(const Packed& figure) {
+    least = lasted_ms == 0 ? figure.values[1] : std::min<double>(least, figure.values[1]);
+    most = lasted_ms == 0 ? figure.values[2] : std::max<double>(most, figure.values[2]);
+    sum += figure.values[0] * figure.lasted_ms;
+    lasted_ms += figure.lasted_ms;
   }
+  double mean() const { return sum / lasted_ms; }
 };
 
 // Buckets of figures. Rows mostly have the same figures in the same order: the next one is where it is looked
@@ -112,7 +118,7 @@ Status HistoryStore::make_tables() {
   TESSERA_ASSIGN_OR_RETURN(const int64_t tables, database_.number("SELECT count(*) FROM sqlite_master"));
   TESSERA_ASSIGN_OR_RETURN(const int64_t application, database_.number("PRAGMA application_id"));
   TESSERA_ASSIGN_OR_RETURN(const int64_t format, database_.number("PRAGMA user_version"));
-  if (tables != 0 && (application != kApplication || format != kFormat)) {
+  if (tables != 0 && (application != kApplication || format < kOldestFormat || format > kFormat)) {
     return Status(Code::kFailedPrecondition,
                   "the file is a database of something else, or of another release: "
                   "name another one, or move it away");
@@ -238,35 +244,27 @@ Status HistoryStore::end(Status status) {
   return status;
 }
 
-std::optional<double> HistoryStore::stored_value(int64_t subject, int64_t metric, int64_t time_ms,
-                                                 const Figure& figure) {
-  if (!std::isfinite(figure.value)) return std::nullopt;
-  if (!figure.is_counter) return figure.value;
-  const auto [last, is_new] = counters_.try_emplace({subject, metric}, Last{time_ms, figure.value});
-  const Last before = std::exchange(last->second, Last{time_ms, figure.value});
-  const int64_t gap_ms = time_ms - before.time_ms;
-  if (is_new || gap_ms <= 0 || gap_ms > kLongestGapMs) return std::nullopt;
-  // One that has begun anew has grown by what it is.
-  const double grown = figure.value < before.value ? figure.value : figure.value - before.value;
-  return grown * 1000 / static_cast<double>(gap_ms);
-}
-
-Status HistoryStore::add(int64_t time_ms, const Subject& subject, const std::vector<Figure>& figures) {
+Status HistoryStore::add(int64_t time_ms, const Subject& subject, const std::vector<Figure>& figures,
+                         std::optional<int64_t> age_ms) {
   TESSERA_RETURN_IF_ERROR(begin());
   const auto id = subject_id(subject);
   if (!id.ok()) return end(id.status());
-  std::vector<std::byte> row;
+  const SampleSpans::Sample sample{*id, time_ms, age_ms};
+  const double lasted_ms = spans_.lasted_ms(sample);
+  RowWriter row(0);
   for (const Figure& figure : figures) {
     const auto metric = metric_id(figure.name);
     if (!metric.ok()) return end(metric.status());
-    const auto value = stored_value(*id, *metric, time_ms, figure);
-    const auto narrow = static_cast<float>(value.value_or(0));
-    if (value && std::isfinite(narrow)) pack(row, 0, *metric, {narrow});
+    if (!std::isfinite(figure.value)) continue;
+    std::optional<SampleSpans::Value> value = SampleSpans::Value{figure.value, lasted_ms};
+    if (figure.is_counter) value = spans_.counter(sample, *metric, figure.value);
+    const auto narrow = static_cast<float>(value ? value->value : 0);
+    if (value && std::isfinite(narrow)) row.add(*metric, {narrow}, value->lasted_ms);
   }
   if (row.empty()) return Status();
-  seen_ms_[*id] = time_ms;
+  spans_.remember(sample);
   if (!first_ms_) first_ms_ = time_ms;
-  const Status inserted = fresh_.add(time_ms, *id, row);
+  const Status inserted = fresh_.add(time_ms, *id, row.bytes());
   return inserted.ok() ? inserted : end(inserted);
 }
 
@@ -307,12 +305,13 @@ Status HistoryStore::read_rows(size_t level, int64_t subject, Times times, Visit
   for (;;) {
     TESSERA_ASSIGN_OR_RETURN(const bool found, select_.step());
     if (!found) break;
-    unpack(select_.bytes(1), level, [&](const Packed& figure) { visit(select_.integer(0), figure); });
+    unpack(select_.bytes(1), level, untold_ms(level),
+           [&](const Packed& figure) { visit(select_.integer(0), figure); });
   }
   select_.reset();
   if (level != 0) return Status();
   fresh_.visit(subject, times, [&](int64_t time_ms, std::span<const std::byte> row) {
-    unpack(row, 0, [&](const Packed& figure) { visit(time_ms, figure); });
+    unpack(row, 0, untold_ms(0), [&](const Packed& figure) { visit(time_ms, figure); });
   });
   return Status();
 }
@@ -321,30 +320,32 @@ Status HistoryStore::roll_up_step(size_t level, Times step) {
   // Of those that an earlier process recorded nothing is known but what is in the file.
   const bool all = !first_ms_ || step.first < *first_ms_;
   for (const auto& [subject, id] : subject_ids_) {
-    const auto seen = seen_ms_.find(id);
-    if (!all && (seen == seen_ms_.end() || seen->second < step.first)) continue;
+    if (!all && spans_.latest_ms(id).value_or(INT64_MIN) < step.first) continue;
     StepBuckets buckets;
     TESSERA_RETURN_IF_ERROR(read_rows(level - 1, id, step, [&](int64_t, const Packed& figure) {
       if (level + 1 < kHistoryLevelCount || !short_ids_.contains(figure.metric))
-        buckets.of(figure.metric).add(figure.values);
+        buckets.of(figure.metric).add(figure);
     }));
     if (buckets.all().empty()) continue;
-    std::vector<std::byte> row;
+    RowWriter row(level);
     for (const auto& [metric, bucket] : buckets.all()) {
-      pack(row, level, metric,
-           {static_cast<float>(bucket.sum / bucket.count), static_cast<float>(bucket.least),
-            static_cast<float>(bucket.most)});
+      row.add(metric,
+              {static_cast<float>(bucket.mean()), static_cast<float>(bucket.least),
+               static_cast<float>(bucket.most)},
+              bucket.lasted_ms);
     }
     TESSERA_RETURN_IF_ERROR(insert_.bind(1, static_cast<int64_t>(level))
                                 .bind(2, id)
                                 .bind(3, step.first)
-                                .bind(4, std::span<const std::byte>(row))
+                                .bind(4, row.bytes())
                                 .run());
   }
   return Status();
 }
 
 Status HistoryStore::tidy(int64_t time_ms) {
+  // Subjects are known by their rows in their places.
+  TESSERA_RETURN_IF_ERROR(fresh_.move(database_));
   for (size_t level = 0; level < kHistoryLevelCount; ++level) {
     TESSERA_ASSIGN_OR_RETURN(
         Statement forget, database_.prepare("DELETE FROM points WHERE level=? AND (time_ms<? OR time_ms>?)"));
@@ -360,9 +361,7 @@ Status HistoryStore::tidy(int64_t time_ms) {
                         "EXISTS (SELECT 1 FROM points WHERE level=1 AND subject=subjects.id) AND NOT EXISTS "
                         "(SELECT 1 FROM points "
                         "WHERE level=2 AND subject=subjects.id)"));
-  std::erase_if(counters_,
-                [&](const auto& entry) { return std::abs(time_ms - entry.second.time_ms) > kLongestGapMs; });
-  std::erase_if(seen_ms_, [&](const auto& entry) { return std::abs(time_ms - entry.second) > kHourMs; });
+  spans_.forget_old(time_ms, kHourMs);
   TESSERA_RETURN_IF_ERROR(load_names());
   return database_.execute("PRAGMA incremental_vacuum");
 }
@@ -434,7 +433,7 @@ Status HistoryStore::fill(const HistoryQuery& query, size_t level, int64_t subje
     TESSERA_RETURN_IF_ERROR(
         read_rows(at, subject, {from_ms, to_ms}, [&](int64_t time_ms, const Packed& figure) {
           auto series = buckets.find(figure.metric);
-          if (series != buckets.end()) series->second[floor_to(time_ms, step_ms)].add(figure.values);
+          if (series != buckets.end()) series->second[floor_to(time_ms, step_ms)].add(figure);
         }));
     from_ms = to_ms;
   }
@@ -464,7 +463,8 @@ Status HistoryStore::add_series(const HistoryQuery& query, size_t level, int64_t
     }
     HistorySeries& series = answer.series.emplace_back(HistorySeries{metric, named, {}});
     for (const auto& [time_ms, bucket] : buckets[known->second])
-      series.points.push_back({time_ms, bucket.sum / bucket.count, bucket.least, bucket.most});
+      series.points.push_back(
+          {time_ms, bucket.mean(), bucket.least, bucket.most, bucket.lasted_ms / kMsPerSecond});
   }
   return Status();
 }

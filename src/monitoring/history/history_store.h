@@ -4,8 +4,9 @@
 // Figures that nobody plots over weeks may be left out of the coarsest level (Options).
 //
 // A sample is of subjects: a GPU, a slice, or a slice on a GPU; a row holds all figures of one. Counters
-// become what they grew by in a second, so that every figure can be averaged. A row of a coarser level has
-// the mean, the least and the most of its finer ones.
+// become what they grew by in a second, so that every figure can be averaged. Each figure has the time that
+// it stands for (sample_spans.h); a row of a coarser level has the mean by that, the least and the most of
+// its finer ones, and how much of its step was recorded.
 //
 // The rows of the last minute lie apart (fresh_rows.h). The file is SQLite's, with its write-ahead log:
 // whatever ends the process, the file is whole. One that is damaged is moved aside and begun anew. Its size
@@ -26,6 +27,7 @@
 
 #include "monitoring/history/database.h"
 #include "monitoring/history/fresh_rows.h"
+#include "monitoring/history/sample_spans.h"
 #include "monitoring/subject.h"
 
 namespace tessera::monitoring {
@@ -63,6 +65,7 @@ struct HistoryQuery {
 struct HistoryPoint {
   int64_t time_ms;  // where its step begins
   double mean, least, most;
+  double seconds;  // that it stands for: a counter grew by as many times its mean
 };
 struct HistorySeries {
   std::string metric;
@@ -89,8 +92,9 @@ class HistoryStore {
   static Result<HistoryStore> open_to_read(const std::string& path, const Options& options);
 
   // One sample: any number of subjects, then commit(). Figures that are no numbers are left out. An error
-  // loses the sample and nothing else.
-  Status add(int64_t time_ms, const Subject& subject, const std::vector<Figure>& figures);
+  // loses the sample and nothing else. `age_ms`: how old the subject is, in its first sample.
+  Status add(int64_t time_ms, const Subject& subject, const std::vector<Figure>& figures,
+             std::optional<int64_t> age_ms = std::nullopt);
   Status commit(int64_t time_ms);
 
   Result<HistoryAnswer> query(const HistoryQuery& query);
@@ -99,10 +103,6 @@ class HistoryStore {
   Result<int64_t> used_bytes();
 
  private:
-  struct Last {
-    int64_t time_ms;
-    double value;
-  };
   using Times = std::pair<int64_t, int64_t>;  // from, and until before
 
   static Result<HistoryStore> open_whole(const std::string& path, const Options& options);
@@ -115,13 +115,12 @@ class HistoryStore {
   Result<int64_t> subject_id(const Subject& subject);
   Status begin();
   Status end(Status status);
-  std::optional<double> stored_value(int64_t subject, int64_t metric, int64_t time_ms, const Figure& figure);
   Result<HistoryAnswer> answer(const HistoryQuery& query);
   Status roll_up(size_t level, int64_t time_ms);
   Status roll_up_step(size_t level, Times step);
   Status tidy(int64_t time_ms);
   Status keep_small();
-  // Calls `visit` with the figures of each row, as {metric, mean, least, most}.
+  // Calls `visit` with the time and the figures of each row.
   template <typename Visit>
   Status read_rows(size_t level, int64_t subject, Times times, Visit visit);
   struct Bucket;
@@ -139,9 +138,8 @@ class HistoryStore {
   std::unordered_map<const char*, int64_t> ids_by_place_;  // the same: names of figures stay where they are
   std::set<int64_t> short_ids_;                            // of those that the coarsest level does not have
   std::map<Subject, int64_t> subject_ids_;
-  std::map<std::pair<int64_t, int64_t>, Last> counters_;  // by subject and metric: as last told
-  std::map<int64_t, int64_t> seen_ms_;  // by subject: its latest sample since the first one here
-  std::optional<int64_t> first_ms_;
+  SampleSpans spans_;
+  std::optional<int64_t> first_ms_;  // of the samples here
   int64_t rolled_up_to_ms_[kHistoryLevelCount] = {};
   int64_t moved_ms_ = 0;  // fresh rows to their places
   int64_t tidied_ms_ = 0;

@@ -126,6 +126,7 @@ TEST_F(HistoryTest, CoarseLevelsSayTheSame) {
   HistoryStore store = open();
   std::mt19937_64 random(7);
   std::vector<double> values;
+  sample(store, kStart - 10'000, train_, 0);   // of the first one nobody knows what it stands for
   constexpr int64_t kSamples = 3 * 3600 / 10;  // three hours, every ten seconds
   for (int64_t i = 0; i < kSamples; ++i) {
     values.push_back(static_cast<double>(random() % 1000));
@@ -329,6 +330,18 @@ TEST_F(HistoryTest, ManyWhoComeAndGoAreForgotten) {
   sample(store, kStart + 60 * kDayMs, {"last", 0}, 1, 1);
   Database raw = Database::open(path_, Database::Access::kRead).value();
   EXPECT_EQ(raw.number("SELECT count(*) FROM subjects").value(), 1);
+}
+
+// Its rows of the last minute lie apart.
+TEST_F(HistoryTest, WhoHasJustComeIsNotForgotten) {
+  HistoryStore store = open();
+  for (int64_t i = 0; i <= 300; ++i) {
+    const int64_t now = kStart + 30'000 + i * 2000;  // ten minutes
+    if (i == 299) sample(store, now - 1, {"new", 0}, 7);
+    sample(store, now, train_, 1);
+  }
+  const HistoryAnswer answer = ask(store, "used", kStart, kStart + kHourMs);
+  ASSERT_EQ(answer.series.size(), 2u);
 }
 
 TEST_F(HistoryTest, AClockThatJumpsIsSurvived) {

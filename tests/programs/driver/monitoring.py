@@ -86,7 +86,7 @@ def check_history():
     asked.wait_until(lambda: len(series("slice_memory_limit_bytes", slice="train", gpu="0")) >= 3, 30, lambda: f"{ask('history?metric=slice_memory_limit_bytes')}")
     limit = asked.devices(TESSERA)["train"]["limit_bytes"]
     points = series("slice_memory_limit_bytes", slice="train", gpu="0")
-    require(points[-1][1:] == [limit] * 3, f"{points[-1]} and {limit}")
+    require(points[-1][1:4] == [limit] * 3, f"{points[-1]} and {limit}")
     require(all(a[0] < b[0] for a, b in zip(points, points[1:])), f"{points}")
 
 

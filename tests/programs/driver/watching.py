@@ -64,6 +64,24 @@ def check_report(folder):
     require("## Tenants" in tessera("report", "--since", "5m"), "Markdown")
 
 
+def told_launches(name):
+    found = [one["launches"] for one in json.loads(tessera("report", "--since", "5m", "--json"))["tenants"] if one["slice"] == name and one["gpu"] == 0]
+    return round(found[0], 3) if found else 0
+
+
+def check_lives():
+    """All that a slice did is told: before its first sample, after its last, and between two where it lived no longer."""
+    programs = [asked.Program(TESSERA, "run", "--name", f"short{i}", "--mem", "64MiB", "--", PROGRAM, "ask") for i in range(3)]
+    for i, program in enumerate(programs):
+        for _ in range(i + 1):
+            program.ask("")
+        program.finish()
+    for i in range(3):
+        asked.wait_until(lambda: told_launches(f"short{i}") == i + 1, 20, lambda: f"{told_launches(f'short{i}')} launches of short{i}, not {i + 1}")
+    launches = asked.devices(TESSERA)["first"]["launches"]
+    require(told_launches("first") == launches, f"{told_launches('first')} launches of first, not {launches}")
+
+
 def check_top_once():
     shown = json.loads(tessera("top", "--once", "--json"))
     require({one["name"] for one in shown["slices"]} == {"first", "second"} and len(shown["gpus"]) == 1, f"{shown}")
@@ -143,6 +161,7 @@ def main():
             check_history()
             check_alerts(folder)
             check_report(folder)
+            check_lives()
             check_top_once()
             check_top(folder)
             for program in programs:

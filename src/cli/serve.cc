@@ -230,6 +230,7 @@ Status serve(const ServeOptions& options) {
   front_options.nobody_may_in = !known.identities.any_token() && options.client_ca.empty();
   front_options.identities = std::move(known.identities);
   front_options.most_sessions = options.most_sessions;
+  front_options.keeps_spare = true;
   front_options.bandwidth = {options.download, options.upload, std::move(known.bandwidth)};
   TESSERA_ASSIGN_OR_RETURN(const UniqueFd stop, stop_signals());
   front_options.stop_descriptor = stop.get();

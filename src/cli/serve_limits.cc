@@ -124,6 +124,7 @@ Status ServeLimits::change_identity(const std::string& name, const Json& set) {
   if (known != nullptr)
     TESSERA_RETURN_IF_ERROR(front_->set_admission(name, identity.sessions, identity.connections_per_second));
   limits_[name] = limits;
+  front_->renew_spare();
   bandwidth.identities.erase(name);
   if (terms != remote::BandwidthTerms()) bandwidth.identities[name] = terms;
   front_->set_bandwidth(std::move(bandwidth));
@@ -163,9 +164,11 @@ Json ServeLimits::describe() const {
   for (const auto& identity : front_->known().all()) names.insert(identity.name);
   for (const auto& [name, terms] : bandwidth.identities) names.insert(name);
   for (const auto& session : all) names.insert(session.identity);
+  const pid_t waiting = front_->waiting_process();
   Json answer;
   answer["server"] = {{"sessions", all.size()},
                       {"max_sessions", front_->most_sessions()},
+                      {"waiting_process", waiting == 0 ? Json(nullptr) : Json(waiting)},
                       {"download", rate_json(bandwidth.download, 0)},
                       {"upload", rate_json(bandwidth.upload, 0)}};
   answer["identities"] = Json::array();

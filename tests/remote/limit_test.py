@@ -13,6 +13,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "programs", "driver"))
 import asked  # noqa: E402
+from session_processes import children  # noqa: E402
 
 TESSERA, LIB, PROGRAMS = sys.argv[1:4]
 PATIENCE = 120  # seconds; nothing here takes them unless it hangs
@@ -36,7 +37,7 @@ class Limits(unittest.TestCase):
             file.write("0123456789abcdef0123456789abcdef\n")
         with open(os.path.join(self.folder.name, "identities.yaml"), "w") as file:
             file.write("identities:\n  alice: {token-file: alice.token, sessions: 2}\n")
-        server = subprocess.Popen([TESSERA, "serve", "--json", "--listen", "127.0.0.1:0", "--identities",
+        server = self.server = subprocess.Popen([TESSERA, "serve", "--json", "--listen", "127.0.0.1:0", "--identities",
                                    os.path.join(self.folder.name, "identities.yaml")], env=self.environment, stdout=subprocess.PIPE, text=True)
         self.addCleanup(server.stdout.close)
         self.addCleanup(server.wait)
@@ -46,7 +47,9 @@ class Limits(unittest.TestCase):
     def limit(self, *words):
         done = subprocess.run([TESSERA, "limit", "--json", *words], env=self.environment, capture_output=True, text=True, timeout=PATIENCE)
         self.assertEqual(done.returncode, 0, done.stderr)
-        return json.loads(done.stdout)
+        answer = json.loads(done.stdout)
+        self.waiting = answer["server"].pop("waiting_process")  # comes and goes by itself
+        return answer
 
     def refused(self, text, *words, code=1):
         done = subprocess.run([TESSERA, "limit", *words], env=self.environment, capture_output=True, text=True, timeout=PATIENCE)
@@ -120,6 +123,30 @@ class Limits(unittest.TestCase):
         output, _ = program.communicate(timeout=PATIENCE)
         self.assertEqual(program.returncode, 0, output)
         self.assertIn("alice", subprocess.run([TESSERA, "limit"], env=self.environment, capture_output=True, text=True).stdout)
+
+    def test_it_says_which_process_waits_for_a_session(self):
+        def waits(but=()):
+            """That the only other process of the server is the one that it says waits."""
+            end = time.monotonic() + PATIENCE
+            while time.monotonic() < end:
+                self.limit()
+                others = set(children(self.server.pid)) - set(but)
+                if self.waiting is not None and others == {self.waiting}:
+                    return self.waiting
+                time.sleep(0.02)
+            self.fail(f"of {children(self.server.pid)} it says that {self.waiting} waits")
+        self.limit("--upload", "100kB/s")  # so that the session outlasts this
+        first = waits()
+        program = self.start()
+        session = self.beyond("upload", 1)["pid"]
+        self.assertEqual(session, first)
+        self.assertNotEqual(waits(but=[session]), session)
+        self.limit("--max-sessions", "1")
+        self.limit()
+        self.assertIsNone(self.waiting, "no session may begin")
+        self.limit("--max-sessions", "2")
+        waits(but=[session])
+        program.kill()
 
     def test_refusals_change_nothing(self):
         before = self.limit()

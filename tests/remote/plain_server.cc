@@ -33,6 +33,7 @@ Status serve(const char* address, const std::string& driver, const std::string& 
     return Status();
   };
   options.nobody_may_in = true;
+  options.keeps_spare = true;
   options.hooks.run = remote::run_session;
   sigset_t signals;
   sigemptyset(&signals);

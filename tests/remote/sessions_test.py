@@ -19,6 +19,9 @@ import tempfile
 import threading
 import time
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from session_processes import session_processes  # noqa: E402
+
 TESSERA, RELAY, LIB, PROGRAMS = sys.argv[1:5]
 SESSIONS, SEED = int(sys.argv[5]), int(sys.argv[6]) if len(sys.argv) > 6 else 1
 AT_ONCE = 4
@@ -81,11 +84,14 @@ class Server:
         self.start()
 
     def sessions(self):
-        try:
-            with open("/proc/%d/task/%d/children" % (self.process.pid, self.process.pid)) as file:
-                return [int(pid) for pid in file.read().split()]
-        except FileNotFoundError:
-            return []
+        while True:
+            process = self.process
+            try:
+                return session_processes(TESSERA, process.pid, self.environment, PATIENCE)
+            except (FileNotFoundError, AssertionError):
+                if process is self.process and process.poll() is None:
+                    raise
+                time.sleep(0.05)  # killed, and about to be started again
 
     def state(self):
         """What must be the same before and after: descriptors, processes, slices, memory of the GPU."""
@@ -119,7 +125,7 @@ def run(server, plan, duration):
                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     environment = dict(server.environment, TESSERA_SERVER="127.0.0.1:%d" % int(relay.stdout.readline()), TESSERA_SERVER_CHECKSUMS="on",
                        TESSERA_SERVER_GRACE=str(GRACE), LD_LIBRARY_PATH=LIB)
-    before = set(server.sessions())
+    before = set(server.sessions()) if plan.kill == "session" else set()
     program = subprocess.Popen([os.path.join(PROGRAMS, plan.program)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                text=True)
     try:

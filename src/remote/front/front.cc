@@ -94,6 +94,7 @@ Status Front::step(uint64_t limit_ns) {
   for (int i = 0; i < count; ++i) handle(events[i].data.u64);
   expire(monotonic_ns());
   share_bandwidth(monotonic_ns());
+  keep_spare(monotonic_ns());
   return Status();
 }
 
@@ -113,6 +114,8 @@ void Front::handle(Watch id) {
     step_pending(id);
   } else if (sessions_.contains(id)) {
     reap(id);
+  } else if (spare_ && id == spare_watch_) {
+    drop_spare();  // it has ended
   } else if (id == admin_watch_) {
     accept_admins();
   } else if (admins_.contains(id)) {
@@ -242,6 +245,7 @@ int Front::wait_ms(uint64_t limit_ns, uint64_t now_ns) const {
   if (!pending_.empty()) until_ns = std::min(until_ns, pending_.begin()->second.connection.deadline_ns());
   if (!admins_.empty()) until_ns = std::min(until_ns, admins_.begin()->second.deadline_ns());
   until_ns = std::min(until_ns, next_share_ns_);
+  if (!spare_ && has_place_for_spare()) until_ns = std::min(until_ns, spare_due_ns_);
   if (stopping_ && kill_ns_ != 0) until_ns = std::min(until_ns, kill_ns_);
   if (until_ns <= now_ns) return 0;
   return static_cast<int>(std::min<uint64_t>((until_ns - now_ns) / 1'000'000 + 1, 60'000));

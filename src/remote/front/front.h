@@ -1,6 +1,6 @@
 // The server's front: it accepts connections, finds out who makes them, and gives each session a process of
 // its own. One thread, no CUDA: a session is a fork of it, and takes the connection as it is, encryption
-// included.
+// included. One that has no encryption may go to a fork that was made before it came.
 #pragma once
 
 #include <functional>
@@ -16,6 +16,7 @@
 #include "remote/front/rate_limit.h"
 #include "remote/front/session_process.h"
 #include "remote/front/session_start.h"
+#include "remote/front/spare_process.h"
 #include "remote/transport/address.h"
 
 namespace tessera::remote {
@@ -35,6 +36,7 @@ struct FrontOptions {
   Identities identities;
   bool nobody_may_in = false;  // whoever has neither token nor certificate
   size_t most_sessions = 256;
+  bool keeps_spare = false;            // a process is forked ahead of the next session
   size_t most_unauthenticated = 2048;  // beyond it the oldest is dropped
   size_t most_handshakes = 128;        // with TLS objects, likewise
   uint64_t handshake_ns = 10'000'000'000;
@@ -92,6 +94,10 @@ class Front final : private Gate {
                        std::optional<double> connections_per_second);
   size_t most_sessions() const { return options_.most_sessions; }
   void set_most_sessions(size_t most) { options_.most_sessions = most; }
+  // What the hooks go by has changed: a process that was forked before would begin its session with what was.
+  void renew_spare();
+  // The process that is none of a session yet; 0 where there is none.
+  pid_t waiting_process() const { return spare_ ? spare_->pid : 0; }
 
  private:
   using Watch = uint64_t;  // what epoll tells: of everything that is watched, ascending with age
@@ -138,7 +144,18 @@ class Front final : private Gate {
   // Whether that identity may have one more session, now.
   Status may_begin(const Identity& identity, uint64_t now_ns);
   Status begin_session(PendingConnection& connection);
+  Result<NewSession> describe_session(const PendingConnection& connection);
+  Status fork_session(NewSession session, PendingConnection& connection);
+  // In a process of its own: what is of other connections, tenants and sessions.
+  void forget_others();
   Status add_session(const SessionStart& start, Session session);
+  // Soon, once whoever has just begun a session has had the processors. Only a session that has begun is
+  // followed by one: what strangers do makes none, nor does one that has been killed.
+  void want_spare();
+  bool has_place_for_spare() const;
+  void keep_spare(uint64_t now_ns);
+  SpareProcess take_spare();
+  void drop_spare();
   void share_bandwidth(uint64_t now_ns);
   void reap(Watch id);
   void kill_sessions();
@@ -158,6 +175,9 @@ class Front final : private Gate {
   std::map<SessionId, Watch> by_id_;
   std::map<std::string, RateLimit> rates_;
   Bytes32 tenants_key_{};  // of which each tenant's comes; sessions forget it
+  std::optional<SpareProcess> spare_;
+  Watch spare_watch_ = 0;
+  uint64_t spare_due_ns_ = 0;  // UINT64_MAX: when the next session has begun
   size_t handshakes_ = 0;
   BandwidthBoard bandwidth_;
   uint64_t next_share_ns_ = UINT64_MAX;  // nobody has a limit

@@ -17,6 +17,7 @@
 #include "common/strings.h"
 #include "remote/front/control.h"
 #include "remote/front/front.h"
+#include "remote/front/session_order.h"
 #include "remote/session/sealed.h"
 
 namespace tessera::remote {
@@ -86,24 +87,42 @@ Status Front::may_begin(const Identity& identity, uint64_t now_ns) {
                        identity.connections_per_second);
 }
 
-Status Front::begin_session(PendingConnection& connection) {
-  const int descriptor = connection.descriptor();
-  const Flavour flavour = connection.preamble().flavour;
+Result<NewSession> Front::describe_session(const PendingConnection& connection) {
   const Admitted& admitted = *connection.talk().admitted;
-  const Identity* const known = options_.identities.find(admitted.identity);
   NewSession session;
-  session.flavour = flavour;
+  session.flavour = connection.preamble().flavour;
   SessionStart& start = session.start;
+  const Identity* const known = options_.identities.find(admitted.identity);
   if (known != nullptr) start.identity = without_token(*known);
   start.identity.name = admitted.identity;
   TESSERA_RETURN_IF_ERROR(may_begin(start.identity, monotonic_ns()));
   start.wishes = admitted.wishes;
-  start.peer = peer_of(descriptor);
+  start.peer = peer_of(connection.descriptor());
   start.checksums = connection.preamble().checksums;
-  start.tls = options_.tls;
   start.tenant_key = tenant_key(tenants_key_, start.identity.name);
   TESSERA_RETURN_IF_ERROR(fill_random(start.id));
   TESSERA_RETURN_IF_ERROR(fill_random(session.secret));
+  session.answer = admitted.answer(start.id, session.secret);
+  return session;
+}
+
+Status Front::begin_session(PendingConnection& connection) {
+  TESSERA_ASSIGN_OR_RETURN(NewSession session, describe_session(connection));
+  want_spare();
+  // What TLS knows of a connection is in this process, and its fork has it too.
+  const bool may_hand_over = session.flavour != Flavour::kTls;
+  if (may_hand_over && spare_ && send_order(spare_->control.get(), session, connection.descriptor()).ok()) {
+    SpareProcess taken = take_spare();
+    const SessionStart& start = session.start;
+    forget(session.secret);
+    return add_session(start, {start.id, start.identity.name, start.peer, taken.let_go(), UniqueFd(),
+                               std::move(taken.control), monotonic_ns(), std::move(taken.bandwidth)});
+  }
+  return fork_session(std::move(session), connection);
+}
+
+Status Front::fork_session(NewSession session, PendingConnection& connection) {
+  SessionStart& start = session.start;
   TESSERA_ASSIGN_OR_RETURN(ControlPair control, make_control());
   start.control = std::move(control.session);
   // Without a limit, too: there may be one tomorrow.
@@ -113,9 +132,10 @@ Status Front::begin_session(PendingConnection& connection) {
   const pid_t pid = fork();
   if (pid < 0) return Status::from_errno(errno, "the server cannot start a process for the session");
   if (pid == 0) {
-    session.talk = connection.take();
-    options_.identities.forget_tokens();
-    forget(tenants_key_);
+    session.transport = std::move(connection.take()->transport);
+    // Its client comes back as it came: without TLS, the server's key has no business there.
+    if (session.flavour == Flavour::kTls) start.tls = options_.tls;
+    forget_others();
     become_session(std::move(session), options_.hooks);
   }
   forget(session.secret);
@@ -140,6 +160,17 @@ Status Front::add_session(const SessionStart& start, Session session) {
   by_id_.emplace(start.id, next_++);
   if (options_.started) options_.started(start, pid);
   return Status();
+}
+
+void Front::forget_others() {
+  pending_.clear();
+  admins_.clear();
+  sessions_.clear();
+  by_id_.clear();
+  rates_.clear();
+  options_.identities.forget_tokens();
+  options_.tls.reset();
+  forget(tenants_key_);
 }
 
 void Front::share_bandwidth(uint64_t now_ns) {
@@ -206,6 +237,7 @@ void Front::stop() {
   for (auto& [id, listener] : listeners_)
     (void)epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, listener.socket.get(), nullptr);
   listeners_.clear();
+  drop_spare();
   for (const Address& address : addresses_)
     if (is_local(address.flavour)) unlink(address.path.c_str());
   if (admin_listener_) unlink(options_.admin_path.c_str());

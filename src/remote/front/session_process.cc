@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <vector>
 
 #include "common/clock.h"
 #include "common/log.h"
@@ -27,12 +28,16 @@ void close_between(unsigned first, unsigned last) {
   if (first <= last) (void)syscall(SYS_close_range, first, last, 0);
 }
 
-// Everything but standard streams and these two.
-void keep_only(int a, int b) {
-  const auto low = static_cast<unsigned>(std::min(a, b)), high = static_cast<unsigned>(std::max(a, b));
-  close_between(3, low - 1);
-  close_between(low + 1, high - 1);
-  close_between(high + 1, ~0U);
+void keep_only(std::initializer_list<int> keep) {
+  std::vector<int> sorted(keep);
+  std::sort(sorted.begin(), sorted.end());
+  unsigned first = 3;
+  for (const int descriptor : sorted) {
+    const auto kept = static_cast<unsigned>(descriptor);
+    close_between(first, kept - 1);
+    first = std::max(first, kept + 1);
+  }
+  close_between(first, ~0U);
 }
 
 // Ctrl-C goes to the whole group of processes: the front says when to end.
@@ -64,7 +69,7 @@ UniqueFd process_behind(int socket) {
 }
 
 Status answer(NewSession& session, const SessionHooks& hooks) {
-  Transport& transport = *session.talk->transport;
+  Transport& transport = *session.transport;
   if (hooks.prepare) {
     Status prepared = hooks.prepare(session.start);
     if (!prepared.ok()) {
@@ -73,9 +78,8 @@ Status answer(NewSession& session, const SessionHooks& hooks) {
       return prepared;
     }
   }
-  const std::string frame = session.talk->admitted->answer(session.start.id, session.secret);
-  TESSERA_RETURN_IF_ERROR(send_all(transport, frame, monotonic_ns() + kAnswerNs));
-  session.start.transport = std::move(session.talk->transport);
+  TESSERA_RETURN_IF_ERROR(send_all(transport, session.answer, monotonic_ns() + kAnswerNs));
+  session.start.transport = std::move(session.transport);
   if (session.flavour != Flavour::kShm) return Status();
   UniqueFd socket = std::move(static_cast<SocketTransport&>(*session.start.transport)).release();
   TESSERA_ASSIGN_OR_RETURN(session.start.transport,
@@ -84,10 +88,9 @@ Status answer(NewSession& session, const SessionHooks& hooks) {
 }
 
 int run_session(NewSession& session, const SessionHooks& hooks) {
-  keep_only(descriptor_of(*session.talk->transport, session.flavour), session.start.control.get());
-  take_signals();
-  if (is_local(session.flavour))
-    session.start.client = process_behind(descriptor_of(*session.talk->transport, session.flavour));
+  const int socket = descriptor_of(*session.transport, session.flavour);
+  begin_process({socket, session.start.control.get()});
+  if (is_local(session.flavour)) session.start.client = process_behind(socket);
   session.start.secrets = std::make_unique<SessionSecrets>(session.secret);
   if (session.bandwidth != nullptr)
     session.start.bandwidth = std::make_shared<SessionBandwidth>(session.bandwidth);
@@ -98,7 +101,6 @@ int run_session(NewSession& session, const SessionHooks& hooks) {
     return kExitRefused;
   }
   forget(session.secret);
-  session.talk.reset();
   session.start.transport = limited(std::move(session.start.transport), session.start.bandwidth);
   return hooks.run(std::move(session.start));
 }
@@ -110,6 +112,11 @@ Result<Returned> accept_connection(const SessionStart& start, Returning connecti
                            accept_returning(std::move(connection), *start.secrets, start.tls, deadline_ns));
   returned.transport = limited(std::move(returned.transport), start.bandwidth);
   return returned;
+}
+
+void begin_process(std::initializer_list<int> keep) {
+  keep_only(keep);
+  take_signals();
 }
 
 void become_session(NewSession session, const SessionHooks& hooks) {

@@ -22,7 +22,11 @@ measure() { # what, name, address, command before both
     [[ -s $folder/address ]] && break
     sleep 0.1
   done
-  TESSERA_SERVER=$(cat "$folder/address") LD_LIBRARY_PATH=lib "$@" "$build/bench/bench_remote" "$what"
+  export TESSERA_SERVER
+  TESSERA_SERVER=$(cat "$folder/address")
+  [[ $what != calls ]] || LD_LIBRARY_PATH=lib "$@" "$build/bench/remote_connect"
+  LD_LIBRARY_PATH=lib "$@" "$build/bench/bench_remote" "$what"
+  unset TESSERA_SERVER
   kill "$server"
   wait "$server" 2>/dev/null || true
   server=

@@ -17,6 +17,7 @@ for program in "$build"/bench/${2:-*}; do
     bench_page_codec) "$program" --rounds "${REPETITIONS:-3}" ;;
     bench_reclaim | bench_compute_broker | bench_counters | bench_transport) "$program" ;;
     bench_remote) bench/bench_remote.sh "$build" ;;
+    remote_connect) ;; # bench_remote.sh runs it
     remote_loop) bench/bench_remote_rtt.sh "$build" ;;
     tcp_ping) bench/bench_remote_link.sh "$build" ;;
     bench_monitoring) "$program" scrape bin/tesserad && "$program" sampling bin/tesserad ;;

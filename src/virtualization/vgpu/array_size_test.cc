@@ -16,6 +16,25 @@ TEST(ArraySize, FollowsTheShape) {
   EXPECT_EQ(array_bytes({16, 16, 0, CU_AD_FORMAT_NV12, 3, 0}), 384u);
 }
 
+// The name of such a format says how many channels there are of how many bits, and so does NumChannels.
+TEST(ArraySize, FractionsAreAsWideAsTheirIntegers) {
+  const auto texel = [](CUarray_format format, unsigned channels) {
+    return texel_bits({8, 8, 0, format, channels, 0});
+  };
+  for (const CUarray_format first : {CU_AD_FORMAT_UNORM_INT16X1, CU_AD_FORMAT_SNORM_INT16X1}) {
+    EXPECT_EQ(texel(first, 1), 16u);
+    EXPECT_EQ(texel(static_cast<CUarray_format>(first + 1), 2), 32u);
+    EXPECT_EQ(texel(static_cast<CUarray_format>(first + 2), 4), 64u);
+  }
+  for (const CUarray_format first : {CU_AD_FORMAT_UNORM_INT8X1, CU_AD_FORMAT_SNORM_INT8X1}) {
+    EXPECT_EQ(texel(first, 1), 8u);
+    EXPECT_EQ(texel(static_cast<CUarray_format>(first + 1), 2), 16u);
+    EXPECT_EQ(texel(static_cast<CUarray_format>(first + 2), 4), 32u);
+  }
+  EXPECT_EQ(array_bytes({16, 8, 4, CU_AD_FORMAT_SNORM_INT16X4, 4, 0}), 16u * 8 * 4 * 8);
+  EXPECT_EQ(mipmapped_array_bytes({4, 4, 0, CU_AD_FORMAT_UNORM_INT16X2, 2, 0}, 3), 4u * (16 + 4 + 1));
+}
+
 TEST(ArraySize, ArraysWithoutMemoryCostNothing) {
   EXPECT_EQ(array_bytes({16, 16, 0, CU_AD_FORMAT_FLOAT, 4, CUDA_ARRAY3D_SPARSE}), 0u);
   EXPECT_EQ(array_bytes({16, 16, 0, CU_AD_FORMAT_FLOAT, 4, CUDA_ARRAY3D_DEFERRED_MAPPING}), 0u);

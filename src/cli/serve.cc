@@ -208,7 +208,7 @@ Status check_cache(const cache::ContentCache::Options& content) {
 
 // Sessions are forks of this process, and find the guest and its driver in it.
 void load_for_sessions(const std::string& guest) {
-  vgpu::load_ahead(guest);
+  remote::prepare_sessions(guest);
   const vgpu::DriverSearch search = vgpu::locate_driver();
   if (search.driver) vgpu::load_ahead(search.driver->libcuda);
 }

@@ -11,7 +11,6 @@
 #include "common/log.h"
 #include "remote/front/front.h"
 #include "remote/worker/run_session.h"
-#include "virtualization/driver_loader.h"
 
 using namespace tessera;  // NOLINT(google-build-using-namespace): a program
 
@@ -41,7 +40,7 @@ Status serve(const char* address, const std::string& driver, const std::string& 
   sigaddset(&signals, SIGINT);
   sigprocmask(SIG_BLOCK, &signals, nullptr);
   options.stop_descriptor = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-  vgpu::load_ahead(driver);
+  remote::prepare_sessions(driver);
   TESSERA_ASSIGN_OR_RETURN(auto front, remote::Front::create(std::move(options)));
   printf("%s\n", remote::to_text(front->addresses()[0]).c_str());
   fflush(stdout);

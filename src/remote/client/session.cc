@@ -152,6 +152,7 @@ Status Session::exchange(ThreadState& thread, uint16_t op, uint16_t flags, ByteS
   {
     std::lock_guard lock(turn_);
     thread.has_answer = false;
+    if (threads_.size() <= thread.number) threads_.resize(thread.number + size_t{1});
     threads_[thread.number] = &thread;
   }
   uint64_t number = 0;
@@ -265,7 +266,7 @@ Status Session::read_answer(Link& link, const MessageHeader& header, ThreadState
   ThreadState* thread = nullptr;
   {
     std::lock_guard lock(turn_);
-    if (number < kMaxThreads) thread = threads_[number];
+    if (number < threads_.size()) thread = threads_[number];
     if (thread == nullptr || thread->has_answer) {
       return Status(Code::kInvalidData, "the server answered what nobody asked");
     }

@@ -124,7 +124,7 @@ class Session {
   std::condition_variable turned_;
   bool is_reading_ = false;
   int waiting_ = 0;
-  ThreadState* threads_[kMaxThreads] = {};  // that wait for answers
+  std::vector<ThreadState*> threads_;  // that wait for answers, by number; only as many as have waited
 
   std::atomic<uint32_t> flusher_awake_{0};
   std::atomic<uint64_t> appended_{0};

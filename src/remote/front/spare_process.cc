@@ -17,9 +17,13 @@
 namespace tessera::remote {
 namespace {
 
+constexpr size_t kThreadsAtOnce = 2;  // that a session begins with
+
 [[noreturn]] void wait_for_session(UniqueFd control, BandwidthPage* bandwidth, const SessionHooks& hooks) {
   begin_process({control.get()});
   make_resident();
+  make_threads_resident(kThreadsAtOnce);
+  (void)bandwidth->download.rate.load(std::memory_order_relaxed);
   pollfd waiting{control.get(), POLLIN, 0};
   while (poll(&waiting, 1, -1) < 0 && errno == EINTR) continue;
   auto session = receive_order(control.get());

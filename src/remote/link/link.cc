@@ -13,7 +13,7 @@ constexpr int kMostInVain = 16;
 }  // namespace
 
 Link::Link(std::unique_ptr<Transport> transport, LinkOptions options) : options_(std::move(options)) {
-  adopt(std::move(transport));
+  adopt(std::move(transport), true);
 }
 
 Link::~Link() = default;
@@ -41,7 +41,7 @@ Status Link::fail(const Status& why) {
 }
 
 // Both sides are held, or nobody else has the link yet.
-void Link::adopt(std::unique_ptr<Transport> transport) {
+void Link::adopt(std::unique_ptr<Transport> transport, bool is_first) {
   {
     std::lock_guard lock(transport_lock_);
     transport_ = std::move(transport);
@@ -51,7 +51,8 @@ void Link::adopt(std::unique_ptr<Transport> transport) {
   control_.clear();
   control_written_ = 0;
   data_left_ = 0;
-  has_started_ = false;
+  // Of the first connection each side knows that nothing has come through before: neither waits to be told.
+  has_started_ = is_first_ = is_first;
   peer_start_.store(0);
   heard_ns_.store(monotonic_ns());
   pinged_ns_.store(0);
@@ -82,7 +83,7 @@ Status Link::recover(uint64_t generation, const Status& broken, bool holds_recei
   transport()->shutdown();
   auto found = options_.reconnect(broken);
   if (!found.ok()) return fail(found.status());
-  adopt(std::move(*found));
+  adopt(std::move(*found), false);
   generation_.fetch_add(1);
   reconnects_.fetch_add(1, std::memory_order_relaxed);
   news_.fetch_add(1, std::memory_order_release);

@@ -121,7 +121,7 @@ class Link {
 
   std::shared_ptr<Transport> transport() const;
   Status recover(uint64_t generation, const Status& broken, bool holds_receiving);
-  void adopt(std::unique_ptr<Transport> transport);
+  void adopt(std::unique_ptr<Transport> transport, bool is_first);
   Status fail(const Status& why);
   bool is_resumable() const { return options_.reconnect != nullptr; }
 
@@ -129,6 +129,7 @@ class Link {
   mutable std::mutex transport_lock_;  // innermost
   std::shared_ptr<Transport> transport_;
   std::atomic<uint64_t> generation_{1};  // counts connections
+  bool is_first_ = true;  // the connection that the link was made with; changes as transport_ does
   std::atomic<bool> is_over_{false};
   Status failure_;  // under transport_lock_
 
@@ -138,7 +139,7 @@ class Link {
   std::vector<std::byte> control_;  // headers that are written before anything else
   size_t control_written_ = 0;
   size_t data_left_ = 0;      // bytes of the data frame whose header was the last in control_
-  bool has_started_ = false;  // the peer's kStart for this connection has been applied
+  bool has_started_ = false;  // the peer's kStart for this connection has been applied, or needs not be
   uint64_t wanted_ = 0;       // the peer shall say when it has had so much
 
   // What the receiving side has heard, for the sending side.

@@ -21,6 +21,8 @@ Status Link::take_header(const LinkFrame& header) {
   switch (static_cast<FrameType>(header.type)) {
     case FrameType::kStart:
       if (peer_start_.load() != 0) return malformed("a second start");
+      if (is_first_ && header.value != 0)
+        return malformed("something has arrived before the first connection");
       peer_start_.store(header.value + 1, std::memory_order_release);
       break;
     case FrameType::kData:

@@ -165,6 +165,26 @@ TEST(Link, WithoutAWayBackABrokenConnectionIsTheEnd) {
   EXPECT_FALSE(one.flush().ok());
 }
 
+// Neither side has to hear of the other before it says something.
+TEST(Link, TheFirstConnectionNeedsNoWordOfThePeer) {
+  Ends ends = connect();
+  Link link(std::move(ends.one), {});
+  {
+    Link::Sender sender(link);
+    sender.append(std::as_bytes(std::span("hello", 5)));
+  }
+  ASSERT_TRUE(link.flush().ok());
+  std::byte space[256];
+  auto came = ends.other->receive(space);
+  ASSERT_TRUE(came.ok());
+  LinkFrame frames[2];
+  ASSERT_EQ(*came, sizeof frames + 5);
+  memcpy(frames, space, sizeof frames);
+  EXPECT_EQ(frames[0].type, static_cast<uint8_t>(FrameType::kStart));
+  EXPECT_EQ(frames[1].type, static_cast<uint8_t>(FrameType::kData));
+  EXPECT_EQ(memcmp(space + sizeof frames, "hello", 5), 0);
+}
+
 // Hostile frames end the session; none of them reads or writes beyond its bounds.
 TEST(Link, WrongFramesAreRefused) {
   const auto refused = [](LinkFrame frame, const char* what) {
@@ -194,6 +214,18 @@ TEST(Link, WrongFramesAreRefused) {
   LinkFrame start;
   start.type = static_cast<uint8_t>(FrameType::kStart);
   refused(start, "a second start");
+}
+
+TEST(Link, NothingCanHaveArrivedBeforeTheFirstConnection) {
+  Ends ends = connect();
+  Link link(std::move(ends.one), {});
+  LinkFrame start;
+  start.type = static_cast<uint8_t>(FrameType::kStart);
+  start.value = 1;
+  const iovec piece{&start, sizeof start};
+  ASSERT_TRUE(ends.other->send(std::span(&piece, 1)).ok());
+  std::byte space[256];
+  EXPECT_EQ(link.read(space).code(), Code::kInvalidData);
 }
 
 TEST(Link, AcknowledgementsOfWhatWasNeverSentAreRefused) {

@@ -19,6 +19,7 @@
 #include "remote/link/stripes.h"
 #include "remote/session/exchange.h"
 #include "remote/transport/spinner.h"
+#include "remote/worker/own_calls.h"
 #include "remote/worker/worker.h"
 #include "virtualization/driver_loader.h"
 
@@ -168,6 +169,17 @@ std::optional<cache::ContentCache> open_content(const SessionStart& start) {
   return std::nullopt;
 }
 
+struct Prepared {
+  std::string path;
+  Result<cuda::DriverTable> driver;
+};
+const Prepared* prepared = nullptr;
+
+Result<cuda::DriverTable> find_driver(const std::string& path) {
+  const bool is_there = prepared != nullptr && prepared->path == path && prepared->driver.ok();
+  return is_there ? prepared->driver : vgpu::load_program_driver(path);
+}
+
 // Standard error will be the program's: what is logged, here and by the driver's library, goes on to where it
 // went.
 void keep_log() {
@@ -179,9 +191,14 @@ void keep_log() {
 
 }  // namespace
 
+void prepare_sessions(const std::string& driver) {
+  prepared = new Prepared{driver, vgpu::load_program_driver(driver)};
+  (void)own_serve(0);
+}
+
 int run_session(SessionStart start) {
   keep_log();
-  auto driver = vgpu::load_program_driver(start.driver);
+  auto driver = find_driver(start.driver);
   if (!driver.ok()) {
     LOG_ERROR("session", "%s", driver.status().message().c_str());
     return 1;

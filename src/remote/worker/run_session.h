@@ -9,4 +9,8 @@ namespace tessera::remote {
 // process.
 int run_session(SessionStart start);
 
+// In the process that sessions are forked from: what each would look up for itself is there already. Nothing
+// of the driver is called.
+void prepare_sessions(const std::string& driver);
+
 }  // namespace tessera::remote

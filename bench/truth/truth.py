@@ -9,6 +9,10 @@ A pair of events around all kernels, in a stream that is idle when the first eve
 kernel runs, too, in which the device is idle. What lies between the events behind the first and the last kernel of a queue leaves the
 first kernel out, which takes longer than the others where the program still launches on the same processors. GPU time has to lie
 between the two, and is told beside both.
+
+How long the device idles between two kernels that have an event between them is told as well: it would be events' time and no GPU time.
+It comes out below 0 where the first kernel is longer than the others. The same of the program alone on the device shows what of it is
+Tessera's.
 """
 import argparse
 import os
@@ -72,12 +76,31 @@ def percent(told, measured):
     return f"{100 * (told / measured - 1):+.2f} %"
 
 
+def idle_us(answers, kernels, busy):
+    """From one kernel's end to the next one's begin, by events behind each, where the device was busy for so long in all."""
+    queued = sum(one["queued_ns"] for one in answers)
+    return (queued - busy * (kernels - 1) / kernels) / len(answers) / (kernels - 1) / 1e3
+
+
+def check_alone(options, what, kernels, steps):
+    """The same program on the bare device."""
+    before, answers = busy_ns(options.busy), []
+    driver = os.path.join(options.bin, "..", "lib", "softgpu")
+    program = asked.Program("env", f"LD_LIBRARY_PATH={driver}", options.program, "ask")
+    work(program, f"{kernels} {steps} each", options.seconds, answers)
+    program.finish()
+    busy = busy_ns(options.busy) - before
+    queued = sum(one["queued_ns"] for one in answers)
+    print(f"{what}, without Tessera, an event behind each: without the first kernel {queued / 1e9:.3f} s, device busy {busy / 1e9:.3f} s "
+          f"({percent(busy, queued)}); idle between kernels {idle_us(answers, kernels, busy):.2f} us each")
+
+
 def check_one(options, tessera, what, kernels, steps):
     answers, told, busy = measure(options, tessera, f"{kernels} {steps} each", ["first"])
     queued, around = (sum(one[which] for one in answers) for which in ("queued_ns", "event_ns"))
     print(f"{what}, one tenant, an event behind each: without the first kernel {queued / 1e9:.3f} s ({percent(told, queued)}), with it and "
           f"what is before it {around / 1e9:.3f} s ({percent(told, around)}); GPU time told {told / 1e9:.3f} s, device busy {busy / 1e9:.3f} s "
-          f"({percent(told, busy)})")
+          f"({percent(told, busy)}); idle between kernels {idle_us(answers, kernels, busy):.2f} us each")
     answers, told, _ = measure(options, tessera, f"{kernels} {steps}", ["first"])
     around = sum(one["event_ns"] for one in answers)
     print(f"{what}, one tenant, events around {kernels} in an idle stream: {around / 1e9:.3f} s, GPU time told {told / 1e9:.3f} s "
@@ -97,6 +120,7 @@ def main():
                 asked.call(tessera, "slice", "create", name, "--mem", "64MiB")
             for what, (kernels, steps) in WORK.items():
                 check_one(options, tessera, what, kernels, steps)
+                check_alone(options, what, kernels, steps)
             for what, (kernels, steps) in WORK.items():
                 _, told, busy = measure(options, tessera, f"{kernels} {steps}", ["first", "second"])
                 print(f"{what}, two tenants: GPU time told {told / 1e9:.3f} s, device busy {busy / 1e9:.3f} s ({percent(told, busy)})")

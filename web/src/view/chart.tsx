@@ -90,7 +90,8 @@ function optionsOf(
         font,
         grid: { show: false },
         ticks: { stroke: grid, width: 1, size: 4 },
-        space: 46,
+        // Seconds are longer; they are told of up to ten minutes.
+        space: (_u, _axis, min, max) => (max - min < 600 ? 72 : 46),
         size: 26,
         values: (_u, splits, _axis, _space, step) =>
           splits.map((split) => (step < 60 ? second : step >= 86400 ? day : time).format(split * 1000)),

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "cuda/box_copies.h"
 #include "remote/client/boxes.h"
 #include "remote/client/connection.h"
 #include "remote/client/host_ranges.h"
@@ -51,30 +52,6 @@ bool is_sound(const CUmemcpy3DOperand& operand, const CUextent3D& extent) {
          (pointer.layerHeight == 0 || pointer.layerHeight >= extent.height);
 }
 
-struct Side {
-  CUmemorytype type = CU_MEMORYTYPE_UNIFIED;
-  CUdeviceptr device = 0;
-  CUarray array = nullptr;
-  size_t x = 0, y = 0, z = 0, pitch = 0, height = 0;
-};
-
-Side side_of(const CUmemcpy3DOperand& operand, size_t texel) {
-  Side side;
-  if (operand.type == CU_MEMCPY_OPERAND_TYPE_ARRAY) {
-    const CUoffset3D& offset = operand.op.array.offset;
-    side.type = CU_MEMORYTYPE_ARRAY;
-    side.array = operand.op.array.array;
-    side.x = offset.x * texel;
-    side.y = offset.y;
-    side.z = offset.z;
-  } else {
-    side.device = operand.op.ptr.ptr;
-    side.pitch = operand.op.ptr.rowLength * texel;
-    side.height = operand.op.ptr.layerHeight;
-  }
-  return side;
-}
-
 CUresult copy_of(const CUDA_MEMCPY3D_BATCH_OP& op, CUDA_MEMCPY3D* copy) {
   const bool is_ordered = op.srcAccessOrder >= CU_MEMCPY_SRC_ACCESS_ORDER_STREAM &&
                           op.srcAccessOrder <= CU_MEMCPY_SRC_ACCESS_ORDER_ANY;
@@ -89,24 +66,9 @@ CUresult copy_of(const CUDA_MEMCPY3D_BATCH_OP& op, CUDA_MEMCPY3D* copy) {
     if (const CUresult result = texel_bytes(*operand, extent, &texel); result != CUDA_SUCCESS) return result;
   }
   if (texel == 0) texel = 1;
-  const Side from = side_of(op.src, texel), to = side_of(op.dst, texel);
   *copy = {};
-  copy->srcMemoryType = from.type;
-  copy->srcDevice = from.device;
-  copy->srcArray = from.array;
-  copy->srcXInBytes = from.x;
-  copy->srcY = from.y;
-  copy->srcZ = from.z;
-  copy->srcPitch = from.pitch;
-  copy->srcHeight = from.height;
-  copy->dstMemoryType = to.type;
-  copy->dstDevice = to.device;
-  copy->dstArray = to.array;
-  copy->dstXInBytes = to.x;
-  copy->dstY = to.y;
-  copy->dstZ = to.z;
-  copy->dstPitch = to.pitch;
-  copy->dstHeight = to.height;
+  cuda::put_source(op.src, texel, copy);
+  cuda::put_destination(op.dst, texel, copy);
   copy->WidthInBytes = extent.width * texel;
   copy->Height = extent.height;
   copy->Depth = extent.depth;

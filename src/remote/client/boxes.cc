@@ -4,6 +4,7 @@
 #include <cstring>
 #include <vector>
 
+#include "cuda/box_copies.h"
 #include "remote/client/connection.h"
 #include "remote/client/host_ranges.h"
 #include "remote/client/request.h"
@@ -202,38 +203,17 @@ CUresult copy_whole(const CUDA_MEMCPY3D& copy, const How& how) {
   return result;
 }
 
-CUDA_MEMCPY3D flat(const CUDA_MEMCPY2D& from) {
-  CUDA_MEMCPY3D copy{};
-  copy.srcXInBytes = from.srcXInBytes;
-  copy.srcY = from.srcY;
-  copy.srcMemoryType = from.srcMemoryType;
-  copy.srcHost = from.srcHost;
-  copy.srcDevice = from.srcDevice;
-  copy.srcArray = from.srcArray;
-  copy.srcPitch = from.srcPitch;
-  copy.dstXInBytes = from.dstXInBytes;
-  copy.dstY = from.dstY;
-  copy.dstMemoryType = from.dstMemoryType;
-  copy.dstHost = from.dstHost;
-  copy.dstDevice = from.dstDevice;
-  copy.dstArray = from.dstArray;
-  copy.dstPitch = from.dstPitch;
-  copy.WidthInBytes = from.WidthInBytes;
-  copy.Height = from.Height;
-  copy.Depth = 1;
-  return copy;
-}
-
 // The synchronous per-thread forms wait for their own stream.
 How waits(bool per_thread) { return {per_thread, per_thread, per_thread ? CU_STREAM_PER_THREAD : nullptr}; }
 
 template <bool kPerThread>
 CUresult copy_2d(const CUDA_MEMCPY2D* copy) {
-  return copy == nullptr ? CUDA_ERROR_INVALID_VALUE : copy_box(flat(*copy), waits(kPerThread));
+  return copy == nullptr ? CUDA_ERROR_INVALID_VALUE : copy_box(cuda::box_of(*copy), waits(kPerThread));
 }
 template <bool kPerThread>
 CUresult copy_2d_async(const CUDA_MEMCPY2D* copy, CUstream stream) {
-  return copy == nullptr ? CUDA_ERROR_INVALID_VALUE : copy_box(flat(*copy), {true, kPerThread, stream});
+  return copy == nullptr ? CUDA_ERROR_INVALID_VALUE
+                         : copy_box(cuda::box_of(*copy), {true, kPerThread, stream});
 }
 template <bool kPerThread>
 CUresult copy_3d(const CUDA_MEMCPY3D* copy) {
@@ -311,44 +291,14 @@ CUresult atoa(CUarray target, size_t target_offset, CUarray source, size_t sourc
 
 // --- Between devices: as one device sees both
 
-CUresult flat_peer(const CUDA_MEMCPY3D_PEER* from, CUDA_MEMCPY3D* copy) {
-  if (from == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  *copy = {};
-  copy->srcXInBytes = from->srcXInBytes;
-  copy->srcY = from->srcY;
-  copy->srcZ = from->srcZ;
-  copy->srcMemoryType = from->srcMemoryType;
-  copy->srcHost = from->srcHost;
-  copy->srcDevice = from->srcDevice;
-  copy->srcArray = from->srcArray;
-  copy->srcPitch = from->srcPitch;
-  copy->srcHeight = from->srcHeight;
-  copy->dstXInBytes = from->dstXInBytes;
-  copy->dstY = from->dstY;
-  copy->dstZ = from->dstZ;
-  copy->dstMemoryType = from->dstMemoryType;
-  copy->dstHost = from->dstHost;
-  copy->dstDevice = from->dstDevice;
-  copy->dstArray = from->dstArray;
-  copy->dstPitch = from->dstPitch;
-  copy->dstHeight = from->dstHeight;
-  copy->WidthInBytes = from->WidthInBytes;
-  copy->Height = from->Height;
-  copy->Depth = from->Depth;
-  return CUDA_SUCCESS;
-}
-
 template <bool kPerThread>
 CUresult copy_3d_peer(const CUDA_MEMCPY3D_PEER* copy) {
-  CUDA_MEMCPY3D one;
-  const CUresult result = flat_peer(copy, &one);
-  return result != CUDA_SUCCESS ? result : copy_box(one, waits(kPerThread));
+  return copy == nullptr ? CUDA_ERROR_INVALID_VALUE : copy_box(cuda::box_of(*copy), waits(kPerThread));
 }
 template <bool kPerThread>
 CUresult copy_3d_peer_async(const CUDA_MEMCPY3D_PEER* copy, CUstream stream) {
-  CUDA_MEMCPY3D one;
-  const CUresult result = flat_peer(copy, &one);
-  return result != CUDA_SUCCESS ? result : copy_box(one, {true, kPerThread, stream});
+  return copy == nullptr ? CUDA_ERROR_INVALID_VALUE
+                         : copy_box(cuda::box_of(*copy), {true, kPerThread, stream});
 }
 
 template <bool kPerThread>

@@ -1,5 +1,5 @@
 // Copies with pitches and of arrays in the forms of CUDA 2, with addresses and sizes of 32 bits: as today's.
-#include "cuda/early_copy.h"
+#include "cuda/box_copies.h"
 #include "remote/client/boxes.h"
 #include "remote/client/installs.h"
 

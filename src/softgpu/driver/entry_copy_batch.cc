@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "cuda/abi.h"
+#include "cuda/box_copies.h"
 #include "softgpu/driver/array.h"
 #include "softgpu/driver/batch.h"
 #include "softgpu/driver/copy.h"
@@ -89,35 +90,6 @@ CUresult check_operand(const CUmemcpy3DOperand& operand, const CUextent3D& exten
   return row_ok && layer_ok ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
-void describe_source(const CUmemcpy3DOperand& operand, size_t texel, CUDA_MEMCPY3D* copy) {
-  if (operand.type == CU_MEMCPY_OPERAND_TYPE_ARRAY) {
-    const auto& array = operand.op.array;
-    copy->srcMemoryType = CU_MEMORYTYPE_ARRAY;
-    copy->srcArray = array.array;
-    copy->srcXInBytes = array.offset.x * texel;
-    copy->srcY = array.offset.y;
-    copy->srcZ = array.offset.z;
-    return;
-  }
-  copy->srcMemoryType = CU_MEMORYTYPE_UNIFIED;
-  copy->srcDevice = operand.op.ptr.ptr;
-  copy->srcPitch = operand.op.ptr.rowLength * texel;
-  copy->srcHeight = operand.op.ptr.layerHeight;
-}
-
-void describe_destination(const CUmemcpy3DOperand& operand, size_t texel, CUDA_MEMCPY3D* copy) {
-  CUDA_MEMCPY3D mirrored{};
-  describe_source(operand, texel, &mirrored);
-  copy->dstMemoryType = mirrored.srcMemoryType;
-  copy->dstArray = mirrored.srcArray;
-  copy->dstXInBytes = mirrored.srcXInBytes;
-  copy->dstY = mirrored.srcY;
-  copy->dstZ = mirrored.srcZ;
-  copy->dstDevice = mirrored.srcDevice;
-  copy->dstPitch = mirrored.srcPitch;
-  copy->dstHeight = mirrored.srcHeight;
-}
-
 CUresult request_of(const CUDA_MEMCPY3D_BATCH_OP& op, CopyRequest* request) {
   constexpr size_t kMaxElements = size_t{1} << 42;  // products with a texel's bytes stay in 64 bits
   const CUextent3D& extent = op.extent;
@@ -133,8 +105,8 @@ CUresult request_of(const CUDA_MEMCPY3D_BATCH_OP& op, CopyRequest* request) {
   }
   if (texel == 0) texel = 1;
   CUDA_MEMCPY3D copy{};
-  describe_source(op.src, texel, &copy);
-  describe_destination(op.dst, texel, &copy);
+  tessera::cuda::put_source(op.src, texel, &copy);
+  tessera::cuda::put_destination(op.dst, texel, &copy);
   copy.WidthInBytes = extent.width * texel;
   copy.Height = extent.height;
   copy.Depth = extent.depth;

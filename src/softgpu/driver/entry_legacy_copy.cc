@@ -1,6 +1,6 @@
 // Copies and sets in the forms from before CUDA 3.2.
 #include "cuda/abi.h"
-#include "cuda/early_copy.h"
+#include "cuda/box_copies.h"
 #include "softgpu/driver/entry.h"
 
 using tessera::cuda::widened;

@@ -15,6 +15,7 @@
 #include <cstring>
 
 #include "common/log.h"
+#include "common/short_slice.h"
 #include "node/command_line.h"
 #include "node/daemon.h"
 #include "node/history_keeper.h"
@@ -154,6 +155,7 @@ Status run(const CommandLine& options, UniqueFd ready) {
   LOG_INFO("daemon", "tesserad %s serves %s", kVersion, options.socket.c_str());
   if (daemon->http() != nullptr)
     LOG_INFO("daemon", "HTTP on http://%s", daemon->http()->address().text().c_str());
+  ask_for_short_slices();
   Status status = serve(*daemon);
   daemon->end();
   if (unlink(options.socket.c_str()) != 0) LOG_WARN("daemon", "cannot remove %s", options.socket.c_str());

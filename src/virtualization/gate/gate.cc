@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "common/futex.h"
 #include "common/log.h"
+#include "common/short_slice.h"
 #include "virtualization/quiet_thread.h"
 
 namespace tessera::vgpu {
@@ -180,6 +181,7 @@ uint32_t Gate::current_word() {
 void Gate::follow() {
   uint64_t last = order_of(gate_word(0, GateState::kFree));
   GateState last_state = GateState::kFree;
+  ask_for_short_slices();  // its own kernels may have all processors when the turn ends
   confine();
   for (;;) {
     const uint32_t in_page = word_.load(std::memory_order_acquire);

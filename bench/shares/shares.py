@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 
-START_S = 1.5  # for all tenants to start before the counting begins
+START_S = 1.5  # for all tenants to start, and to work for a second, before the counting begins
 
 
 class Tenant:

@@ -8,6 +8,8 @@ complete -c tesserad -l time-slice -x -a 'adaptive fixed' -d 'How long a turn la
 complete -c tesserad -l co-execution -x -a 'auto off' -d 'Whether slices that fit together run side by side'
 complete -c tesserad -l mps -d 'Keep slices in space to their SMs by MPS'
 complete -c tesserad -l overcommit -x -d 'How many times its memory a GPU may be promised'
+complete -c tesserad -l overcommit-by -x -a 'limits working-sets' -d 'What of each slice counts for that'
+complete -c tesserad -l working-set-window -x -d 'Seconds in which what it needs is measured'
 complete -c tesserad -l residence-round -x -d 'Seconds within which everybody has a turn on the GPU'
 complete -c tesserad -l swap-codec -x -a 'none adaptive lz4 zstd snappy' -d 'How what waits is stored'
 complete -c tesserad -l swap-encrypt -d 'What waits is encrypted'

@@ -39,6 +39,11 @@ constexpr const char* kHelp =
     "                       whether slices whose kernels fit together run side by side (default: auto)\n"
     "  --overcommit FACTOR  slices may be promised so many times the memory of a GPU, 1 (default) to 16:\n"
     "                       what does not fit waits in the host's memory, and tenants take turns\n"
+    "  --overcommit-by limits|working-sets\n"
+    "                       what of each slice counts for that: its limit (default), or what it has needed\n"
+    "                       of late\n"
+    "  --working-set-window SECONDS\n"
+    "                       how late, 8 to 3600 (default: 60)\n"
     "  --residence-round SECONDS\n"
     "                       within which everybody has such a turn, 1 to 3600 (default: 26)\n"
     "  --swap-codec CODEC   how what waits is stored: none (default), adaptive, lz4, zstd or snappy\n"
@@ -111,6 +116,8 @@ std::optional<int> parse_command_line(int argc, char** argv, CommandLine& option
     kTimeSlice,
     kCoExecution,
     kOvercommit,
+    kOvercommitBy,
+    kWorkingSetWindow,
     kResidenceRound,
     kSwapCodec,
     kSwapEncrypt,
@@ -143,6 +150,8 @@ std::optional<int> parse_command_line(int argc, char** argv, CommandLine& option
                                     {"time-slice", required_argument, nullptr, kTimeSlice},
                                     {"co-execution", required_argument, nullptr, kCoExecution},
                                     {"overcommit", required_argument, nullptr, kOvercommit},
+                                    {"overcommit-by", required_argument, nullptr, kOvercommitBy},
+                                    {"working-set-window", required_argument, nullptr, kWorkingSetWindow},
                                     {"residence-round", required_argument, nullptr, kResidenceRound},
                                     {"swap-codec", required_argument, nullptr, kSwapCodec},
                                     {"swap-encrypt", no_argument, nullptr, kSwapEncrypt},
@@ -219,6 +228,20 @@ std::optional<int> parse_command_line(int argc, char** argv, CommandLine& option
         const auto permille = parse_overcommit(optarg);
         if (!permille) return usage_error("--overcommit is a factor from 1 to 16, as 1.5, not '%s'", optarg);
         options.overcommit_permille = *permille;
+        break;
+      }
+      case kOvercommitBy:
+        if (strcmp(optarg, "limits") != 0 && strcmp(optarg, "working-sets") != 0) {
+          return usage_error("--overcommit-by is limits or working-sets, not '%s'", optarg);
+        }
+        options.counts_needs = strcmp(optarg, "working-sets") == 0;
+        break;
+      case kWorkingSetWindow: {
+        const auto seconds = parse_uint(optarg);
+        if (!seconds || *seconds < 8 || *seconds > 3600) {
+          return usage_error("--working-set-window needs 8 to 3600 seconds, not '%s'", optarg);
+        }
+        options.working_set_window_s = *seconds;
         break;
       }
       case kResidenceRound: {

@@ -25,6 +25,8 @@ struct CommandLine {
   RoundPolicy round_policy = RoundPolicy::kWarn;
   bool co_execution = true;
   uint32_t overcommit_permille = 1000;
+  bool counts_needs = false;
+  uint64_t working_set_window_s = memory::WorkingSet::kWindowNs / 1'000'000'000;
   uint64_t residence_round_s = partitioning::kResidenceRoundNs / 1'000'000'000;
   memory::SwapOptions swap;
   uint64_t swap_host_bytes = 0;

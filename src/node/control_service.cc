@@ -197,10 +197,11 @@ void ControlService::set_inventory(const Result<Inventory>& answer) {
       uuids.push_back(gpu.uuid);
       nodes.push_back(node_to_use(machine_, inventory_.driver_kind, gpu.pci));
     }
-    if (overcommit_permille_ > 1000) leases_.set_residency(totals);
+    if (overcommits()) leases_.set_residency(totals);
     leases_.ledger().set_gpu_totals(std::move(totals));
     leases_.ledger().set_overcommit(overcommit_permille_);
-    leases_.set_gpu_facts(gpu_facts(inventory_, overcommit_permille_ > 1000, use_mps_));
+    if (counts_needs_) leases_.ledger().count_needs();
+    leases_.set_gpu_facts(gpu_facts(inventory_, overcommits(), use_mps_));
     leases_.set_gpu_uuids(std::move(uuids));
     leases_.set_gpu_nodes(std::move(nodes));
     update_closed(asked_ns_);

@@ -58,6 +58,8 @@ class ControlService {
 
   // See Ledger::set_overcommit; before the first answer of the driver.
   void set_overcommit(uint32_t permille) { overcommit_permille_ = permille; }
+  // See Ledger::count_needs; likewise.
+  void count_needs() { counts_needs_ = true; }
   // Likewise; without it no place in the machine is nearer to a GPU than another.
   void set_machine(Machine machine) { machine_ = std::move(machine); }
 
@@ -141,7 +143,11 @@ class ControlService {
   Inventory inventory_;
   DeviceHealth health_;
   Machine machine_;
+  // Limits may be more than a GPU has.
+  bool overcommits() const { return overcommit_permille_ > 1000 || counts_needs_; }
+
   uint32_t overcommit_permille_ = 1000;
+  bool counts_needs_ = false;
   bool use_mps_ = false;
   std::string http_;     // empty: nowhere
   std::string history_;  // empty: none is kept

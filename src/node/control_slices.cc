@@ -106,6 +106,7 @@ std::string ControlService::plan_slices(std::string_view text) const {
   if (leases_.ledger().gpu_totals().empty() && !inventory_status_.ok()) return refusal(inventory_status_);
   auto requests = parse_plan(*parse_json_object(text));
   if (!requests.ok()) return refusal(requests.status());
+  leases_.measure_needs();
   const partitioning::BatchPlan plan = partitioning::plan_batch(leases_.ledger().gpu_states(), *requests);
   Json answer;
   answer["ok"] = true;

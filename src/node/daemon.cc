@@ -47,6 +47,8 @@ Daemon::Daemon(EventLoop loop, UniqueFd listener, DaemonOptions options)
   leases_.set_round_policy(options_.round_policy);
   leases_.set_co_execution(options_.co_execution);
   control_.set_overcommit(options_.overcommit_permille);
+  if (options_.counts_needs) control_.count_needs();
+  leases_.set_working_set_window(options_.working_set_window_ns);
   leases_.set_residence_round(options_.residence_round_ns);
   leases_.set_swap(options_.swap, options_.swap_host_bytes);
   control_.set_machine(options_.machine);

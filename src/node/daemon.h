@@ -27,6 +27,8 @@ struct DaemonOptions {
   RoundPolicy round_policy = RoundPolicy::kWarn;
   bool co_execution = true;             // see ComputeBroker
   uint32_t overcommit_permille = 1000;  // see Ledger::set_overcommit
+  bool counts_needs = false;            // see Ledger::count_needs
+  uint64_t working_set_window_ns = memory::WorkingSet::kWindowNs;
   uint64_t residence_round_ns = partitioning::kResidenceRoundNs;
   memory::SwapOptions swap;      // see LeaseService::set_swap
   uint64_t swap_host_bytes = 0;  // 0: no bound

@@ -82,6 +82,8 @@ constexpr KeyedFigure kDeviceFigures[] = {
       "Part of the last 5 s that it waited for memory of the GPU."},
      "memory_pressure_permille",
      kPermille},
+    {{"tessera_slice_memory_working_set_bytes", kGauge, "What it needs, as measured of late."},
+     "working_set_bytes"},
     {{"tessera_slice_refusals_total", kCounter, "Allocations refused for its limit."}, "refusals"},
     {{"tessera_slice_allocations_total", kCounter, "Allocations."}, "allocations"},
     {{"tessera_slice_launches_total", kCounter, "Launches of kernels and graphs."}, "launches"},

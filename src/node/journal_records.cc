@@ -47,6 +47,8 @@ std::optional<SliceDevice> read_device(const Json& entry, const std::vector<std:
   }
   auto compute = entry.find("compute");
   if (compute == entry.end() || !apply_compute_json(*compute, device.compute).ok()) return std::nullopt;
+  device.need_bytes = json_uint(entry, "need_bytes");
+  device.journalled_need_bytes = device.need_bytes.value_or(0);
   if (entry.contains("memory")) {
     auto memory = parse_memory_terms(entry["memory"]);
     if (!memory.ok()) return std::nullopt;
@@ -114,6 +116,7 @@ Json slice_record(const Slice& slice, const std::vector<std::string>& gpu_uuids)
     entry["reserved"] = device.reserved;
     entry["compute"] = compute_json(device.compute);
     if (!device.sms.empty()) entry["sms"] = device.sms.text();
+    if (device.need_bytes) entry["need_bytes"] = *device.need_bytes;
     if (device.memory != partitioning::MemoryTerms()) entry["memory"] = memory_json(device.memory);
     record["devices"].push_back(std::move(entry));
   }

@@ -192,6 +192,9 @@ TEST(JournalRecords, MemoryRoundTrips) {
   slice.devices[0].memory = {4, 300};
   const Json record = slice_record(slice, kUuids);
   EXPECT_EQ(read_slice_record(record, kUuids)->devices[0].memory, slice.devices[0].memory);
+  EXPECT_EQ(read_slice_record(record, kUuids)->devices[0].need_bytes, std::nullopt);
+  slice.devices[0].need_bytes = 5;
+  EXPECT_EQ(read_slice_record(slice_record(slice, kUuids), kUuids)->devices[0].need_bytes, 5u);
   Json hostile = record;
   hostile["devices"][0]["memory"] = {{"min_bytes", -1}};
   EXPECT_FALSE(read_slice_record(hostile, kUuids));

@@ -26,7 +26,7 @@ LeaseService::Balance LeaseService::plan_balance() const {
     const std::string bound = bound_by(slice, !slices_.at(id).observers.empty());
     for (const SliceDevice& device : slice.devices) {
       parts.push_back({device.gpu,
-                       {set_aside_bytes(device), device.compute.share_permille, device.sms},
+                       {ledger_.set_aside_bytes(device), device.compute.share_permille, device.sms},
                        device.compute,
                        bound.empty()});
       balance.parts.push_back({id, device.gpu, bound});

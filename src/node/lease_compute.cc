@@ -81,6 +81,7 @@ void LeaseService::sample_use(uint64_t now_ns) {
   next_sample_ns_ = now_ns + UsageWindow::kSampleNs;
   faults_.forget_quiet(now_ns);
   isolate_tenants(now_ns);
+  measure_needs();
   for (auto& [id, record] : slices_) {
     hear_all(id, now_ns);
     tell_pressure(id, now_ns);

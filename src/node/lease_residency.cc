@@ -101,6 +101,21 @@ void LeaseService::tell_pressure(SliceId id, uint64_t now_ns) {
   }
 }
 
+void LeaseService::measure_needs() {
+  if (!residency_.in_use()) return;
+  bool changed = false;
+  for (auto& [id, record] : slices_) {
+    const Slice& slice = *ledger_.find_slice(id);
+    for (size_t i = 0; i < slice.devices.size(); ++i) {
+      memory::WorkingSet& need = record.needs[i];
+      if (record.processes == 0 && !need.need_bytes()) continue;
+      need.saw(ledger_.take_recent_peak(id, i), slice.devices[i].granted_bytes, loop_.now_ns());
+      changed |= ledger_.set_need(id, i, need.need_bytes());
+    }
+  }
+  if (changed) save();
+}
+
 Status LeaseService::attach_residency(LeaseId id, const ReattachMessage& held, Effects& effects) {
   if (!residency_.in_use()) return Status();
   if (swap_space_.in_use()) TESSERA_RETURN_IF_ERROR(swap_space_.attach(id, held.swap_bytes));

@@ -361,6 +361,7 @@ void LeaseService::end_lease(LeaseId id, const LeaseEnd& why) {
     if (left.kept && left.leases.empty()) slices_.at(slice).failed = false;
     publish_terms(slice);
   }
+  measure_needs();  // it has nothing more from now on, and may be the last one of all
   failpoint("daemon.end.booked");
   save();
   failpoint("daemon.end.saved");

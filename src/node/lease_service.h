@@ -29,6 +29,7 @@
 #include <string>
 #include <vector>
 
+#include "memory/reclaim/working_set.h"
 #include "memory/swap/swap_options.h"
 #include "monitoring/event_list.h"
 #include "node/broker.h"
@@ -89,6 +90,11 @@ class LeaseService {
   // Within which time everybody has been on a GPU, see ResidencyBroker.
   void set_residence_round(uint64_t ns) { residency_.set_round(ns); }
   const ResidencyBroker& residency() const { return residency_; }
+  // What slices need, where their limits may be more than there is: from their first process on. Now and
+  // then, and before what they are counted with matters.
+  void measure_needs();
+  // How long processes are watched before it is known what a slice needs of a GPU, see Ledger::count_needs().
+  void set_working_set_window(uint64_t ns) { working_set_window_ns_ = ns; }
   // How memory is kept that is off the GPUs; `host_bytes`: that it may take of the host's, 0: without bound.
   void set_swap(const memory::SwapOptions& options, uint64_t host_bytes);
   const memory::SwapOptions& swap_options() const { return swap_options_; }
@@ -211,13 +217,16 @@ class LeaseService {
       UsageWindow waits;
       uint64_t told_until_ns = 0;  // 0: there is none, or it was not told of
     };
-    std::vector<Pressure> pressures;  // of each device
-    UniqueFd holder;                  // pidfd of a holder that has not come back yet
+    std::vector<Pressure> pressures;        // of each device
+    std::vector<memory::WorkingSet> needs;  // likewise
+    UniqueFd holder;                        // pidfd of a holder that has not come back yet
     EventLoop::Watch holder_watch = 0;
     bool failed = false;             // one of its processes; where it stays, since it had none last
     uint64_t round_the_gate = 0;     // times that a process was noticed
     uint64_t confined_until_ns = 0;  // 0: it is not
   };
+
+  SliceRecord new_record(GrantMapping grants, const Slice& slice) const;
 
   struct Arrived {
     ProcessIdentity process;
@@ -308,6 +317,7 @@ class LeaseService {
   ResidencyBroker residency_;
   SwapSpace swap_space_;
   memory::SwapOptions swap_options_;
+  uint64_t working_set_window_ns_ = memory::WorkingSet::kWindowNs;
   std::set<uint32_t> thrashing_;  // GPUs of which that was told
   TenantFaults faults_;
   bool may_isolate_ = false;  // some slice, when that was last looked at

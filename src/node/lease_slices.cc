@@ -6,19 +6,30 @@
 
 namespace tessera::node {
 
+LeaseService::SliceRecord LeaseService::new_record(GrantMapping grants, const Slice& slice) const {
+  const size_t devices = slice.devices.size();
+  std::vector<memory::WorkingSet> needs(devices, memory::WorkingSet(working_set_window_ns_));
+  for (size_t i = 0; i < devices; ++i) {
+    if (slice.devices[i].need_bytes) needs[i].restore(*slice.devices[i].need_bytes);
+  }
+  return {std::move(grants),
+          std::vector<DeviceUsage>(devices),
+          0,
+          {},
+          std::vector<UsageWindow>(devices),
+          /*heard_ns=*/0,
+          std::vector<SliceRecord::Pressure>(devices),
+          std::move(needs),
+          {}};
+}
+
 Result<SliceId> LeaseService::open_slice(const SliceRequest& request) {
   TESSERA_RETURN_IF_ERROR(check_tenant(request.owner, tenant_name(request)));
+  measure_needs();
   TESSERA_ASSIGN_OR_RETURN(GrantMapping grants, GrantMapping::create());
   TESSERA_ASSIGN_OR_RETURN(SliceId id, ledger_.open_slice(request, loop_.now_ns()));
   const Slice& slice = *ledger_.find_slice(id);
-  slices_.emplace(id, SliceRecord{std::move(grants),
-                                  std::vector<DeviceUsage>(slice.devices.size()),
-                                  0,
-                                  {},
-                                  std::vector<UsageWindow>(slice.devices.size()),
-                                  /*heard_ns=*/0,
-                                  std::vector<SliceRecord::Pressure>(slice.devices.size()),
-                                  {}});
+  slices_.emplace(id, new_record(std::move(grants), slice));
   GateOrders orders;
   Status scheduled = compute_.add_slice(slice, loop_.now_ns(), orders);
   apply(orders);
@@ -54,6 +65,7 @@ void LeaseService::publish_terms(SliceId id) {
 }
 
 Status LeaseService::set_limit(SliceId id, std::optional<uint32_t> gpu, uint64_t bytes) {
+  measure_needs();
   TESSERA_RETURN_IF_ERROR(ledger_.set_limit(id, gpu, bytes));
   // Before the recalls: what a process frees from now on it gives back by itself.
   publish_terms(id);

@@ -77,7 +77,6 @@ void LeaseService::restore_slices() {
       continue;
     }
     SliceId id = slice->id;
-    size_t devices = slice->devices.size();
     UniqueFd holder = slice->held ? open_journalled(slice->holder) : UniqueFd();
     slice->held = static_cast<bool>(holder);
     Status restored = ledger_.restore_slice(std::move(*slice));
@@ -85,16 +84,8 @@ void LeaseService::restore_slices() {
       LOG_WARN("journal", "%s", restored.message().c_str());
       continue;
     }
-    SliceRecord& record = slices_
-                              .emplace(id, SliceRecord{std::move(*grants),
-                                                       std::vector<DeviceUsage>(devices),
-                                                       0,
-                                                       {},
-                                                       std::vector<UsageWindow>(devices),
-                                                       /*heard_ns=*/0,
-                                                       std::vector<SliceRecord::Pressure>(devices),
-                                                       {}})
-                              .first->second;
+    SliceRecord& record =
+        slices_.emplace(id, new_record(std::move(*grants), *ledger_.find_slice(id))).first->second;
     GateOrders orders;
     Status scheduled = compute_.add_slice(*ledger_.find_slice(id), loop_.now_ns(), orders);
     if (!scheduled.ok()) {

@@ -24,6 +24,7 @@ void book(LeaseDevice& own, SliceDevice& total, uint64_t bytes) {
   own.peak_granted_bytes = std::max(own.peak_granted_bytes, own.granted_bytes);
   total.granted_bytes += bytes;
   total.peak_granted_bytes = std::max(total.peak_granted_bytes, total.granted_bytes);
+  total.recent_peak_bytes = std::max(total.recent_peak_bytes, total.granted_bytes);
 }
 
 Status check_user(const Slice& slice, uid_t user) {
@@ -45,10 +46,6 @@ bool same_token(const Token& a, const Token& b) {
 }
 
 }  // namespace
-
-uint64_t set_aside_bytes(const SliceDevice& device) {
-  return device.reserved ? std::max(device.limit_bytes, device.lowered ? device.granted_bytes : 0) : 0;
-}
 
 Status check_slice_name(std::string_view name) {
   if (name.empty()) return Status::error(Code::kInvalidArgument, "the name is empty");
@@ -122,9 +119,10 @@ Result<std::vector<uint32_t>> Ledger::choose_gpus(const SliceRequest& request) c
     if (!request.memory_bytes.empty()) part.memory_bytes = request.memory_bytes[0];
     part.memory_min_bytes = request.memory.min_bytes;
     if (!request.compute.empty()) part.compute = request.compute[0];
-    TESSERA_ASSIGN_OR_RETURN(
-        auto place, partitioning::choose_gpu(gpu_states(), part, request.packing.value_or(packing_)));
-    return std::vector<uint32_t>{place.gpu};
+    auto place = partitioning::choose_gpu(gpu_states(), part, request.packing.value_or(packing_));
+    if (place.status().code() == Code::kResourceExhausted) return with_needs(place.status());
+    if (!place.ok()) return place.status();
+    return std::vector<uint32_t>{place->gpu};
   }
   if (request.gpus.size() > vgpu::kMaxDevicesPerSlice) {
     return Status::error(Code::kInvalidArgument, "a slice has at most %zu GPUs", vgpu::kMaxDevicesPerSlice);
@@ -160,9 +158,10 @@ Status Ledger::check_room(uint32_t gpu, uint64_t left, uint64_t wanted) const {
                          gpu, format_size(gpu_totals_[gpu]).c_str(), format_size(wanted).c_str());
   }
   if (wanted <= left) return Status();
-  return Status::error(
-      Code::kResourceExhausted, "GPU %u has %s not reserved by other slices (of %s); %s were asked for", gpu,
-      format_size(left).c_str(), format_size(promisable_bytes(gpu)).c_str(), format_size(wanted).c_str());
+  return Status::error(Code::kResourceExhausted,
+                       "GPU %u has %s not reserved by other slices (of %s); %s were asked for%s", gpu,
+                       format_size(left).c_str(), format_size(promisable_bytes(gpu)).c_str(),
+                       format_size(wanted).c_str(), needs_note(gpu).c_str());
 }
 
 Result<SliceDevice> Ledger::plan_device(const SliceRequest& request, size_t index, uint32_t gpu) const {
@@ -369,12 +368,10 @@ Status Ledger::restore_slice(Slice slice) {
   }
   std::set<uint32_t> seen;
   for (const SliceDevice& device : slice.devices) {
-    sound =
-        sound && device.gpu < gpu_totals_.size() && seen.insert(device.gpu).second &&
-        device.limit_bytes > 0 &&
-        device.limit_bytes <= (device.reserved ? unreserved_bytes(device.gpu) : gpu_totals_[device.gpu]) &&
-        partitioning::check_sms(gpu_state(device.gpu), device.gpu, device.compute, device.sms).ok() &&
-        check_memory_terms(device.memory, device).ok() && check_minimum(slice.name, 0, device).ok();
+    sound = sound && device.gpu < gpu_totals_.size() && seen.insert(device.gpu).second &&
+            device.limit_bytes > 0 && device.limit_bytes <= most_restored_bytes(device) &&
+            partitioning::check_sms(gpu_state(device.gpu), device.gpu, device.compute, device.sms).ok() &&
+            check_memory_terms(device.memory, device).ok() && check_minimum(slice.name, 0, device).ok();
   }
   if (!sound) return Status(Code::kInvalidData, "slice '" + slice.name + "' cannot be as it is journalled");
   slice.leases.clear();
@@ -486,7 +483,8 @@ Status Ledger::check() const {
   }
   if (leases_seen != leases_.size()) return Status(Code::kInternal, "a lease without a slice");
   for (size_t gpu = 0; gpu < reserved.size(); ++gpu) {
-    if (reserved[gpu] > promisable_bytes(gpu)) return Status(Code::kInternal, "a GPU is reserved twice");
+    if (!counts_needs_ && reserved[gpu] > promisable_bytes(gpu))
+      return Status(Code::kInternal, "a GPU is reserved twice");
   }
   TESSERA_RETURN_IF_ERROR(check_minima());
   return check_sms_of_gpus();

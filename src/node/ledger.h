@@ -5,7 +5,8 @@
 //   - for each slice and device, the sum of the leases' grants is the slice's `granted`, and at most `limit`
 //     unless the limit was lowered below it: then nothing is granted until enough is back;
 //   - for each GPU, the sum of the limits of slices that reserved memory is at most what may be promised of
-//     it, and the sum of the shares that were promised at most the whole;
+//     it, and the sum of the shares that were promised at most the whole; where slices count with what they
+//     need, the first held for what each was counted with when the last of them was admitted;
 //   - each of these slices can have all of its limit on the GPU while the others have what they are
 //   guaranteed;
 //   - no SM is the own one of two slices, and those that are nobody's hold what is promised to slices that
@@ -48,6 +49,9 @@ struct SliceDevice {
   bool lowered = false;   // the limit was set below what was granted, and not enough has come back yet
   uint64_t granted_bytes = 0;
   uint64_t peak_granted_bytes = 0;
+  uint64_t recent_peak_bytes = 0;      // of what was granted, since Ledger::take_recent_peak()
+  std::optional<uint64_t> need_bytes;  // as measured (memory/reclaim/working_set.h); none: not known yet
+  uint64_t journalled_need_bytes = 0;
   partitioning::ComputeSpec compute;
   partitioning::MemoryTerms memory;
   IndexSet sms;  // its own; none: it takes turns on those that are nobody's
@@ -124,6 +128,11 @@ class Ledger {
   // more than there is. Set with the totals.
   void set_overcommit(uint32_t permille) { overcommit_permille_ = permille; }
   uint64_t promisable_bytes(uint32_t gpu) const;
+  // Each slice whose need is known keeps that from others instead of its limit. Set with the totals.
+  void count_needs() { counts_needs_ = true; }
+  bool counts_needs() const { return counts_needs_; }
+  // What a slice keeps from others of a GPU's memory.
+  uint64_t set_aside_bytes(const SliceDevice& device) const;
   void set_packing(partitioning::Packing packing) { packing_ = packing; }
   // As many, or none: nothing is known.
   void set_gpu_facts(std::vector<GpuFacts> facts);
@@ -167,6 +176,11 @@ class Ledger {
     std::optional<uint32_t> weight;
   };
   Status set_memory(SliceId slice, std::optional<uint32_t> gpu, const MemoryChange& change);
+
+  // The most that the slice's processes were granted since the last call.
+  uint64_t take_recent_peak(SliceId slice, size_t device);
+  // What the slice needs of the GPU, as measured. True where it has changed so much that it is journalled.
+  bool set_need(SliceId slice, size_t device, std::optional<uint64_t> bytes);
 
   // Slices of one GPU that have no processes, to others; all or nothing: refused where what is promised of a
   // GPU would be more than it has.
@@ -220,6 +234,11 @@ class Ledger {
   Result<std::vector<uint32_t>> choose_gpus(const SliceRequest& request) const;
   Result<SliceDevice> plan_device(const SliceRequest& request, size_t index, uint32_t gpu) const;
   Status check_room(uint32_t gpu, uint64_t left, uint64_t wanted) const;
+  // What slices are counted with where that is not their limits, and the way out; "" elsewhere.
+  std::string needs_note(uint32_t gpu) const;
+  Status with_needs(const Status& refusal) const;
+  // Of a slice that was admitted once: what others need may have grown since.
+  uint64_t most_restored_bytes(const SliceDevice& device) const;
   Status check_minima() const;
   // Whether the slice of that name (`id`: where it exists) could have such a part of the GPU.
   Status check_minimum(const std::string& name, SliceId id, const SliceDevice& part) const;
@@ -230,6 +249,7 @@ class Ledger {
   Touched touched_;
   std::vector<uint64_t> gpu_totals_;
   uint32_t overcommit_permille_ = 1000;
+  bool counts_needs_ = false;
   std::map<uint32_t, std::string> closed_;
   std::vector<GpuFacts> gpu_facts_;
   partitioning::Packing packing_ = partitioning::Packing::kSpread;
@@ -242,9 +262,6 @@ class Ledger {
 
 // Letters, digits, '.', '_' and '-', 1 to kMaxSliceNameBytes of them: safe in logs, tables and file names.
 Status check_slice_name(std::string_view name);
-
-// What a slice keeps from others of a GPU's memory.
-uint64_t set_aside_bytes(const SliceDevice& device);
 
 // Of a slice's own terms: whether they can be.
 Status check_memory_terms(const partitioning::MemoryTerms& terms, const SliceDevice& device);

@@ -22,8 +22,8 @@ partitioning::GpuState Ledger::gpu_state(uint32_t gpu, SliceId except) const {
   for (const auto& [id, slice] : slices_) {
     for (const SliceDevice& device : slice.devices) {
       if (device.gpu != gpu || id == except) continue;
-      state.parts.push_back(
-          {set_aside_bytes(device), device.compute.share_permille, device.sms, device.memory.min_bytes});
+      state.parts.push_back({set_aside_bytes(device), device.compute.share_permille, device.sms,
+                             device.memory.min_bytes, device.reserved ? device.limit_bytes : 0});
       state.shared_in_use |= device.sms.empty() && !slice.leases.empty();
     }
   }

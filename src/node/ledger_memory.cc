@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "common/size.h"
+#include "common/strings.h"
 #include "node/ledger.h"
 
 namespace tessera::node {
@@ -74,6 +75,60 @@ Status Ledger::check_minima() const {
     }
   }
   return Status();
+}
+
+uint64_t Ledger::set_aside_bytes(const SliceDevice& device) const {
+  if (!device.reserved) return 0;
+  const uint64_t held = device.lowered ? device.granted_bytes : 0;
+  if (!counts_needs_ || !device.need_bytes) return std::max(device.limit_bytes, held);
+  return std::max(std::min(device.limit_bytes, std::max(*device.need_bytes, device.memory.min_bytes)), held);
+}
+
+uint64_t Ledger::most_restored_bytes(const SliceDevice& device) const {
+  const bool as_admitted = device.reserved && !counts_needs_;
+  return as_admitted ? unreserved_bytes(device.gpu) : gpu_totals_.at(device.gpu);
+}
+
+std::string Ledger::needs_note(uint32_t gpu) const {
+  if (!counts_needs_) return "";
+  uint64_t needed = 0, limits = 0;
+  size_t unknown = 0;
+  for (const auto& [id, slice] : slices_) {
+    for (const SliceDevice& device : slice.devices) {
+      if (device.gpu != gpu || !device.reserved) continue;
+      (device.need_bytes ? needed : limits) += set_aside_bytes(device);
+      unknown += device.need_bytes ? 0 : 1;
+    }
+  }
+  std::string text = str_format("; of GPU %u slices need %s as measured", gpu, format_size(needed).c_str());
+  if (unknown > 0)
+    text += str_format(", and %s are the limits of %zu whose need is not known yet: wait for that",
+                       format_size(limits).c_str(), unknown);
+  return text + (unknown > 0 ? "," : ":") + " ask for less (--mem), or raise tesserad --overcommit";
+}
+
+Status Ledger::with_needs(const Status& refusal) const {
+  constexpr uint32_t kMost = 4;  // GPUs: a message is to be read
+  std::string text = refusal.message();
+  for (uint32_t gpu = 0; gpu < std::min<size_t>(gpu_totals_.size(), kMost); ++gpu) text += needs_note(gpu);
+  return Status(refusal.code(), std::move(text));
+}
+
+uint64_t Ledger::take_recent_peak(SliceId id, size_t index) {
+  SliceDevice& device = slices_.at(id).devices.at(index);
+  return std::exchange(device.recent_peak_bytes, device.granted_bytes);
+}
+
+bool Ledger::set_need(SliceId id, size_t index, std::optional<uint64_t> bytes) {
+  constexpr uint64_t kParts = 16;  // of its limit: what is less does not matter after a restart
+  SliceDevice& device = slices_.at(id).devices.at(index);
+  if (device.need_bytes == bytes) return false;
+  const bool was_known = std::exchange(device.need_bytes, bytes).has_value();
+  const uint64_t now = bytes.value_or(0), before = device.journalled_need_bytes;
+  if (was_known && std::max(now, before) - std::min(now, before) <= device.limit_bytes / kParts) return false;
+  device.journalled_need_bytes = now;
+  touched_.slices.insert(id);
+  return true;
 }
 
 Status Ledger::set_memory(SliceId id, std::optional<uint32_t> gpu, const MemoryChange& change) {

@@ -194,6 +194,42 @@ TEST_F(LedgerTest, WhatIsGuaranteedLeavesRoomForEachLimit) {
   EXPECT_TRUE(ledger_.check().ok());
 }
 
+// What is measured frees what a limit promised and nobody needed; it is never what a slice may have.
+TEST_F(LedgerTest, SlicesCountWithWhatTheyNeedWhereThatIsAsked) {
+  ledger_.count_needs();
+  const SliceId first = *ledger_.open_slice(request_of(1, 6 * kGiB), 0);
+  const auto refused = ledger_.open_slice(request_of(2, 6 * kGiB), 0);
+  ASSERT_EQ(refused.status().code(), Code::kResourceExhausted) << "nothing is known of the first";
+  EXPECT_NE(refused.status().message().find("GPU 0 slices need 0B as measured, and 6GiB are the limits of 1 "
+                                            "whose need is not known yet: wait for that"),
+            std::string::npos)
+      << refused.status().message();
+  EXPECT_TRUE(ledger_.set_need(first, 0, 2 * kGiB)) << "it is journalled";
+  EXPECT_EQ(ledger_.unreserved_bytes(0), 6 * kGiB);
+  const SliceId second = *ledger_.open_slice(request_of(2, 6 * kGiB), 0);
+  EXPECT_TRUE(ledger_.check().ok()) << "12 GiB of limits on 8";
+  EXPECT_FALSE(ledger_.set_need(first, 0, 2 * kGiB + kGiB / 8)) << "little has changed";
+  EXPECT_TRUE(ledger_.set_need(first, 0, 7 * kGiB));
+  EXPECT_EQ(ledger_.unreserved_bytes(0), 0u) << "both need all of their limits";
+  EXPECT_TRUE(ledger_.check().ok());
+  const LeaseId lease = attach(1);
+  EXPECT_EQ(ledger_.grant(lease, 0, 6 * kGiB, 7 * kGiB), 6 * kGiB) << "what it may have is its limit";
+  EXPECT_EQ(ledger_.take_recent_peak(first, 0), 6 * kGiB);
+  EXPECT_TRUE(ledger_.set_need(second, 0, 0));
+  EXPECT_EQ(ledger_.unreserved_bytes(0), 2 * kGiB);
+  EXPECT_TRUE(ledger_.set_memory(second, 0, {kGiB, {}}).ok());
+  EXPECT_EQ(ledger_.unreserved_bytes(0), kGiB) << "what is guaranteed counts, needed or not";
+}
+
+TEST_F(LedgerTest, WhatWasNeededForAMomentIsSeenOnce) {
+  const SliceId slice = *ledger_.open_slice(request_of(1, 100), 0);
+  const LeaseId lease = attach(1);
+  EXPECT_EQ(ledger_.grant(lease, 0, 80, 80), 80u);
+  EXPECT_TRUE(ledger_.give_back(lease, 0, 70).ok());
+  EXPECT_EQ(ledger_.take_recent_peak(slice, 0), 80u);
+  EXPECT_EQ(ledger_.take_recent_peak(slice, 0), 10u);
+}
+
 TEST_F(LedgerTest, OnlyTheOwnerOrRootMayAttach) {
   SliceRequest request = request_of(1, kGiB);
   request.owner = 1000;

@@ -131,6 +131,8 @@ Status run(const CommandLine& options, UniqueFd ready) {
   daemon_options.packing = options.packing;
   daemon_options.co_execution = options.co_execution;
   daemon_options.overcommit_permille = options.overcommit_permille;
+  daemon_options.counts_needs = options.counts_needs;
+  daemon_options.working_set_window_ns = options.working_set_window_s * kNsPerSecond;
   daemon_options.residence_round_ns = options.residence_round_s * kNsPerSecond;
   daemon_options.swap = options.swap;
   daemon_options.swap_host_bytes = options.swap_host_bytes;

@@ -100,6 +100,24 @@ TEST_F(RestartTest, WhatCannotBeIsRefused) {
   EXPECT_TRUE(again.check().ok());
 }
 
+// Slices that were admitted when others needed less are there after a restart, whatever those need by then.
+TEST_F(RestartTest, SlicesThatCountWithTheirNeedsAreTakenOver) {
+  Ledger before;
+  before.set_gpu_totals({kTotal});
+  before.count_needs();
+  const SliceId first = *before.open_slice(request_of(1, 900), 0);
+  before.set_need(first, 0, 100);
+  const SliceId second = *before.open_slice(request_of(2, 900), 0);
+  before.set_need(first, 0, 800);
+  Ledger again;
+  again.set_gpu_totals({kTotal});
+  again.count_needs();
+  for (const auto& [id, slice] : before.slices()) EXPECT_TRUE(again.restore_slice(slice).ok());
+  EXPECT_EQ(again.find_slice(first)->devices[0].need_bytes, 800u);
+  EXPECT_EQ(again.find_slice(second)->devices[0].need_bytes, std::nullopt);
+  EXPECT_TRUE(again.check().ok());
+}
+
 TEST_F(RestartTest, ARequestWaitsForTheAwaitedAndNotForEver) {
   Ledger again = restarted(ledger_, {a_, b_});
   Broker broker(again);

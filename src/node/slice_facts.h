@@ -71,6 +71,7 @@ void visit_facts(const PartFacts& part, Visit visit) {
     visit("turn_seconds", static_cast<double>(part.moving->turn_ns) / kNsPerSecond);
     visit("memory_wait_seconds", static_cast<double>(usage.memory_wait_ns) / kNsPerSecond);
     visit("memory_pressure_permille", part.memory_pressure_permille);
+    visit("working_set_bytes", part.device->need_bytes);
   }
   visit("refusals", usage.refusals);
   visit("allocations", usage.allocations);

@@ -22,6 +22,7 @@ struct Part {
   uint32_t share_permille = 0;  // of the GPU's time and SMs, promised; 0: none
   IndexSet sms;                 // its own; empty: it takes turns on those that are nobody's
   uint64_t min_bytes = 0;  // of what is set aside, what stays on the GPU where that promises more than it has
+  uint64_t limit_bytes = 0;  // that it may have, where that is more than what is set aside
 };
 
 struct GpuState {

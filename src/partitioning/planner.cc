@@ -144,8 +144,10 @@ Status check_minima(const GpuState& state, uint32_t gpu, const PartRequest& requ
                          format_size(limit).c_str());
   };
   TESSERA_RETURN_IF_ERROR(check("it", request.memory_bytes, request.memory_min_bytes));
-  for (const Part& part : state.parts)
-    TESSERA_RETURN_IF_ERROR(check("a slice there", part.reserved_bytes, part.min_bytes));
+  for (const Part& part : state.parts) {
+    const uint64_t limit = std::max(part.limit_bytes, part.reserved_bytes);
+    TESSERA_RETURN_IF_ERROR(check("a slice there", limit, part.min_bytes));
+  }
   return Status();
 }
 

@@ -150,6 +150,7 @@ class WrongCommandLines(unittest.TestCase):
                       ("tesserad", "--idle-exit", "-1"), ("tesserad", "--order", "x"), ("tesserad", "--time-slice", "x"),
                       ("tesserad", "--packing", "x"), ("tesserad", "--co-execution", "x"),
                       ("tesserad", "--overcommit", "0.5"), ("tesserad", "--overcommit", "x"),
+                      ("tesserad", "--overcommit-by", "x"), ("tesserad", "--working-set-window", "7"),
                       ("tesserad", "--round-the-gate", "x"), ("tesserad", "--log-level", "x"),
                       ("hybrid_slicing", "--gpus", "0"), ("hybrid_slicing", "--sms", "1000000"), ("hybrid_slicing", "--mem", "x"),
                       ("hybrid_slicing", "--arrivals", "0"), ("hybrid_slicing", "--load", "0"), ("hybrid_slicing", "--seed", "x"),

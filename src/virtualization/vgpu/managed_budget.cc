@@ -7,7 +7,7 @@ namespace tessera::vgpu {
 
 ManagedBudget::Change ManagedBudget::allocated(uint32_t index, uint64_t bytes, uint64_t charged) {
   Device& device = devices_[index];
-  assert(charged <= bytes);
+  assert(charged <= bytes && bytes <= kMostBytes);
   device.allocated += bytes;
   device.charged += charged;
   return {device.charged, 0};

@@ -18,11 +18,15 @@ class ManagedBudget {
   // With less on a device kernels would fault for every page that they touch.
   static constexpr uint64_t kLeastBytes = uint64_t{4} << 20;
 
+  // No address space holds more; what a program asks for beyond is refused before it is counted here, as such
+  // sums have no end.
+  static constexpr uint64_t kMostBytes = uint64_t{1} << 56;
+
   // After each: no more than `limit` is to be on the device, and then `credit` goes back to the slice.
   struct Change {
     uint64_t limit = 0, credit = 0;
   };
-  // `charged` of it, for this allocation.
+  // `charged` of it, for this allocation of at most kMostBytes.
   Change allocated(uint32_t device, uint64_t bytes, uint64_t charged);
   Change freed(uint32_t device, uint64_t bytes);
   // For other memory of so many bytes, or as much as there is.

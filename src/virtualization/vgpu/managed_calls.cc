@@ -75,6 +75,11 @@ CUresult alloc_as_far_as_it_goes(Tenant& tenant, uint32_t device, uint64_t bytes
 
 CUresult alloc_within_slice(Tenant& tenant, uint32_t device, CUdeviceptr* dptr, size_t bytesize,
                             unsigned int flags) {
+  if (bytesize > ManagedBudget::kMostBytes) {
+    return tell_refusal(Status::error(Code::kResourceExhausted,
+                                      "%s of managed memory refused: no address space holds so much",
+                                      format_size(bytesize).c_str()));
+  }
   const uint64_t bytes = charged_bytes(bytesize);
   CUresult result;
   {

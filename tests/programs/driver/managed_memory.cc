@@ -283,6 +283,18 @@ void check_copies(const Adder& adder) {
   CU_EXPECT(CUDA_ERROR_INVALID_VALUE, cuMemsetD32_v2(memory.at(), 3, memory.count() + 1));
 }
 
+// Refused while there is other memory, which stays what it was, and can be freed.
+void check_no_address_space_holds_it(const Adder& adder) {
+  const Managed memory(kMiB);
+  std::fill_n(memory.words(), memory.count(), 7);
+  for (const size_t bytes : {SIZE_MAX, SIZE_MAX - 511, SIZE_MAX / 2, size_t{1} << 57}) {
+    CUdeviceptr unused = 0;
+    CU_EXPECT(CUDA_ERROR_OUT_OF_MEMORY, cuMemAllocManaged(&unused, bytes, CU_MEM_ATTACH_GLOBAL));
+  }
+  adder.run(memory);
+  require_words(memory, 1, 7, "beside a refusal");
+}
+
 // What is mostly read is with both until one writes; pointers say whose memory is whose.
 void check_two_devices(const Adder& adder) {
   int count = 0;
@@ -321,6 +333,7 @@ int main(int argc, char** argv) {
     const Adder adder;
     check_pointers();
     check_copies(adder);
+    check_no_address_space_holds_it(adder);
     if (in_full) {
       CUdeviceptr unused = 0;
       CU_EXPECT(CUDA_ERROR_OUT_OF_MEMORY, cuMemAllocManaged(&unused, room + kMiB, CU_MEM_ATTACH_GLOBAL));

@@ -18,8 +18,8 @@ class FigureSampler {
 
   struct When {
     uint64_t wall_ms;  // at the beginning of the sample
-    std::optional<uint64_t>
-        age_ms;  // of a slice that was made since the sampler is there, in its first sample
+    // Of a slice that was made since the sampler is there, in its first sample.
+    std::optional<uint64_t> age_ms;
   };
   using Sink = std::function<void(const When& when, const monitoring::Subject& subject,
                                   const std::vector<monitoring::Figure>& figures)>;

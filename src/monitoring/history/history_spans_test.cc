@@ -1,27 +1,16 @@
 // What figures of the history stand for: totals and means come out right whatever levels they are made of.
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
-#include <filesystem>
 #include <numeric>
 
 #include "monitoring/history/history_store.h"
+#include "monitoring/history/history_testing.h"
 
 namespace tessera::monitoring {
 namespace {
 
-constexpr int64_t kStart = 1'700'002'800'000;  // a whole hour
-constexpr int64_t kMinute = 60'000;
-
-class SpansTest : public testing::Test {
+class SpansTest : public HistoryFolderTest {
  protected:
-  SpansTest() {
-    char name[] = "/tmp/tessera-history-XXXXXX";
-    folder_ = mkdtemp(name);
-    path_ = folder_ + "/history";
-  }
-  ~SpansTest() override { std::filesystem::remove_all(folder_); }
-
   HistoryStore open() const {
     auto opened = HistoryStore::open(path_, {});
     EXPECT_TRUE(opened.ok()) << opened.status().message();
@@ -63,7 +52,6 @@ class SpansTest : public testing::Test {
     return total(points) / seconds;
   }
 
-  std::string folder_, path_;
   const Subject train_{"train", 0};
 };
 

@@ -13,21 +13,13 @@
 #include <map>
 #include <random>
 
+#include "monitoring/history/history_testing.h"
+
 namespace tessera::monitoring {
 namespace {
 
-constexpr int64_t kStart = 1'700'002'800'000;  // a whole hour
-constexpr int64_t kMinute = 60'000;
-
-class HistoryTest : public testing::Test {
+class HistoryTest : public HistoryFolderTest {
  protected:
-  HistoryTest() {
-    char name[] = "/tmp/tessera-history-XXXXXX";
-    folder_ = mkdtemp(name);
-    path_ = folder_ + "/history";
-  }
-  ~HistoryTest() override { std::filesystem::remove_all(folder_); }
-
   HistoryStore open(int64_t most_bytes = 64 << 20, std::string* remark = nullptr) {
     auto opened = HistoryStore::open(path_, {most_bytes});
     EXPECT_TRUE(opened.ok()) << opened.status().message();
@@ -67,7 +59,6 @@ class HistoryTest : public testing::Test {
     setrlimit(RLIMIT_FSIZE, &limit);
   }
 
-  std::string folder_, path_;
   const Subject train_{"train", 0};
 };
 

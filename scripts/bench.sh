@@ -29,8 +29,9 @@ for program in "$build"/bench/${2:-*}; do
 done
 case ${2:-shares} in
   shares)
-    for script in shares latency; do
-      echo "== $script"
-      python3 "bench/shares/$script.py" --bin bin --load "$build/shares/share_load" --rounds "${REPETITIONS:-3}"
-    done ;;
+    of_tenants=(--bin bin --load "$build/shares/share_load" --rounds "${REPETITIONS:-3}")
+    echo "== shares"
+    python3 bench/shares/shares.py "${of_tenants[@]}" --bare-turns "$build/shares/bare_turns"
+    echo "== latency"
+    python3 bench/shares/latency.py "${of_tenants[@]}" ;;
 esac

@@ -35,7 +35,7 @@ def program(options, name):
 
 def shares(options):
     command = [os.path.join(ROOT, "bench/shares/shares.py"), "--bin", options.bin, "--load", program(options, "share_load"),
-               "--seconds", str(options.seconds), "--rounds", str(options.rounds)]
+               "--bare-turns", program(options, "bare_turns"), "--seconds", str(options.seconds), "--rounds", str(options.rounds)]
     return {row["case"]: row for row in written_json(command, "shares")["results"]}
 
 

@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
 """Runs tenants side by side on one GPU and prints what each was promised and what it got.
 
-usage: shares.py --bin BIN --load PROGRAM [--seconds 5] [--rounds 1] [--only NAME] [--plain-driver] [--json FILE]
+usage: shares.py --bin BIN --load PROGRAM [--bare-turns PROGRAM] [--seconds 5] [--rounds 1] [--only NAME] [--plain-driver] [--json FILE]
 
 Each tenant is `tessera run --sm … -- share_load …`, or the like with other options. What it got is the work its kernels
 counted on the device between two moments that are the same for all tenants, as a part of what it gets done alone: the tenants' own
 count, not Tessera's. What is kept of the throughput is the sum of these parts. The daemon's part of a processor in that time is the
-kernel's count. Tenants whose kernels have one block run side by side where there are SMs; what that
-yields is printed against the same tenants in turns (`tesserad --co-execution off`), measured right after.
+kernel's count; with many tenants it is printed against bare_turns, measured right after: a process that wakes others as often, and
+does nothing else. Tenants whose kernels have one block run side by side where there are SMs; what that yields is printed against the
+same tenants in turns (`tesserad --co-execution off`), measured right after.
 """
 import argparse
 import contextlib
+import dataclasses
 import json
 import os
 import socket
@@ -73,14 +75,32 @@ def start(arguments, tenant, number, begin_ns, seconds, window=()):
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=arguments.environment)
 
 
-def daemon_cpu_s(socket_path):
-    """Of the daemon that listens there."""
+@dataclasses.dataclass
+class DaemonUse:
+    """Of the daemon: of a processor in seconds, and how often it went to sleep; or both by the second."""
+    cpu: float = 0
+    sleeps: float = 0
+
+    def __add__(self, other):
+        return DaemonUse(self.cpu + other.cpu, self.sleeps + other.sleeps)
+
+    def __sub__(self, other):
+        return DaemonUse(self.cpu - other.cpu, self.sleeps - other.sleeps)
+
+    def by_second(self, seconds):
+        return DaemonUse(self.cpu / seconds, self.sleeps / seconds)
+
+
+def daemon_use(socket_path):
+    """Of the daemon that listens there, by now."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
         client.connect(socket_path)
         pid, _, _ = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     with open(f"/proc/{pid}/stat", encoding="ascii") as file:
         fields = file.read().rpartition(")")[2].split()
-    return sum(int(fields[i]) for i in (11, 12)) / os.sysconf("SC_CLK_TCK")  # utime and stime, proc(5)
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        sleeps = next(int(line.split()[1]) for line in file if line.startswith("voluntary_ctxt_switches"))
+    return DaemonUse(sum(int(fields[i]) for i in (11, 12)) / os.sysconf("SC_CLK_TCK"), sleeps)  # utime and stime, proc(5)
 
 
 def sleep_until(moment_ns):
@@ -88,24 +108,24 @@ def sleep_until(moment_ns):
 
 
 def run(arguments, tenants, seconds, options=(), watched=()):
-    """The figures of each tenant, in their order, and the daemon's part of a processor in the spans of that time that are watched, in
+    """The figures of each tenant, in their order, and the daemon's use by the second in the spans of that time that are watched, in
     seconds from its begin."""
     begin_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC) + int((START_S + 0.1 * len(tenants)) * 1e9)
     options = options or [()] * len(tenants)
     processes = [start(arguments, tenant, i, begin_ns, seconds, more) for i, (tenant, more) in enumerate(zip(tenants, options))]
-    daemon_s = 0
+    daemon = DaemonUse()
     for first_s, last_s in watched:
         sleep_until(begin_ns + int(first_s * 1e9))
-        before_s = daemon_cpu_s(arguments.environment["TESSERA_SOCKET"])
+        before = daemon_use(arguments.environment["TESSERA_SOCKET"])
         sleep_until(begin_ns + int(last_s * 1e9))
-        daemon_s += daemon_cpu_s(arguments.environment["TESSERA_SOCKET"]) - before_s
+        daemon += daemon_use(arguments.environment["TESSERA_SOCKET"]) - before
     figures = []
     for process in processes:
         out, _ = process.communicate()
         if process.returncode != 0:
             raise SystemExit(f"a tenant failed with {process.returncode}")
         figures.append(json.loads(out))
-    return figures, daemon_s / max(sum(last_s - first_s for first_s, last_s in watched), 1e-9)
+    return figures, daemon.by_second(max(sum(last_s - first_s for first_s, last_s in watched), 1e-9))
 
 
 def rate(figure, solo=""):
@@ -122,7 +142,7 @@ def soloists_of(tenants):
 
 
 def parts_of(arguments, tenants, window_s):
-    """What each tenant got done beside the others, as a part of what it gets done alone, and the daemon's part of a processor. Alone is
+    """What each tenant got done beside the others, as a part of what it gets done alone, and the daemon's use by the second. Alone is
     measured in the same processes, in windows that take turns with the time together: processes that do the same differ in speed by
     some percent, and this machine's may drift by more than what is looked for."""
     own = soloists_of(tenants)
@@ -144,6 +164,13 @@ def parts_beside_a_flood(arguments, tenants):
     return [2 * rate(figure) / sum(alone) for figure, *alone in zip(figures, before, after)], daemon
 
 
+def bare_turns_cpu(arguments, tenants, turns_per_s):
+    """Of a processor, of the process that wakes as many others as often, by the turn's length; in a run as long."""
+    command = [arguments.bare_turns, str(len(tenants)), f"{turns_per_s:.1f}", str(arguments.seconds)]
+    bare = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+    return bare["cpu_percent"] * turns_per_s / bare["turns_per_s"]  # its turns are late by what waking takes
+
+
 def measure(arguments, name):
     """Medians of the rounds."""
     tenants = CASES[name]
@@ -154,13 +181,16 @@ def measure(arguments, name):
             parts, daemon = parts_beside_a_flood(arguments, tenants)
         else:
             parts, daemon = parts_of(arguments, tenants, min(WINDOWS.get(name, WINDOW_S), arguments.seconds / TOGETHER))
-        rounds.append([*(100 * part / sum(parts) for part in parts), 100 * sum(parts), 100 * daemon])
-    *shares, kept, daemon = (statistics.median(values) for values in zip(*rounds))
+        has_floor = arguments.bare_turns and len(tenants) > MOST_SOLOISTS
+        bare = bare_turns_cpu(arguments, tenants, daemon.sleeps) if has_floor else 0
+        rounds.append([*(100 * part / sum(parts) for part in parts), 100 * sum(parts), 100 * daemon.cpu, daemon.sleeps, bare])
+    *shares, kept, daemon, sleeps, bare = (statistics.median(values) for values in zip(*rounds))
     total = sum(tenant.weight for tenant in busy)
     promised = [100 * tenant.weight / total for tenant in busy]
     return {"case": name, "tenants": len(tenants), "promised": promised, "achieved": shares,
             "off": max(abs(got - want) for got, want in zip(shares, promised)), "kept": kept,
-            "jain": jain([got / want for got, want in zip(shares, promised)]), "daemon_cpu_percent": daemon}
+            "jain": jain([got / want for got, want in zip(shares, promised)]), "daemon_cpu_percent": daemon,
+            "daemon_sleeps_per_s": sleeps, **({"bare_turns_cpu_percent": bare} if bare else {})}
 
 
 @contextlib.contextmanager
@@ -193,6 +223,8 @@ def text(result):
         splits = f"Jain's index by weight {result['jain']:.4f}"
     line = (f"{result['case']:28} {splits}   off by {result['off']:.1f} points, "
             f"{result['kept']:.1f} % of one tenant's throughput kept, daemon {result['daemon_cpu_percent']:.1f} % of a CPU")
+    if "bare_turns_cpu_percent" in result:
+        line += f" ({result['daemon_sleeps_per_s']:.0f} wake-ups a second; bare ones as often {result['bare_turns_cpu_percent']:.1f} %)"
     return line + (f", in turns {result['kept_in_turns']:.1f} %" if "kept_in_turns" in result else "")
 
 
@@ -200,6 +232,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--bin", required=True)
     parser.add_argument("--load", required=True)
+    parser.add_argument("--bare-turns", help="the program that is the floor of the daemon's part")
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--only", action="append", choices=list(CASES))
@@ -207,6 +240,7 @@ def main():
                         help="a driver that holds no kernels up: launches wait at the gate, as on NVIDIA's")
     parser.add_argument("--json")
     arguments = parser.parse_args()
+    arguments.bare_turns = arguments.bare_turns and os.path.abspath(arguments.bare_turns)
     arguments.bin, arguments.load = os.path.abspath(arguments.bin), os.path.abspath(arguments.load)
     results = []
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # a device and a daemon of its own, which ends by itself

@@ -60,8 +60,6 @@ void print_table(const HistoryAnswer& answer, int64_t now_ms) {
                text(series.points.back().mean), sparkline(series, time, kMostBars, ascii)});
   }
   table.print();
-  if (answer.truncated)
-    fprintf(stderr, "tessera history: there are more series; ask for fewer by --metric, --slice or --gpu\n");
 }
 
 // Names may be anything: quoted as RFC 4180 has it.
@@ -111,13 +109,17 @@ Status show(const HistoryOptions& options) {
     node::Json object = node::history_json(answer);
     object["time_ms"] = query.now_ms;
     puts(node::json_text(object, 2).c_str());
-  } else if (options.csv) {
+    return Status();
+  }
+  if (options.csv) {
     print_csv(answer);
-  } else if (answer.series.empty()) {
-    fprintf(stderr, "tessera history: nothing of that was recorded in the last %s\n", options.since.c_str());
-  } else {
+  } else if (!answer.series.empty()) {
     print_table(answer, query.now_ms);
   }
+  if (answer.series.empty())
+    fprintf(stderr, "tessera history: nothing of that was recorded in the last %s\n", options.since.c_str());
+  if (answer.truncated)
+    fprintf(stderr, "tessera history: there are more series; ask for fewer by --metric, --slice or --gpu\n");
   return Status();
 }
 

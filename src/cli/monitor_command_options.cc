@@ -42,10 +42,12 @@ void MonitorParser::add(CLI::App& app) {
       app.add_subcommand("history", "show figures of the past, where 'tesserad --history' keeps them");
   add_common(history_command_, history_.socket, &history_.json);
   add_source(history_command_, history_);
-  history_command_->add_option("--metric", history_.metrics, "which figures, separated by commas")
+  // One word each time, of as many names as there are commas for.
+  history_command_
+      ->add_option("--metric", history_.metrics, "which figures, separated by commas, or said several times")
       ->type_name("NAME,...")
       ->delimiter(',')
-      ->expected(1);
+      ->allow_extra_args(false);
   history_command_->add_option("--gpu", history_.gpu, "only of this GPU")->type_name("N");
   history_command_->add_option("--slice", history_.slice, "only of this slice")->type_name("NAME");
   history_command_->add_option("--points", history_.points, "at most so many points of a series, 1 to 2000")

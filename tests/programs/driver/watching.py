@@ -37,6 +37,11 @@ def check_history():
     require(len(table) == 2 and re.search(r"slice_memory_limit_bytes +first +0 +64MiB +64MiB +64MiB +64MiB", table[1]), f"{table}")
     rows = list(csv.DictReader(io.StringIO(tessera("history", "--csv", "--metric", "slice_memory_limit_bytes", "--since", "5m"))))
     require({row["slice"] for row in rows} == {"first", "second"} and all(float(row["mean"]) == 64 << 20 for row in rows), f"{rows}")
+    for metrics in (["--metric", "slice_memory_limit_bytes,slice_processes"], ["--metric", "slice_memory_limit_bytes", "--metric", "slice_processes"]):
+        found = json.loads(tessera("history", "--json", "--since", "5m", *metrics))
+        require({one["metric"] for one in found["series"]} == {"slice_memory_limit_bytes", "slice_processes"}, f"{metrics}: {found}")
+    nothing = subprocess.run([TESSERA, "history", "--csv", "--slice", "nobody"], capture_output=True, text=True)
+    require(nothing.returncode == 0 and nothing.stdout.count("\n") == 1 and "nothing of that was recorded" in nothing.stderr, f"{nothing}")
     require("gpu_utilization_ratio" in tessera("history", "--list"), "the names")
     wrong = subprocess.run([TESSERA, "history", "--metric", "nothing"], capture_output=True, text=True)
     require(wrong.returncode == 2 and "--list names them" in wrong.stderr, f"{wrong}")

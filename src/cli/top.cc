@@ -53,6 +53,7 @@ Result<TopSnapshot> look(const std::string& socket) {
   if (const auto alerts = ask_op(socket, "alerts"); alerts.ok())
     snapshot.alerts = node::json_array(*alerts, "alerts");
   snapshot.at_ns = monotonic_ns();
+  snapshot.wall_ms = wall_ns() / kNsPerMs;
   snapshot.clock = clock_now();
   return snapshot;
 }

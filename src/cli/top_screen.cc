@@ -1,6 +1,7 @@
 #include "cli/top_screen.h"
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 
 #include "cli/table.h"
@@ -69,7 +70,7 @@ struct Row {
   const Json* slice = nullptr;
   std::string name;
   double used = 0, limit = 0, achieved = 0, entitled = 0, wait_ms = 0, launches = 0;
-  bool has_wait = false;
+  bool has_wait = false, has_rate = false;
   size_t processes = 0;
   std::string gpus;
   std::string state;
@@ -128,6 +129,7 @@ Row row_of(const Json& slice, const TopSnapshot& snapshot, const TopSnapshot& be
   if (then != nullptr && snapshot.at_ns > before.at_ns) {
     const double seconds = static_cast<double>(snapshot.at_ns - before.at_ns) / kNsPerSecond;
     row.launches = std::max(launches_of(slice) - launches_of(*then), 0.0) / seconds;
+    row.has_rate = true;
   }
   row.processes = json_array(slice, "processes").size();
   row.state = state_of(slice);
@@ -170,15 +172,19 @@ size_t cursor_of(const std::vector<Row>& rows, const TopView& view) {
   return found == rows.end() ? 0 : static_cast<size_t>(found - rows.begin());
 }
 
+std::string counted(size_t count, const char* what, const char* plural) {
+  return str_format("%zu %s%s", count, what, count == 1 ? "" : plural);
+}
+
 Line head_line(const TopView& view, const TopSnapshot& snapshot) {
   size_t processes = 0;
   for (const Json& slice : snapshot.slices) processes += json_array(slice, "processes").size();
-  std::string text =
-      str_format("tessera top  %s  %zu GPU(s)  %zu slice(s)  %zu process(es)", snapshot.clock.c_str(),
-                 snapshot.gpus.size(), snapshot.slices.size(), processes);
+  std::string text = "tessera top  " + snapshot.clock + "  " + counted(snapshot.gpus.size(), "GPU", "s") +
+                     "  " + counted(snapshot.slices.size(), "slice", "s") + "  " +
+                     counted(processes, "process", "es");
   size_t firing = 0;
   for (const Json& alert : snapshot.alerts) firing += json_string(alert, "state") == "firing" ? 1 : 0;
-  if (firing > 0) text += str_format("  %zu ALERT(S)", firing);
+  if (firing > 0) text += "  " + counted(firing, "ALERT", "S");
   if (view.paused) text += "  paused";
   return {text, firing > 0 ? kRed : kBold};
 }
@@ -231,8 +237,9 @@ Line slice_line(const Row& row, size_t width) {
   const std::string memory =
       format_size(static_cast<uint64_t>(row.used)) + "/" + format_size(static_cast<uint64_t>(row.limit));
   const std::string wait = row.has_wait ? wait_text(row.wait_ms) : "-";
-  const std::string launches =
-      row.launches < 1e6 ? str_format("%.0f", row.launches) : str_format("%.1fM", row.launches / 1e6);
+  const std::string launches = !row.has_rate        ? "-"  // one look tells of no rate
+                               : row.launches < 1e6 ? str_format("%.0f", row.launches)
+                                                    : str_format("%.1fM", row.launches / 1e6);
   const std::string share =
       str_format(width >= kWideColumns ? "%.1f/%.1f%%" : "%.0f/%.0f%%", row.achieved, row.entitled);
   return {cells(width, row.name, row.gpus.c_str(), memory.c_str(),
@@ -246,14 +253,17 @@ Line heading(size_t width) {
   return {cells(width, "SLICE", "GPU", "MEMORY", "", share, "WAIT99", "LNCH/s", "PROC", "STATE"), kBold};
 }
 
-Line event_line(const Json& event) {
+Line event_line(const Json& event, uint64_t now_ms) {
+  constexpr double kMsPerSecond = 1000;
   const std::string severity = json_string(event, "severity"), subject = json_string(event, "subject");
   std::string text = json_string(event, "kind");
   if (!subject.empty()) text += " " + subject;
   if (!json_string(event, "text").empty()) text += ": " + json_string(event, "text");
-  return {"  " + printable(text, 400), severity == "critical"  ? kRed
-                                       : severity == "warning" ? kYellow
-                                                               : nullptr};
+  const double ago_s = (static_cast<double>(now_ms) - number(event, "time_ms")) / kMsPerSecond;
+  return {str_format("%7s ago  ", format_age(ago_s).c_str()) + printable(text, 400),
+          severity == "critical"  ? kRed
+          : severity == "warning" ? kYellow
+                                  : nullptr};
 }
 
 void add_alerts(const TopSnapshot& snapshot, std::vector<Line>& lines) {
@@ -290,9 +300,10 @@ void add_details(const Json& slice, std::vector<Line>& lines) {
     lines.push_back({"  memory    used " + size("used_bytes") + " of " + size("limit_bytes") + ", granted " +
                      size("granted_bytes") + ", peak " + size("peak_bytes") + ", refusals " +
                      count("refusals")});
+    const double lent = number(device, "lent_permille") / 10;
     lines.push_back({str_format(
-        "  share     achieved %.1f%%, entitled %.1f%%, lent %.1f%%", number(device, "achieved_permille") / 10,
-        number(device, "entitled_permille") / 10, number(device, "lent_permille") / 10)});
+        "  share     achieved %.1f%%, entitled %.1f%%, %s %.1f%%", number(device, "achieved_permille") / 10,
+        number(device, "entitled_permille") / 10, lent < 0 ? "borrowed" : "lent", std::abs(lent))});
     lines.push_back({str_format("  waits     p99 %.3f ms for turns, %.1f s in all; at the gate %s",
                                 number(device, "wait_p99_ns") / 1e6, number(device, "turn_wait_ns") / 1e9,
                                 count("gate_waits").c_str())});
@@ -378,7 +389,7 @@ std::vector<Line> body(const TopView& view, const TopSnapshot& snapshot, const T
   if (events == 0) return lines;
   lines.push_back({"EVENTS", kBold});
   for (size_t i = snapshot.events.size() - events; i < snapshot.events.size(); ++i)
-    lines.push_back(event_line(snapshot.events[i]));
+    lines.push_back(event_line(snapshot.events[i], snapshot.wall_ms));
   return lines;
 }
 

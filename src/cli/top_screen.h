@@ -18,6 +18,7 @@ struct TopSnapshot {
   std::string problem;  // why the latest look failed; what is shown is of before
   std::string clock;    // "13:05:01"
   uint64_t at_ns = 0;
+  uint64_t wall_ms = 0;  // of the clock that events are told by
 };
 
 enum class TopOrder : uint8_t { kName, kMemory, kShare, kWait, kLaunches };

@@ -78,7 +78,7 @@ TEST_F(TopTest, FitsIntoTheScreenWhateverItsSize) {
 
 TEST_F(TopTest, ShowsWhatThereIs) {
   const std::string all = text();
-  EXPECT_NE(all.find("tessera top  13:05:01  1 GPU(s)  3 slice(s)"), std::string::npos) << all;
+  EXPECT_NE(all.find("tessera top  13:05:01  1 GPU  3 slices  0 processes"), std::string::npos) << all;
   EXPECT_NE(all.find("util [###     ]  40%"), std::string::npos) << all;
   EXPECT_NE(all.find("  30/50%"), std::string::npos) << all;
   EXPECT_NE(lines(120)[1].find("util [####      ]  40%"), std::string::npos) << lines(120)[1];
@@ -103,6 +103,20 @@ TEST_F(TopTest, EverythingOfARowIsThereAtEightyColumns) {
   for (const char* shown :
        {" confined\n", " isolated\n", " thrashing\n", " waits\n", " queue 1\n", " STATE\n"})
     EXPECT_NE(all.find(shown), std::string::npos) << shown << all;
+}
+
+TEST_F(TopTest, EventsSayHowLongAgoTheyWere) {
+  now_.wall_ms = 1'000'000;
+  now_.events.push_back({{"kind", "slice_opened"}, {"subject", "a"}, {"time_ms", 810'000u}, {"text", "it"}});
+  now_.events.push_back({{"kind", "of_a_clock_that_jumped"}, {"time_ms", 2'000'000u}});
+  EXPECT_NE(text().find("  3m10s ago  slice_opened a: it\n"), std::string::npos) << text();
+  EXPECT_NE(text().find("     0s ago  of_a_clock_that_jumped\n"), std::string::npos) << text();
+}
+
+TEST_F(TopTest, OneLookTellsOfNoRate) {
+  before_ = now_;
+  EXPECT_EQ(text().find("     0    0"), std::string::npos) << text();
+  EXPECT_NE(text().find("     -    0"), std::string::npos) << text();
 }
 
 TEST_F(TopTest, SaysHowLongKernelsRun) {

@@ -15,6 +15,7 @@ import threading
 import urllib.request
 
 import asked
+import described
 from asked import require
 
 BIN, PROGRAM = sys.argv[1:3]
@@ -90,6 +91,15 @@ def check_history():
     require(all(a[0] < b[0] for a, b in zip(points, points[1:])), f"{points}")
 
 
+def check_described():
+    """Where there are alerts, events and a history; http_answers.py asks a node that has none of them."""
+    description = ask("openapi.json")
+    for what in ("alerts", "events", "slices", "gpus", "info", "history?metric=slice_memory_limit_bytes,gpu_memory_used_bytes"):
+        answer = ask(what)
+        described.check(answer, "/api/v1/" + what.partition("?")[0], description)
+        require(any(answer.get(many) for many in ("alerts", "events", "slices", "gpus", "series")), f"{what}: {answer}")
+
+
 def check_kills(daemon):
     """Its process may be killed, and the daemon; what was committed stays."""
     before = series("slice_memory_limit_bytes", slice="train", gpu="0")
@@ -126,6 +136,7 @@ def main():
             program.ask("")
             check_alerts()
             check_history()
+            check_described()
             before = check_kills(daemon)
         wait_for_child_to_end(path)
         with asked.running_daemon(BIN, *options):

@@ -18,6 +18,10 @@ SOURCES, BIN, LIB = (os.path.abspath(folder) for folder in sys.argv[1:4])
 APP = os.path.join(BIN, "tessera-demo-tenant") + " --seconds 1 --work matmul --memory 16MiB"
 # Too long for here: who runs it.
 ELSEWHERE = {
+    "bin/integration_test": ("tests/cli/scripts_test.py", 'call("integration_test"'),
+    "bin/integration_test REGEX": ("tests/cli/scripts_test.py", 'call("integration_test", "'),
+    "bin/performance_monitor": ("tests/cli/scripts_test.py", '"performance_monitor"'),
+    "bin/performance_test NAME": ("tests/cli/scripts_test.py", 'call("performance_test", "'),
     "bin/gpu_scheduler cluster --gpus 10000 --jobs 1000000": ("src/scheduling/CMakeLists.txt", "cluster --gpus 10000 --jobs 1000000"),
     "echo 'ecc double' >> /dev/shm/softgpu-$(id -u)/gpu0.control": ("tests/programs/driver/faults.cc", '"ecc double"'),
     "ctest --test-dir build/main -R failpoints": ("tests/soak/CMakeLists.txt", "add_test(NAME failpoints"),

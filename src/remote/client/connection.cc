@@ -233,7 +233,7 @@ CUresult greet(Server& server, ServerInfo& info) {
     server.session->bulk().begin({is_wire, info.keeps_content && !is_durable, info.uses_area && !is_durable,
                                   is_wire && !is_durable ? connected().config.stripes : 1},
                                  [&server](size_t index) { return connect_stripe(server, index); });
-    server.session->start_threads();
+    server.session->start_keeping();
   } else if (result == CUDA_ERROR_SYSTEM_DRIVER_MISMATCH) {
     LOG_ERROR("remote", "the server %s has another version of Tessera; both ends must be of the same one",
               to_text(server.address).c_str());

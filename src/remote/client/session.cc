@@ -28,6 +28,17 @@ void nap(uint64_t nanoseconds) {
   nanosleep(&pause, nullptr);
 }
 
+template <auto Body>
+bool begin_thread(const char* name, Session* session) {
+  const auto run = [](void* its) -> void* {
+    (static_cast<Session*>(its)->*Body)();
+    return nullptr;
+  };
+  const auto started = vgpu::start_quiet_thread(name, run, session);
+  if (!started.ok()) LOG_ERROR("remote", "%s", started.status().message().c_str());
+  return started.ok();
+}
+
 }  // namespace
 
 Session::Session(std::unique_ptr<Link> link, unsigned server, std::string where)
@@ -107,7 +118,7 @@ CUresult Session::queue(ThreadState& thread, uint16_t op, uint16_t flags, ByteSp
   } else if (unsent >= kFlushAtBytes) {
     status = link->flush();
   } else {
-    wake_flusher();
+    status = wake_flusher();
   }
   // What is in the journal has been sent again.
   return status.ok() || recover(*link, status) ? CUDA_SUCCESS : lost(status);
@@ -351,11 +362,17 @@ Status Session::read_output(Link& link, ByteSpan fields) {
   return Status();
 }
 
-void Session::wake_flusher() {
+Status Session::wake_flusher() {
   appended_.fetch_add(1, std::memory_order_relaxed);
-  if (flusher_awake_.load(std::memory_order_relaxed) == 0 && flusher_awake_.exchange(1) == 0) {
+  if (flusher_awake_.load(std::memory_order_relaxed) != 0 || flusher_awake_.exchange(1) != 0) return Status();
+  if (has_flusher_.exchange(true)) {
     flusher_awake_.notify_one();
+    return Status();
   }
+  if (begin_thread<&Session::flush_soon>("tessera-flush", this)) return Status();
+  has_flusher_.store(false);
+  flusher_awake_.store(0);  // the next one tries again
+  return link().flush();
 }
 
 bool Session::flush() {
@@ -441,26 +458,17 @@ void Session::run_callbacks() {
   }
 }
 
-namespace {
-
-template <auto Body>
-void* run_body(void* session) {
-  (static_cast<Session*>(session)->*Body)();
-  return nullptr;
-}
-
-}  // namespace
-
-void Session::start_threads() {
-  const Result<pthread_t> started[] = {
-      vgpu::start_quiet_thread("tessera-flush", run_body<&Session::flush_soon>, this),
-      vgpu::start_quiet_thread("tessera-keep", run_body<&Session::keep>, this),
-      vgpu::start_quiet_thread("tessera-calls", run_body<&Session::run_callbacks>, this),
-  };
-  for (const auto& thread : started) {
-    if (!thread.ok()) LOG_ERROR("remote", "%s", thread.status().message().c_str());
+void Session::expect_callbacks(bool is_lasting) {
+  if (!runs_callbacks_.exchange(true) && !begin_thread<&Session::run_callbacks>("tessera-calls", this))
+    runs_callbacks_.store(false);
+  if (is_lasting) {
+    has_lasting_callbacks_.store(true);
+  } else {
+    callbacks_.fetch_add(1);
   }
 }
+
+void Session::start_keeping() { (void)begin_thread<&Session::keep>("tessera-keep", this); }
 
 void Session::goodbye() {
   if (is_abandoned_.exchange(true)) return;

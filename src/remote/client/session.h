@@ -31,8 +31,9 @@ class Session {
 
   unsigned server() const { return server_; }
 
-  // Begins threads of its own; after the first message's answer.
-  void start_threads();
+  // Begins the thread that answers heartbeats; after the first message's answer. The other two begin when
+  // there is something for them to do: a thread takes as long to begin as several calls.
+  void start_keeping();
 
   // The message of `thread`, whose fields are written, goes out and its answer is waited for: what the call
   // returned. Fields of results are in thread.answer from sizeof(AnswerHead) on. `payload` follows the
@@ -53,13 +54,7 @@ class Session {
 
   // A function of the program is in a stream: there may be messages while nobody waits for an answer.
   // `is_lasting`: in a graph, which may call it any number of times.
-  void expect_callbacks(bool is_lasting) {
-    if (is_lasting) {
-      has_lasting_callbacks_.store(true);
-    } else {
-      callbacks_.fetch_add(1);
-    }
-  }
+  void expect_callbacks(bool is_lasting);
   void expect_no_callback() { callbacks_.fetch_sub(1); }
 
   HostMemory& host() { return host_; }
@@ -101,7 +96,7 @@ class Session {
   Status read_host_data(Link& link, ByteSpan fields);
   Status read_host_changes(Link& link, ByteSpan fields);
   Status read_output(Link& link, ByteSpan fields);
-  void wake_flusher();
+  Status wake_flusher();
   bool flush();
 
   std::atomic<Link*> link_;
@@ -127,6 +122,7 @@ class Session {
   std::vector<ThreadState*> threads_;  // that wait for answers, by number; only as many as have waited
 
   std::atomic<uint32_t> flusher_awake_{0};
+  std::atomic<bool> has_flusher_{false}, runs_callbacks_{false};  // their threads have begun
   std::atomic<uint64_t> appended_{0};
   static constexpr size_t kMostDueCallbacks = 1'000'000;  // a server that sends more means us ill
   // Of graphs: they may come at any time from then on, and are not counted in `callbacks_`.

@@ -37,8 +37,7 @@ bool read_mapping(const char* line, Mapping& to) {
   return sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s", &to.begin, &to.end, to.access) == 3 && to.end > to.begin;
 }
 
-// A thread's memory comes from an arena of its own, and its stack is mapped; both are kept for later threads
-// once it has ended. Less than what malloc would give back.
+// Of the caller's arena. Less than what malloc would give back once it is free again.
 void use_memory() {
   std::array<std::unique_ptr<std::byte[]>, 24> blocks;
   for (auto& block : blocks) {
@@ -50,6 +49,7 @@ void use_memory() {
 }  // namespace
 
 void make_threads_resident(size_t count) {
+  use_memory();
   std::latch all(static_cast<ptrdiff_t>(count));  // at once, or the second would use what the first has left
   std::vector<std::jthread> threads;
   for (size_t i = 0; i < count; ++i) {

@@ -1,6 +1,8 @@
 #include "remote/front/session_order.h"
 
 #include <cstring>
+#include <memory>
+#include <span>
 #include <type_traits>
 
 #include "remote/transport/passed_files.h"
@@ -110,14 +112,17 @@ Status send_order(int control, const NewSession& session, int socket) {
 }
 
 Result<NewSession> receive_order(int control) {
-  std::vector<std::byte> space(kMostOrderBytes);
+  // Of that much room little is used: what is not written costs no pages.
+  const auto room = std::make_unique_for_overwrite<std::byte[]>(kMostOrderBytes);
   UniqueFd socket;
-  TESSERA_ASSIGN_OR_RETURN(const size_t count, take_files(control, space, std::span(&socket, 1)));
+  TESSERA_ASSIGN_OR_RETURN(const size_t count,
+                           take_files(control, {room.get(), kMostOrderBytes}, std::span(&socket, 1)));
+  const std::span<std::byte> said(room.get(), count);
   if (count == 0) return Status(Code::kUnavailable, "the server's front has gone");
   NewSession session;
-  OrderReader reader(ByteSpan(space).first(count));
+  OrderReader reader(said);
   fields(session, reader);
-  forget(space);
+  forget(said);
   if (!reader.whole() || !socket) return Status(Code::kInternal, "the server's front gives no whole session");
   const char* const kind = is_local(session.flavour) ? "unix" : "tcp";
   TESSERA_ASSIGN_OR_RETURN(session.transport, SocketTransport::create(std::move(socket), kind));

@@ -65,11 +65,12 @@ export async function screenshot(page, name) {
   await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`), fullPage: true });
 }
 
-// Waits until `condition` (an async function) holds.
+// Waits until `condition` (an async function) holds; `what` does not, or says it when asked.
 export async function eventually(condition, what) {
   const deadline = Date.now() + PATIENCE_MS;
   while (!(await condition())) {
-    assert.ok(Date.now() < deadline, `${what}: not within ${PATIENCE_MS / 1000} s`);
+    const missing = typeof what === 'function' ? what() : what;
+    assert.ok(Date.now() < deadline, `${missing}: not within ${PATIENCE_MS / 1000} s`);
     await new Promise((done) => setTimeout(done, 100));
   }
 }

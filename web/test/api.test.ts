@@ -57,6 +57,28 @@ test('history of several lines is brought to common times', () => {
   assert.deepEqual(lines.get('1/b'), [null, null, 1000]);
 });
 
+test('who ends between two samples of the others takes nothing from them', () => {
+  // Sampled every two seconds; b once more, at its end.
+  const answer = {
+    step_ms: 1000,
+    series: [
+      { labels: { slice: 'a' }, points: [10, 12, 14, 40, 42].map((s) => [s * 1000, s, s, s, 2]) },
+      {
+        labels: { slice: 'b' },
+        points: [...[10, 12].map((s) => [s * 1000, s, s, s, 2]), [13_000, 0, 0, 0, 0.5]],
+      },
+    ],
+  };
+  const { times, lines } = readLines(answer, 1);
+  assert.deepEqual(times, [10, 12, 13, 14, 40, 42]);
+  assert.deepEqual(lines.get('0/a'), [10, 12, 14, 14, 40, 42]);
+  assert.deepEqual(lines.get('0/b'), [10, 12, 0, null, null, null]);
+  // Of a time in which nothing was recorded there is nothing.
+  const late = { labels: { slice: 'c' }, points: [[20_000, 1, 1, 1, 2]] };
+  const withBreak = readLines({ step_ms: 1000, series: [...answer.series, late] }, 1);
+  assert.deepEqual(withBreak.lines.get('0/a'), [10, 12, 14, 14, null, 40, 42]);
+});
+
 const event = (number: number, subject = ''): object => ({
   number,
   time_ms: number,
@@ -91,9 +113,17 @@ test('a daemon that began anew is noticed', () => {
 
 test('events are filtered by subject and words', () => {
   const { events } = readEvents({ latest: 2, events: [event(1, 'alice'), event(2, 'bob')] });
-  assert.equal(filterEvents(events, 'alice', '').length, 1);
+  assert.equal(filterEvents(events, { subject: 'alice' }, '').length, 1);
   assert.equal(filterEvents(events, null, 'slice BOB gpu').length, 1);
   assert.equal(filterEvents(events, null, 'fault').length, 0);
+});
+
+test('what tenants did on a GPU is among its events', () => {
+  const on = (gpu: number, number: number): object => ({ ...event(number, 'alice'), details: { gpu } });
+  const { events } = readEvents({ latest: 3, events: [on(0, 1), on(1, 2), event(3, 'GPU-0')] });
+  const numbers = filterEvents(events, { subject: 'GPU-0', gpu: 0 }, '').map(({ number }) => number);
+  assert.deepEqual(numbers, [1, 3]);
+  assert.equal(filterEvents(events, { subject: 'GPU-1', gpu: 1 }, '').length, 1);
 });
 
 class FakeClock implements FeedClock {

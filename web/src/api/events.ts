@@ -32,16 +32,23 @@ export class EventLog {
   }
 }
 
-// Of a tenant or a GPU (by UUID), with every word of `filter` in it, or in what the page says of it.
+// Whom events are of: a tenant, or a GPU by its UUID, to which all belongs that tenants did on it, by its index.
+export interface EventsOf {
+  subject: string;
+  gpu?: number;
+}
+
+// Of whom, with every word of `filter` in it, or in what the page says of it.
 export function filterEvents(
   events: readonly NodeEvent[],
-  subject: string | null,
+  of: EventsOf | null,
   filter: string,
   said: (event: NodeEvent) => string = () => '',
 ): NodeEvent[] {
   const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
   return events.filter((event) => {
-    if (subject !== null && event.subject !== subject) return false;
+    const isTheirs = of === null || event.subject === of.subject;
+    if (!isTheirs && (of.gpu === undefined || event.details?.gpu !== of.gpu)) return false;
     const text = `${event.kind} ${event.subject} ${event.text} ${event.severity} ${
       words.length > 0 ? said(event) : ''
     }`.toLowerCase();

@@ -49,28 +49,45 @@ export async function askHistory(range: Range, only: string | null): Promise<His
   return answer;
 }
 
-// {"series": [{"labels": {"slice", "gpu"}, "points": [[time_ms, mean, …], …]}]} as lines over common times.
+// {"series": [{"labels": {"slice", "gpu"}, "points": [[time_ms, mean, least, most, seconds], …]}]} as lines over
+// common times.
 export function readLines(answer: unknown, unit: number): Lines {
+  const stepS = (asNumber(asObject(answer).step_ms) ?? 0) / 1000;
   const found = asList(asObject(answer).series).map((series) => {
     const labels = asObject(series.labels);
     return {
       key: lineKey(Number(labels.gpu ?? 0), asText(labels.slice)),
-      points: (Array.isArray(series.points) ? series.points : []).flatMap((point: unknown) => {
-        const time = asTime(Array.isArray(point) ? point[0] : null);
-        const value = asNumber(Array.isArray(point) ? point[1] : null);
-        return time === null ? [] : [[time, value === null ? null : value * unit] as const];
-      }),
+      points: (Array.isArray(series.points) ? series.points : []).flatMap(
+        (point: unknown): HistoryPoint[] => {
+          const [time, mean, , , seconds] = Array.isArray(point) ? point : [];
+          const at = asTime(time);
+          const value = asNumber(mean);
+          if (at === null) return [];
+          return [{ at, value: value === null ? null : value * unit, seconds: asNumber(seconds) ?? 0 }];
+        },
+      ),
     };
   });
-  const times = [...new Set(found.flatMap(({ points }) => points.map(([time]) => time)))].sort(
-    (a, b) => a - b,
-  );
-  const places = new Map(times.map((time, i) => [time, i]));
+  const times = [...new Set(found.flatMap(({ points }) => points.map(({ at }) => at)))].sort((a, b) => a - b);
   const lines = new Map<string, Values>();
-  for (const { key, points } of found) {
-    const values: Values = new Array<number | null>(times.length).fill(null);
-    for (const [time, value] of points) values[places.get(time)!] = value;
-    lines.set(key, values);
-  }
+  for (const { key, points } of found) lines.set(key, valuesAt(times, points, stepS));
   return { times, lines };
+}
+
+interface HistoryPoint {
+  at: number; // Unix time
+  value: number | null;
+  seconds: number; // that it stands for, until its step's end
+}
+
+// Who ends is sampled between the others' samples: theirs of the next time stand for that one, too. Without them
+// the sum of all would fall there.
+function valuesAt(times: readonly number[], points: readonly HistoryPoint[], stepS: number): Values {
+  let next = 0;
+  return times.map((time) => {
+    while (next < points.length && points[next].at < time) ++next;
+    const point = points[next];
+    const from = point && Math.min(point.at, point.at - point.seconds + stepS);
+    return from !== undefined && from <= time ? point.value : null;
+  });
 }

@@ -207,7 +207,7 @@ export function Chart(props: ChartProps) {
           {props.lines.map((line) => (
             <span key={line.label}>
               <i class={`key ${line.dashed ? 'dashed' : ''}`} style={{ color: `var(${line.colour})` }} />
-              {line.label} <b>{props.format(line.values[at] ?? null)}</b>
+              <span class="label">{line.label}</span> <b>{props.format(line.values[at] ?? null)}</b>
             </span>
           ))}
         </span>

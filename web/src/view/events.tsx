@@ -52,16 +52,16 @@ export function EventTable(props: { only?: string; gpu?: number; most?: number }
   const [shown, setShown] = useState(AT_ONCE);
   const uuid =
     props.gpu === undefined ? undefined : gpus.data?.gpus.find((one) => one.index === props.gpu)?.uuid;
-  const subject = props.only ?? uuid ?? null;
+  const subject = props.only ?? uuid;
   const found = useMemo(
     () =>
       filterEvents(
         events.data ?? [],
-        subject,
+        subject === undefined ? null : { subject, gpu: props.gpu },
         filter,
         (event) => `${t.events.kinds[event.kind] ?? ''} ${eventText(event, t, locale)}`,
       ),
-    [events.data, subject, filter, t, locale],
+    [events.data, subject, props.gpu, filter, t, locale],
   );
   const rows = found.slice(0, props.most ?? shown);
   const aside =

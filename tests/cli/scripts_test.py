@@ -86,6 +86,19 @@ class IntegrationTest(ScriptTest):
         self.assertRegex(one.stdout, r"^ok   good \([0-9.]+ s\)\n1 checks: 1 ok, 0 skipped, 0 failed\n$")
         self.assertEqual(call("integration_test", "--list", BUILD_DIR=self.build).stdout.split()[:2], ["good", "bad"])
 
+    def test_a_line_comes_when_its_check_ends(self):
+        go = os.path.join(self.build, "go")
+        self.write("CTestTestfile.cmake", f"""
+            add_test(first "/bin/true")
+            add_test(second "/bin/sh" "-c" "until [ -e {go} ]; do sleep 0.05; done")
+            set_tests_properties(first second PROPERTIES LABELS e2e)""")
+        with subprocess.Popen([os.path.join(BIN, "integration_test")], stdout=subprocess.PIPE, text=True,
+                              env=dict(os.environ, BUILD_DIR=self.build, JOBS="1")) as running:
+            self.assertRegex(running.stdout.readline(), "^ok   first ")
+            self.write("go", "")
+            self.assertRegex(running.stdout.read(), r"^ok   second .*\n2 checks: 2 ok")
+        self.assertEqual(running.returncode, 0)
+
     def test_wrong_command_lines(self):
         self.refused("no build in", "integration_test")
         self.write("CTestTestfile.cmake", CHECKS)

@@ -147,6 +147,16 @@ test('time past is shown as the daemon has kept it', async () => {
   await other.close();
 });
 
+test('a daemon that keeps no history is asked for none', async () => {
+  const other = new Node();
+  await other.start();
+  const { page: bare, close } = await openPage(browser, other.base);
+  await bare.getByRole('button', { name: '1 h' }).click();
+  await bare.getByText('No history: tesserad keeps none').waitFor();
+  await close();
+  await other.stop();
+});
+
 test('a GPU has a page of its own', async () => {
   await go('#/gpus/0');
   await page.getByRole('heading', { level: 1, name: 'GPU 0' }).waitFor();

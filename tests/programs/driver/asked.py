@@ -70,9 +70,9 @@ def listens(environment=os.environ):
         return client.connect_ex(environment["TESSERA_SOCKET"]) == 0
 
 
-def start_daemon(bin_dir, *options, environment=os.environ):
+def start_daemon(bin_dir, *options, environment=os.environ, log=None):
     """Until it listens: without one `tessera` answers, too, or starts one of its own, which outlives the check."""
-    daemon = subprocess.Popen([os.path.join(bin_dir, "tesserad"), "--foreground", *options], env=environment)
+    daemon = subprocess.Popen([os.path.join(bin_dir, "tesserad"), "--foreground", *options], env=environment, stderr=log)
     deadline = time.monotonic() + 10
     while not listens(environment):
         require(daemon.poll() is None and time.monotonic() < deadline, "the daemon starts")
@@ -81,9 +81,9 @@ def start_daemon(bin_dir, *options, environment=os.environ):
 
 
 @contextlib.contextmanager
-def running_daemon(bin_dir, *options):
-    """One that ends with the block."""
-    daemon = start_daemon(bin_dir, *options)
+def running_daemon(bin_dir, *options, log=None):
+    """One that ends with the block; what it logs is in the file `log`."""
+    daemon = start_daemon(bin_dir, *options, log=log)
     try:
         yield daemon
     finally:

@@ -91,6 +91,14 @@ def check_history():
     require(all(a[0] < b[0] for a, b in zip(points, points[1:])), f"{points}")
 
 
+def check_log(path):
+    """Alerts are in the log, of which each line is an object."""
+    with open(path, encoding="utf-8") as file:
+        lines = [json.loads(line) for line in file]
+    fired = [line for line in lines if line["module"] == "alert" and line["text"].startswith("fires: full: ")]
+    require(fired and fired[0]["level"] == "warn" and fired[0]["program"] == "tesserad" and "'train'" in fired[0]["text"], f"{lines}")
+
+
 def check_described():
     """Where there are alerts, events and a history; http_answers.py asks a node that has none of them."""
     description = ask("openapi.json")
@@ -131,10 +139,13 @@ def main():
         with open(secret, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             file.write(SECRET + "\n")
         options = ["--http", "127.0.0.1:0", "--history", path, "--alerts", rules, "--alert-webhook", f"http://127.0.0.1:{hook.server_port}/", "--alert-secret", secret]
-        with asked.running_daemon(BIN, *options) as daemon:
+        log = os.path.join(folder, "log")
+        os.environ["TESSERA_LOG_FORMAT"] = "json"
+        with open(log, "w", encoding="utf-8") as file, asked.running_daemon(BIN, *options, log=file) as daemon:
             program = asked.Program(TESSERA, "run", "--name", "train", "--mem", "64MiB", "--", PROGRAM, "ask")
             program.ask("")
             check_alerts()
+            check_log(log)
             check_history()
             check_described()
             before = check_kills(daemon)

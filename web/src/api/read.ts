@@ -259,5 +259,10 @@ export function readAlerts(answer: unknown): Alerts {
 
 export function readInfo(answer: unknown): Info {
   const object = asObject(answer);
-  return { version: asText(object.version), hostname: asText(object.hostname) };
+  return {
+    version: asText(object.version),
+    hostname: asText(object.hostname),
+    // Who does not say is asked.
+    hasHistory: object.history !== false,
+  };
 }

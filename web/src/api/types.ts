@@ -160,4 +160,5 @@ export interface Alerts {
 export interface Info {
   version: string;
   hostname: string;
+  hasHistory: boolean;
 }

@@ -94,6 +94,7 @@ export const en = {
     total: 'total',
     empty: 'Figures appear here as they are measured.',
     keys: 'Left and right arrow keys move through time.',
+    keepsNone: 'tesserad keeps none; “tesserad --history FILE” does',
     noHistory: (why: string) => `No history: ${why}. Since this page was opened:`,
     summary: (title: string, lines: string) => `${title}. Now: ${lines}`,
     now: 'now',

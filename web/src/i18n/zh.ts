@@ -92,6 +92,7 @@ export const zh: Messages = {
     total: '总量',
     empty: '测得的数据会显示在这里。',
     keys: '用左右方向键在时间上移动。',
+    keepsNone: 'tesserad 未保存历史数据，用“tesserad --history FILE”启动即可',
     noHistory: (why) => `没有历史数据：${why}。自打开本页以来：`,
     summary: (title, lines) => `${title}。当前：${lines}`,
     now: '当前',

@@ -2,7 +2,7 @@
 import { createContext } from 'preact';
 import { useContext } from 'preact/hooks';
 import type { FeedState } from '../api/feed';
-import type { Alerts, Gpus, NodeEvent, Slices } from '../api/types';
+import type { Alerts, Gpus, Info, NodeEvent, Slices } from '../api/types';
 import { type Language, LOCALES, type Messages, MESSAGES } from '../i18n';
 import { Accents } from '../model/accents';
 import type { LiveSeries } from '../model/timeline';
@@ -22,6 +22,7 @@ export interface NodeData {
   slices: FeedState<Slices>;
   alerts: FeedState<Alerts>;
   events: FeedState<NodeEvent[]>;
+  info: Info | null; // null until it is told
   live: LiveSeries;
   now: number; // Unix time, moves on once a second
   retry(): void;
@@ -45,6 +46,7 @@ export const DataContext = createContext<NodeData>({
   slices: NOTHING,
   alerts: NOTHING,
   events: NOTHING,
+  info: null,
   live: emptyLive(),
   now: 0,
   retry: () => {},

@@ -52,7 +52,7 @@ function keepAccents(slices: Slices): void {
   if (accents.size > MOST_NAMES) accents.keep(new Set(slices.slices.map((slice) => slice.name)));
 }
 
-export function useNodeData(): NodeData & { info: Info | null } {
+export function useNodeData(): NodeData {
   const live = useRef(emptyLive()).current;
   const log = useRef(new EventLog()).current;
   // What the daemon's clock is ahead of ours.
@@ -81,7 +81,7 @@ export function useNodeData(): NodeData & { info: Info | null } {
     if (isThere)
       ask('/api/v1/info').then(
         (answer) => setInfo(readInfo(answer)),
-        () => {},
+        () => setInfo((known) => known ?? readInfo(null)),
       );
   }, [isThere]);
 

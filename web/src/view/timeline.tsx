@@ -14,7 +14,11 @@ const NO_LINES: Lines = { times: [], lines: new Map() };
 // The history of the period, asked for anew as it goes out of date; null until it is there.
 function useHistory(range: Range, only: string | null): HistoryAnswer | null {
   const [answer, setAnswer] = useState<{ range: Range; answer: HistoryAnswer } | null>(null);
+  const { t } = useWords();
+  const { info } = useData();
+  const keeps = info?.hasHistory ?? null;
   useEffect(() => {
+    if (keeps !== true) return;
     let gone = false;
     const load = (): void => {
       if (document.hidden) return;
@@ -28,7 +32,9 @@ function useHistory(range: Range, only: string | null): HistoryAnswer | null {
       gone = true;
       clearInterval(timer);
     };
-  }, [range, only]);
+  }, [range, only, keeps]);
+  const none = useMemo(() => ({ lines: {}, problem: t.timeline.keepsNone }), [t]);
+  if (keeps === false) return none;
   return answer?.range === range ? answer.answer : null;
 }
 

@@ -44,6 +44,34 @@ struct KernelNode {
   }
 };
 
+// A function of the client's.
+struct HostNode {
+  CUDA_HOST_NODE_PARAMS params{};
+  uint64_t callback = 0;
+
+  bool read(Serving& s) {
+    callback = s.in.value<uint64_t>();
+    return true;
+  }
+  CUresult prepare(Serving& s) {
+    params = s.worker.callbacks().node(callback);
+    return params.fn == nullptr ? CUDA_ERROR_OUT_OF_MEMORY : CUDA_SUCCESS;
+  }
+};
+
+struct BatchNode {
+  CUDA_BATCH_MEM_OP_NODE_PARAMS params{};
+
+  bool read(Serving& s) {
+    params.ctx = s.handle<CUcontext>(HandleKind::kCUcontext, s.in.value<uint64_t>());
+    uint64_t count = 0;
+    params.paramArray = s.in.array<CUstreamBatchMemOpParams>(&count);
+    params.count = static_cast<unsigned>(count);
+    params.flags = s.in.value<uint32_t>();
+    return !s.in.failed() && count <= kMostOps;
+  }
+};
+
 struct NewNode {
   uint64_t graph_id = 0;
   CUgraph graph = nullptr;
@@ -62,33 +90,41 @@ struct NewNode {
   }
 };
 
-CUresult add_kernel_node(Serving& s) {
+// What a message says of a node, and what can only be had for one that is whole.
+template <typename Node>
+CUresult read_node(Serving& s, Node& node) {
+  if (!node.read(s) || !s.in.whole()) return s.malformed();
+  if (s.failed != CUDA_SUCCESS) return s.failed;
+  if constexpr (requires { node.prepare(s); }) return node.prepare(s);
+  return CUDA_SUCCESS;
+}
+
+template <typename Node, auto Add>
+CUresult add_node(Serving& s) {
   NewNode place;
   place.read(s);
-  KernelNode kernel;
-  if (!kernel.read(s) || !s.in.whole()) return s.malformed();
-  if (s.failed != CUDA_SUCCESS) return s.failed;
+  Node said;
+  if (const CUresult result = read_node(s, said); result != CUDA_SUCCESS) return result;
   CUgraphNode node = nullptr;
-  const CUresult result =
-      s.table.cuGraphAddKernelNode_v2(&node, place.graph, place.dependencies, place.count, &kernel.params);
+  const CUresult result = (s.table.*Add)(&node, place.graph, place.dependencies, place.count, &said.params);
   return place.give(s, result, node);
 }
 
-CUresult set_kernel_node(Serving& s) {
+template <typename Node, auto Set>
+CUresult set_node(Serving& s) {
   const auto node = s.handle<CUgraphNode>(HandleKind::kCUgraphNode, s.in.value<uint64_t>());
-  KernelNode kernel;
-  if (!kernel.read(s) || !s.in.whole()) return s.malformed();
-  if (s.failed != CUDA_SUCCESS) return s.failed;
-  return s.table.cuGraphKernelNodeSetParams_v2(node, &kernel.params);
+  Node said;
+  const CUresult result = read_node(s, said);
+  return result != CUDA_SUCCESS ? result : (s.table.*Set)(node, &said.params);
 }
 
-CUresult exec_set_kernel_node(Serving& s) {
+template <typename Node, auto Set>
+CUresult set_exec_node(Serving& s) {
   const auto exec = s.handle<CUgraphExec>(HandleKind::kCUgraphExec, s.in.value<uint64_t>());
   const auto node = s.handle<CUgraphNode>(HandleKind::kCUgraphNode, s.in.value<uint64_t>());
-  KernelNode kernel;
-  if (!kernel.read(s) || !s.in.whole()) return s.malformed();
-  if (s.failed != CUDA_SUCCESS) return s.failed;
-  return s.table.cuGraphExecKernelNodeSetParams_v2(exec, node, &kernel.params);
+  Node said;
+  const CUresult result = read_node(s, said);
+  return result != CUDA_SUCCESS ? result : (s.table.*Set)(exec, node, &said.params);
 }
 
 CUresult get_kernel_node(Serving& s) {
@@ -122,41 +158,6 @@ CUresult get_kernel_node(Serving& s) {
   return result;
 }
 
-CUresult add_host_node(Serving& s) {
-  NewNode place;
-  place.read(s);
-  const auto callback = s.in.value<uint64_t>();
-  if (!s.in.whole()) return s.malformed();
-  if (s.failed != CUDA_SUCCESS) return s.failed;
-  CUDA_HOST_NODE_PARAMS params = s.worker.callbacks().node(callback);
-  if (params.fn == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
-  CUgraphNode node = nullptr;
-  const CUresult result =
-      s.table.cuGraphAddHostNode(&node, place.graph, place.dependencies, place.count, &params);
-  return place.give(s, result, node);
-}
-
-CUresult set_host_node(Serving& s) {
-  const auto node = s.handle<CUgraphNode>(HandleKind::kCUgraphNode, s.in.value<uint64_t>());
-  const auto callback = s.in.value<uint64_t>();
-  if (!s.in.whole()) return s.malformed();
-  if (s.failed != CUDA_SUCCESS) return s.failed;
-  CUDA_HOST_NODE_PARAMS params = s.worker.callbacks().node(callback);
-  if (params.fn == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
-  return s.table.cuGraphHostNodeSetParams(node, &params);
-}
-
-CUresult exec_set_host_node(Serving& s) {
-  const auto exec = s.handle<CUgraphExec>(HandleKind::kCUgraphExec, s.in.value<uint64_t>());
-  const auto node = s.handle<CUgraphNode>(HandleKind::kCUgraphNode, s.in.value<uint64_t>());
-  const auto callback = s.in.value<uint64_t>();
-  if (!s.in.whole()) return s.malformed();
-  if (s.failed != CUDA_SUCCESS) return s.failed;
-  CUDA_HOST_NODE_PARAMS params = s.worker.callbacks().node(callback);
-  if (params.fn == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
-  return s.table.cuGraphExecHostNodeSetParams(exec, node, &params);
-}
-
 // Which of the client's functions a node calls.
 CUresult get_host_node(Serving& s) {
   const auto node = s.handle<CUgraphNode>(HandleKind::kCUgraphNode, s.in.value<uint64_t>());
@@ -166,48 +167,6 @@ CUresult get_host_node(Serving& s) {
   const CUresult result = s.table.cuGraphHostNodeGetParams(node, &params);
   if (result == CUDA_SUCCESS) s.out.value(s.worker.callbacks().number_of(params));
   return result;
-}
-
-struct BatchNode {
-  CUDA_BATCH_MEM_OP_NODE_PARAMS params{};
-
-  bool read(Serving& s) {
-    params.ctx = s.handle<CUcontext>(HandleKind::kCUcontext, s.in.value<uint64_t>());
-    uint64_t count = 0;
-    params.paramArray = s.in.array<CUstreamBatchMemOpParams>(&count);
-    params.count = static_cast<unsigned>(count);
-    params.flags = s.in.value<uint32_t>();
-    return !s.in.failed() && count <= kMostOps;
-  }
-};
-
-CUresult add_batch_node(Serving& s) {
-  NewNode place;
-  place.read(s);
-  BatchNode batch;
-  if (!batch.read(s) || !s.in.whole()) return s.malformed();
-  if (s.failed != CUDA_SUCCESS) return s.failed;
-  CUgraphNode node = nullptr;
-  const CUresult result =
-      s.table.cuGraphAddBatchMemOpNode(&node, place.graph, place.dependencies, place.count, &batch.params);
-  return place.give(s, result, node);
-}
-
-CUresult set_batch_node(Serving& s) {
-  const auto node = s.handle<CUgraphNode>(HandleKind::kCUgraphNode, s.in.value<uint64_t>());
-  BatchNode batch;
-  if (!batch.read(s) || !s.in.whole()) return s.malformed();
-  if (s.failed != CUDA_SUCCESS) return s.failed;
-  return s.table.cuGraphBatchMemOpNodeSetParams(node, &batch.params);
-}
-
-CUresult exec_set_batch_node(Serving& s) {
-  const auto exec = s.handle<CUgraphExec>(HandleKind::kCUgraphExec, s.in.value<uint64_t>());
-  const auto node = s.handle<CUgraphNode>(HandleKind::kCUgraphNode, s.in.value<uint64_t>());
-  BatchNode batch;
-  if (!batch.read(s) || !s.in.whole()) return s.malformed();
-  if (s.failed != CUDA_SUCCESS) return s.failed;
-  return s.table.cuGraphExecBatchMemOpNodeSetParams(exec, node, &batch.params);
 }
 
 CUresult get_batch_node(Serving& s) {
@@ -391,18 +350,21 @@ CUresult capture_info(Serving& s) {
 }  // namespace
 
 std::span<const OwnCall> graph_calls() {
+  using Table = cuda::DriverTable;
   static constexpr OwnCall kCallsHere[] = {
-      own(Op::cuGraphAddKernelNode_v2, add_kernel_node),
-      own(Op::cuGraphKernelNodeSetParams_v2, set_kernel_node),
-      own(Op::cuGraphExecKernelNodeSetParams_v2, exec_set_kernel_node),
+      own(Op::cuGraphAddKernelNode_v2, add_node<KernelNode, &Table::cuGraphAddKernelNode_v2>),
+      own(Op::cuGraphKernelNodeSetParams_v2, set_node<KernelNode, &Table::cuGraphKernelNodeSetParams_v2>),
+      own(Op::cuGraphExecKernelNodeSetParams_v2,
+          set_exec_node<KernelNode, &Table::cuGraphExecKernelNodeSetParams_v2>),
       own(Op::cuGraphKernelNodeGetParams_v2, get_kernel_node),
-      own(Op::cuGraphAddHostNode, add_host_node),
-      own(Op::cuGraphHostNodeSetParams, set_host_node),
-      own(Op::cuGraphExecHostNodeSetParams, exec_set_host_node),
+      own(Op::cuGraphAddHostNode, add_node<HostNode, &Table::cuGraphAddHostNode>),
+      own(Op::cuGraphHostNodeSetParams, set_node<HostNode, &Table::cuGraphHostNodeSetParams>),
+      own(Op::cuGraphExecHostNodeSetParams, set_exec_node<HostNode, &Table::cuGraphExecHostNodeSetParams>),
       own(Op::cuGraphHostNodeGetParams, get_host_node),
-      own(Op::cuGraphAddBatchMemOpNode, add_batch_node),
-      own(Op::cuGraphBatchMemOpNodeSetParams, set_batch_node),
-      own(Op::cuGraphExecBatchMemOpNodeSetParams, exec_set_batch_node),
+      own(Op::cuGraphAddBatchMemOpNode, add_node<BatchNode, &Table::cuGraphAddBatchMemOpNode>),
+      own(Op::cuGraphBatchMemOpNodeSetParams, set_node<BatchNode, &Table::cuGraphBatchMemOpNodeSetParams>),
+      own(Op::cuGraphExecBatchMemOpNodeSetParams,
+          set_exec_node<BatchNode, &Table::cuGraphExecBatchMemOpNodeSetParams>),
       own(Op::cuGraphBatchMemOpNodeGetParams, get_batch_node),
       own(Op::cuGraphAddMemAllocNode, add_alloc_node),
       own(Op::cuGraphMemAllocNodeGetParams, get_alloc_node),

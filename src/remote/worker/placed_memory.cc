@@ -207,15 +207,20 @@ PlacedMemory::Part* PlacedMemory::part_of(CUdeviceptr address) {
   return found == parts_.end() ? nullptr : &found->second;
 }
 
+PlacedMemory::Kept* PlacedMemory::living(CUdeviceptr address) {
+  Part* part = part_of(address);
+  if (part == nullptr) return nullptr;
+  const auto found = part->blocks.find(address);
+  return found == part->blocks.end() || found->second.freed != nullptr ? nullptr : &found->second;
+}
+
 CUresult PlacedMemory::free(CUdeviceptr address) {
   CUcontext context = nullptr;
   {
     std::lock_guard lock(lock_);
-    Part* part = part_of(address);
-    const auto block = part == nullptr ? std::map<uint64_t, Kept>::iterator() : part->blocks.find(address);
-    if (part == nullptr || block == part->blocks.end() || block->second.freed != nullptr)
-      return CUDA_ERROR_INVALID_VALUE;
-    context = block->second.context;
+    const Kept* block = living(address);
+    if (block == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    context = block->context;
   }
   // Nothing of the device's may use it any more.
   CUresult result = driver_.cuCtxPushCurrent_v2(context);
@@ -232,15 +237,13 @@ CUresult PlacedMemory::free(CUdeviceptr address) {
 
 CUresult PlacedMemory::free_later(CUdeviceptr address, CUstream stream) {
   std::lock_guard lock(lock_);
-  Part* part = part_of(address);
-  const auto block = part == nullptr ? std::map<uint64_t, Kept>::iterator() : part->blocks.find(address);
-  if (part == nullptr || block == part->blocks.end() || block->second.freed != nullptr)
-    return CUDA_ERROR_INVALID_VALUE;
+  Kept* block = living(address);
+  if (block == nullptr) return CUDA_ERROR_INVALID_VALUE;
   CUevent event = nullptr;
   CUresult result = driver_.cuEventCreate(&event, CU_EVENT_DISABLE_TIMING);
   if (result == CUDA_SUCCESS) result = driver_.cuEventRecord(event, stream);
   if (result == CUDA_SUCCESS) {
-    block->second.freed = event;
+    block->freed = event;
   } else if (event != nullptr) {
     (void)driver_.cuEventDestroy_v2(event);
   }

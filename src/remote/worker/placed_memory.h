@@ -69,6 +69,8 @@ class PlacedMemory {
   void remove(Part& part, std::map<uint64_t, Kept>::iterator block);
   void free_what_is_due(bool waits);
   Part* part_of(CUdeviceptr address);
+  // The block that begins there and has not been freed, or null.
+  Kept* living(CUdeviceptr address);
 
   const cuda::DriverTable& driver_;
   uint64_t region_ = 0;

@@ -16,7 +16,7 @@ _tessera() {
     --forgive) [[ $command == ps ]] && mapfile -t COMPREPLY < <(compgen -W "$(tessera ps 2>&1 >/dev/null | sed -n "s/^'\([^']*\)' has failed on the GPU.*/\1/p")" -- "$current"); return ;;
     --since | --points | --interval) return ;;
     --metric) mapfile -t COMPREPLY < <(compgen -W "$(tessera history --list 2>/dev/null | awk '{ print $1 }')" -- "$current"); return ;;
-    --journal | --gpu | --mem | --mem-min | --mem-weight | --name | --sm | --weight | --identity | --max-sessions | --keep | --sessions | --rate | --link-weight | --download | --upload | --download-guaranteed | --upload-guaranteed) return ;;
+    --journal | --gpu | --mem | --mem-min | --mem-weight | --copy-min | --copy-max | --name | --sm | --weight | --identity | --max-sessions | --keep | --sessions | --rate | --link-weight | --download | --upload | --download-guaranteed | --upload-guaranteed) return ;;
     --listen | --server) mapfile -t COMPREPLY < <(compgen -W "127.0.0.1:7070 tls:// shm:" -- "$current"); return ;;
     --slice) mapfile -t COMPREPLY < <(compgen -W "$(tessera slice list 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$current"); return ;;
     --sm-mode) mapfile -t COMPREPLY < <(compgen -W "auto time space" -- "$current"); return ;;
@@ -33,7 +33,7 @@ _tessera() {
       while ((i < COMP_CWORD)); do
         word=${COMP_WORDS[i]}
         case $word in
-          --journal | --gpu | --mem | --mem-min | --mem-weight | --name | --slice | --sm | --sm-mode | --priority | --weight | --slo | --qos | --socket | --json-summary | --server | --token-file | --identity | --tls-ca | --tls-cert | --tls-key | --journal) ((i += 2)) ;;
+          --journal | --gpu | --mem | --mem-min | --mem-weight | --copy-min | --copy-max | --name | --slice | --sm | --sm-mode | --priority | --weight | --slo | --qos | --socket | --json-summary | --server | --token-file | --identity | --tls-ca | --tls-cert | --tls-key | --journal) ((i += 2)) ;;
           --) ((i += 1)); break ;;
           -*) ((i += 1)) ;;
           *) break ;;
@@ -46,7 +46,7 @@ _tessera() {
       if ((i < COMP_CWORD)); then
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
       elif [[ $current == -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "--gpu --mem --mem-min --mem-weight --sm --sm-cap --sm-mode --priority --weight --slo --qos --gate-copies --name --slice --server --token-file --identity --tls-ca --tls-cert --tls-key --checksums --durable --journal --summary --json-summary --socket --help" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "--gpu --mem --mem-min --mem-weight --copy-min --copy-max --sm --sm-cap --sm-mode --priority --weight --slo --qos --gate-copies --name --slice --server --token-file --identity --tls-ca --tls-cert --tls-key --checksums --durable --journal --summary --json-summary --socket --help" -- "$current")
       else
         mapfile -t COMPREPLY < <(compgen -c -- "$current")
       fi
@@ -78,10 +78,10 @@ _tessera() {
         return
       fi
       case ${COMP_WORDS[2]} in
-        plan) mapfile -t COMPREPLY < <(compgen -W "--file --explain --gpu --mem --mem-min --mem-weight --sm --sm-cap --sm-mode --priority --weight --slo --qos --gate-copies --json --socket --help" -- "$current") ;;
-        create) mapfile -t COMPREPLY < <(compgen -W "--file --packing --gpu --mem --mem-min --mem-weight --sm --sm-cap --sm-mode --priority --weight --slo --qos --gate-copies --json --socket --help" -- "$current") ;;
+        plan) mapfile -t COMPREPLY < <(compgen -W "--file --explain --gpu --mem --mem-min --mem-weight --copy-min --copy-max --sm --sm-cap --sm-mode --priority --weight --slo --qos --gate-copies --json --socket --help" -- "$current") ;;
+        create) mapfile -t COMPREPLY < <(compgen -W "--file --packing --gpu --mem --mem-min --mem-weight --copy-min --copy-max --sm --sm-cap --sm-mode --priority --weight --slo --qos --gate-copies --json --socket --help" -- "$current") ;;
         list) mapfile -t COMPREPLY < <(compgen -W "--json --socket --help" -- "$current") ;;
-        resize) mapfile -t COMPREPLY < <(compgen -W "--mem --mem-min --mem-weight --sm --sm-cap --no-gate-copies --no-sm-cap --sm-mode --priority --weight --slo --qos --gate-copies --gpu --json --socket --help" -- "$current") ;;
+        resize) mapfile -t COMPREPLY < <(compgen -W "--mem --mem-min --mem-weight --copy-min --copy-max --sm --sm-cap --no-gate-copies --no-sm-cap --sm-mode --priority --weight --slo --qos --gate-copies --gpu --json --socket --help" -- "$current") ;;
         balance) mapfile -t COMPREPLY < <(compgen -W "--apply --json --socket --help" -- "$current") ;;
         delete) mapfile -t COMPREPLY < <(compgen -W "--when-unused --json --socket --help" -- "$current") ;;
       esac
@@ -97,7 +97,7 @@ _tessera() {
         mapfile -t COMPREPLY < <(compgen -W "--mem --json --help" -- "$current")
       fi
       ;;
-    set) mapfile -t COMPREPLY < <(compgen -W "--mem --mem-min --mem-weight --sm --sm-cap --no-gate-copies --no-sm-cap --sm-mode --priority --weight --slo --qos --gate-copies --gpu --json --socket --help" -- "$current") ;;
+    set) mapfile -t COMPREPLY < <(compgen -W "--mem --mem-min --mem-weight --copy-min --copy-max --sm --sm-cap --no-gate-copies --no-sm-cap --sm-mode --priority --weight --slo --qos --gate-copies --gpu --json --socket --help" -- "$current") ;;
     version) mapfile -t COMPREPLY < <(compgen -W "--help" -- "$current") ;;
     help)
       if ((COMP_CWORD > 2)) && [[ ${COMP_WORDS[2]} == slice ]]; then commands="plan create list resize balance delete"; fi

@@ -68,8 +68,8 @@ identities:
   EXPECT_EQ(limits.priority, scheduling::PriorityClass::kLow);
   EXPECT_EQ(limits.weight, 50u);
   const remote::BandwidthTerms& bandwidth = known.bandwidth.at("alice");
-  EXPECT_EQ(bandwidth.download, (remote::RateTerms{0, 125'000'000, 300}));
-  EXPECT_EQ(bandwidth.upload, (remote::RateTerms{10'000'000, UINT64_MAX, 300}));
+  EXPECT_EQ(bandwidth.download, (RateTerms{0, 125'000'000, 300}));
+  EXPECT_EQ(bandwidth.upload, (RateTerms{10'000'000, UINT64_MAX, 300}));
   EXPECT_FALSE(known.bandwidth.contains("bob"));
   EXPECT_EQ(known.identities.with_certificate("bob")->name, "bob");
   EXPECT_FALSE(known.limits.at("bob").memory_bytes);

@@ -26,15 +26,15 @@ bool is_bandwidth(const std::string& name) {
 
 Status set_bandwidth(const std::string& name, const std::string& text, remote::BandwidthTerms& terms) {
   if (name == "link-weight") {
-    const auto weight = text == kNone ? remote::RateTerms().weight : parse_uint(text);
+    const auto weight = text == kNone ? RateTerms().weight : parse_uint(text);
     if (!weight || *weight < 1 || *weight > scheduling::kMaxWeight)
       return {Code::kInvalidArgument, "link-weight is a number from 1 to 10000"};
     terms.download.weight = terms.upload.weight = static_cast<uint32_t>(*weight);
     return Status();
   }
-  remote::RateTerms* const way = name.starts_with("download") ? &terms.download : &terms.upload;
+  RateTerms* const way = name.starts_with("download") ? &terms.download : &terms.upload;
   if (name == "download" || name == "upload") {
-    TESSERA_ASSIGN_OR_RETURN(way->ceiling, parse_rate_limit(text, remote::RateTerms().ceiling));
+    TESSERA_ASSIGN_OR_RETURN(way->ceiling, parse_rate_limit(text, RateTerms().ceiling));
     return Status();
   }
   if (name != "download-guaranteed" && name != "upload-guaranteed") return unknown(name);

@@ -4,6 +4,7 @@
 
 #include "common/size.h"
 #include "partitioning/residency.h"
+#include "remote/bandwidth/rate.h"
 
 namespace tessera::cli {
 
@@ -24,10 +25,29 @@ void add_memory_options(CLI::App* command, RawMemory& raw) {
   command
       ->add_option(
           "--mem-weight", raw.weight,
-          "how much of an overcommitted GPU's memory it has, and for how long, against others (default: "
-          "100; at most 10000)")
+          "how much it copies to and from each GPU while others do, and of an overcommitted one's memory it "
+          "has, and for how long, against others (default: 100; at most 10000)")
       ->type_name("N");
+  command
+      ->add_option("--copy-min", raw.copy_min,
+                   "how fast it copies to and from each GPU, each way, as far as it wants to; or 0")
+      ->type_name("RATE");
+  command
+      ->add_option("--copy-max", raw.copy_max, "how fast it copies there at most, each way; or 0: no bound")
+      ->type_name("RATE");
 }
+
+namespace {
+
+Result<std::optional<uint64_t>> parse_copy_rate(const std::string& text, const char* option) {
+  if (text.empty()) return std::optional<uint64_t>();
+  if (text == "0") return std::optional<uint64_t>(0);
+  auto rate = remote::parse_rate(text);
+  if (!rate.ok()) return rate.status().with_context(option);
+  return std::optional<uint64_t>(*rate);
+}
+
+}  // namespace
 
 Result<MemoryOptions> parse_memory_options(const RawMemory& raw) {
   MemoryOptions options;
@@ -41,6 +61,8 @@ Result<MemoryOptions> parse_memory_options(const RawMemory& raw) {
                          *raw.weight);
   }
   options.weight = raw.weight;
+  TESSERA_ASSIGN_OR_RETURN(options.copy_min, parse_copy_rate(raw.copy_min, "--copy-min"));
+  TESSERA_ASSIGN_OR_RETURN(options.copy_max, parse_copy_rate(raw.copy_max, "--copy-max"));
   return options;
 }
 
@@ -48,6 +70,8 @@ node::Json memory_request(const MemoryOptions& options) {
   node::Json request = node::Json::object();
   if (options.min_bytes) request["min_bytes"] = *options.min_bytes;
   if (options.weight) request["weight"] = *options.weight;
+  if (options.copy_min) request["copy_min"] = *options.copy_min;
+  if (options.copy_max) request["copy_max"] = *options.copy_max;
   return request;
 }
 

@@ -20,14 +20,16 @@ Result<uint64_t> parse_memory(const std::string& text, const char* option = "--m
 struct MemoryOptions {
   std::optional<uint64_t> min_bytes;
   std::optional<uint32_t> weight;
+  std::optional<uint64_t> copy_min, copy_max;  // bytes a second
 
-  bool empty() const { return !min_bytes && !weight; }
+  bool empty() const { return !min_bytes && !weight && !copy_min && !copy_max; }
 };
 
 // As text, before it is checked.
 struct RawMemory {
   std::string min;
   std::optional<uint32_t> weight;
+  std::string copy_min, copy_max;
 };
 
 void add_memory_options(CLI::App* command, RawMemory& raw);

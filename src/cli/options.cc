@@ -33,8 +33,9 @@ Status take_hami_settings(RunOptions& run) {
 
 // A slice that exists has its promises: programs in it cannot make others.
 Status check_join(const CLI::App& command, RunOptions& run) {
-  for (const char* option : {"--gpu", "--mem", "--mem-min", "--mem-weight", "--sm", "--sm-cap", "--sm-mode",
-                             "--priority", "--weight", "--slo", "--qos", "--gate-copies", "--name"}) {
+  for (const char* option :
+       {"--gpu", "--mem", "--mem-min", "--mem-weight", "--copy-min", "--copy-max", "--sm", "--sm-cap",
+        "--sm-mode", "--priority", "--weight", "--slo", "--qos", "--gate-copies", "--name"}) {
     if (command.count(option) > 0) {
       return Status::error(Code::kInvalidArgument,
                            "%s: the slice of --slice has its own; 'tessera slice resize' changes it", option);
@@ -108,6 +109,8 @@ Status apply_profile(const std::string& profile_name, const CLI::App& command, R
   if (!given("--mem")) raw.memory = profile.memory;
   if (!given("--mem-min")) raw.qos.min = profile.qos.min;
   if (!given("--mem-weight")) raw.qos.weight = profile.qos.weight;
+  if (!given("--copy-min")) raw.qos.copy_min = profile.qos.copy_min;
+  if (!given("--copy-max")) raw.qos.copy_max = profile.qos.copy_max;
   if (!given("--sm")) raw.compute.share = profile.compute.share;
   if (!given("--sm-cap") && !given("--sm")) raw.compute.cap = profile.compute.cap;
   if (!given("--sm-mode")) raw.compute.mode = profile.compute.mode;

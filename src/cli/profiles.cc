@@ -16,7 +16,8 @@ namespace {
 
 constexpr size_t kMaxFileBytes = 256 * 1024;
 constexpr const char* kKeys =
-    "gate-copies, gpu, json-summary, mem, mem-min, mem-weight, name, priority, qos, slo, sm, sm-cap, "
+    "copy-max, copy-min, gate-copies, gpu, json-summary, mem, mem-min, mem-weight, name, priority, qos, slo, "
+    "sm, sm-cap, "
     "sm-mode, "
     "socket, summary, weight";
 
@@ -99,7 +100,8 @@ class Reader {
         name == "slo" || name == "qos" || name == "gate-copies") {
       return read_compute(name, value, profile.compute);
     }
-    if (name == "mem-min" || name == "mem-weight") return read_memory(name, value, profile.qos);
+    if (name == "mem-min" || name == "mem-weight" || name == "copy-min" || name == "copy-max")
+      return read_memory(name, value, profile.qos);
     if (name == "name") {
       Status valid = node::check_slice_name(text);
       if (!valid.ok()) return wrong(value, "name: " + valid.message());
@@ -147,6 +149,8 @@ class Reader {
   Status read_memory(const std::string& name, const YAML::Node& value, RawMemory& memory) const {
     if (name == "mem-min") {
       memory.min = value.Scalar();
+    } else if (name == "copy-min" || name == "copy-max") {
+      (name == "copy-min" ? memory.copy_min : memory.copy_max) = value.Scalar();
     } else {
       const auto weight = parse_uint(value.Scalar());
       if (!weight || *weight > UINT32_MAX)

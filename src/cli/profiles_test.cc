@@ -42,6 +42,8 @@ TEST_F(ProfilesTest, EveryOption) {
                                     "    mem: [1GiB, 512M]\n"
                                     "    mem-min: 512M\n"
                                     "    mem-weight: 300\n"
+                                    "    copy-min: 1GB/s\n"
+                                    "    copy-max: 2GB/s\n"
                                     "    sm-cap: true\n"
                                     "    sm: 12.5\n"
                                     "    priority: high\n"
@@ -56,6 +58,8 @@ TEST_F(ProfilesTest, EveryOption) {
   ASSERT_TRUE(profile.ok()) << profile.status().message();
   EXPECT_EQ(profile->gpus, (std::vector<std::string>{"0", "1"}));
   EXPECT_EQ(profile->memory, (std::vector<std::string>{"1GiB", "512M"}));
+  EXPECT_EQ(profile->qos.copy_min, "1GB/s");
+  EXPECT_EQ(profile->qos.copy_max, "2GB/s");
   EXPECT_EQ(profile->compute.share, "12.5");
   EXPECT_TRUE(profile->compute.cap);
   EXPECT_EQ(profile->compute.priority, "high");
@@ -85,15 +89,11 @@ TEST_F(ProfilesTest, TheUsersFileGoesFirst) {
 TEST_F(ProfilesTest, ErrorsNameFileAndLine) {
   EXPECT_EQ(error("profile:\n  p: 1\n"), "c:1: unknown key 'profile'; known: profiles");
   EXPECT_EQ(error("profiles:\n  p:\n    memory: 1G\n"),
-            "c:3: unknown option 'memory'; known: gate-copies, gpu, json-summary, mem, mem-min, mem-weight, "
-            "name, priority, qos, "
-            "slo, sm, "
-            "sm-cap, sm-mode, socket, summary, weight");
+            "c:3: unknown option 'memory'; known: copy-max, copy-min, gate-copies, gpu, json-summary, mem, "
+            "mem-min, mem-weight, name, priority, qos, slo, sm, sm-cap, sm-mode, socket, summary, weight");
   EXPECT_EQ(error("profiles:\n  p:\n    memory: [1G]\n"),
-            "c:3: unknown option 'memory'; known: gate-copies, gpu, json-summary, mem, mem-min, mem-weight, "
-            "name, priority, qos, "
-            "slo, sm, "
-            "sm-cap, sm-mode, socket, summary, weight");
+            "c:3: unknown option 'memory'; known: copy-max, copy-min, gate-copies, gpu, json-summary, mem, "
+            "mem-min, mem-weight, name, priority, qos, slo, sm, sm-cap, sm-mode, socket, summary, weight");
   EXPECT_TRUE(error("profiles:\n  p:\n    mem: much\n").starts_with("c:3: mem: "));
   EXPECT_TRUE(error("profiles:\n  p:\n    mem:\n      - 1G\n      - {}\n").starts_with("c:5: mem needs"));
   EXPECT_TRUE(error("profiles:\n  p:\n    gpu: first\n").starts_with("c:3: gpu: 'first' is no index"));

@@ -14,7 +14,7 @@ using node::Json;
 // A limit in bytes a second, or null.
 Json rate_json(uint64_t rate, uint64_t none) { return rate == none ? Json(nullptr) : Json(rate); }
 
-Json terms_json(const remote::RateTerms& terms) {
+Json terms_json(const RateTerms& terms) {
   return {{"most", rate_json(terms.ceiling, UINT64_MAX)},
           {"guaranteed", rate_json(terms.guaranteed, 0)},
           {"weight", terms.weight}};

@@ -63,6 +63,12 @@ std::string memory_text(const Json& device) {
   if (min != 0) text += ", " + format_size(min) + " guaranteed";
   if (weight != partitioning::MemoryTerms::kDefaultWeight)
     text += str_format(", memory weight %llu", static_cast<unsigned long long>(weight));
+  const auto rate = [&](const char* key, const char* before, const char* after) {
+    const uint64_t bytes = node::json_uint(*memory, key).value_or(0);
+    if (bytes != 0) text += std::string(", copies of ") + before + format_size(bytes) + " a second" + after;
+  };
+  rate("copy_min", "", " guaranteed");
+  rate("copy_max", "at most ", "");
   return text;
 }
 

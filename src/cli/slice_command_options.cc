@@ -40,8 +40,8 @@ Result<SetOptions> SetParser::parse() const {
   TESSERA_ASSIGN_OR_RETURN(set.compute, parse_compute_options(compute_));
   if (!set.memory_bytes && set.memory.empty() && set.compute.empty()) {
     return Status(Code::kInvalidArgument,
-                  "nothing to change: give --mem, --mem-min, --mem-weight, --sm, --sm-mode, --priority, "
-                  "--weight, --slo, --qos or --gate-copies");
+                  "nothing to change: give --mem, --mem-min, --mem-weight, --copy-min, --copy-max, --sm, "
+                  "--sm-mode, --priority, --weight, --slo, --qos or --gate-copies");
   }
   Status status = node::check_slice_name(set.name);
   if (!status.ok()) return status.with_context("NAME");
@@ -96,8 +96,9 @@ bool SliceParser::chosen() const { return static_cast<bool>(*command_); }
 
 // A file has the options of its slices: none of the command line's would have an effect.
 Status check_file_alone(const CLI::App& command) {
-  for (const char* option : {"--gpu", "--mem", "--mem-min", "--mem-weight", "--sm", "--sm-cap", "--sm-mode",
-                             "--priority", "--weight", "--slo", "--qos", "--gate-copies"}) {
+  for (const char* option :
+       {"--gpu", "--mem", "--mem-min", "--mem-weight", "--copy-min", "--copy-max", "--sm", "--sm-cap",
+        "--sm-mode", "--priority", "--weight", "--slo", "--qos", "--gate-copies"}) {
     if (command.count(option) > 0) {
       return Status::error(Code::kInvalidArgument, "%s: the file says it, with --file", option);
     }

@@ -42,6 +42,7 @@ void LeaseService::open_residency(LeaseId id) {
 }
 
 void LeaseService::publish_memory_terms(SliceId id) {
+  watch_copies();
   if (!residency_.in_use()) return;
   residency_.forget_terms(id);
   for (const SliceDevice& device : ledger_.find_slice(id)->devices)
@@ -55,10 +56,14 @@ Status LeaseService::set_memory(SliceId id, std::optional<uint32_t> gpu, const L
   const Slice& slice = *ledger_.find_slice(id);
   for (const SliceDevice& device : slice.devices) {
     if (gpu && device.gpu != *gpu) continue;
-    const std::string text =
+    std::string text =
         str_format("%s of GPU %u's memory guaranteed, weight %u",
                    device.memory.min_bytes == 0 ? "nothing" : format_size(device.memory.min_bytes).c_str(),
                    device.gpu, device.memory.weight);
+    if (device.memory.copy_min != 0)
+      text += ", copies of " + format_size(device.memory.copy_min) + " a second guaranteed";
+    if (device.memory.copy_max != 0)
+      text += ", copies of at most " + format_size(device.memory.copy_max) + " a second";
     LOG_INFO("slices", "'%s': %s", slice.name.c_str(), text.c_str());
     tell(monitoring::Severity::kInfo, "slice_changed", slice.name, text);
   }

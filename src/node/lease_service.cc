@@ -133,6 +133,7 @@ Status LeaseService::begin_lease(LeaseId id, Connection* connection, Arrived arr
     connection->lease = id;
   }
   open_residency(id);
+  watch_copies();
   GateOrders orders;
   compute_.attach(ledger_.find_lease(id)->slice, id, loop_.now_ns(), orders);
   apply(orders);
@@ -362,6 +363,7 @@ void LeaseService::end_lease(LeaseId id, const LeaseEnd& why) {
     publish_terms(slice);
   }
   measure_needs();  // it has nothing more from now on, and may be the last one of all
+  watch_copies();
   failpoint("daemon.end.booked");
   save();
   failpoint("daemon.end.saved");
@@ -419,6 +421,7 @@ void LeaseService::tick(uint64_t now_ns) {
   save();
   apply(effects);
   take_turns(now_ns);
+  share_copies(now_ns);
   sample_use(now_ns);
   if (detached_ > 0 && now_ns >= next_image_check_ns_) {
     next_image_check_ns_ = now_ns + kImageCheckIntervalNs;
@@ -434,6 +437,8 @@ std::optional<uint64_t> LeaseService::next_deadline_ns() const {
   if (!ledger_.leases().empty() && (!next || next_sample_ns_ < *next)) next = next_sample_ns_;
   const std::optional<uint64_t> turn = compute_.next_deadline_ns();
   if (turn && (!next || *turn < *next)) next = turn;
+  const std::optional<uint64_t> copies = copies_.next_deadline_ns();
+  if (copies && (!next || *copies < *next)) next = copies;
   return next;
 }
 

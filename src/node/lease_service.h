@@ -35,6 +35,7 @@
 #include "node/broker.h"
 #include "node/compute_broker.h"
 #include "node/connection.h"
+#include "node/copy_broker.h"
 #include "node/event_loop.h"
 #include "node/inventory.h"
 #include "node/journal.h"
@@ -299,6 +300,10 @@ class LeaseService {
   // while.
   uint32_t borrowed_permille(uint32_t gpu);
   void report_work(const Lease& lease, uint32_t device, uint64_t now_ns);
+  // On which GPUs an eye is to be kept on copies: after every change of slices, processes and weights.
+  void watch_copies();
+  void share_copies(uint64_t now_ns);
+  void share_copies(uint32_t gpu, uint64_t now_ns);
   void hear_memory(const Inventory& inventory);
   RoundWatch::AllFigures watched_figures(uint64_t now_ns) const;
   void act_on(const WatchedProcess& process, const RoundWatch::Verdict& verdict, uint64_t now_ns);
@@ -315,6 +320,7 @@ class LeaseService {
   Broker broker_;
   ComputeBroker compute_;
   ResidencyBroker residency_;
+  CopyBroker copies_;
   SwapSpace swap_space_;
   memory::SwapOptions swap_options_;
   uint64_t working_set_window_ns_ = memory::WorkingSet::kWindowNs;

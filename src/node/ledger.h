@@ -174,6 +174,7 @@ class Ledger {
   struct MemoryChange {
     std::optional<uint64_t> min_bytes;
     std::optional<uint32_t> weight;
+    std::optional<uint64_t> copy_min = {}, copy_max = {};  // bytes a second
   };
   Status set_memory(SliceId slice, std::optional<uint32_t> gpu, const MemoryChange& change);
 

@@ -14,6 +14,12 @@ Status check_memory_terms(const MemoryTerms& terms, const SliceDevice& device) {
     return Status::error(Code::kInvalidArgument, "a weight of memory is from 1 to %u, not %u",
                          MemoryTerms::kMostWeight, terms.weight);
   }
+  if (terms.copy_max != 0 && terms.copy_max < std::max(terms.copy_min, MemoryTerms::kLeastCopyRate)) {
+    return Status::error(
+        Code::kInvalidArgument, "copies cannot be held to %s a second (--copy-max): that is less than %s",
+        format_size(terms.copy_max).c_str(),
+        terms.copy_max < terms.copy_min ? "what is guaranteed (--copy-min)" : "1 MiB a second");
+  }
   if (terms.min_bytes == 0) return Status();
   if (!device.reserved) {
     return Status(Code::kInvalidArgument,
@@ -139,6 +145,8 @@ Status Ledger::set_memory(SliceId id, std::optional<uint32_t> gpu, const MemoryC
     SliceDevice after = device;
     after.memory.min_bytes = change.min_bytes.value_or(device.memory.min_bytes);
     after.memory.weight = change.weight.value_or(device.memory.weight);
+    after.memory.copy_min = change.copy_min.value_or(device.memory.copy_min);
+    after.memory.copy_max = change.copy_max.value_or(device.memory.copy_max);
     TESSERA_RETURN_IF_ERROR(check_memory_terms(after.memory, after));
     TESSERA_RETURN_IF_ERROR(check_minimum(slice.name, id, after));
     changes.emplace_back(&device, after.memory);

@@ -7,7 +7,7 @@
 
 namespace tessera::node {
 
-// {"min_bytes", "weight"}: what of it is there. An error names the field.
+// {"min_bytes", "weight", "copy_min", "copy_max"}: what of it is there. An error names the field.
 Result<Ledger::MemoryChange> parse_memory_change(const Json& object);
 // The same on the terms that all have who say nothing.
 Result<partitioning::MemoryTerms> parse_memory_terms(const Json& object);

@@ -80,11 +80,25 @@ void Counts::add(const Counts& more) {
   errors += more.errors;
   gate_waits += more.gate_waits;
   gate_wait_ns += more.gate_wait_ns;
+  copy_wait_ns += more.copy_wait_ns;
   for (size_t i = 0; i < gate_wait_buckets.size(); ++i) gate_wait_buckets[i] += more.gate_wait_buckets[i];
   timed_kernels += more.timed_kernels;
   timed_kernel_ns += more.timed_kernel_ns;
   for (size_t i = 0; i < timed_kernel_buckets.size(); ++i)
     timed_kernel_buckets[i] += more.timed_kernel_buckets[i];
+}
+
+CopyValues CounterMapping::read_copies(size_t device) const {
+  assert(device < vgpu::kMaxDevicesPerSlice);
+  const vgpu::DeviceCounters& counters = page_->devices[device];
+  CopyValues values;
+  constexpr auto kTo = static_cast<size_t>(vgpu::HostCopy::kToDevice);
+  constexpr auto kFrom = static_cast<size_t>(vgpu::HostCopy::kFromDevice);
+  values.bytes[kTo] =
+      load(counters.bytes_to_device, kLargestCount / 2) + load(counters.restored_bytes, kLargestCount / 2);
+  values.bytes[kFrom] = load(counters.bytes_from_device, kLargestCount);
+  for (const size_t way : {kTo, kFrom}) values.waits[way] = load(counters.copy_waits[way], kLargestCount);
+  return values;
 }
 
 CounterValues CounterMapping::read(size_t device, uint64_t granted_bytes, uint64_t peak_granted_bytes) const {
@@ -121,6 +135,7 @@ CounterValues CounterMapping::read(size_t device, uint64_t granted_bytes, uint64
   values.timed_kernel_ns = load(counters.timed_kernel_ns, kLargestCount);
   for (size_t i = 0; i < cuda::kRunTimeBuckets; ++i)
     values.timed_kernel_buckets[i] = load(counters.timed_kernel_buckets[i], values.timed_kernels);
+  values.copy_wait_ns = load(counters.copy_wait_ns, kLargestCount);
   return values;
 }
 
@@ -151,6 +166,12 @@ void GrantMapping::set_limit(size_t device, uint64_t limit_bytes, bool lowered) 
 void GrantMapping::set_gate_copies(size_t device, bool on) {
   assert(device < vgpu::kMaxDevicesPerSlice);
   page_->devices[device].gate_copies.store(on ? 1 : 0, std::memory_order_release);
+}
+
+void GrantMapping::set_copy_rates(size_t device, const CopyRates& rates) {
+  assert(device < vgpu::kMaxDevicesPerSlice);
+  for (size_t way = 0; way < rates.size(); ++way)
+    page_->devices[device].copy_rates[way].store(rates[way], std::memory_order_relaxed);
 }
 
 void GrantMapping::set_gate(size_t device, const GateSetting& gate) {

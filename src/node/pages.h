@@ -24,6 +24,7 @@ struct Counts {
   uint64_t bytes_to_device = 0, bytes_from_device = 0, bytes_on_device = 0;  // copied
   uint64_t errors = 0;                                                       // calls that failed
   uint64_t gate_waits = 0, gate_wait_ns = 0;
+  uint64_t copy_wait_ns = 0;  // of copies, for their part of the way to the device or back
   std::array<uint64_t, vgpu::kWaitBuckets> gate_wait_buckets{};
   uint64_t timed_kernels = 0, timed_kernel_ns = 0;  // that have ended and whose time is known
   std::array<uint64_t, cuda::kRunTimeBuckets> timed_kernel_buckets{};
@@ -51,6 +52,12 @@ struct WorkValues {
   uint64_t ready_sm_ns = 0;
 };
 
+// And at each round of copies' shares, by vgpu::HostCopy. What was brought back to the device is its
+// process's own copying.
+struct CopyValues {
+  std::array<uint64_t, vgpu::kHostCopies> bytes{}, waits{};
+};
+
 // The daemon's view of a process's counter page: it only reads.
 class CounterMapping {
  public:
@@ -66,6 +73,7 @@ class CounterMapping {
   // could have. Counts stay below 2^53, which JSON readers hold exactly; SM-time, which none sees, is at most
   // the most SMs there can be in the time.
   WorkValues read_work(size_t device) const;
+  CopyValues read_copies(size_t device) const;
   CounterValues read(size_t device, uint64_t granted_bytes, uint64_t peak_granted_bytes) const;
 
  private:
@@ -87,6 +95,8 @@ class GrantMapping {
   int descriptor() const { return file_.get(); }
   void set_limit(size_t device, uint64_t limit_bytes, bool lowered);
   void set_gate_copies(size_t device, bool on);
+  using CopyRates = std::array<uint64_t, vgpu::kHostCopies>;
+  void set_copy_rates(size_t device, const CopyRates& rates);
   void set_gate(size_t device, const GateSetting& gate);
 
  private:

@@ -81,6 +81,7 @@ void visit_facts(const PartFacts& part, Visit visit) {
   visit("bytes_to_device", usage.bytes_to_device);
   visit("bytes_from_device", usage.bytes_from_device);
   visit("bytes_on_device", usage.bytes_on_device);
+  visit("copy_wait_ns", usage.copy_wait_ns);
   visit("errors", usage.errors);
   visit("faults", usage.faults);
   visit("turn_wait_ns", part.turn_wait_ns);

@@ -23,6 +23,12 @@ struct MemoryTerms {
 
   uint64_t min_bytes = 0;            // stays on the GPU whoever else needs it
   uint32_t weight = kDefaultWeight;  // how much it has, and how long its turns are, against others
+  // Of copies between the host and the GPU, each way, bytes a second: what it has as far as it wants it, and
+  // the most that it may have; 0: nothing, and no bound.
+  static constexpr uint64_t kLeastCopyRate = 1 << 20;
+  uint64_t copy_min = 0, copy_max = 0;
+
+  bool shares_copies() const { return weight != kDefaultWeight || copy_min != 0; }
 
   bool operator==(const MemoryTerms&) const = default;
 };

@@ -43,7 +43,7 @@ class BadInput(CliTest):
 
     def test_set(self):
         self.refused(2, "NAME is required", "set", "--mem", "1GiB")
-        self.refused(2, "nothing to change: give --mem, --mem-min, --mem-weight, --sm, --sm-mode, --priority, --weight, --slo, --qos or --gate-copies", "set", "one")
+        self.refused(2, "nothing to change: give --mem, --mem-min, --mem-weight, --copy-min, --copy-max, --sm, --sm-mode, --priority, --weight, --slo, --qos or --gate-copies", "set", "one")
         self.refused(2, "--mem: size", "set", "one", "--mem", "0")
         self.refused(2, "letters, digits", "set", "a b", "--mem", "1GiB")
         self.refused(2, "--gpu", "set", "one", "--mem", "1GiB", "--gpu", "x")

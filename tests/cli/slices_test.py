@@ -86,7 +86,7 @@ class Profiles(CliTest):
         self.write("profiles:\n  small:\n    memory: 64MiB\n")
         code, _, err = self.tessera("run", "@small", "--", "true")
         self.assertEqual(code, 2)
-        self.assertIn(f"{self.config}:3: unknown option 'memory'; known: gate-copies, gpu, json-summary, mem, mem-min, mem-weight, name, priority, qos, slo, sm, sm-cap, sm-mode, socket, summary, weight", err)
+        self.assertIn(f"{self.config}:3: unknown option 'memory'; known: copy-max, copy-min, gate-copies, gpu, json-summary, mem, mem-min, mem-weight, name, priority, qos, slo, sm, sm-cap, sm-mode, socket, summary, weight", err)
 
     def test_help_tells_of_them(self):
         self.assertIn("@PROFILE", self.tessera("help", "run")[1])

@@ -6,8 +6,8 @@
 #include <map>
 #include <string>
 
+#include "common/rate_shares.h"
 #include "remote/bandwidth/bandwidth_page.h"
-#include "remote/bandwidth/rate_shares.h"
 
 namespace tessera::remote {
 

@@ -4,8 +4,8 @@
 
 #include <mutex>
 
+#include "common/token_bucket.h"
 #include "remote/bandwidth/bandwidth_page.h"
-#include "remote/bandwidth/token_bucket.h"
 
 namespace tessera::remote {
 

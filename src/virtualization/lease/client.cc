@@ -118,6 +118,8 @@ Status LeaseClient::replace_pages(const std::vector<UniqueFd>& descriptors) {
     copy(to.timed_kernel_ns, from.timed_kernel_ns);
     for (size_t bucket = 0; bucket < cuda::kRunTimeBuckets; ++bucket)
       copy(to.timed_kernel_buckets[bucket], from.timed_kernel_buckets[bucket]);
+    for (size_t way = 0; way < kHostCopies; ++way) copy(to.copy_waits[way], from.copy_waits[way]);
+    copy(to.copy_wait_ns, from.copy_wait_ns);
   }
   munmap(counters, kPageBytes);
   TESSERA_RETURN_IF_ERROR(map_page(descriptors[0], PROT_READ | PROT_WRITE, "counter", counters_).status());

@@ -68,6 +68,10 @@ class LeaseClient {
   uint64_t turn_ns(uint32_t device) const {
     return grants_->devices[device].turn_ns.load(std::memory_order_relaxed);
   }
+  // See DeviceGrant::copy_rates.
+  uint64_t copy_rate(uint32_t device, HostCopy way) const {
+    return grants_->devices[device].copy_rates[static_cast<size_t>(way)].load(std::memory_order_relaxed);
+  }
   // Whether there is a daemon that would change the pages.
   bool attached();
   // How often it has attached again: what was told before is forgotten by whoever listens now.

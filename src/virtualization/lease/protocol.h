@@ -48,7 +48,7 @@
 namespace tessera::vgpu {
 
 inline constexpr uint32_t kLeaseMagic = 0x41525354;  // "TSRA"
-inline constexpr uint16_t kLeaseVersion = 13;
+inline constexpr uint16_t kLeaseVersion = 14;
 inline constexpr size_t kMaxMessageBytes = 64 * 1024;
 inline constexpr size_t kTokenBytes = 32;  // random, as hexadecimal text in TESSERA_SLICE: 64 digits
 inline constexpr size_t kMaxDevicesPerSlice = 16;
@@ -229,6 +229,10 @@ struct GateNotice {
 inline constexpr uint64_t kWaitBucketsNs[] = {16'000, 64'000, 256'000, 1'000'000, 16'000'000, 256'000'000};
 inline constexpr size_t kWaitBuckets = std::size(kWaitBucketsNs);
 
+// Copies between the host and a device.
+enum class HostCopy : uint8_t { kToDevice = 0, kFromDevice = 1 };
+inline constexpr size_t kHostCopies = 2;
+
 // Written by the process, read by the daemon; self-reported and labelled so.
 struct DeviceCounters {
   std::atomic<uint64_t> used_bytes;
@@ -268,6 +272,9 @@ struct DeviceCounters {
   std::atomic<uint64_t> timed_kernels;
   std::atomic<uint64_t> timed_kernel_ns;
   std::atomic<uint64_t> timed_kernel_buckets[cuda::kRunTimeBuckets];
+  // How often copies that wait for their rate have looked, by HostCopy, and waited together.
+  std::atomic<uint64_t> copy_waits[kHostCopies];
+  std::atomic<uint64_t> copy_wait_ns;
 };
 struct CounterPage {
   DeviceCounters devices[kMaxDevicesPerSlice];
@@ -288,7 +295,11 @@ struct DeviceGrant {
   // How long the turn of a word that says Run lasts from when the process sees it: then it stops by itself
   // and says so, and nobody need be woken to tell it. 0: until it is told. Valid as the SMs are.
   std::atomic<uint64_t> turn_ns;
+  // By HostCopy: how many bytes each process of the slice may copy in a second; kAnyCopyRate: as many as it
+  // can. 0: nobody looks at it.
+  std::atomic<uint64_t> copy_rates[kHostCopies];
 };
+inline constexpr uint64_t kAnyCopyRate = UINT64_MAX;
 struct GrantPage {
   DeviceGrant devices[kMaxDevicesPerSlice];
 };

@@ -1,4 +1,5 @@
-// How many bytes a copy moves and which way, from its arguments. Called after the driver took it.
+// How many bytes a copy moves and which way, from its arguments: visit() calls what it is given with that,
+// once or, of a batch, for each of its copies.
 #pragma once
 
 #include <cstdint>
@@ -21,11 +22,11 @@ bool is_device_address(CUdeviceptr address);
 // The name of the entry says which way; of its arguments the last number is how much.
 template <CopyWay Way>
 struct CopiedBySize {
-  template <typename... Args>
-  static void count(Args... args) {
+  template <typename Visit, typename... Args>
+  static void visit(const Visit& visit, Args... args) {
     uint64_t bytes = 0;
     (look_at(args, bytes), ...);
-    count_copied({Way, bytes});
+    visit(CopiedBytes{Way, bytes});
   }
   static void look_at(size_t argument, uint64_t& bytes) { bytes = argument; }
   static void look_at(unsigned int argument, uint64_t& bytes) { bytes = argument; }
@@ -35,17 +36,17 @@ struct CopiedBySize {
 
 // cuMemcpy: the addresses say which way.
 struct CopiedByAddress {
-  template <typename... Rest>
-  static void count(CUdeviceptr to, CUdeviceptr from, size_t bytes, Rest...) {
-    count_copied({way_between(is_device_address(from), is_device_address(to)), bytes});
+  template <typename Visit, typename... Rest>
+  static void visit(const Visit& visit, CUdeviceptr to, CUdeviceptr from, size_t bytes, Rest...) {
+    visit(CopiedBytes{way_between(is_device_address(from), is_device_address(to)), bytes});
   }
 };
 
 // CUDA_MEMCPY2D, CUDA_MEMCPY3D and their like.
 struct CopiedByShape {
-  template <typename Shape, typename... Rest>
-  static void count(const Shape* shape, Rest...) {
-    count_copied(told(*shape));
+  template <typename Visit, typename Shape, typename... Rest>
+  static void visit(const Visit& visit, const Shape* shape, Rest...) {
+    if (shape != nullptr) visit(told(*shape));
   }
   template <typename Shape>
   static CopiedBytes told(const Shape& shape) {
@@ -63,27 +64,28 @@ struct CopiedByShape {
 
 // cuMemcpyBatchAsync.
 struct CopiedInBatch {
-  template <typename... Rest>
-  static void count(const CUdeviceptr* to, const CUdeviceptr* from, const size_t* bytes, size_t count,
-                    Rest...) {
+  template <typename Visit, typename... Rest>
+  static void visit(const Visit& visit, const CUdeviceptr* to, const CUdeviceptr* from, const size_t* bytes,
+                    size_t count, Rest...) {
+    if (to == nullptr || from == nullptr || bytes == nullptr) return;
     for (size_t i = 0; i < count; ++i)
-      count_copied({way_between(is_device_address(from[i]), is_device_address(to[i])), bytes[i]});
+      visit(CopiedBytes{way_between(is_device_address(from[i]), is_device_address(to[i])), bytes[i]});
   }
 };
 
 // cuMemcpy3DBatchAsync.
 struct CopiedInShapedBatch {
-  template <typename... Rest>
-  static void count(size_t count, const CUDA_MEMCPY3D_BATCH_OP* copies, Rest...) {
-    for (size_t i = 0; i < count; ++i) count_copied(told(copies[i]));
+  template <typename Visit, typename... Rest>
+  static void visit(const Visit& visit, size_t count, const CUDA_MEMCPY3D_BATCH_OP* copies, Rest...) {
+    for (size_t i = 0; copies != nullptr && i < count; ++i) visit(told(copies[i]));
   }
   static CopiedBytes told(const CUDA_MEMCPY3D_BATCH_OP& copy);
 };
 
 // Sets, and what the daemon has no counter for: prefetches.
 struct NotCounted {
-  template <typename... Args>
-  static void count(Args...) {}
+  template <typename Visit, typename... Args>
+  static void visit(const Visit&, Args...) {}
 };
 
 }  // namespace tessera::vgpu

@@ -2,6 +2,7 @@
 // that.
 #include "virtualization/vgpu/copied_bytes.h"
 #include "virtualization/vgpu/gated_copies.h"
+#include "virtualization/vgpu/paced_copies.h"
 
 namespace tessera::vgpu {
 namespace {
@@ -12,12 +13,19 @@ template <typename Copied, bool PerThread, auto Entry>
 struct Copy;
 template <typename Copied, bool PerThread, typename... Args, CUresult (*T::*Entry)(Args...)>
 struct Copy<Copied, PerThread, Entry> {
+  // What it waits for its pace it does outside of Touching: its memory may leave the device meanwhile.
   static CUresult call(Args... args) {
+    CopyPace* pace = active_vgpu->copy_pace();
+    if (pace == nullptr || is_captured<PerThread>(args...)) [[likely]]
+      return once(args...);
+    return copy_at_pace<Copied>(*pace, &once, args...);
+  }
+  static CUresult once(Args... args) {
     const Vgpu::Touching touching(*active_vgpu);
     if (touching.refused != CUDA_SUCCESS) return touching.refused;
     wait_to_copy<PerThread>(args...);
     const CUresult result = (lower().*Entry)(args...);
-    if (result == CUDA_SUCCESS && !is_captured<PerThread>(args...)) Copied::count(args...);
+    if (result == CUDA_SUCCESS && !is_captured<PerThread>(args...)) Copied::visit(&count_copied, args...);
     note_fault(result);
     return result;
   }

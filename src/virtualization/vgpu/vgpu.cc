@@ -66,6 +66,7 @@ Status Vgpu::start_gates(Tenant& tenant) const {
   LeaseClient& client = tenant.account->client();
   for (size_t ordinal = 0; ordinal < tenant.device_of_ordinal.size(); ++ordinal) {
     const uint32_t device = tenant.device_of_ordinal[ordinal];
+    tenant.paces[device] = std::make_unique<CopyPace>(client, device);
     std::unique_ptr<Gate>& gate = tenant.gates[device];
     // What moves memory off the device needs it idle: nothing is held up in the midst of running there.
     auto table = tenant.account->is_overcommitted(device)
@@ -116,6 +117,7 @@ void Vgpu::publish_target(Tenant& tenant) {
   auto* target = new Target{&tenant.account->counters(0), tenant.account->device_count()};
   for (uint32_t i = 0; i < kMaxDevicesPerSlice; ++i) {
     target->gates[i] = tenant.gates[i].get();
+    target->paces[i] = tenant.paces[i].get();
     if (tenant.residencies[i] != nullptr) {
       target->residencies[target->residency_count++] = tenant.residencies[i].get();
     }

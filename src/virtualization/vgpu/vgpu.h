@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "cuda/driver_table.h"
+#include "virtualization/gate/copy_pace.h"
 #include "virtualization/gate/gate.h"
 #include "virtualization/lease/account.h"
 #include "virtualization/residency/residency.h"
@@ -31,7 +32,8 @@ struct Tenant {
   std::unique_ptr<Account> account;
   std::vector<uint32_t> device_of_ordinal;  // CUdevice → index in the slice
   ChargeRegistry charges;
-  std::unique_ptr<Gate> gates[kMaxDevicesPerSlice];  // null where the program does not see the device
+  std::unique_ptr<Gate> gates[kMaxDevicesPerSlice];      // null where the program does not see the device
+  std::unique_ptr<CopyPace> paces[kMaxDevicesPerSlice];  // likewise
   std::unique_ptr<Residency> residencies[kMaxDevicesPerSlice];  // null, too, where all that is promised fits
 
   std::mutex managed_mutex;  // held across the driver's calls, so that it hears of limits in order
@@ -69,6 +71,7 @@ class Vgpu {
     DeviceCounters* devices;
     uint32_t device_count;
     Gate* gates[kMaxDevicesPerSlice] = {};
+    CopyPace* paces[kMaxDevicesPerSlice] = {};
     uint32_t residency_count = 0;
     Residency* residencies[kMaxDevicesPerSlice] = {};  // the first residency_count
   };
@@ -147,6 +150,12 @@ class Vgpu {
   void copying(const IsCapturing& is_capturing) const {
     const Target& target = *target_.load(std::memory_order_acquire);
     if (Gate* gate = target.gates[current_index(target)]) gate->copying(is_capturing);
+  }
+  // Of the calling thread's device, where copies are to keep a pace.
+  CopyPace* copy_pace() const {
+    const Target& target = *target_.load(std::memory_order_acquire);
+    CopyPace* pace = target.paces[current_index(target)];
+    return pace != nullptr && pace->is_watched() ? pace : nullptr;
   }
   // Calls `visit` with the meter of each device where launches wait at the gate.
   template <typename Visit>

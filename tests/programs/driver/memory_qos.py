@@ -39,10 +39,15 @@ def refused(arguments, *words):
     return out.stderr
 
 
+CHANGED = {"min_bytes": 8 << 20, "weight": 50, "copy_min": 1 << 20, "copy_max": 8 << 20}
+
+
 def check_admission(arguments):
     tessera = arguments.tessera
-    asked.call(tessera, "slice", "create", "small", "--mem", "32MiB", "--mem-min", "32MiB", "--mem-weight", "300")
-    require(asked.devices(tessera)["small"]["memory"] == {"min_bytes": 32 << 20, "weight": 300}, "its terms are shown")
+    asked.call(tessera, "slice", "create", "small", "--mem", "32MiB", "--mem-min", "32MiB", "--mem-weight", "300",
+               "--copy-min", "1MiB")
+    require(asked.devices(tessera)["small"]["memory"] == {"min_bytes": 32 << 20, "weight": 300, "copy_min": 1 << 20, "copy_max": 0},
+            "its terms are shown")
     said = refused(arguments, "slice", "create", "large", "--mem", "80MiB")
     require("could never have its limit of 80MiB" in said, said)
     require("within a limit" in refused(arguments, "set", "small", "--mem-min", "40MiB"), "more than its limit")
@@ -52,8 +57,9 @@ def check_admission(arguments):
     for words in (("--mem", "80MiB"), ("--mem", "70MiB", "--mem-min", "70MiB")):
         said = subprocess.run([tessera, "slice", "plan", *words], capture_output=True, text=True).stdout
         require("refused: " in said and "could never have its limit" in said, said)
-    asked.call(tessera, "set", "small", "--mem-min", "8MiB", "--mem-weight", "50")
-    require(asked.devices(tessera)["small"]["memory"] == {"min_bytes": 8 << 20, "weight": 50}, "its terms have changed")
+    asked.call(tessera, "set", "small", "--mem-min", "8MiB", "--mem-weight", "50", "--copy-max", "8MiB")
+    require(asked.devices(tessera)["small"]["memory"] == CHANGED, "its terms have changed")
+    require("is guaranteed" in refused(arguments, "set", "small", "--copy-min", "16MiB"), "more than its bound")
     asked.call(tessera, "slice", "create", "large", "--mem", "80MiB")
     require("could never" in refused(arguments, "set", "small", "--mem-min", "20MiB"), "what another has would not fit beside it")
 
@@ -62,7 +68,7 @@ def check_restart(arguments, daemon):
     daemon.kill()
     daemon.wait()
     daemon = asked.start_daemon(arguments.bin, "--overcommit", "3")
-    require(asked.devices(arguments.tessera)["small"]["memory"] == {"min_bytes": 8 << 20, "weight": 50}, "its terms outlive the daemon")
+    require(asked.devices(arguments.tessera)["small"]["memory"] == CHANGED, "its terms outlive the daemon")
     for name in ("small", "large"):
         asked.call(arguments.tessera, "slice", "delete", name)
     return daemon

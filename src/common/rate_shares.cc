@@ -1,9 +1,9 @@
-#include "remote/bandwidth/rate_shares.h"
+#include "common/rate_shares.h"
 
 #include <algorithm>
 #include <cmath>
 
-namespace tessera::remote {
+namespace tessera {
 namespace {
 
 // Large enough for every link, and small enough that sums of many stay exact.
@@ -75,4 +75,4 @@ std::vector<std::vector<uint64_t>> share_rates(uint64_t total, std::span<const T
   return rates;
 }
 
-}  // namespace tessera::remote
+}  // namespace tessera

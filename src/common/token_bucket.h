@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 
-namespace tessera::remote {
+namespace tessera {
 
 class TokenBucket {
  public:
@@ -57,4 +57,4 @@ class TokenBucket {
   uint64_t then_ns_;
 };
 
-}  // namespace tessera::remote
+}  // namespace tessera

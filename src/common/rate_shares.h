@@ -9,7 +9,7 @@
 #include <span>
 #include <vector>
 
-namespace tessera::remote {
+namespace tessera {
 
 // Bytes a second.
 struct RateTerms {
@@ -37,4 +37,4 @@ struct TenantClaim {
 // its terms say.
 std::vector<std::vector<uint64_t>> share_rates(uint64_t total, std::span<const TenantClaim> tenants);
 
-}  // namespace tessera::remote
+}  // namespace tessera

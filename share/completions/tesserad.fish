@@ -15,6 +15,7 @@ complete -c tesserad -l swap-codec -x -a 'none adaptive lz4 zstd snappy' -d 'How
 complete -c tesserad -l swap-encrypt -d 'What waits is encrypted'
 complete -c tesserad -l swap-host -x -d 'How much of the memory of the host is for what waits'
 complete -c tesserad -l swap-dir -r -F -d 'Where the rest goes'
+complete -c tesserad -l swap-neighbour -x -a 'auto always never' -d 'Whether idle memory of other GPUs is used first'
 complete -c tesserad -l packing -x -a 'spread binpack' -d 'Where slices go that name no GPU'
 complete -c tesserad -l refuse-faulty -d 'Programs that keep failing have to wait'
 complete -c tesserad -l round-the-gate -x -a 'warn hard stop' -d 'What becomes of who goes round it'

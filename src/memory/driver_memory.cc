@@ -41,6 +41,20 @@ Result<DriverMemory> DriverMemory::of_device(const cuda::DriverTable& driver, CU
   return memory;
 }
 
+Result<DriverMemory> DriverMemory::of_peer(const cuda::DriverTable& driver, CUdevice device,
+                                           CUdevice reader) {
+  int reaches = 0;
+  if (driver.cuDeviceCanAccessPeer != nullptr) {
+    TESSERA_RETURN_IF_ERROR(
+        status_of(driver.cuDeviceCanAccessPeer(&reaches, reader, device), "cuDeviceCanAccessPeer"));
+  }
+  if (reaches == 0)
+    return Status::error(Code::kUnsupported, "device %d does not reach device %d's memory", reader, device);
+  TESSERA_ASSIGN_OR_RETURN(DriverMemory memory, of_device(driver, device, false));
+  memory.reader_.id = reader;
+  return memory;
+}
+
 Result<uint64_t> DriverMemory::reserve(uint64_t bytes) {
   CUdeviceptr address = 0;
   TESSERA_RETURN_IF_ERROR(
@@ -72,7 +86,7 @@ Status DriverMemory::map(uint64_t address, std::span<const Handle> granules) {
     if (status.ok()) ++mapped;
   }
   if (status.ok()) {
-    const CUmemAccessDesc access{properties_.location, CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
+    const CUmemAccessDesc access{reader_, CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
     status = status_of(driver_.cuMemSetAccess(address, granules.size() * granularity_, &access, 1),
                        "cuMemSetAccess");
   }

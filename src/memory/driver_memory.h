@@ -13,6 +13,8 @@ class DriverMemory : public DeviceMemory {
   // kUnsupported where the driver or the device has no such management. `driver` outlives what is made.
   // `exportable`: granules can be shared with other processes by descriptors.
   static Result<DriverMemory> of_device(const cuda::DriverTable& driver, CUdevice device, bool exportable);
+  // Memory of `device` that `reader` has access to, and no other. kUnsupported where it does not reach that.
+  static Result<DriverMemory> of_peer(const cuda::DriverTable& driver, CUdevice device, CUdevice reader);
 
   uint64_t granularity() const override { return granularity_; }
   Result<uint64_t> reserve(uint64_t bytes) override;
@@ -24,10 +26,11 @@ class DriverMemory : public DeviceMemory {
 
  private:
   DriverMemory(const cuda::DriverTable& driver, const CUmemAllocationProp& properties)
-      : driver_(driver), properties_(properties) {}
+      : driver_(driver), properties_(properties), reader_(properties.location) {}
 
   const cuda::DriverTable& driver_;
   CUmemAllocationProp properties_;
+  CUmemLocation reader_;
   uint64_t granularity_ = 0;
 };
 

@@ -50,6 +50,9 @@ constexpr const char* kHelp =
     "  --swap-encrypt       and encrypted, by a key of each process that is nowhere else\n"
     "  --swap-host SIZE     as much of the host's memory is for what waits, as 8GiB (default: all of it)\n"
     "  --swap-dir FOLDER    what does not find room there goes to files of this folder\n"
+    "  --swap-neighbour auto|always|never\n"
+    "                       whether memory that nobody has or is promised on other GPUs is used before the\n"
+    "                       host's: where that is measured to be faster (default), always or never\n"
     "  --mps                keep slices in space to their SMs by NVIDIA's Multi-Process Service, where its\n"
     "                       control daemon runs; a fault of one program then ends those of all\n"
     "  --packing POLICY     where slices go that name no GPU: spread (default) or binpack\n"
@@ -123,6 +126,7 @@ std::optional<int> parse_command_line(int argc, char** argv, CommandLine& option
     kSwapEncrypt,
     kSwapHost,
     kSwapDir,
+    kSwapNeighbour,
     kMps,
     kPacking,
     kRefuseFaulty,
@@ -157,6 +161,7 @@ std::optional<int> parse_command_line(int argc, char** argv, CommandLine& option
                                     {"swap-encrypt", no_argument, nullptr, kSwapEncrypt},
                                     {"swap-host", required_argument, nullptr, kSwapHost},
                                     {"swap-dir", required_argument, nullptr, kSwapDir},
+                                    {"swap-neighbour", required_argument, nullptr, kSwapNeighbour},
                                     {"mps", no_argument, nullptr, kMps},
                                     {"packing", required_argument, nullptr, kPacking},
                                     {"refuse-faulty", no_argument, nullptr, kRefuseFaulty},
@@ -268,6 +273,12 @@ std::optional<int> parse_command_line(int argc, char** argv, CommandLine& option
         if (*bytes < kLeastSwapHostBytes)
           return usage_error("--swap-host is 64MiB or more, not '%s'", optarg);
         options.swap_host_bytes = *bytes;
+        break;
+      }
+      case kSwapNeighbour: {
+        const auto use = memory::parse_neighbour_use(optarg);
+        if (!use) return usage_error("--swap-neighbour is auto, always or never, not '%s'", optarg);
+        options.swap.neighbour_use = *use;
         break;
       }
       case kSwapDir:

@@ -257,6 +257,7 @@ Json ControlService::gpus() const {
   for (uint32_t i = 0; i < inventory_.gpus.size(); ++i) {
     const std::optional<uint64_t> switch_ns = leases_.compute().switch_ns(i);
     answer["gpus"][i]["switch_ns"] = switch_ns ? Json(*switch_ns) : Json(nullptr);
+    answer["gpus"][i]["lent_bytes"] = leases_.neighbours().lent_bytes(i);
     auto why = health_.closed(inventory_.gpus[i].uuid, i, leases_.now_ns());
     if (!why) continue;
     answer["gpus"][i]["state"] = "quarantined";

@@ -28,6 +28,7 @@ vgpu::SwapTerms LeaseService::swap_terms() const {
   terms.encoding = static_cast<uint32_t>(swap_options_.encoding);
   terms.encrypt = swap_options_.encrypt ? 1 : 0;
   terms.host_bounded = swap_space_.in_use() ? 1 : 0;
+  terms.neighbour_use = static_cast<uint32_t>(swap_options_.neighbour_use);
   swap_options_.directory.copy(terms.directory, sizeof terms.directory - 1);
   return terms;
 }
@@ -39,6 +40,7 @@ void LeaseService::open_residency(LeaseId id) {
   std::vector<ResidencyBroker::Promise> promises;
   for (const SliceDevice& device : slice.devices) promises.push_back({device.gpu, device.limit_bytes});
   residency_.open(id, slice.id, promises, loop_.now_ns());
+  neighbours_.open(id, slice.devices.size());
 }
 
 void LeaseService::publish_memory_terms(SliceId id) {
@@ -124,21 +126,31 @@ void LeaseService::measure_needs() {
 Status LeaseService::attach_residency(LeaseId id, const ReattachMessage& held, Effects& effects) {
   if (!residency_.in_use()) return Status();
   if (swap_space_.in_use()) TESSERA_RETURN_IF_ERROR(swap_space_.attach(id, held.swap_bytes));
-  return residency_.attach(id, held.resident_bytes, loop_.now_ns(), effects);
+  TESSERA_RETURN_IF_ERROR(residency_.attach(id, held.resident_bytes, loop_.now_ns(), effects));
+  attach_neighbours(id, held, effects);
+  return Status();
 }
 
 void LeaseService::close_residency(LeaseId id, Effects& effects) {
   swap_space_.close(id);
+  neighbours_.close(id, loop_.now_ns(), effects);
+  overdue_.erase(id);
   residency_.close(id, loop_.now_ns(), effects);
 }
 
 Status LeaseService::reserve(LeaseId lease, uint32_t request, const ReserveMessage& message,
                              Effects& effects) {
+  lending_changed_ |= message.kind != BudgetKind::kLimit;
   switch (message.kind) {
     case BudgetKind::kLimit:
       return broker_.reserve(lease, request, message, loop_.now_ns(), effects);
     case BudgetKind::kResident:
       return reserve_resident(lease, request, message, effects);
+    case BudgetKind::kNeighbour: {
+      TESSERA_ASSIGN_OR_RETURN(const uint64_t granted, lend(lease, message));
+      effects.answers.push_back({lease, request, message.device, granted, BudgetKind::kNeighbour});
+      return Status();
+    }
     case BudgetKind::kSwap: {
       const bool exchange = residency_.gives_way_for_return(lease, message.device);
       const auto what = exchange ? SwapSpace::For::kExchange : SwapSpace::For::kGrowth;
@@ -170,6 +182,7 @@ Status LeaseService::reserve_resident(LeaseId lease, uint32_t request, const Res
 }
 
 Status LeaseService::release(LeaseId lease, const ReleaseMessage& message, Effects& effects) {
+  lending_changed_ |= message.kind != BudgetKind::kLimit;
   switch (message.kind) {
     case BudgetKind::kLimit:
       return broker_.release(lease, message, loop_.now_ns(), effects);
@@ -177,18 +190,26 @@ Status LeaseService::release(LeaseId lease, const ReleaseMessage& message, Effec
       return residency_.release(lease, message, loop_.now_ns(), effects);
     case BudgetKind::kSwap:
       return swap_space_.release(lease, message.device, message.bytes);
+    case BudgetKind::kNeighbour:
+      return neighbours_.release(lease, message.device, message.bytes, loop_.now_ns(), effects);
   }
   return Status(Code::kInternal, "a budget of no kind");
 }
 
 Status LeaseService::recalled(LeaseId lease, uint32_t number, const RecalledMessage& message,
                               Effects& effects) {
+  lending_changed_ |= message.kind != BudgetKind::kLimit;
   switch (message.kind) {
     case BudgetKind::kLimit:
       return broker_.recalled(lease, number, message, loop_.now_ns(), effects);
     case BudgetKind::kResident: {
       Status status = residency_.recalled(lease, number, message, loop_.now_ns(), effects);
       failpoint("daemon.swap.recalled");
+      return status;
+    }
+    case BudgetKind::kNeighbour: {
+      Status status = neighbours_.recalled(lease, number, message, loop_.now_ns(), effects);
+      failpoint("daemon.swap.neighbour.recalled");
       return status;
     }
     case BudgetKind::kSwap:

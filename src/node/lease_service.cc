@@ -74,6 +74,7 @@ Status LeaseService::handle_leased(Connection& connection, const ClientMessage& 
   } else {
     status = Status(Code::kInvalidData, "control requests need a connection of their own");
   }
+  if (std::exchange(lending_changed_, false)) settle_lending(effects);
   publish_terms(slice);
   save();
   if (!effects.answers.empty()) failpoint("daemon.grant.saved");
@@ -198,6 +199,7 @@ Status LeaseService::reattach(Connection& connection, uint32_t request, const Re
   if (leases_.at(id).connection != nullptr) {
     broker_.disconnect(id, loop_.now_ns(), effects);
     residency_.disconnect(id, loop_.now_ns(), effects);
+    neighbours_.disconnect(id);
   }
   Status claimed = ledger_.claim(id, message.held_bytes);
   if (claimed.ok()) claimed = attach_residency(id, message, effects);
@@ -227,6 +229,7 @@ Status LeaseService::reattach(Connection& connection, uint32_t request, const Re
   // Its counts start at 0 for a moment, and then go on where they were.
   for (UsageWindow& window : slices_.at(slice_id).windows) window = UsageWindow();
   next_sample_ns_ = std::max(next_sample_ns_, loop_.now_ns() + UsageWindow::kSampleNs);
+  settle_lending(effects);
   publish_terms(slice_id);
   failpoint("daemon.reattach.booked");
   save();
@@ -249,6 +252,7 @@ vgpu::AttachedReply LeaseService::describe(const Slice& slice, LeaseId lease) co
   reply.swap = swap_terms();
   reply.lease = lease;
   reply.device_count = static_cast<uint32_t>(slice.devices.size());
+  if (lease != 0) name_neighbours(slice, reply);
   slice.name.copy(reply.slice_name, sizeof reply.slice_name - 1);
   for (size_t i = 0; i < slice.devices.size(); ++i) {
     vgpu::AttachedDevice& device = reply.devices[i];
@@ -312,6 +316,8 @@ void LeaseService::disconnected(Connection& connection) {
   Effects effects;
   broker_.disconnect(id, loop_.now_ns(), effects);
   residency_.disconnect(id, loop_.now_ns(), effects);
+  neighbours_.disconnect(id);
+  settle_lending(effects);
   GateOrders orders;
   compute_.lose(lease.slice, id, loop_.now_ns(), orders);
   apply(orders);
@@ -362,6 +368,7 @@ void LeaseService::end_lease(LeaseId id, const LeaseEnd& why) {
     if (left.kept && left.leases.empty()) slices_.at(slice).failed = false;
     publish_terms(slice);
   }
+  settle_lending(effects);
   measure_needs();  // it has nothing more from now on, and may be the last one of all
   watch_copies();
   failpoint("daemon.end.booked");
@@ -418,6 +425,8 @@ void LeaseService::tick(uint64_t now_ns) {
   Effects effects;
   broker_.expire(now_ns, effects);
   residency_.expire(now_ns, effects);
+  neighbours_.expire(now_ns, effects);
+  end_overdue(now_ns);
   save();
   apply(effects);
   take_turns(now_ns);
@@ -433,6 +442,8 @@ std::optional<uint64_t> LeaseService::next_deadline_ns() const {
   std::optional<uint64_t> next = broker_.next_deadline_ns();
   const std::optional<uint64_t> residency = residency_.next_deadline_ns();
   if (residency && (!next || *residency < *next)) next = residency;
+  const std::optional<uint64_t> neighbours = neighbours_.next_deadline_ns();
+  if (neighbours && (!next || *neighbours < *next)) next = neighbours;
   if (detached_ > 0 && (!next || next_image_check_ns_ < *next)) next = next_image_check_ns_;
   if (!ledger_.leases().empty() && (!next || next_sample_ns_ < *next)) next = next_sample_ns_;
   const std::optional<uint64_t> turn = compute_.next_deadline_ns();

@@ -39,6 +39,7 @@
 #include "node/event_loop.h"
 #include "node/inventory.h"
 #include "node/journal.h"
+#include "node/neighbour_rooms.h"
 #include "node/pages.h"
 #include "node/process_image.h"
 #include "node/residency_broker.h"
@@ -65,6 +66,7 @@ struct DeviceUsage : Counts {
   uint64_t resident_bytes = 0;  // on the device, where limits are more than it has
   uint64_t out_bytes = 0;       // off it now, as the processes report it, as what follows
   uint64_t swap_host_bytes = 0, swap_file_bytes = 0;  // that this takes
+  uint64_t swap_neighbour_bytes = 0;                  // of other GPUs
   uint64_t memory_wait_ns = 0;  // waited for memory of the device, all processes together
 
   // What only grows, of a process.
@@ -87,7 +89,10 @@ class LeaseService {
   void set_last_look(LastLook look) { last_look_ = std::move(look); }
   void set_co_execution(bool on) { compute_.set_co_execution(on); }
   // Limits may be more than a GPU has: what is on it is granted apart. Together with the ledger's totals.
-  void set_residency(std::vector<uint64_t> capacities) { residency_.set_capacities(std::move(capacities)); }
+  void set_residency(std::vector<uint64_t> capacities) {
+    residency_.set_capacities(std::move(capacities));
+    if (lends()) residency_.set_lending();
+  }
   // Within which time everybody has been on a GPU, see ResidencyBroker.
   void set_residence_round(uint64_t ns) { residency_.set_round(ns); }
   const ResidencyBroker& residency() const { return residency_; }
@@ -100,6 +105,8 @@ class LeaseService {
   void set_swap(const memory::SwapOptions& options, uint64_t host_bytes);
   const memory::SwapOptions& swap_options() const { return swap_options_; }
   const SwapSpace& swap_space() const { return swap_space_; }
+  // What of GPUs is lent to processes of others for what has left theirs.
+  const NeighbourRooms& neighbours() const { return neighbours_; }
   ~LeaseService();
   LeaseService(const LeaseService&) = delete;
   LeaseService& operator=(const LeaseService&) = delete;
@@ -256,6 +263,17 @@ class LeaseService {
   Status returned(LeaseId lease, const ReturnedMessage& message, Effects& effects);
   vgpu::SwapTerms swap_terms() const;
   Status reserve_resident(LeaseId lease, uint32_t request, const ReserveMessage& message, Effects& effects);
+  // Whether what has left a GPU may be kept on others.
+  bool lends() const;
+  std::optional<uint32_t> gpu_of(const std::string& uuid) const;
+  void name_neighbours(const Slice& slice, vgpu::AttachedReply& reply) const;
+  Result<uint64_t> lend(LeaseId lease, const ReserveMessage& message);
+  void attach_neighbours(LeaseId lease, const ReattachMessage& held, Effects& effects);
+  // What is promised of GPUs, held there or lent has changed.
+  void settle_lending(Effects& effects);
+  void settle_lending();
+  // Processes that keep what a GPU's own wait for.
+  void end_overdue(uint64_t now_ns);
   void open_residency(LeaseId lease);
   // It has said what it holds of GPUs and of the host's memory.
   Status attach_residency(LeaseId lease, const ReattachMessage& held, Effects& effects);
@@ -322,6 +340,9 @@ class LeaseService {
   ResidencyBroker residency_;
   CopyBroker copies_;
   SwapSpace swap_space_;
+  NeighbourRooms neighbours_;
+  bool lending_changed_ = false;
+  std::set<LeaseId> overdue_;  // that were ended for it
   memory::SwapOptions swap_options_;
   uint64_t working_set_window_ns_ = memory::WorkingSet::kWindowNs;
   std::set<uint32_t> thrashing_;  // GPUs of which that was told

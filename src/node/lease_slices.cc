@@ -42,6 +42,7 @@ Result<SliceId> LeaseService::open_slice(const SliceRequest& request) {
   isolate_tenants(loop_.now_ns());
   publish_terms(id);
   publish_memory_terms(id);
+  settle_lending();
   save();
   LOG_INFO("slices", "'%s' opened: %zu GPU(s), GPU %u, %s%s", slice.name.c_str(), slice.devices.size(),
            slice.devices[0].gpu, format_size(slice.devices[0].limit_bytes).c_str(),
@@ -71,6 +72,7 @@ Status LeaseService::set_limit(SliceId id, std::optional<uint32_t> gpu, uint64_t
   publish_terms(id);
   Effects effects;
   broker_.limits_changed(id, loop_.now_ns(), effects);
+  settle_lending(effects);
   save();
   apply(effects);
   LOG_INFO("slices", "'%s': limit set to %s", ledger_.find_slice(id)->name.c_str(),
@@ -138,6 +140,7 @@ void LeaseService::forget_slice(SliceId slice, const std::string& name) {
   release_holder(record->second);
   slices_.erase(record);
   residency_.forget_terms(slice);
+  settle_lending();
   GateOrders orders;
   compute_.remove_slice(slice, loop_.now_ns(), orders);
   apply(orders);

@@ -37,6 +37,7 @@ void LeaseService::take_over(Journal journal) {
     publish_terms(id);
     publish_memory_terms(id);
   }
+  settle_lending();
   for (SliceId id : unused) drop_holder(id);
   // What could not be taken over goes.
   Journal::Values left = journal_->values();

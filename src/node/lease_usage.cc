@@ -33,6 +33,7 @@ SliceUsage LeaseService::usage(SliceId id) {
       device.out_bytes += values.out_bytes;
       device.swap_host_bytes += values.swap_host_bytes;
       device.swap_file_bytes += values.swap_file_bytes;
+      device.swap_neighbour_bytes += values.swap_neighbour_bytes;
       if (values.fault != 0) device.fault = values.fault;
     }
   }

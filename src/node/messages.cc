@@ -1,6 +1,7 @@
 #include "node/messages.h"
 
 #include <cassert>
+#include <cstring>
 
 namespace tessera::node {
 namespace {
@@ -23,6 +24,11 @@ Result<Token> decode_token(ByteSpan payload, const char* name) {
   return token;
 }
 
+// As far as it goes, whether it ends or not.
+std::string text_of(const char (&uuid)[vgpu::kUuidBytes]) {
+  return std::string(uuid, strnlen(uuid, sizeof uuid));
+}
+
 Result<ClientMessage> decode_reattach(uint32_t request, ByteSpan payload) {
   TESSERA_ASSIGN_OR_RETURN(auto body, payload_as<vgpu::ReattachRequest>(payload, "Reattach"));
   if (body.device_count > vgpu::kMaxDevicesPerSlice) {
@@ -32,7 +38,9 @@ Result<ClientMessage> decode_reattach(uint32_t request, ByteSpan payload) {
                           body.lease,
                           {body.held_bytes, body.held_bytes + body.device_count},
                           {body.resident_bytes, body.resident_bytes + body.device_count},
-                          {body.swap_bytes, body.swap_bytes + body.device_count}};
+                          {body.swap_bytes, body.swap_bytes + body.device_count},
+                          {body.neighbour_bytes, body.neighbour_bytes + body.device_count}};
+  for (uint32_t i = 0; i < body.device_count; ++i) message.neighbours.push_back(text_of(body.neighbours[i]));
   std::memcpy(message.token.data(), body.token, sizeof body.token);
   return ClientMessage{request, std::move(message)};
 }
@@ -56,8 +64,8 @@ Result<ClientMessage> decode_reserve(uint32_t request, ByteSpan payload) {
                          static_cast<unsigned long long>(body.bytes_wanted),
                          static_cast<unsigned long long>(body.bytes_needed));
   }
-  return ClientMessage{
-      request, ReserveMessage{body.device, body.bytes_needed, body.bytes_wanted, body.kind, body.out_bytes}};
+  return ClientMessage{request, ReserveMessage{body.device, body.bytes_needed, body.bytes_wanted, body.kind,
+                                               body.out_bytes, text_of(body.neighbour)}};
 }
 
 Result<ClientMessage> decode_body(const vgpu::MessageHeader& header, ByteSpan payload) {

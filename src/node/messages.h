@@ -26,6 +26,8 @@ struct ReattachMessage {
   std::vector<uint64_t> held_bytes;
   std::vector<uint64_t> resident_bytes;
   std::vector<uint64_t> swap_bytes;
+  std::vector<uint64_t> neighbour_bytes = {};
+  std::vector<std::string> neighbours = {};  // UUIDs: where those are; empty: there are none
 };
 struct ObserveMessage {
   Token token;
@@ -35,7 +37,8 @@ struct ReserveMessage {
   uint64_t bytes_needed;
   uint64_t bytes_wanted;
   vgpu::BudgetKind kind = vgpu::BudgetKind::kLimit;
-  uint64_t out_bytes = 0;  // to be brought back, with this and more
+  uint64_t out_bytes = 0;      // to be brought back, with this and more
+  std::string neighbour = {};  // UUID; of BudgetKind::kNeighbour
 };
 struct ReleaseMessage {
   uint32_t device;

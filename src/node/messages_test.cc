@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <random>
 
 namespace tessera::node {
@@ -11,7 +12,7 @@ ByteSpan bytes_of(const std::string& text) { return std::as_bytes(std::span<cons
 
 TEST(Messages, ReserveTravels) {
   std::string packet = encode_struct(vgpu::MessageType::kReserve, 7,
-                                     vgpu::ReserveRequest{2, vgpu::BudgetKind::kLimit, 10, 20, 0});
+                                     vgpu::ReserveRequest{2, vgpu::BudgetKind::kLimit, 10, 20, 0, {}});
   auto message = decode_client_message(bytes_of(packet));
   ASSERT_TRUE(message.ok());
   EXPECT_EQ(message->request, 7U);
@@ -21,14 +22,25 @@ TEST(Messages, ReserveTravels) {
   EXPECT_EQ(reserve.bytes_wanted, 20U);
 }
 
+TEST(Messages, ANeighbourTravelsWhetherItsNameEndsOrNot) {
+  vgpu::ReserveRequest request{2, vgpu::BudgetKind::kNeighbour, 10, 20, 0, "GPU-1"};
+  const auto neighbour = [&] {
+    const std::string packet = encode_struct(vgpu::MessageType::kReserve, 7, request);
+    return std::get<ReserveMessage>(decode_client_message(bytes_of(packet))->body).neighbour;
+  };
+  EXPECT_EQ(neighbour(), "GPU-1");
+  std::memset(request.neighbour, 'x', sizeof request.neighbour);
+  EXPECT_EQ(neighbour(), std::string(sizeof request.neighbour, 'x'));
+}
+
 TEST(Messages, BrokenRulesAreNamed) {
   auto why = [](std::string packet) { return decode_client_message(bytes_of(packet)).status().message(); };
   EXPECT_EQ(why("abc"), "packet of 3 bytes is too short");
   EXPECT_EQ(why(encode_struct(vgpu::MessageType::kReserve, 1,
-                              vgpu::ReserveRequest{16, vgpu::BudgetKind::kLimit, 1, 1, 0})),
+                              vgpu::ReserveRequest{16, vgpu::BudgetKind::kLimit, 1, 1, 0, {}})),
             "device index 16 is out of range");
   EXPECT_EQ(why(encode_struct(vgpu::MessageType::kReserve, 1,
-                              vgpu::ReserveRequest{0, vgpu::BudgetKind::kLimit, 2, 1, 0})),
+                              vgpu::ReserveRequest{0, vgpu::BudgetKind::kLimit, 2, 1, 0, {}})),
             "Reserve wants 1 bytes but needs 2");
   EXPECT_EQ(why(encode_struct(vgpu::MessageType::kAttach, 1, uint32_t{5})),
             "Attach carries 4 bytes instead of 32");
@@ -47,7 +59,7 @@ TEST(Messages, BrokenRulesAreNamed) {
 TEST(Messages, TruncatedAndFlippedPacketsAreSafe) {
   std::mt19937 dice(1);
   std::string whole = encode_struct(vgpu::MessageType::kReserve, 7,
-                                    vgpu::ReserveRequest{2, vgpu::BudgetKind::kLimit, 10, 20, 0});
+                                    vgpu::ReserveRequest{2, vgpu::BudgetKind::kLimit, 10, 20, 0, {}});
   for (int i = 0; i < 20'000; ++i) {
     std::string packet = whole.substr(0, dice() % (whole.size() + 1));
     for (int flips = static_cast<int>(dice() % 4); flips > 0 && !packet.empty(); --flips) {

@@ -121,6 +121,7 @@ CounterValues CounterMapping::read(size_t device, uint64_t granted_bytes, uint64
   values.out_bytes = load(counters.out_bytes, kLargestCount);
   values.swap_host_bytes = load(counters.swap_host_bytes, kLargestCount);
   values.swap_file_bytes = load(counters.swap_file_bytes, kLargestCount);
+  values.swap_neighbour_bytes = load(counters.swap_neighbour_bytes, kLargestCount);
   values.graph_launches = load(counters.graph_launches, values.launches);
   values.cooperative_launches = load(counters.cooperative_launches, values.launches);
   values.bytes_to_device = load(counters.bytes_to_device, kLargestCount);

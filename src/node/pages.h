@@ -42,6 +42,7 @@ struct CounterValues : Counts {
   uint64_t out_bytes = 0;
   uint64_t swap_host_bytes = 0;
   uint64_t swap_file_bytes = 0;
+  uint64_t swap_neighbour_bytes = 0;
 };
 
 // Of these, what is asked at each turn's end.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <set>
 
 namespace tessera::node {
 
@@ -38,7 +39,22 @@ void ResidencyBroker::set_resident(Held& held, size_t device, uint64_t bytes) {
 }
 
 uint64_t ResidencyBroker::left(uint32_t gpu) const {
-  return capacity(gpu) - std::min(capacity(gpu), gpus_.at(gpu).resident_bytes);
+  const Gpu& state = gpus_.at(gpu);
+  return capacity(gpu) - std::min(capacity(gpu), state.resident_bytes + state.lent_bytes);
+}
+
+void ResidencyBroker::set_lent(uint32_t index, uint64_t bytes, uint64_t coming, uint64_t now_ns,
+                               Effects& effects) {
+  Gpu& gpu = gpus_[index];
+  if (gpu.lent_bytes == bytes && gpu.coming_bytes == coming) return;
+  gpu.lent_bytes = bytes;
+  gpu.coming_bytes = coming;
+  serve(index, now_ns, effects);
+}
+
+bool ResidencyBroker::is_waited_for(uint32_t index) const {
+  const auto found = gpus_.find(index);
+  return found != gpus_.end() && !found->second.queue.empty();
 }
 
 Status ResidencyBroker::attach(LeaseId lease, std::span<const uint64_t> bytes, uint64_t now_ns,
@@ -87,9 +103,10 @@ void ResidencyBroker::close(LeaseId lease, uint64_t now_ns, Effects& effects) {
   if (found == held_.end()) return;
   forget_connection(lease, found->second);
   for (size_t i = 0; i < found->second.parts.size(); ++i) set_resident(found->second, i, 0);
-  const std::vector<uint32_t> gpus = found->second.gpus;
+  std::set<uint32_t> gpus(found->second.gpus.begin(), found->second.gpus.end());
   for (auto& [index, gpu] : gpus_) {
     if (gpu.returning && gpu.returning->lease == lease) stop_returning(gpu, now_ns);
+    if (lends_) gpus.insert(index);
   }
   held_.erase(found);
   for (uint32_t gpu : gpus) serve(gpu, now_ns, effects);

@@ -21,6 +21,9 @@
 // Of what a slice is guaranteed (set_terms) nobody is asked to give anything, and nobody may grow to where
 // that could not be kept. How long each waits for memory is counted.
 //
+// What of a GPU is lent to processes of others (node/neighbour_rooms.h) is not there for its own; what of
+// that is on its way back is waited for, and nobody is asked to give anything in its place.
+//
 // Invariant: what processes may hold of a GPU is never more than it has. After a restart of the daemon nobody
 // knows what a process holds until it has attached again: until each has, or kAwaitedTimeoutNs have passed,
 // nothing is granted of its GPUs.
@@ -69,6 +72,12 @@ class ResidencyBroker {
   void set_terms(SliceId slice, uint32_t gpu, const partitioning::MemoryTerms& terms);
   void forget_terms(SliceId slice);
   bool in_use() const { return !capacities_.empty(); }
+  // Processes may have memory on GPUs that are not theirs: of no GPU anything is granted until it is known of
+  // all of them, for kAwaitedTimeoutNs at most.
+  void set_lending() { lends_ = true; }
+  // How much of the GPU is lent, and on its way back.
+  void set_lent(uint32_t gpu, uint64_t bytes, uint64_t coming, uint64_t now_ns, Effects& effects);
+  bool is_waited_for(uint32_t gpu) const;
   uint64_t capacity(uint32_t gpu) const { return capacities_.at(gpu); }
 
   // What a process may have of a GPU, at most.
@@ -161,6 +170,7 @@ class ResidencyBroker {
   struct Gpu {
     Queue queue;
     uint64_t resident_bytes = 0;
+    uint64_t lent_bytes = 0, coming_bytes = 0;
     std::optional<Place> returning;
     uint64_t returning_until_ns = 0;  // unless it asks for more
     uint64_t returned_bytes = 0;      // of what it had, so far, since
@@ -249,6 +259,7 @@ class ResidencyBroker {
   void serve_all(LeaseId lease, uint64_t now_ns, Effects& effects);
 
   std::vector<uint64_t> capacities_;
+  bool lends_ = false;
   uint64_t round_ns_ = partitioning::kResidenceRoundNs;
   std::map<LeaseId, Held> held_;
   std::map<uint32_t, Gpu> gpus_;

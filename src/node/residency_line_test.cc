@@ -131,5 +131,51 @@ TEST_F(ResidencyTest, WhoWaitsForOneThatIsSilentIsRefused) {
   EXPECT_GE(now_ns_ - begun, kEvictPatienceNs);
 }
 
+TEST_F(ResidencyTest, WhatIsLentIsWaitedForAndNobodyIsAskedInItsPlace) {
+  attach(1);
+  attach(2);
+  reserve(1, 1, 600);
+  broker_.set_lent(0, 400, 400, now_ns_, effects_);
+  pass(0);
+  reserve(2, 1, 300);
+  EXPECT_FALSE(answer(2, 1).has_value());
+  EXPECT_TRUE(broker_.is_waited_for(0));
+  pass(10 * kSecond);
+  EXPECT_TRUE(effects_.recalls.empty());
+  broker_.set_lent(0, 200, 200, now_ns_, effects_);
+  EXPECT_FALSE(answer(2, 1).has_value()) << "it is not enough yet";
+  broker_.set_lent(0, 100, 100, now_ns_, effects_);
+  EXPECT_EQ(answer(2, 1), 300u);
+  EXPECT_FALSE(broker_.is_waited_for(0));
+}
+
+TEST_F(ResidencyTest, WhatIsLentAndDoesNotComeIsNotCountedOn) {
+  attach(1);
+  attach(2);
+  reserve(1, 1, 600);
+  broker_.set_lent(0, 400, 0, now_ns_, effects_);
+  pass(10 * kSecond);
+  reserve(2, 1, 300);
+  EXPECT_EQ(only_recall().lease, 1u) << "then those of the GPU take turns, as ever";
+}
+
+TEST(ResidencyBrokerOfSeveral, WhereMemoryIsLentAllProcessesAreAwaitedOnAllGpus) {
+  for (const bool lends : {false, true}) {
+    ResidencyBroker broker;
+    broker.set_capacities({kCapacity, kCapacity});
+    if (lends) broker.set_lending();
+    const ResidencyBroker::Promise first[] = {{0, 0}}, second[] = {{1, 0}};
+    const uint64_t nothing[] = {0};
+    Effects effects;
+    broker.open(1, 1, first, kSecond);
+    broker.open(2, 2, second, kSecond);
+    ASSERT_TRUE(broker.attach(2, nothing, kSecond, effects).ok());
+    ASSERT_TRUE(broker.reserve(2, 1, {0, 100, 100, BudgetKind::kResident, 0}, kSecond, effects).ok());
+    EXPECT_EQ(effects.answers.size(), lends ? 0u : 1u);
+    ASSERT_TRUE(broker.attach(1, nothing, kSecond, effects).ok());
+    EXPECT_EQ(effects.answers.size(), 1u);
+  }
+}
+
 }  // namespace
 }  // namespace tessera::node

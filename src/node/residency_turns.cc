@@ -152,7 +152,7 @@ bool ResidencyBroker::can_never_fit(uint32_t gpu, const Waiting& request) const 
 }
 
 uint64_t ResidencyBroker::expected_bytes(uint32_t gpu) const {
-  uint64_t bytes = 0;
+  uint64_t bytes = gpus_.at(gpu).coming_bytes;
   for (const auto& [lease, held] : held_) {
     for (size_t i = 0; i < held.gpus.size(); ++i) {
       const auto& asked = held.parts[i].asked;
@@ -166,7 +166,8 @@ uint64_t ResidencyBroker::expected_bytes(uint32_t gpu) const {
 std::optional<uint64_t> ResidencyBroker::awaited_until_ns(uint32_t gpu, uint64_t now_ns) const {
   std::optional<uint64_t> latest;
   for (const auto& [lease, held] : held_) {
-    if (held.awaited_until_ns <= now_ns || std::count(held.gpus.begin(), held.gpus.end(), gpu) == 0) continue;
+    const bool may_hold = lends_ || std::count(held.gpus.begin(), held.gpus.end(), gpu) != 0;
+    if (held.awaited_until_ns <= now_ns || !may_hold) continue;
     latest = std::max(latest.value_or(0), held.awaited_until_ns);
   }
   return latest;
@@ -373,7 +374,11 @@ void ResidencyBroker::serve_queue(uint32_t index, uint64_t now_ns, Effects& effe
 }
 
 void ResidencyBroker::serve_all(LeaseId lease, uint64_t now_ns, Effects& effects) {
-  const std::vector<uint32_t> gpus = held_.at(lease).gpus;
+  std::vector<uint32_t> gpus = held_.at(lease).gpus;
+  if (lends_) {
+    gpus.clear();
+    for (const auto& [index, gpu] : gpus_) gpus.push_back(index);
+  }
   for (uint32_t gpu : gpus) serve(gpu, now_ns, effects);
 }
 

@@ -66,6 +66,7 @@ void visit_facts(const PartFacts& part, Visit visit) {
     visit("out_bytes", usage.out_bytes);
     visit("swap_host_bytes", usage.swap_host_bytes);
     visit("swap_file_bytes", usage.swap_file_bytes);
+    visit("swap_neighbour_bytes", usage.swap_neighbour_bytes);
     visit("moving_percent", part.moving->percent);
     visit("thrashing", part.moving->thrashing);
     visit("turn_seconds", static_cast<double>(part.moving->turn_ns) / kNsPerSecond);

@@ -71,6 +71,7 @@ Json swap_json(const LeaseService& leases) {
   swap["codec"] = memory::swap_encoding_name(options.encoding);
   swap["encrypted"] = options.encrypt;
   swap["directory"] = options.directory.empty() ? Json(nullptr) : Json(options.directory);
+  swap["neighbour"] = memory::neighbour_use_name(options.neighbour_use);
   const SwapSpace& space = leases.swap_space();
   swap["host_limit_bytes"] = space.in_use() ? Json(space.bound()) : Json(nullptr);
   swap["host_granted_bytes"] = space.in_use() ? Json(space.used_bytes()) : Json(nullptr);

@@ -96,7 +96,7 @@ class TestClient {
   void list_processes() { send(encode_message(vgpu::MessageType::kListProcesses, ++request_, "")); }
   void reserve(uint64_t needed, uint64_t wanted) {
     send(encode_struct(vgpu::MessageType::kReserve, ++request_,
-                       vgpu::ReserveRequest{0, vgpu::BudgetKind::kLimit, needed, wanted, 0}));
+                       vgpu::ReserveRequest{0, vgpu::BudgetKind::kLimit, needed, wanted, 0, {}}));
   }
   void release(uint64_t bytes) {
     send(encode_struct(vgpu::MessageType::kRelease, 0,

@@ -41,7 +41,7 @@ TEST_F(HostileTest, EveryBrokenRuleIsNamed) {
   std::copy(token_.begin(), token_.end(), again.token);
   auto reserve = [](uint32_t device) {
     return encode_struct(MessageType::kReserve, 1,
-                         vgpu::ReserveRequest{device, vgpu::BudgetKind::kLimit, 1, 1, 0});
+                         vgpu::ReserveRequest{device, vgpu::BudgetKind::kLimit, 1, 1, 0, {}});
   };
   const Case cases[] = {
       {"x", false, "too short"},
@@ -52,10 +52,11 @@ TEST_F(HostileTest, EveryBrokenRuleIsNamed) {
       {reserve(0), false, "must be Attach"},
       {reserve(1), true, "not in the slice"},
       {reserve(16), true, "out of range"},
-      {encode_struct(MessageType::kReserve, 1, vgpu::ReserveRequest{0, vgpu::BudgetKind::kResident, 1, 1, 0}),
+      {encode_struct(MessageType::kReserve, 1,
+                     vgpu::ReserveRequest{0, vgpu::BudgetKind::kResident, 1, 1, 0, {}}),
        true, "limits are all there is"},
       {encode_struct(MessageType::kReserve, 1,
-                     vgpu::ReserveRequest{0, static_cast<vgpu::BudgetKind>(7), 1, 1, 0}),
+                     vgpu::ReserveRequest{0, static_cast<vgpu::BudgetKind>(7), 1, 1, 0, {}}),
        true, "no budget of kind 7"},
       {encode_struct(MessageType::kRelease, 0, vgpu::ReleaseNotice{0, vgpu::BudgetKind::kLimit, 1}), true,
        "1 bytes given back"},

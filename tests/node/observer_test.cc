@@ -144,7 +144,8 @@ TEST_F(ObserverTest, WhatNeedsALeaseIsABrokenRule) {
     const char* error;
   };
   const Case cases[] = {
-      {encode_struct(MessageType::kReserve, 1, vgpu::ReserveRequest{0, vgpu::BudgetKind::kLimit, 1, 1, 0}),
+      {encode_struct(MessageType::kReserve, 1,
+                     vgpu::ReserveRequest{0, vgpu::BudgetKind::kLimit, 1, 1, 0, {}}),
        "only looks"},
       {encode_struct(MessageType::kRelease, 0, vgpu::ReleaseNotice{0, vgpu::BudgetKind::kLimit, 0}),
        "only looks"},

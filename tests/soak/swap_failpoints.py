@@ -29,12 +29,14 @@ DEVICE_MIB, TENANTS, MIB, ROUNDS = 80, 3, 64, 1
 PATIENCE_S = 60.0
 MOST_PASSES = 6  # before the failpoint kills
 # Each way of keeping what is off the GPU has steps of its own.
-WAYS = [[], ["--swap-codec", "adaptive"], ["--swap-codec", "lz4", "--swap-encrypt"], ["--swap-host", "64MiB", "--swap-dir", "."]]
+NEIGHBOUR = ["--swap-neighbour", "always"]
+WAYS = [[], ["--swap-codec", "adaptive"], ["--swap-codec", "lz4", "--swap-encrypt"], ["--swap-host", "64MiB", "--swap-dir", "."], NEIGHBOUR]
 
 
 class Run:
     def __init__(self, arguments, folder, point, way):
         self.arguments, self.point = arguments, point
+        self.has_neighbour = way == NEIGHBOUR
         self.options = ["--overcommit", "3", *[folder if word == "." else word for word in way]]
         self.deaths, self.wrong, self.over = 0, [], threading.Event()
 
@@ -54,8 +56,8 @@ class Run:
                 self.wrong.append(f"the daemon ended with {code}")
             self.start_daemon()
 
-    def start_tenant(self, number, point=""):
-        return subprocess.Popen([os.path.join(self.arguments.bin, "tessera"), "run", "--name", f"t{number}", "--mem", f"{MIB + 8}MiB", "--",
+    def start_tenant(self, number, point="", on=0):
+        return subprocess.Popen([os.path.join(self.arguments.bin, "tessera"), "run", "--name", f"t{number}", "--gpu", str(on), "--mem", f"{MIB + 8}MiB", "--",
                                  self.arguments.program, str(MIB), str(ROUNDS), str(number), "fresh"],
                                 env=dict(os.environ, TESSERA_FAILPOINT=point), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
@@ -80,12 +82,25 @@ class Run:
         except SystemExit:  # no daemon this moment
             return False
 
+    def wait_for_lent(self):
+        tessera, deadline = os.path.join(self.arguments.bin, "tessera"), time.monotonic() + PATIENCE_S / 4
+        while time.monotonic() < deadline:
+            try:
+                if asked.shown(tessera, "gpus")["gpus"][1].get("lent_bytes", 0) > 0:
+                    return
+            except SystemExit:  # no daemon this moment
+                pass
+            time.sleep(0.02)
+
     def play(self):
         self.start_daemon(self.point if self.point.startswith("daemon.") else "")
         reviver = threading.Thread(target=self.keep_alive)
         reviver.start()
         victim = self.point if self.point.startswith("client.") else ""
         tenants = [self.start_tenant(number, victim if number == 0 else "") for number in range(TENANTS)]
+        if self.has_neighbour:  # whose own want it back once something is there
+            self.wait_for_lent()
+            tenants.append(self.start_tenant(TENANTS, on=1))
         for number, tenant in enumerate(tenants):
             self.finish(tenant, may_die=number == 0 and victim != "")
         deadline = time.monotonic() + PATIENCE_S
@@ -108,8 +123,10 @@ def play_some(arguments, points, first, step):
     for number in range(first, arguments.runs, step):
         dice = random.Random(f"{arguments.seed} {number}")
         point, way = points[number % len(points)], WAYS[number // len(points) % len(WAYS)]
+        if ".neighbour." in point:
+            way = NEIGHBOUR
         passes = 1 + dice.randrange(MOST_PASSES if number >= len(points) else 1)
-        with asked.own_node(SOFTGPU_DEVICES="1", SOFTGPU_MEMORY=f"{DEVICE_MIB}MiB") as folder:
+        with asked.own_node(SOFTGPU_DEVICES="2" if way == NEIGHBOUR else "1", SOFTGPU_MEMORY=f"{DEVICE_MIB}MiB") as folder:
             run = Run(arguments, folder, f"{point}:{passes}", way)
             run.play()
         deaths[point] += run.deaths

@@ -58,6 +58,8 @@ class SwapStore {
   // Copies them to the device, all or none. They stay kept.
   Status get(std::span<const Kept> kept, Transfer& to_device);
   void give_back(const Kept& kept);
+  // What a granule may take in the host's memory.
+  uint64_t most_bytes() const { return is_raw() ? granule_bytes_ : room_bytes_; }
   const Sizes& sizes() const { return sizes_; }
 
  private:

@@ -1,6 +1,7 @@
 #include "virtualization/lease/account.h"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 
 #include "common/failpoint.h"
@@ -40,7 +41,7 @@ Account::Account(std::unique_ptr<LeaseClient> client) : client_(std::move(client
 // Called with the part's mutex held, so the figures never run backwards.
 void Account::publish(uint32_t device, BudgetKind kind, const Budget& budget) {
   DeviceCounters& counters = client_->counters(device);
-  if (kind == BudgetKind::kSwap) return;  // its owner tells more of it
+  if (kind == BudgetKind::kSwap || kind == BudgetKind::kNeighbour) return;  // its owner tells more of it
   if (kind == BudgetKind::kResident) {
     counters.resident_bytes.store(budget.used(), std::memory_order_relaxed);
     return;
@@ -75,7 +76,7 @@ Status Account::charge(uint32_t device, BudgetKind kind, uint64_t bytes) {
     }
   }
   Status charged = charge_slowly(device, kind, bytes);
-  if (!charged.ok() && kind != BudgetKind::kSwap)
+  if (!charged.ok() && (kind == BudgetKind::kLimit || kind == BudgetKind::kResident))
     counters(device).refusals.fetch_add(1, std::memory_order_relaxed);
   return charged;
 }
@@ -148,6 +149,8 @@ Status Account::refusal(uint32_t device, BudgetKind kind, uint64_t bytes, const 
                   format_size(bytes) + " of the host's memory refused: " + format_size(reply.limit_bytes) +
                       " is all that is for what is off the devices (tesserad --swap-host)");
   }
+  if (kind == BudgetKind::kNeighbour)
+    return Status(Code::kResourceExhausted, "no other GPU has " + format_size(bytes) + " to lend");
   if (kind == BudgetKind::kResident) return not_resident(device, refused, reply);
   if (reply.awaited > 0) {
     return Status(Code::kUnavailable, refused + slice + " waits, since tesserad was restarted, for " +
@@ -225,34 +228,34 @@ std::optional<uint64_t> Account::serve_recall(uint32_t device, BudgetKind kind, 
     give_back_idle(device, kind);
     std::lock_guard lock(devices_[device]->evictor_mutex);
     if (kind == BudgetKind::kResident && devices_[device]->evictor != nullptr)
-      devices_[device]->evictor({device, bytes, 0, 0, 0});
+      devices_[device]->evictor({kind, device, bytes, 0, 0, 0});
     return std::nullopt;
   }
   const Recalled idle = recall(device, kind, bytes);
   if (kind == BudgetKind::kLimit || idle.bytes == bytes) return idle.bytes;
   std::lock_guard lock(devices_[device]->evictor_mutex);
   if (devices_[device]->evictor == nullptr) return idle.bytes;
-  devices_[device]->evictor({device, bytes - idle.bytes, idle.bytes, number, idle.epoch});
+  devices_[device]->evictor({kind, device, bytes - idle.bytes, idle.bytes, number, idle.epoch});
   return std::nullopt;
 }
 
 // If the daemon has restarted since, what was evicted counted as held, and goes back as if by itself.
 void Account::evicted(const EvictionOrder& order, uint64_t bytes, uint64_t out_bytes, Evicted which) {
-  Part& on = part(order.device, BudgetKind::kResident);
+  Part& on = part(order.device, order.kind);
   uint64_t epoch;
   {
     std::lock_guard lock(on.mutex);
     on.budget.give_up(bytes);
     bytes += on.budget.recall(std::numeric_limits<uint64_t>::max());
     epoch = on.epoch;
-    publish(order.device, BudgetKind::kResident, on.budget);
+    publish(order.device, order.kind, on.budget);
   }
   if (epoch != order.epoch) {
-    if (bytes > 0) client_->release(order.device, BudgetKind::kResident, bytes, epoch);
+    if (bytes > 0) client_->release(order.device, order.kind, bytes, epoch);
     return;
   }
   if (which != Evicted::kPart) bytes += order.at_hand;
-  client_->recalled({order.device, BudgetKind::kResident, bytes, out_bytes, which == Evicted::kPart ? 1u : 0u,
+  client_->recalled({order.device, order.kind, bytes, out_bytes, which == Evicted::kPart ? 1u : 0u,
                      which == Evicted::kLastWithoutSwap ? 1u : 0u},
                     order.number, order.epoch);
 }
@@ -271,6 +274,14 @@ void Account::publish_all() {
       publish(device, kind, part(device, kind).budget);
     }
   }
+}
+
+std::vector<std::string> Account::neighbours() const {
+  std::vector<std::string> found;
+  for (const auto& uuid : client_->slice().neighbours) {
+    if (uuid[0] != '\0') found.emplace_back(uuid, strnlen(uuid, sizeof uuid));
+  }
+  return found;
 }
 
 uint64_t Account::own_used_bytes(uint32_t device) {

@@ -11,6 +11,8 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
+#include <vector>
 
 #include "virtualization/lease/budget.h"
 #include "virtualization/lease/client.h"
@@ -47,6 +49,10 @@ class Account {
   uint64_t own_used_bytes(uint32_t device);                  // charged by this process to its slice
   uint64_t at_hand_bytes(uint32_t device, BudgetKind kind);  // granted, and not charged
 
+  // GPUs of others, of whose memory some may be charged as BudgetKind::kNeighbour: of one at a time for each
+  // device, which is said before while nothing is charged.
+  std::vector<std::string> neighbours() const;
+  void set_neighbour(uint32_t device, const std::string& uuid) { client_->set_neighbour(device, uuid); }
   // How to keep what is off a device.
   const SwapTerms& swap() const { return client_->slice().swap; }
   bool is_overcommitted(uint32_t device) const {
@@ -60,7 +66,9 @@ class Account {
   // Called by the lease thread, and must not block: somebody needs `bytes` of the device beyond what was at
   // hand here. `evicted` is to be called with the same order once as much as can be has left the device.
   // Number 0: what is not in use is enough, and no answer is awaited.
+  // Of BudgetKind::kNeighbour: the GPU's own need `bytes` of what this process has there of the device's.
   struct EvictionOrder {
+    BudgetKind kind = BudgetKind::kResident;
     uint32_t device = 0;
     uint64_t bytes = 0;
     uint64_t at_hand = 0;  // of the budget, given back already
@@ -94,7 +102,8 @@ class Account {
     uint64_t epoch = 0;  // of the connection that knows of all of `budget`; see LeaseClient
   };
   struct Device {
-    explicit Device(uint64_t chunk_bytes) : parts{Part(chunk_bytes), Part(chunk_bytes), Part(chunk_bytes)} {}
+    explicit Device(uint64_t chunk_bytes)
+        : parts{Part(chunk_bytes), Part(chunk_bytes), Part(chunk_bytes), Part(0)} {}
 
     Part parts[kBudgetKinds];
     std::mutex evictor_mutex;

@@ -106,6 +106,7 @@ Status LeaseClient::replace_pages(const std::vector<UniqueFd>& descriptors) {
     copy(to.out_bytes, from.out_bytes);
     copy(to.swap_host_bytes, from.swap_host_bytes);
     copy(to.swap_file_bytes, from.swap_file_bytes);
+    copy(to.swap_neighbour_bytes, from.swap_neighbour_bytes);
     copy(to.graph_launches, from.graph_launches);
     copy(to.cooperative_launches, from.cooperative_launches);
     copy(to.bytes_on_device, from.bytes_on_device);
@@ -208,6 +209,12 @@ Status LeaseClient::try_to_attach() {
     request.held_bytes[i] = handlers_.held(i, BudgetKind::kLimit, epoch);
     request.resident_bytes[i] = handlers_.held(i, BudgetKind::kResident, epoch);
     request.swap_bytes[i] = handlers_.held(i, BudgetKind::kSwap, epoch);
+    request.neighbour_bytes[i] = handlers_.held(i, BudgetKind::kNeighbour, epoch);
+  }
+  {
+    std::lock_guard lock(mutex_);  // it changes only while nothing is held
+    for (uint32_t i = 0; i < request.device_count; ++i)
+      neighbours_[i].copy(request.neighbours[i], sizeof request.neighbours[i] - 1);
   }
   failpoint("client.reattach.told");
   TESSERA_RETURN_IF_ERROR(connection.send_struct(MessageType::kReattach, 1, request));
@@ -225,7 +232,8 @@ Status LeaseClient::try_to_attach() {
   reattachments_.fetch_add(1, std::memory_order_release);
   lost_ = Status();
   turned_away_ = false;
-  for (BudgetKind kind : {BudgetKind::kLimit, BudgetKind::kResident, BudgetKind::kSwap}) {
+  for (BudgetKind kind :
+       {BudgetKind::kLimit, BudgetKind::kResident, BudgetKind::kSwap, BudgetKind::kNeighbour}) {
     for (uint32_t i = 0; i < slice_.device_count; ++i) {
       uint64_t bytes = std::exchange(owed_[static_cast<size_t>(kind)][i], 0);
       // A failure to send shows on the next receive.
@@ -288,6 +296,11 @@ void LeaseClient::returned(uint32_t device) {
   (void)connection_.send_struct(MessageType::kReturned, 0, ReturnedNotice{device, 0});
 }
 
+void LeaseClient::set_neighbour(uint32_t device, std::string uuid) {
+  std::lock_guard lock(mutex_);
+  neighbours_[device] = std::move(uuid);
+}
+
 uint64_t LeaseClient::epoch() {
   std::lock_guard lock(mutex_);
   return epoch_;
@@ -347,7 +360,11 @@ bool LeaseClient::wait_connected(std::chrono::steady_clock::time_point deadline)
 
 Result<LeaseClient::Grant> LeaseClient::reserve(uint32_t device, BudgetKind kind, uint64_t needed,
                                                 uint64_t wanted, uint64_t out_bytes) {
-  ReserveRequest request{device, kind, needed, wanted, out_bytes};
+  ReserveRequest request{device, kind, needed, wanted, out_bytes, {}};
+  if (kind == BudgetKind::kNeighbour) {
+    std::lock_guard lock(mutex_);
+    neighbours_[device].copy(request.neighbour, sizeof request.neighbour - 1);
+  }
   const BudgetId of{device, kind};
   const auto patience = std::chrono::milliseconds(kAwayPatienceMs);
   auto deadline = std::chrono::steady_clock::now() + patience;

@@ -105,6 +105,8 @@ class LeaseClient {
   void recalled(const RecalledReply& reply, uint32_t number, uint64_t epoch);
   // All that the process has is on the device again.
   void returned(uint32_t device);
+  // Of which GPU BudgetKind::kNeighbour is for the device; while nothing of it is held or asked for.
+  void set_neighbour(uint32_t device, std::string uuid);
   uint64_t epoch();
   Result<UsageReply> query(uint32_t device);
   // Wake, Idle or Stopped.
@@ -172,6 +174,7 @@ class LeaseClient {
   uint64_t epoch_ = 0;                          // of the connection, or of the one being made
   // Given back since the held bytes were told, and not sent yet; by kind.
   std::array<std::array<uint64_t, kMaxDevicesPerSlice>, kBudgetKinds> owed_{};
+  std::array<std::string, kMaxDevicesPerSlice> neighbours_;
   std::condition_variable changed_;  // connected, turned away or ended
 };
 

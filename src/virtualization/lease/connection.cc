@@ -175,6 +175,7 @@ Result<AttachedReply> checked_slice(const Packet& packet) {
   bool valid = slice.device_count >= 1 && slice.device_count <= kMaxDevicesPerSlice &&
                ends(slice.slice_name, sizeof slice.slice_name);
   for (uint32_t i = 0; valid && i < slice.device_count; ++i) valid = ends(slice.devices[i].uuid, kUuidBytes);
+  for (const auto& uuid : slice.neighbours) valid = valid && ends(uuid, sizeof uuid);
   if (!valid) return Status(Code::kInvalidData, "tesserad described a slice that cannot be");
   return slice;
 }

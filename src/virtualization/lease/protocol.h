@@ -48,11 +48,12 @@
 namespace tessera::vgpu {
 
 inline constexpr uint32_t kLeaseMagic = 0x41525354;  // "TSRA"
-inline constexpr uint16_t kLeaseVersion = 14;
+inline constexpr uint16_t kLeaseVersion = 15;
 inline constexpr size_t kMaxMessageBytes = 64 * 1024;
 inline constexpr size_t kTokenBytes = 32;  // random, as hexadecimal text in TESSERA_SLICE: 64 digits
 inline constexpr size_t kMaxDevicesPerSlice = 16;
 inline constexpr int32_t kNoNumaNode = -1;
+inline constexpr size_t kMaxNeighbours = 8;
 inline constexpr size_t kUuidBytes = 48;  // "GPU-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", zero-terminated
 
 enum class MessageType : uint16_t {
@@ -101,6 +102,8 @@ struct ReattachRequest {
   uint64_t held_bytes[kMaxDevicesPerSlice];
   uint64_t resident_bytes[kMaxDevicesPerSlice];  // of the other budgets
   uint64_t swap_bytes[kMaxDevicesPerSlice];
+  uint64_t neighbour_bytes[kMaxDevicesPerSlice];
+  char neighbours[kMaxDevicesPerSlice][kUuidBytes];  // where those are; empty: there are none
 };
 
 // What a process may have of a device, in several respects.
@@ -109,8 +112,10 @@ enum class BudgetKind : uint32_t {
   kResident = 1,  // of the device's memory itself, where limits together are more than that: it may take long
                   // until it is granted, and is recalled when others need it
   kSwap = 2,      // of the host's memory for what is off the device, where that is bounded; never waits
+  kNeighbour =
+      3,  // of another GPU's memory for that; never waits, and is recalled when that GPU's own need it
 };
-inline constexpr size_t kBudgetKinds = 3;
+inline constexpr size_t kBudgetKinds = 4;
 
 struct AttachedDevice {
   char uuid[kUuidBytes];
@@ -129,10 +134,10 @@ struct AttachedDevice {
 // How memory is kept that is off its device, see memory/swap/swap_options.h.
 struct SwapTerms {
   uint32_t encoding;
-  uint32_t encrypt;       // 1: it is
-  uint32_t host_bounded;  // 1: what is in the host's memory is to be charged, see BudgetKind::kSwap
-  uint32_t reserved;
-  char directory[512];  // zero-terminated; empty: there is no file
+  uint32_t encrypt;        // 1: it is
+  uint32_t host_bounded;   // 1: what is in the host's memory is to be charged, see BudgetKind::kSwap
+  uint32_t neighbour_use;  // memory::NeighbourUse
+  char directory[512];     // zero-terminated; empty: there is no file
 };
 struct AttachedReply {
   SwapTerms swap;
@@ -141,6 +146,9 @@ struct AttachedReply {
   uint32_t reserved;
   char slice_name[64];
   AttachedDevice devices[kMaxDevicesPerSlice];
+  // GPUs of other slices, in whose memory it may keep what is off its devices, see BudgetKind::kNeighbour.
+  // Nothing of the program ever sees them.
+  char neighbours[kMaxNeighbours][kUuidBytes];  // empty: no more
 };
 
 struct ReserveRequest {
@@ -151,6 +159,7 @@ struct ReserveRequest {
   // Of the process's memory that is off the device, all that is to be brought back, with this and further
   // requests; 0: it asks for more memory.
   uint64_t out_bytes;
+  char neighbour[kUuidBytes];  // of BudgetKind::kNeighbour: where; one at a time for each device
 };
 enum class Refusal : uint32_t {
   kLimit = 0,      // the slice has what its limit allows
@@ -258,6 +267,7 @@ struct DeviceCounters {
   std::atomic<uint64_t> out_bytes;
   std::atomic<uint64_t> swap_host_bytes;
   std::atomic<uint64_t> swap_file_bytes;
+  std::atomic<uint64_t> swap_neighbour_bytes;  // of other GPUs
   // Of `launches`.
   std::atomic<uint64_t> graph_launches;
   std::atomic<uint64_t> cooperative_launches;

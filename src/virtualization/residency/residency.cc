@@ -34,17 +34,22 @@ Status start_thread(const char* name, void* (*body)(void*), void* argument) {
 
 Result<std::unique_ptr<Residency>> Residency::start(const cuda::DriverTable& driver, CUdevice ordinal,
                                                     Account& account, uint32_t device,
+                                                    const std::vector<Neighbour>& neighbours,
                                                     const std::atomic<uint32_t>& captures) {
   TESSERA_ASSIGN_OR_RETURN(memory::DriverMemory lower,
                            memory::DriverMemory::of_device(driver, ordinal, false));
-  TESSERA_ASSIGN_OR_RETURN(auto memory, ResidentMemory::create(driver, std::move(lower), account, device));
+  auto others = neighbours.empty() ? nullptr
+                                   : std::make_unique<NeighbourStore>(driver, ordinal, neighbours,
+                                                                      lower.granularity(), account, device);
+  TESSERA_ASSIGN_OR_RETURN(
+      auto memory, ResidentMemory::create(driver, std::move(lower), account, device, std::move(others)));
   std::unique_ptr<Residency> made(new Residency(driver, std::move(memory), account, device, captures));
   Residency* self = made.get();
   TESSERA_RETURN_IF_ERROR(start_thread("tessera-drain", &run_drains, self));
   TESSERA_RETURN_IF_ERROR(start_thread("tessera-evict", &run_evictions, self));
   account.set_evictor(device, [self](const Account::EvictionOrder& order) {
     std::lock_guard lock(self->orders_mutex_);
-    self->orders_.push_back(order);  // the daemon asks for one at a time
+    self->orders_.push_back(order);  // the daemon asks for one of a kind at a time
     self->ordered_.notify_one();
   });
   return made;
@@ -166,7 +171,29 @@ void* Residency::run_evictions(void* residency) {
   }
 }
 
+void Residency::leave_neighbour(const Account::EvictionOrder& order) {
+  (void)pool_.try_trim(0);  // what is free there is no more
+  uint64_t left = 0, piece = 0;
+  Status status;
+  while (status.ok() && left < order.bytes) {
+    if (piece > 0) account_.evicted(order, piece, 0, Account::Evicted::kPart);
+    std::lock_guard lock(moving_);
+    piece = 0;
+    const Status within = in_some_context([&] {
+      piece = memory_->leave_neighbour(std::min(order.bytes - left, kPieceBytes), status);
+      return Status();
+    });
+    if (!within.ok()) status = within;
+    left += piece;
+    if (piece == 0) break;
+  }
+  LOG_INFO("memory", "a neighbour needs %s: %s moved on to the host", format_size(order.bytes).c_str(),
+           format_size(left).c_str());
+  account_.evicted(order, piece, 0, Account::Evicted::kLast);
+}
+
 void Residency::serve(const Account::EvictionOrder& order) {
+  if (order.kind == BudgetKind::kNeighbour) return leave_neighbour(order);
   if (order.number == 0) {
     (void)pool_.try_trim(0);
     account_.give_back_idle(device_, BudgetKind::kResident);

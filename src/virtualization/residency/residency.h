@@ -7,6 +7,8 @@
 // device's memory finds the passage closed and brings everything back, as there is room for it; only then is
 // it let in.
 //
+// What has gone to a neighbour's memory is asked back when that GPU's own need it: it goes on to the host.
+//
 // Work on the device may wait for a call that is kept out. So the device is waited for no longer than
 // kDrainPatienceNs: then calls are let in again, and the daemon is told to ask again later.
 //
@@ -40,6 +42,7 @@ class Residency {
   // moved.
   static Result<std::unique_ptr<Residency>> start(const cuda::DriverTable& driver, CUdevice ordinal,
                                                   Account& account, uint32_t device,
+                                                  const std::vector<Neighbour>& neighbours,
                                                   const std::atomic<uint32_t>& captures);
   Residency(const Residency&) = delete;
   Residency& operator=(const Residency&) = delete;
@@ -91,6 +94,8 @@ class Residency {
   // How much has left the device since the last piece that was told of: less, or nothing, where its work does
   // not end in time.
   uint64_t move_off(const Account::EvictionOrder& order, uint64_t bytes, Status& status);
+  // What is on a neighbour goes to the host; the program's work and calls go on meanwhile.
+  void leave_neighbour(const Account::EvictionOrder& order);
   void tell_unmoved(const Status& why);
   bool close_passage();
   // Nothing of the process is on the device; false: something still is.

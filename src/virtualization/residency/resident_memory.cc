@@ -2,88 +2,29 @@
 
 #include <algorithm>
 #include <cassert>
-#include <utility>
 
 #include "common/failpoint.h"
 #include "common/huge_pages.h"
 #include "common/log.h"
 #include "cuda/managed_memory_table.h"
-#include "cuda/result_names.h"
-#include "virtualization/current_context.h"
 
 namespace tessera::vgpu {
 
-using cuda::status_of;
-
-// Of a batch, each on the default stream of its thread, in the context that is current: nothing else is on
-// the device. A driver that copies to memory which is not pinned does so in the calling thread; so several
-// threads make them.
-class ResidentMemory::Copies : public memory::SwapStore::Transfer {
- public:
-  enum class Way : uint8_t { kOut, kIn };
-
-  Copies(const ResidentMemory& memory, const Batch& batch, Way way)
-      : driver_(memory.driver_),
-        helpers_(*memory.helpers_),
-        batch_(batch),
-        bytes_(memory.granularity()),
-        way_(way) {}
-
-  Status begin(size_t number, uint8_t* host) override {
-    begun_.push_back({batch_[number]->address, host});
-    return {};
-  }
-  Status wait() override {
-    CUcontext context = nullptr;
-    TESSERA_RETURN_IF_ERROR(status_of(driver_.cuCtxGetCurrent(&context), "cuCtxGetCurrent"));
-    const Status copied = helpers_.run(begun_.size(), [&](Helpers::Parts& parts) {
-      const Current in(driver_, context);
-      return in.ok() ? copy(parts) : Status(Code::kFailedPrecondition, "the process's context is ending");
-    });
-    begun_.clear();
-    return copied;
-  }
-
- private:
-  struct Copy {
-    uint64_t address;
-    uint8_t* host;
-  };
-
-  Status copy(Helpers::Parts& parts) {
-    Status status;
-    while (const auto part = parts.next()) {
-      if (status.ok()) status = copy(begun_[*part]);
-    }
-    const Status done =
-        status_of(driver_.cuStreamSynchronize(CU_STREAM_PER_THREAD), "copies off a device or back to it");
-    return status.ok() ? done : status;
-  }
-  Status copy(const Copy& copy) {
-    return way_ == Way::kOut
-               ? status_of(
-                     driver_.cuMemcpyDtoHAsync_v2(copy.host, copy.address, bytes_, CU_STREAM_PER_THREAD),
-                     "memory cannot be copied off the device")
-               : status_of(
-                     driver_.cuMemcpyHtoDAsync_v2(copy.address, copy.host, bytes_, CU_STREAM_PER_THREAD),
-                     "memory cannot be copied back to the device");
-  }
-
-  const cuda::DriverTable& driver_;
-  Helpers& helpers_;
-  const Batch& batch_;
-  const uint64_t bytes_;
-  const Way way_;
-  std::vector<Copy> begun_;
-};
-
 Status ResidentMemory::HostBudget::charge(uint64_t bytes) {
   if (account_.swap().host_bounded == 0) return Status();
-  return account_.charge(device_, BudgetKind::kSwap, bytes);
+  if (!spending_) return account_.charge(device_, BudgetKind::kSwap, bytes);
+  if (bytes > *spending_) return Status(Code::kResourceExhausted, "more than was charged for it");
+  *spending_ -= bytes;
+  return Status();
 }
 
 void ResidentMemory::HostBudget::credit(uint64_t bytes) {
-  if (account_.swap().host_bounded != 0) account_.credit(device_, BudgetKind::kSwap, bytes);
+  if (account_.swap().host_bounded == 0) return;
+  if (spending_) {
+    *spending_ += bytes;
+  } else {
+    account_.credit(device_, BudgetKind::kSwap, bytes);
+  }
 }
 
 namespace {
@@ -99,11 +40,14 @@ bool leaves_small_pages(const cuda::DriverTable& driver) {
 
 Result<std::unique_ptr<ResidentMemory>> ResidentMemory::create(const cuda::DriverTable& driver,
                                                                memory::DriverMemory lower, Account& account,
-                                                               uint32_t device) {
-  std::unique_ptr<ResidentMemory> made(new ResidentMemory(driver, std::move(lower), account, device));
+                                                               uint32_t device,
+                                                               std::unique_ptr<NeighbourStore> neighbours) {
+  std::unique_ptr<ResidentMemory> made(
+      new ResidentMemory(driver, std::move(lower), account, device, std::move(neighbours)));
   const SwapTerms& terms = account.swap();
   const memory::SwapOptions options{static_cast<memory::SwapEncoding>(terms.encoding), terms.encrypt != 0,
-                                    terms.directory, account.numa_node(device)};
+                                    terms.directory, static_cast<memory::NeighbourUse>(terms.neighbour_use),
+                                    account.numa_node(device)};
   TESSERA_ASSIGN_OR_RETURN(
       made->store_,
       memory::SwapStore::create(made->granularity(), options, made->budget_,
@@ -112,13 +56,15 @@ Result<std::unique_ptr<ResidentMemory>> ResidentMemory::create(const cuda::Drive
 }
 
 ResidentMemory::ResidentMemory(const cuda::DriverTable& driver, memory::DriverMemory lower, Account& account,
-                               uint32_t device)
+                               uint32_t device, std::unique_ptr<NeighbourStore> neighbours)
     : driver_(driver),
       lower_(std::move(lower)),
       account_(account),
       device_(device),
       helpers_(std::make_unique<Helpers>(Helpers::count_for_processors(), account.numa_node(device))),
-      budget_(account, device) {}
+      budget_(account, device),
+      neighbours_(std::move(neighbours)),
+      way_(static_cast<memory::NeighbourUse>(account.swap().neighbour_use)) {}
 
 Result<ResidentMemory::Handle> ResidentMemory::create() {
   TESSERA_RETURN_IF_ERROR(account_.charge(device_, BudgetKind::kResident, granularity()));
@@ -204,8 +150,9 @@ Status ResidentMemory::unmap(uint64_t address, uint64_t count) {
     assert(found != mapped_.end());
     Granule& granule = granules_.at(found->second);
     if (granule.is_out) {
-      store_->give_back(granule.kept);
+      give_back_kept(granule);
       granule.is_out = false;
+      granule.slot.reset();
       --out_;
       publish();
     } else {
@@ -217,27 +164,28 @@ Status ResidentMemory::unmap(uint64_t address, uint64_t count) {
   return Status();
 }
 
-size_t ResidentMemory::move_out(const Batch& batch, Status& status) {
+bool ResidentMemory::let_go(Granule& granule, Status& status) {
+  const Status unmapped = lower_.unmap(granule.address, 1);
+  if (!unmapped.ok()) {
+    status = unmapped;
+    return false;
+  }
+  // Unmapped, it is out whether the driver lets go of it or not.
+  granule.is_out = true;
+  ++out_;
+  const Status ended = end_physical(granule);
+  if (!ended.ok()) status = ended;
+  failpoint("client.swap.out.released");
+  return true;
+}
+
+size_t ResidentMemory::move_to_host(const Batch& batch, Status& status) {
   std::vector<memory::SwapStore::Kept> kept(batch.size());
-  Copies copies(*this, batch, Copies::Way::kOut);
+  auto copies = copies_of(addresses_of(batch), GranuleCopies::Way::kOut);
   const size_t copied = store_->put(kept, copies, status);
   failpoint("client.swap.out.copied");
   size_t gone = 0;
-  for (; gone < copied; ++gone) {
-    Granule& granule = *batch[gone];
-    const Status unmapped = lower_.unmap(granule.address, 1);
-    if (!unmapped.ok()) {
-      status = unmapped;
-      break;
-    }
-    // Unmapped, it is out whether the driver lets go of it or not.
-    granule.kept = kept[gone];
-    granule.is_out = true;
-    ++out_;
-    const Status ended = end_physical(granule);
-    if (!ended.ok()) status = ended;
-    failpoint("client.swap.out.released");
-  }
+  for (; gone < copied && let_go(*batch[gone], status); ++gone) batch[gone]->kept = kept[gone];
   for (size_t i = gone; i < copied; ++i) store_->give_back(kept[i]);
   return gone;
 }
@@ -264,10 +212,7 @@ Status ResidentMemory::move_in(const Batch& batch) {
   }
   failpoint("client.swap.in.mapped");
   if (status.ok()) {
-    std::vector<memory::SwapStore::Kept> kept;
-    for (const Granule* granule : batch) kept.push_back(granule->kept);
-    Copies copies(*this, batch, Copies::Way::kIn);
-    status = store_->get(kept, copies);
+    status = copy_in(batch);
     failpoint("client.swap.in.copied");
   }
   for (size_t i = 0; i < behind; ++i) {
@@ -275,8 +220,9 @@ Status ResidentMemory::move_in(const Batch& batch) {
       take_away(*batch[i]);
       continue;
     }
-    store_->give_back(batch[i]->kept);
+    give_back_kept(*batch[i]);
     batch[i]->is_out = false;
+    batch[i]->slot.reset();
     --out_;
   }
   return status;
@@ -365,9 +311,12 @@ Result<uint64_t> ResidentMemory::restore(uint64_t charged_bytes) {
 // After a move: tells what is kept where, and lets others have what it was granted ahead.
 void ResidentMemory::publish() {
   if (account_.swap().host_bounded != 0) account_.give_back_idle(device_, BudgetKind::kSwap);
+  if (neighbours_ != nullptr) account_.give_back_idle(device_, BudgetKind::kNeighbour);
   DeviceCounters& counters = account_.counters(device_);
   const memory::SwapStore::Sizes& sizes = store_->sizes();
-  counters.out_bytes.store(sizes.granule_bytes, std::memory_order_relaxed);
+  const uint64_t on_neighbour = neighbours_ != nullptr ? neighbours_->used_bytes() : 0;
+  counters.out_bytes.store(sizes.granule_bytes + on_neighbour, std::memory_order_relaxed);
+  counters.swap_neighbour_bytes.store(on_neighbour, std::memory_order_relaxed);
   counters.swap_host_bytes.store(sizes.host_bytes, std::memory_order_relaxed);
   counters.swap_file_bytes.store(sizes.file_bytes, std::memory_order_relaxed);
 }

@@ -133,6 +133,7 @@ void install(cuda::DriverTable& upper, const cuda::DriverTable& lower, Vgpu& vgp
   install_lookup_calls(upper, lower);
   install_address_calls(upper, lower);
   install_touching_calls(upper);
+  install_hidden_calls(upper);
   pthread_atfork(nullptr, nullptr, [] { active_vgpu->abandon_in_child(); });
 }
 

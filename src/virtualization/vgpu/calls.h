@@ -26,6 +26,8 @@ void install_lookup_calls(cuda::DriverTable& upper, const cuda::DriverTable& low
 void install_address_calls(cuda::DriverTable& upper, const cuda::DriverTable& lower);
 // After all others: it puts something around what is there.
 void install_touching_calls(cuda::DriverTable& upper);
+// Likewise.
+void install_hidden_calls(cuda::DriverTable& upper);
 
 // The process's vGPU, for functions whose signature has no room for it. Set by install().
 extern Vgpu* active_vgpu;

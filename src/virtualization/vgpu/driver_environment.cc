@@ -25,13 +25,17 @@ double portion_asked_for() {
 
 // Which devices there are is settled by the driver when it starts, from the environment: the one place where
 // a program can be shown fewer without any handle being changed on its way.
-void show_devices(const Account& account) {
+bool show_devices(const Account& account, Beside beside) {
   std::vector<std::string> slice;
   for (uint32_t i = 0; i < account.device_count(); ++i) slice.emplace_back(account.device_uuid(i));
   const char* asked = getenv(kVisibleDevices);
   std::string value =
       visible_devices(slice, asked != nullptr ? std::optional<std::string>(asked) : std::nullopt);
+  const auto neighbours = beside == Beside::kNeighbours && value != kNoDevices ? account.neighbours()
+                                                                               : std::vector<std::string>();
+  for (const std::string& uuid : neighbours) value += "," + uuid;
   if (asked == nullptr || value != asked) setenv(kVisibleDevices, value.c_str(), 1);
+  return !neighbours.empty();
 }
 
 // MPS knows one portion for all devices of a process: the least, or on some it would have SMs of others.

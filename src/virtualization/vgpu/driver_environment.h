@@ -6,8 +6,10 @@
 
 namespace tessera::vgpu {
 
-// The slice's devices and no others (CUDA_VISIBLE_DEVICES).
-void show_devices(const Account& account);
+// The slice's devices (CUDA_VISIBLE_DEVICES); and behind them, for the driver alone, those in whose memory
+// something may be kept (hidden_calls.cc). False where there are none of these.
+enum class Beside : bool { kNothing, kNeighbours };
+bool show_devices(const Account& account, Beside beside);
 
 // Where the slice is kept to some SMs by MPS: its portion, or less where the user has asked for less, and
 // whether it yields to others. Refused where no control daemon is there, as nobody would keep it to that.

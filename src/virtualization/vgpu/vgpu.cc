@@ -33,6 +33,13 @@ Status Vgpu::attach(std::unique_ptr<Tenant>& tenant) {
   return Status();
 }
 
+std::optional<std::string> Vgpu::neighbour_of(const Tenant& tenant, const std::string& uuid) {
+  for (const std::string& neighbour : tenant.account->neighbours()) {
+    if (same_uuid(neighbour, uuid)) return neighbour;
+  }
+  return std::nullopt;
+}
+
 // A device that is visible but not in the slice would be unlimited: better none at all.
 Status Vgpu::map_devices(Tenant& tenant) const {
   auto get_uuid = lower_.cuDeviceGetUuid_v2 != nullptr ? lower_.cuDeviceGetUuid_v2 : lower_.cuDeviceGetUuid;
@@ -50,7 +57,13 @@ Status Vgpu::map_devices(Tenant& tenant) const {
     uint32_t index = 0;
     while (index < tenant.account->device_count() && !same_uuid(tenant.account->device_uuid(index), text))
       ++index;
-    if (index == tenant.account->device_count()) {
+    const auto neighbour =
+        index == tenant.account->device_count() ? neighbour_of(tenant, text) : std::nullopt;
+    if (neighbour) {
+      tenant.neighbours.push_back({device, *neighbour});
+      continue;
+    }
+    if (index == tenant.account->device_count() || !tenant.neighbours.empty()) {
       return Status::error(
           Code::kFailedPrecondition,
           "the driver shows %s, which is not in slice %s: does it honour CUDA_VISIBLE_DEVICES?", text.c_str(),
@@ -88,9 +101,9 @@ Status Vgpu::start_residencies(Tenant& tenant) const {
   for (size_t ordinal = 0; ordinal < tenant.device_of_ordinal.size(); ++ordinal) {
     const uint32_t device = tenant.device_of_ordinal[ordinal];
     if (!tenant.account->is_overcommitted(device)) continue;
-    TESSERA_ASSIGN_OR_RETURN(
-        tenant.residencies[device],
-        Residency::start(lower_, static_cast<CUdevice>(ordinal), *tenant.account, device, tenant.captures));
+    TESSERA_ASSIGN_OR_RETURN(tenant.residencies[device],
+                             Residency::start(lower_, static_cast<CUdevice>(ordinal), *tenant.account, device,
+                                              tenant.neighbours, tenant.captures));
   }
   return Status();
 }
@@ -138,8 +151,9 @@ CUresult Vgpu::init(unsigned int flags) {
               attached.message().c_str());
     return CUDA_ERROR_SYSTEM_NOT_READY;
   }
-  show_devices(*tenant->account);
+  const bool shows_neighbours = show_devices(*tenant->account, Beside::kNeighbours);
   CUresult result = lower_.cuInit(flags);
+  if (shows_neighbours) show_devices(*tenant->account, Beside::kNothing);  // the driver has read it
   if (result != CUDA_SUCCESS) return result;
   Status mapped = map_devices(*tenant);
   if (!mapped.ok()) {

@@ -31,6 +31,7 @@ namespace tessera::vgpu {
 struct Tenant {
   std::unique_ptr<Account> account;
   std::vector<uint32_t> device_of_ordinal;  // CUdevice → index in the slice
+  std::vector<Neighbour> neighbours;        // the devices behind those, which no call may name
   ChargeRegistry charges;
   std::unique_ptr<Gate> gates[kMaxDevicesPerSlice];      // null where the program does not see the device
   std::unique_ptr<CopyPace> paces[kMaxDevicesPerSlice];  // likewise
@@ -92,6 +93,12 @@ class Vgpu {
   // The slice's device that the calling thread works on; an error where it has no context.
   CUresult current_device(const Tenant& tenant, uint32_t& device) const;
   CUresult device_of(const Tenant& tenant, CUdevice ordinal, uint32_t& device) const;
+  // Whether the driver knows a device of that number that the program is not to know.
+  bool is_hidden(CUdevice ordinal) const {
+    const Tenant* attached = tenant();
+    return attached != nullptr && ordinal >= 0 &&
+           static_cast<size_t>(ordinal) >= attached->device_of_ordinal.size();
+  }
 
   // Where launches and copies are counted: a page nobody reads while there is no lease.
   DeviceCounters& current_counters() const {
@@ -179,6 +186,8 @@ class Vgpu {
 
   Status attach(std::unique_ptr<Tenant>& tenant);
   Status map_devices(Tenant& tenant) const;
+  // As the daemon writes it; nothing where that is none.
+  static std::optional<std::string> neighbour_of(const Tenant& tenant, const std::string& uuid);
   Status start_gates(Tenant& tenant) const;
   Status start_residencies(Tenant& tenant) const;
   void publish_target(Tenant& tenant);

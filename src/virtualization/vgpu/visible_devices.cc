@@ -35,7 +35,7 @@ std::string visible_devices(const std::vector<std::string>& slice, const std::op
     if (!device) break;
     show(slice[*device]);
   }
-  return value.empty() ? "-1" : value;
+  return value.empty() ? kNoDevices : value;
 }
 
 bool same_uuid(std::string_view a, std::string_view b) {

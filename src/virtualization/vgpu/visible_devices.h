@@ -8,6 +8,8 @@
 
 namespace tessera::vgpu {
 
+inline constexpr const char* kNoDevices = "-1";
+
 // The value of CUDA_VISIBLE_DEVICES that shows the slice's devices and nothing else. `asked` is what the user
 // had set there: numbers count in the slice's list, UUIDs (or the beginning of one) name its members, and the
 // list ends at the first entry that is neither, as CUDA's own does.

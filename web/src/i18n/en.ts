@@ -258,6 +258,7 @@ export const en = {
       thrashing: (d) => `${d.percent}% of its time goes into moving memory`,
       thrashing_over: (d) => `${d.percent}% of its time goes into moving memory`,
       memory_pressure: (d) => `${d.percent}% of the last seconds it waited for memory of GPU ${d.gpu}`,
+      neighbour_kept: (d) => `process ${d.pid} does not give back memory of GPU ${d.gpu}`,
       memory_pressure_over: (d) => `it has not waited much for memory of GPU ${d.gpu} for a minute`,
       gpu_xid: (d) => `XID ${d.xid}${d.what === '' ? '' : ` (${d.what})`}`,
       gpu_closed: (d) =>
@@ -286,6 +287,7 @@ export const en = {
       thrashing: 'thrashing',
       thrashing_over: 'thrashing is over',
       memory_pressure: 'memory pressure',
+      neighbour_kept: 'borrowed memory kept',
       memory_pressure_over: 'memory pressure is over',
       gpu_xid: 'XID',
       gpu_closed: 'GPU closed',

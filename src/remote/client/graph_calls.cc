@@ -320,7 +320,7 @@ CUresult add_conditional_node(CUgraphNode* node, CUgraph graph, const CUgraphNod
   const auto* found = request.next_array<CUgraph>(&graphs);
   // CUDA gives the address of an array that lives as long as the graph.
   auto* kept = new CUgraph[graphs];
-  if (graphs > 0) memcpy(kept, found, graphs * sizeof *kept);
+  if (graphs > 0) memcpy(kept, found, graphs * sizeof(CUgraph));
   params.phGraph_out = kept;
   return result;
 }

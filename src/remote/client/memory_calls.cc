@@ -273,6 +273,7 @@ CUresult take_variable(Request& request, CUresult result, CUdeviceptr* address, 
   const auto size = request.next_value<uint64_t>();
   const bool is_managed = request.next_value<uint32_t>() != 0;
   HostRange known;
+  if (is_managed && (found == 0 || size == 0)) return CUDA_ERROR_UNKNOWN;  // no variable is there
   if (is_managed && !session()->host().find(found, 1, &known)) {
     uint64_t count = 0;
     const auto* content = request.next_array<std::byte>(&count);

@@ -111,7 +111,7 @@ class Request {
     uint64_t found = 0;
     const T* values = next_array<T>(&found);
     if (place == nullptr || values == nullptr) return;
-    memcpy(place, values, std::min(found, count) * sizeof(T));
+    memcpy(place, values, std::min(found, count) * sizeof(T));  // NOLINT(bugprone-sizeof-expression)
     if (!has_several_servers()) return;
     for (uint64_t i = 0; i < std::min(found, count); ++i) {
       each_device(place[i], [&](int& device) { device = global_device(server(), device); });
@@ -126,9 +126,10 @@ class Request {
   const T* next_array(uint64_t* count) {
     *count = 0;
     const uint64_t number = next_value<uint64_t>();
+    // Handles are pointers. NOLINTNEXTLINE(bugprone-sizeof-expression)
     if (number == kAbsent || number > left() / sizeof(T)) return nullptr;
     const auto* found = reinterpret_cast<const T*>(thread_.answer.data() + at_);
-    at_ += padded(number * sizeof(T));
+    at_ += padded(number * sizeof(T));  // NOLINT(bugprone-sizeof-expression)
     *count = number;
     return found;
   }

@@ -24,7 +24,7 @@ class Writer {
   template <typename T>
   void value(const T& value) {
     static_assert(std::is_trivially_copyable_v<T>);
-    raw(&value, sizeof value);
+    raw(&value, sizeof value);  // NOLINT(bugprone-sizeof-expression): handles are pointers
   }
   void count(uint64_t count) { value(count); }
   // An array with the number of its elements, or null.
@@ -32,7 +32,7 @@ class Writer {
   void array(const T* elements, uint64_t number) {
     static_assert(std::is_trivially_copyable_v<T>);
     count(elements == nullptr ? kAbsent : number);
-    if (elements != nullptr) raw(elements, number * sizeof(T));
+    if (elements != nullptr) raw(elements, number * sizeof(T));  // NOLINT(bugprone-sizeof-expression)
   }
   template <typename T>
   void structure(const T* structure) {

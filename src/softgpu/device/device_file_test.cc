@@ -106,6 +106,23 @@ TEST_F(DeviceFileTest, ASlotThatRestsIsNotBusy) {
   EXPECT_GT(slots.active_ns(), 0u);
 }
 
+// On a busy machine a program may end before its worker comes to give the slot up, which it had for all its
+// kernels.
+TEST_F(DeviceFileTest, WhoEndsWithASlotThatRestsHasBeenBusy) {
+  auto file = open();
+  constexpr uint64_t kWorkNs = 3 * kSlotQuantumNs;
+  const pid_t child = start([](DeviceFile& other) {
+    SmSlots slots(other);
+    const uint32_t slot = slots.acquire();
+    const uint64_t begin = monotonic_ns();
+    uint64_t now = begin;
+    while (now < begin + kWorkNs) now = monotonic_ns();
+    slots.rest(slot, now);
+  });
+  stop(child);
+  EXPECT_GE(file->use(1).busy_ns, kWorkNs);
+}
+
 TEST_F(DeviceFileTest, TimeThatWasToldStaysWhereItsSlotRestedBefore) {
   auto file = open();
   SmSlots slots(*file);

@@ -195,6 +195,14 @@ void SmSlots::release(uint32_t slot) {
   hand_over_locked(slot);
 }
 
+void SmSlots::rest(uint32_t slot, uint64_t now_ns) {
+  rests_since_[slot].store(now_ns, std::memory_order_relaxed);
+  // Nobody else changes it while the slot is held.
+  if (now_ns < file_.layout().slots[slot].charged_ns + kSlotQuantumNs) return;
+  DeviceFile::Lock lock(file_);
+  charge_locked(slot, now_ns);
+}
+
 void SmSlots::charge(uint32_t slot) {
   DeviceFile::Lock lock(file_);
   charge_locked(slot, monotonic_ns());

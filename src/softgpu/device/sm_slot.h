@@ -30,8 +30,9 @@ class SmSlots {
   void release(uint32_t slot);
   // Nothing runs any more in a slot that is held, or something does again. Whoever waits for the end of a
   // kernel may run before its slot is given up, for milliseconds on a busy machine: that is nobody's GPU
-  // time. Before others can see the end.
-  void rest(uint32_t slot, uint64_t now_ns) { rests_since_[slot].store(now_ns, std::memory_order_relaxed); }
+  // time. Before others can see the end. Only by who holds the slot: what he has had of it until then is
+  // charged now and then, as he may end before he comes to give it up.
+  void rest(uint32_t slot, uint64_t now_ns);
   void work(uint32_t slot) { rests_since_[slot].store(kWorks, std::memory_order_relaxed); }
   // Charges the time so far, so that long work shows while it runs.
   void charge(uint32_t slot);

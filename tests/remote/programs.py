@@ -22,7 +22,8 @@ LEFT_OUT = {
 # Programs that want arguments, or are driven by other tests.
 DRIVEN = ["driver_leak_hunt", "driver_memory_walk*", "driver_round_the_gate", "driver_limit_changes",
           "driver_gated_copies", "driver_loading_in_company", "driver_larger_together", "driver_ipc_*",
-          "driver_beside_others", "driver_closed_fds", "driver_dlclose", "driver_side_by_side", "driver_memory_limit", "driver_managed_memory"]
+          "driver_beside_others", "driver_closed_fds", "driver_dlclose", "driver_side_by_side", "driver_memory_limit", "driver_managed_memory",
+          "driver_copy_shares", "driver_hidden_neighbour"]
 SKIPPED = 77
 LANES = 2  # programs at a time
 

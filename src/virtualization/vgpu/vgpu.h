@@ -93,11 +93,13 @@ class Vgpu {
   // The slice's device that the calling thread works on; an error where it has no context.
   CUresult current_device(const Tenant& tenant, uint32_t& device) const;
   CUresult device_of(const Tenant& tenant, CUdevice ordinal, uint32_t& device) const;
-  // Whether the driver knows a device of that number that the program is not to know.
+  // Whether the driver knows a device of that number that the program is not to know. Of numbers that it does
+  // not know it says itself what it says of them.
   bool is_hidden(CUdevice ordinal) const {
     const Tenant* attached = tenant();
-    return attached != nullptr && ordinal >= 0 &&
-           static_cast<size_t>(ordinal) >= attached->device_of_ordinal.size();
+    if (attached == nullptr || ordinal < 0) return false;
+    const size_t shown = attached->device_of_ordinal.size(), number = static_cast<size_t>(ordinal);
+    return number >= shown && number < shown + attached->neighbours.size();
   }
 
   // Where launches and copies are counted: a page nobody reads while there is no lease.

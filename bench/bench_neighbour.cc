@@ -4,13 +4,13 @@
 //   bench_neighbour [--rounds N] [--quick] LIBCUDA
 //
 // On LIBCUDA's first device, and the second. On the software GPU both are the host's memory.
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <random>
 #include <vector>
 
+#include "bench/granules.h"
 #include "bench/median.h"
 #include "memory/driver_memory.h"
 #include "memory/swap/swap_store.h"
@@ -22,18 +22,10 @@ namespace {
 using namespace tessera;
 using Way = vgpu::GranuleCopies::Way;
 
-constexpr uint64_t kGranule = uint64_t{2} << 20;
-constexpr size_t kBatch = 16;  // as ResidentMemory copies them
-
-void require(bool ok, const char* what) {
-  if (ok) return;
-  std::fprintf(stderr, "bench_neighbour: %s failed\n", what);
-  std::exit(1);
-}
-
-double seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+using bench::kBatch;
+using bench::kGranule;
+using bench::require;
+using bench::seconds;
 
 class NoBound : public memory::SwapStore::Budget {
  public:

@@ -7,7 +7,6 @@
 // in memory, and the floor is memcpy. --directory: the store in files of that folder, too.
 #include <sys/mman.h>
 
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -17,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/granules.h"
 #include "bench/median.h"
 #include "memory/swap/swap_store.h"
 #include "virtualization/driver_loader.h"
@@ -26,18 +26,10 @@ namespace {
 using namespace tessera;
 using namespace tessera::memory;
 
-constexpr uint64_t kGranule = uint64_t{2} << 20;
-constexpr size_t kBatch = 16;  // as ResidentMemory copies them
-
-void require(bool ok, const char* what) {
-  if (ok) return;
-  std::fprintf(stderr, "bench_swap: %s failed\n", what);
-  std::exit(1);
-}
-
-double seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+using bench::kBatch;
+using bench::kGranule;
+using bench::require;
+using bench::seconds;
 
 // Granules in memory, each touched.
 class Plain {

@@ -35,7 +35,7 @@ measure() {
     bench_neighbour)
       # Two GPUs of its own.
       (state=$(mktemp -d) && trap 'rm -rf "$state"' EXIT &&
-        SOFTGPU_DEVICES=2 SOFTGPU_STATE_DIR=$state "$program" --rounds "$((3 * ${REPETITIONS:-3}))" "$PWD/lib/softgpu/libcuda.so.1") ;;
+        SOFTGPU_DEVICES=2 SOFTGPU_STATE_DIR=$state "$program" --rounds "$((3 * rounds))" "$PWD/lib/softgpu/libcuda.so.1") ;;
     bench_page_codec) "$program" --rounds "$rounds" ;;
     bench_reclaim | bench_compute_broker | bench_counters | bench_transport) "$program" ;;
     bench_remote) bench/bench_remote.sh "$build" ;;

@@ -107,7 +107,7 @@ class Link {
   Status wait_for_room(Sending& sending, uint32_t news, bool wants_writable);
 
   Result<size_t> next_bytes(std::span<std::byte> space);
-  Status fill_raw();
+  Status fill_raw(size_t most);
   Status take_headers();
   Status take_header(const LinkFrame& header);
   void consumed(size_t bytes);
@@ -159,6 +159,7 @@ class Link {
   size_t raw_begin_ = 0, raw_end_ = 0;
   size_t frame_left_ = 0;         // payload of the present frame that has not been taken
   bool says_when_had_ = false;    // of the present frame
+  bool is_amid_bulk_ = false;     // what came last went right to where it was wanted
   std::vector<std::byte> early_;  // arrived while somebody waited to send, before anybody asked for it
   size_t early_begin_ = 0;
   uint64_t arrived_ = 0;                   // bytes of the peer's stream taken from connections

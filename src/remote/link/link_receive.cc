@@ -75,16 +75,16 @@ Status Link::take_headers() {
   return Status();
 }
 
-// Whatever the connection has, without waiting.
-Status Link::fill_raw() {
+// Whatever the connection has, without waiting, at most `most` bytes.
+Status Link::fill_raw(size_t most) {
   if (raw_begin_ == raw_end_) raw_begin_ = raw_end_ = 0;
   if (raw_begin_ > 0 && kRawBytes - raw_end_ < kRawBytes / 2) {
     memmove(raw_.get(), raw_.get() + raw_begin_, raw_end_ - raw_begin_);
     raw_end_ -= raw_begin_;
     raw_begin_ = 0;
   }
-  TESSERA_ASSIGN_OR_RETURN(const size_t came,
-                           transport()->receive(std::span(raw_.get(), kRawBytes).subspan(raw_end_)));
+  const auto room = std::span(raw_.get(), kRawBytes).subspan(raw_end_);
+  TESSERA_ASSIGN_OR_RETURN(const size_t came, transport()->receive(room.first(std::min(room.size(), most))));
   raw_end_ += came;
   if (came > 0) heard_ns_.store(monotonic_ns(), std::memory_order_relaxed);
   return Status();
@@ -102,9 +102,13 @@ Result<size_t> Link::next_bytes(std::span<std::byte> space) {
       frame_left_ -= came;
       arrived_ += came;
       if (frame_left_ == 0 && says_when_had_) early_say_at_ = arrived_;
+      is_amid_bulk_ = true;
       return came;
     }
-    TESSERA_RETURN_IF_ERROR(fill_raw());
+    // Amid payloads the next header is wanted, and what follows it right where it belongs.
+    const bool is_bulk = !options_.checked && (space.size() >= kWorthDirect || is_amid_bulk_);
+    is_amid_bulk_ = false;
+    TESSERA_RETURN_IF_ERROR(fill_raw(is_bulk ? kWorthDirect : kRawBytes));
     TESSERA_RETURN_IF_ERROR(take_headers());
   }
   const size_t taken = std::min({space.size(), frame_left_, raw_end_ - raw_begin_});

@@ -23,6 +23,8 @@ class PieceEncoder {
   void begin() { rate_.begin(); }
   // A stored page of memory/codec, valid until the next call; empty where the piece is best sent as it is.
   ByteSpan encode(ByteSpan piece);
+  // So long nothing was sent for another reason than the way's.
+  void worked(uint64_t nanoseconds) { rate_.worked(nanoseconds); }
   // It has been handed on, or what it was encoded to; so much of all that was ever sent there the other side
   // has had.
   void sent(uint64_t peer_had);

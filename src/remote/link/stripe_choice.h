@@ -15,23 +15,31 @@ class StripeChoice {
   explicit StripeChoice(size_t most = 1) : most_(most) {}
 
   // For the next payload: 1, the session's own, or so many further ones.
-  size_t count() const { return is_trial_ ? trial_ : count_; }
+  size_t count() const { return state_ == State::kTrial ? trial_ : count_; }
   // A payload of kLeastBytes or more has gone over count() of them.
   void report(uint64_t bytes, uint64_t nanoseconds);
   // There are no more than that.
   void bound(size_t most);
 
  private:
+  enum class State : uint8_t {
+    kBegin,  // the first payload: what took time is memory that was never touched, and a window that opens
+    kUsual,
+    kTrial,
+    kAfter,  // as before the trial: whether it was the number that made the difference
+  };
   static constexpr double kWorthMore = 1.2;       // for twice as many
   static constexpr double kWorthFewer = 0.95;     // for half of them
   static constexpr uint32_t kBetweenTrials = 32;  // payloads
 
   void plan_trial();
+  void judge_trial();
 
   size_t most_;
   size_t count_ = 1, trial_ = 1;
-  bool is_trial_ = false, goes_up_ = true;
-  double rate_ = 0;  // of count_
+  State state_ = State::kBegin;
+  bool goes_up_ = true;
+  double rate_ = 0, trial_rate_ = 0;  // of count_ and trial_
   uint32_t until_trial_ = 1;
 };
 

@@ -46,6 +46,23 @@ TEST(StripeChoice, AWayThatIsFastEnoughIsNotTriedOut) {
   }
 }
 
+// As memory is touched for the first time, or as somebody else has the processors for a while.
+TEST(StripeChoice, AWayThatGetsFasterByItselfNeedsNoMore) {
+  StripeChoice choice(8);
+  double rate = 100e6;
+  for (int i = 0; i < 200; ++i, rate = std::min(rate * 1.3, 3e9)) {
+    choice.report(StripeChoice::kLeastBytes, static_cast<uint64_t>(StripeChoice::kLeastBytes * 1e9 / rate));
+    ASSERT_LE(choice.count(), 2u);
+  }
+  EXPECT_EQ(choice.count(), 1u);
+}
+
+TEST(StripeChoice, TheFirstPayloadTellsNothing) {
+  StripeChoice choice(8);
+  choice.report(StripeChoice::kLeastBytes, 1'000'000'000);
+  EXPECT_EQ(choice.count(), 1u);
+}
+
 TEST(StripeChoice, SmallPayloadsTellNothing) {
   StripeChoice choice(8);
   for (int i = 0; i < 200; ++i) choice.report(StripeChoice::kLeastBytes - 1, 1'000'000'000);

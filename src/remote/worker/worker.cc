@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "remote/wire/copy.h"
 
@@ -355,7 +356,9 @@ Status Worker::send_piece(Payload& payload, ByteSpan piece) {
 Status Worker::send_payload(Payload& payload) {
   encoder_.begin();
   for (uint64_t left = payload.bytes; left > 0;) {
+    const uint64_t before = monotonic_ns();
     ByteSpan piece = payload.next(left);
+    encoder_.worked(monotonic_ns() - before);  // the device's time is none of the way's
     if (piece.empty())
       piece = ByteSpan(kNothing, std::min<uint64_t>(left, sizeof kNothing));  // the end says why
     TESSERA_RETURN_IF_ERROR(send_piece(payload, piece));

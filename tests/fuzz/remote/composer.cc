@@ -7,7 +7,8 @@
 namespace tessera::remote::fuzz {
 namespace {
 
-constexpr uint64_t kMostPayload = 320 << 10;  // longer ones end with the stream
+// Longer ones end with the stream. Most inputs send less, as copying took the most of their time.
+constexpr uint64_t kMostPayload = 320 << 10, kMostSmallPayload = 4 << 10;
 constexpr size_t kMostKnown = 64;
 constexpr uint64_t kProgramMemory = 0x2a0000000000;  // where the program's memory is, as far as it has any
 
@@ -74,9 +75,14 @@ void Composer::learn(ByteSpan sent) {
   }
 }
 
+uint64_t Composer::long_size() {
+  const uint64_t size = in_->word(3);
+  return is_large_ ? size : size % kMostSmallPayload;
+}
+
 void Composer::payload(uint64_t count) {
   const size_t at = payload_.size();
-  payload_.resize(at + padded(std::min(count, kMostPayload)));
+  payload_.resize(at + padded(std::min(count, is_large_ ? kMostPayload : kMostSmallPayload)));
   in_->fill(std::span(payload_).subspan(at).first(std::min<uint64_t>(count, byte())));
 }
 
@@ -163,6 +169,7 @@ void Composer::finish(std::vector<std::byte>& stream, uint16_t op, uint16_t thre
 void Composer::hello(std::vector<std::byte>& stream) {
   const uint8_t how = byte();
   makes_world_ = how % 4 != 3;
+  is_large_ = how / 8 % 8 == 0;
   out_.value(kCallsDigest);
   out_.value<uint32_t>(0);
   out_.value<uint64_t>(first_number(0));

@@ -60,7 +60,7 @@ class Composer {
   // What the server has sent: ids of handles in it are used from here on. From any thread.
   void learn(ByteSpan sent);
 
-  // What a client begins with; and whether it makes a world.
+  // What a client begins with; and whether it makes a world, and whether it sends much.
   void hello(std::vector<std::byte>& stream);
 
  private:
@@ -71,6 +71,8 @@ class Composer {
   uint64_t device_address();
   uint64_t handle(HandleKind kind);
   uint64_t new_handle(HandleKind kind);
+  // Of what is copied: more than goes at once, in some inputs.
+  uint64_t long_size();
   // Appends to the payload that follows the message.
   void payload(uint64_t bytes);
   void bytes(uint64_t count);
@@ -102,6 +104,7 @@ class Composer {
   Decisions* in_;  // these, but while the world is made
   size_t world_at_ = 0;
   bool makes_world_ = false;
+  bool is_large_ = false;  // payloads may be
   std::optional<bool> named_;  // the image, whose bytes follow or not
   std::vector<std::byte> fields_, payload_;
   Writer out_;

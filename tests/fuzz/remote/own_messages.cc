@@ -15,7 +15,7 @@ namespace tessera::remote::fuzz {
 // Pieces that are compressed are so, more often than not.
 void Composer::copy_in() {
   CopyFields fields{number(), byte(), handle(HandleKind::kCUstream)};
-  if (byte() >= 192) fields.bytes = byte() < 192 ? in_->word(3) : number();
+  if (byte() >= 192) fields.bytes = byte() < 192 ? long_size() : number();
   const uint8_t how = byte();
   fields.form = how < 144   ? PieceForm::kPlain
                 : how < 176 ? PieceForm::kCoded
@@ -78,7 +78,7 @@ bool Composer::own_message(uint16_t op) {
       return true;
     case Message::kCopyOut: {
       CopyFields fields{number(), byte(), handle(HandleKind::kCUstream)};
-      if (byte() >= 160) fields.bytes = byte() < 192 ? in_->word(3) : number();
+      if (byte() >= 160) fields.bytes = byte() < 192 ? long_size() : number();
       out_.value(fields);
       return true;
     }

@@ -19,6 +19,8 @@
 #include "remote/front/front.h"
 #include "remote/front/session_order.h"
 #include "remote/session/sealed.h"
+#include "remote/transport/tls_memory.h"
+#include "remote/transport/tls_transport.h"
 
 namespace tessera::remote {
 namespace {
@@ -133,8 +135,7 @@ Status Front::fork_session(NewSession session, PendingConnection& connection) {
   if (pid < 0) return Status::from_errno(errno, "the server cannot start a process for the session");
   if (pid == 0) {
     session.transport = std::move(connection.take()->transport);
-    // Its client comes back as it came: without TLS, the server's key has no business there.
-    if (session.flavour == Flavour::kTls) start.tls = options_.tls;
+    if (session.flavour == Flavour::kTls) static_cast<TlsTransport&>(*session.transport).forget_key();
     forget_others();
     become_session(std::move(session), options_.hooks);
   }
@@ -169,7 +170,9 @@ void Front::forget_others() {
   by_id_.clear();
   rates_.clear();
   options_.identities.forget_tokens();
+  if (options_.tls) options_.tls->forget_key();
   options_.tls.reset();
+  stop_wiping_tls_memory();  // connections that were pending had the key as well
   forget(tenants_key_);
 }
 

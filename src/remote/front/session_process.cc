@@ -109,7 +109,7 @@ int run_session(NewSession& session, const SessionHooks& hooks) {
 
 Result<Returned> accept_connection(const SessionStart& start, Returning connection, uint64_t deadline_ns) {
   TESSERA_ASSIGN_OR_RETURN(Returned returned,
-                           accept_returning(std::move(connection), *start.secrets, start.tls, deadline_ns));
+                           accept_returning(std::move(connection), *start.secrets, deadline_ns));
   returned.transport = limited(std::move(returned.transport), start.bandwidth);
   return returned;
 }

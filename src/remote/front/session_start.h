@@ -13,7 +13,6 @@
 #include "remote/session/preamble.h"
 #include "remote/session/proof.h"
 #include "remote/session/returning.h"
-#include "remote/transport/tls_context.h"
 #include "remote/transport/transport.h"
 
 namespace tessera::remote {
@@ -29,7 +28,6 @@ struct SessionStart {
   bool checksums = false;           // the client checks what comes, and wants its own to be
   Bytes32 tenant_key{};             // of what processes of the identity hand each other (session/sealed.h)
   UniqueFd control;                 // see control.h
-  std::shared_ptr<TlsContext> tls;  // of the server; null: it has none
   std::shared_ptr<SessionBandwidth> bandwidth;  // null: no limit
   cache::ContentCache::Options content;         // what its identity has sent; no directory: nothing is kept
   UniqueFd client;  // a pidfd of the client's process, where it is one of this machine and known

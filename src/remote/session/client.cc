@@ -32,12 +32,19 @@ Result<Wanted> expect(Result<HandshakeMessage> message) {
   return Status(Code::kInvalidData, "the server says something that does not belong there");
 }
 
+// For TLS: by certificates where a session begins, and by its secret where it goes on.
+Result<std::shared_ptr<TlsContext>> trust_in(const Credentials& credentials, const Secret* secret) {
+  if (secret == nullptr)
+    return TlsContext::client({credentials.ca, credentials.certificate, credentials.key});
+  return TlsContext::client_by_key({tls_name_of(*secret), tls_key_of(*secret)});
+}
+
+// `secret`: of the session that the connection is of; null: of none yet.
 Result<Welcomed> connect_to(const Address& address, const Credentials& credentials, const Preamble& preamble,
-                            uint64_t deadline_ns) {
+                            const Secret* secret, uint64_t deadline_ns) {
   std::shared_ptr<TlsContext> context;
   if (address.flavour == Flavour::kTls) {
-    TESSERA_ASSIGN_OR_RETURN(context,
-                             TlsContext::client({credentials.ca, credentials.certificate, credentials.key}));
+    TESSERA_ASSIGN_OR_RETURN(context, trust_in(credentials, secret));
   }
   TESSERA_ASSIGN_OR_RETURN(UniqueFd socket, dial(address, deadline_ns));
   const char* const kind = is_local(address.flavour) ? "unix" : "tcp";
@@ -86,7 +93,8 @@ Result<std::unique_ptr<Transport>> settle(std::unique_ptr<Transport> transport, 
 Result<Opened> open(const Address& address, const Credentials& credentials, const std::string& wishes,
                     uint64_t deadline_ns) {
   const Preamble preamble{kWireVersion, ConnectionKind::kNew, address.flavour, {}, credentials.checksums};
-  TESSERA_ASSIGN_OR_RETURN(Welcomed welcomed, connect_to(address, credentials, preamble, deadline_ns));
+  TESSERA_ASSIGN_OR_RETURN(Welcomed welcomed,
+                           connect_to(address, credentials, preamble, nullptr, deadline_ns));
   Hello hello;
   TESSERA_ASSIGN_OR_RETURN(hello.method, choose_method(welcomed.challenge, credentials));
   TESSERA_RETURN_IF_ERROR(fill_random(hello.nonce));
@@ -111,7 +119,8 @@ Result<Opened> open(const Address& address, const Credentials& credentials, cons
 // The connection, and the secret that holds afterwards.
 Result<std::unique_ptr<Transport>> come_back(const Address& address, const Credentials& credentials,
                                              const Preamble& preamble, Secret& secret, uint64_t deadline_ns) {
-  TESSERA_ASSIGN_OR_RETURN(Welcomed welcomed, connect_to(address, credentials, preamble, deadline_ns));
+  TESSERA_ASSIGN_OR_RETURN(Welcomed welcomed,
+                           connect_to(address, credentials, preamble, &secret, deadline_ns));
   Return back;
   TESSERA_RETURN_IF_ERROR(fill_random(back.nonce));
   const Transcript said = said_of_return(preamble, welcomed.binding, welcomed.challenge, back);

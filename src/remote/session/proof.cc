@@ -7,6 +7,7 @@
 #include <openssl/sha.h>
 #include <sys/random.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -14,6 +15,7 @@ namespace tessera::remote {
 namespace {
 
 constexpr size_t kBlockBytes = SHA256_CBLOCK;
+constexpr std::string_view kTlsKey = "tessera TLS key 1", kTlsName = "tessera TLS name 1";
 
 // SHA256_Init and its like fail for nothing: there is nothing in them that could.
 Bytes32 sha256_of(ByteSpan first, ByteSpan second) {
@@ -78,6 +80,9 @@ Bytes32 Transcript::prove(ByteSpan key, std::string_view label) const {
   return hmac_sha256(key, std::as_bytes(std::span(&both, 1)));
 }
 
+Bytes32 tls_key_of(const Secret& secret) { return Transcript().prove(secret, kTlsKey); }
+Bytes32 tls_name_of(const Secret& secret) { return Transcript().prove(secret, kTlsName); }
+
 Secret masked(const Secret& secret, const Bytes32& mask) {
   Secret result;
   for (size_t i = 0; i < result.size(); ++i) result[i] = secret[i] ^ mask[i];
@@ -87,6 +92,17 @@ Secret masked(const Secret& secret, const Bytes32& mask) {
 SessionSecrets::~SessionSecrets() {
   forget(current_);
   if (offered_) forget(*offered_);
+}
+
+std::optional<Bytes32> SessionSecrets::find_tls_key(ByteSpan name) {
+  const std::lock_guard lock(mutex_);
+  const auto is_meant = [&](const Secret& secret) {
+    const Bytes32 its = tls_name_of(secret);
+    return std::equal(its.begin(), its.end(), name.begin(), name.end());
+  };
+  if (offered_ && is_meant(*offered_)) return tls_key_of(*offered_);
+  if (is_meant(current_)) return tls_key_of(current_);
+  return std::nullopt;
 }
 
 std::optional<Secret> SessionSecrets::find(const Transcript& said, const Proof& proof) {

@@ -43,6 +43,11 @@ inline constexpr std::string_view kServerProof = "tessera server 1";
 inline constexpr std::string_view kConfirmation = "tessera confirmation 1";
 inline constexpr std::string_view kMask = "tessera mask 1";
 
+// What TLS is spoken with where a client comes back: its session's secret makes a key, and a name that says
+// which secret it is and does not tell it.
+Bytes32 tls_key_of(const Secret& secret);
+Bytes32 tls_name_of(const Secret& secret);
+
 // A secret on its way, by exclusive or: masking twice gives it back.
 Secret masked(const Secret& secret, const Bytes32& mask);
 
@@ -56,6 +61,8 @@ class SessionSecrets {
   SessionSecrets(const SessionSecrets&) = delete;
   SessionSecrets& operator=(const SessionSecrets&) = delete;
 
+  // The key of TLS with that name, of the secrets that hold.
+  std::optional<Bytes32> find_tls_key(ByteSpan name);
   // The secret that made `proof` of `said`, of those that hold; none: refused.
   std::optional<Secret> find(const Transcript& said, const Proof& proof);
   // Who proved `old` is told `fresh` now.

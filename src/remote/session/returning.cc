@@ -27,10 +27,25 @@ Status prove(Transport& transport, Readmission& readmission, ConnectionKind kind
   return readmission.confirm(confirmation);
 }
 
+// The server's certificate is not here: the session's secret stands for both sides.
+Result<std::unique_ptr<TlsTransport>> encrypt(UniqueFd socket, SessionSecrets& secrets,
+                                              uint64_t deadline_ns) {
+  bool is_known = true;
+  const auto find = [&](ByteSpan name) {
+    const auto key = secrets.find_tls_key(name);
+    is_known = key.has_value();
+    return key;
+  };
+  TESSERA_ASSIGN_OR_RETURN(auto context, TlsContext::server_by_key(find));
+  auto encrypted = start_tls(std::move(socket), std::move(context), "", deadline_ns);
+  if (!encrypted.ok() && !is_known)
+    return Status(Code::kPermissionDenied, "the client has a secret that is not the session's");
+  return encrypted;
+}
+
 }  // namespace
 
-Result<Returned> accept_returning(Returning connection, SessionSecrets& secrets,
-                                  std::shared_ptr<TlsContext> tls, uint64_t deadline_ns) {
+Result<Returned> accept_returning(Returning connection, SessionSecrets& secrets, uint64_t deadline_ns) {
   const Preamble& preamble = connection.preamble;
   const bool local = is_local(preamble.flavour);
   TESSERA_ASSIGN_OR_RETURN(auto plain,
@@ -39,10 +54,7 @@ Result<Returned> accept_returning(Returning connection, SessionSecrets& secrets,
   Bytes32 binding{};
   Returned returned{preamble.kind, nullptr};
   if (preamble.flavour == Flavour::kTls) {
-    if (tls == nullptr)
-      return Status(Code::kFailedPrecondition, "a client wants TLS, and there is no certificate");
-    TESSERA_ASSIGN_OR_RETURN(auto encrypted,
-                             start_tls(std::move(*plain).release(), std::move(tls), "", deadline_ns));
+    TESSERA_ASSIGN_OR_RETURN(auto encrypted, encrypt(std::move(*plain).release(), secrets, deadline_ns));
     TESSERA_ASSIGN_OR_RETURN(binding, encrypted->channel_binding());
     returned.transport = std::move(encrypted);
   } else {

@@ -8,7 +8,6 @@
 #include "common/fd.h"
 #include "remote/session/preamble.h"
 #include "remote/session/proof.h"
-#include "remote/transport/tls_context.h"
 #include "remote/transport/transport.h"
 
 namespace tessera::remote {
@@ -24,10 +23,9 @@ struct Returned {
   std::unique_ptr<Transport> transport;
 };
 
-// Greets it, does what TLS wants (`tls` may be null where the server has none), and lets it prove the secret,
-// until `deadline_ns` (of monotonic_ns()). After kResume the new secret holds. A client that fails has been
+// Greets it, shakes hands for TLS with a key that the secret makes, and lets it prove the secret, until
+// `deadline_ns` (of monotonic_ns()). After kResume the new secret holds. A client that fails has been
 // told why. Several threads may each serve one; a thread should, as whoever connects may be slow on purpose.
-Result<Returned> accept_returning(Returning connection, SessionSecrets& secrets,
-                                  std::shared_ptr<TlsContext> tls, uint64_t deadline_ns);
+Result<Returned> accept_returning(Returning connection, SessionSecrets& secrets, uint64_t deadline_ns);
 
 }  // namespace tessera::remote

@@ -71,6 +71,11 @@ std::string common_name(X509* certificate) {
   return at < 0 ? "" : text_of(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
 }
 
+// How it ends where only one side has the key: neither has a certificate that the other would take.
+bool lacks_key(int reason) {
+  return reason == SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE || reason == SSL_R_CERTIFICATE_VERIFY_FAILED;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<TlsTransport>> TlsTransport::create(UniqueFd socket,
@@ -115,7 +120,12 @@ Result<unsigned> TlsTransport::handshake() {
     if (!*flushed) return static_cast<unsigned>(kWritable);
     return result == 1 ? 0U : static_cast<unsigned>(kReadable);
   }
-  const long verified = SSL_get_verify_result(ssl_);
+  if (context_->is_by_key() && lacks_key(ERR_GET_REASON(ERR_peek_last_error()))) {
+    return Status::error(Code::kPermissionDenied, "the other side does not have the key: %s",
+                         take_tls_errors().c_str());
+  }
+  // Where there are no certificates it says nothing.
+  const long verified = context_->is_by_key() ? X509_V_OK : SSL_get_verify_result(ssl_);
   if (verified != X509_V_OK) {
     ERR_clear_error();
     return Status::error(Code::kPermissionDenied, "the %s certificate is not accepted: %s",
@@ -123,6 +133,12 @@ Result<unsigned> TlsTransport::handshake() {
                          X509_verify_cert_error_string(verified));
   }
   return failure(result, "shaking hands");
+}
+
+void TlsTransport::forget_key() {
+  const std::lock_guard lock(mutex_);
+  SSL_certs_clear(ssl_);
+  context_->forget_key();
 }
 
 size_t TlsTransport::sealed_bytes() const {

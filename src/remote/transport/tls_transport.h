@@ -40,6 +40,9 @@ class TlsTransport final : public Transport {
   void shutdown() override;
   const char* kind() const override { return "tls"; }
 
+  // What only shaking hands needs: a server's certificate and its key, of this connection and of its context.
+  void forget_key();
+
   int descriptor() const { return ends_.socket; }
   // Both ends compute the same, and nobody between them who ends the encryption does (RFC 9266).
   Result<std::array<std::byte, kBindingBytes>> channel_binding();

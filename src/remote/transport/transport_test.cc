@@ -239,5 +239,67 @@ TEST_P(EveryTransport, ManyShortAnswers) {
   }
 }
 
+TEST(TlsTransport, WithoutItsKeyGoesOnAndShakesNoMoreHands) {
+  Certificates certificates;
+  const auto files = certificates.issue("localhost");
+  const auto trust = TlsContext::client({certificates.ca(), "", ""}).value();
+  const auto own = TlsContext::server({files.certificate, files.key, ""}).value();
+  const auto connect = [&]() -> std::pair<std::unique_ptr<TlsTransport>, std::unique_ptr<TlsTransport>> {
+    auto [client, server] = tcp_pair();
+    return {TlsTransport::create(std::move(client), trust, "127.0.0.1").value(),
+            TlsTransport::create(std::move(server), own, "").value()};
+  };
+  auto [client, server] = connect();
+  ASSERT_TRUE(shake_hands(*client, *server).ok());
+  server->forget_key();
+  std::vector<std::byte> bytes = some_bytes(100'000, 19);
+  for (auto [from, to] : {std::pair(client.get(), server.get()), std::pair(server.get(), client.get())}) {
+    std::jthread sender([&, from = from] { EXPECT_TRUE(send_all(*from, bytes, 20).ok()); });
+    const auto received = receive_all(*to, bytes.size(), 21);
+    ASSERT_TRUE(received.ok()) << received.status().message();
+    EXPECT_TRUE(*received == bytes);
+  }
+  auto [another, same] = connect();
+  EXPECT_FALSE(shake_hands(*another, *same).ok());
+}
+
+// --- By a key that both have
+
+class TlsByKey : public testing::Test {
+ protected:
+  static TlsContext::Key some(int value) {
+    TlsContext::Key key;
+    key.fill(static_cast<std::byte>(value));
+    return key;
+  }
+  // A client that has (name, key), and a server that has the key 2 by the name 1.
+  Status meet(int name, int key) {
+    auto [client, server] = tcp_pair();
+    const auto find = [](ByteSpan said) -> std::optional<TlsContext::Key> {
+      const TlsContext::Key its = some(1);
+      if (!std::equal(said.begin(), said.end(), its.begin(), its.end())) return std::nullopt;
+      return some(2);
+    };
+    client_ = TlsTransport::create(std::move(client),
+                                   TlsContext::client_by_key({some(name), some(key)}).value(), "127.0.0.1")
+                  .value();
+    server_ = TlsTransport::create(std::move(server), TlsContext::server_by_key(find).value(), "").value();
+    return shake_hands(*client_, *server_);
+  }
+
+  std::unique_ptr<TlsTransport> client_, server_;
+};
+
+TEST_F(TlsByKey, BothComputeTheSameBinding) {
+  const Status met = meet(1, 2);
+  ASSERT_TRUE(met.ok()) << met.message();
+  EXPECT_EQ(client_->channel_binding().value(), server_->channel_binding().value());
+  EXPECT_EQ(server_->peer_name(), "");
+}
+TEST_F(TlsByKey, AnotherKeyOrNameIsRefused) {
+  EXPECT_FALSE(meet(1, 3).ok());
+  EXPECT_FALSE(meet(3, 2).ok());
+}
+
 }  // namespace
 }  // namespace tessera::remote

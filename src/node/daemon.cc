@@ -104,11 +104,10 @@ Status Daemon::start() {
   return Status();
 }
 
-std::optional<uint64_t> Daemon::timeout_until_due(std::optional<uint64_t> timeout_ns) const {
-  std::optional<uint64_t> due;
-  auto earlier = [&](std::optional<uint64_t> other) {
-    if (other && (!due || *other < *due)) due = other;
-  };
+// UINT64_MAX: never.
+uint64_t Daemon::rest_due_ns() const {
+  uint64_t due = UINT64_MAX;
+  auto earlier = [&](std::optional<uint64_t> other) { due = std::min(due, other.value_or(UINT64_MAX)); };
   earlier(leases_.next_deadline_ns());
   earlier(monitor_.next_deadline_ns());
   earlier(control_.next_deadline_ns());
@@ -118,15 +117,35 @@ std::optional<uint64_t> Daemon::timeout_until_due(std::optional<uint64_t> timeou
   const auto newcomer = newcomers_.empty() ? connections_.end() : connections_.find(newcomers_.front());
   if (newcomer != connections_.end()) earlier(newcomer->second->connection.accepted_ns() + kFirstMessageNs);
   if (options_.idle_exit_ns != 0) earlier(busy_ns_ + options_.idle_exit_ns);
-  if (!due) return timeout_ns;
-  const uint64_t now_ns = loop_.now_ns();
-  const uint64_t until_due = *due - std::min(*due, now_ns);
+  return due;
+}
+
+std::optional<uint64_t> Daemon::timeout_until_due(std::optional<uint64_t> timeout_ns) {
+  if (!rest_due_ns_) rest_due_ns_ = rest_due_ns();
+  const uint64_t due = std::min(*rest_due_ns_, leases_.next_turn_ns().value_or(UINT64_MAX));
+  if (due == UINT64_MAX) return timeout_ns;
+  const uint64_t until_due = due - std::min(due, loop_.now_ns());
   return timeout_ns ? std::min(*timeout_ns, until_due) : until_due;
 }
 
 Status Daemon::step(std::optional<uint64_t> timeout_ns) {
+  turn_notices_ = 0;
   TESSERA_RETURN_IF_ERROR(loop_.run_once(timeout_until_due(timeout_ns)));
-  uint64_t now_ns = loop_.now_ns();
+  const uint64_t now_ns = loop_.now_ns();
+  if (only_turns(now_ns)) {
+    leases_.take_turns(now_ns);
+  } else {
+    handle_all(now_ns);
+  }
+  return Status();
+}
+
+bool Daemon::only_turns(uint64_t now_ns) const {
+  if (loop_.handled() != turn_notices_ || connections_changed_ || now_ns >= rest_due_ns_) return false;
+  return turn_notices_ > 0 || now_ns >= leases_.next_turn_ns().value_or(UINT64_MAX);
+}
+
+void Daemon::handle_all(uint64_t now_ns) {
   leases_.tick(now_ns);
   monitor_.tick(now_ns);
   control_.tick(now_ns);
@@ -138,7 +157,7 @@ Status Daemon::step(std::optional<uint64_t> timeout_ns) {
   settle_clients();
   const bool remembers = control_.any_gpu_closed(now_ns);
   if (!connections_.empty() || !leases_.ledger().slices().empty() || remembers) busy_ns_ = now_ns;
-  return Status();
+  rest_due_ns_.reset();
 }
 
 bool Daemon::idle_too_long() const {
@@ -221,6 +240,7 @@ Status Daemon::handle_packet(uint64_t id, Connection& connection, ByteSpan packe
   if (auto* control = std::get_if<ControlMessage>(&message.body)) {
     return control_.handle(id, connection, message.request, control->text);
   }
+  if (std::holds_alternative<GateMessage>(message.body)) ++turn_notices_;
   return leases_.handle(connection, message);
 }
 

@@ -78,7 +78,11 @@ class Daemon {
   // connection has changed.
   void settle_clients();
   void drop_silent_clients(uint64_t now_ns);
-  std::optional<uint64_t> timeout_until_due(std::optional<uint64_t> timeout_ns) const;
+  std::optional<uint64_t> timeout_until_due(std::optional<uint64_t> timeout_ns);
+  uint64_t rest_due_ns() const;
+  // Nothing but turns on a GPU has come or is due.
+  bool only_turns(uint64_t now_ns) const;
+  void handle_all(uint64_t now_ns);
 
   EventLoop loop_;
   UniqueFd listener_;
@@ -87,6 +91,10 @@ class Daemon {
   uint64_t next_connection_ = 1;
   std::deque<uint64_t> newcomers_;  // that had said nothing when last looked at, the longest first
   bool connections_changed_ = false;
+  // With many tenants turns are nearly all that wakes the daemon, and it wakes with cold caches: what else
+  // there is to look at is then left alone until it is due. Nothing: not known, as something has happened.
+  std::optional<uint64_t> rest_due_ns_;
+  size_t turn_notices_ = 0;  // handled in this step
   EventLoop::Watch listener_watch_ = 0;
   LeaseService leases_;
   InventoryMonitor monitor_;

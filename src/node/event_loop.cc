@@ -68,6 +68,7 @@ Status EventLoop::run_once(std::optional<uint64_t> timeout_ns) {
   std::array<epoll_event, 64> events;
   const uint64_t now = now_ns();
   time_.expect(timeout_ns && *timeout_ns < UINT64_MAX - now ? now + *timeout_ns : UINT64_MAX);
+  handled_ = 0;
   int count = wait_for_events(epoll_.get(), events, timeout_ns);
   if (count < 0 && errno != EINTR) return Status::from_errno(errno, "cannot wait for events");
   for (int i = 0; i < count; ++i) {
@@ -75,6 +76,7 @@ Status EventLoop::run_once(std::optional<uint64_t> timeout_ns) {
     auto entry = entries_.find(event.data.u64);
     if (entry == entries_.end()) continue;
     Handler handler = entry->second.handler;  // a copy: the handler may unwatch itself
+    ++handled_;
     handler(event.events);
   }
   return Status();

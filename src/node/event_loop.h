@@ -1,6 +1,7 @@
 // epoll with one callback per descriptor, and the daemon's time. Single-threaded.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -43,6 +44,8 @@ class EventLoop {
   // Waits at most `timeout_ns` (nothing: without end) and calls the handlers of what is ready. A handler may
   // unwatch anything, itself included: events of a watch that is gone are dropped.
   Status run_once(std::optional<uint64_t> timeout_ns);
+  // Handlers that the last run_once has called.
+  size_t handled() const { return handled_; }
 
  private:
   struct Entry {
@@ -56,6 +59,7 @@ class EventLoop {
   mutable SteadyTime time_;  // whoever asks for the time moves it on
   std::map<Watch, Entry> entries_;
   Watch next_ = 1;
+  size_t handled_ = 0;
 };
 
 }  // namespace tessera::node

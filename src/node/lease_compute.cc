@@ -64,7 +64,7 @@ void LeaseService::apply(const GateOrders& orders) {
 }
 
 void LeaseService::take_turns(uint64_t now_ns) {
-  const std::optional<uint64_t> due = compute_.next_deadline_ns();
+  const std::optional<uint64_t> due = next_turn_ns();
   if (!due || *due > now_ns) return;
   for (const ComputeBroker::Running& running : compute_.running()) {
     for (LeaseId lease : ledger_.find_slice(running.slice)->leases) {

@@ -446,8 +446,6 @@ std::optional<uint64_t> LeaseService::next_deadline_ns() const {
   if (neighbours && (!next || *neighbours < *next)) next = neighbours;
   if (detached_ > 0 && (!next || next_image_check_ns_ < *next)) next = next_image_check_ns_;
   if (!ledger_.leases().empty() && (!next || next_sample_ns_ < *next)) next = next_sample_ns_;
-  const std::optional<uint64_t> turn = compute_.next_deadline_ns();
-  if (turn && (!next || *turn < *next)) next = turn;
   const std::optional<uint64_t> copies = copies_.next_deadline_ns();
   if (copies && (!next || *copies < *next)) next = copies;
   return next;

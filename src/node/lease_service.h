@@ -204,7 +204,11 @@ class LeaseService {
   void disconnected(Connection& connection);
 
   void tick(uint64_t now_ns);
+  // Of all but turns on a GPU: they come and go hundreds of times a second, and nothing of tick()'s other
+  // work depends on them.
   std::optional<uint64_t> next_deadline_ns() const;
+  void take_turns(uint64_t now_ns);
+  std::optional<uint64_t> next_turn_ns() const { return compute_.next_deadline_ns(); }
 
  private:
   struct LeaseRecord {
@@ -309,7 +313,6 @@ class LeaseService {
   void apply(const Effects& effects);
   void apply(const GateOrders& orders);
   Status gate_notice(const Lease& lease, const GateMessage& message);
-  void take_turns(uint64_t now_ns);
   void sample_use(uint64_t now_ns);
   void hear_all(SliceId slice, uint64_t now_ns);
   uint32_t achieved_permille(SliceId slice, size_t device);

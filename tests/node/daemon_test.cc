@@ -161,6 +161,21 @@ TEST_F(DaemonTest, ASilentProcessDelaysARefusalAndNobodyElse) {
   EXPECT_GE(monotonic_ns() - start_ns, kRecallTimeoutNs);
 }
 
+TEST_F(DaemonTest, TurnsWithoutPauseHideNoOtherDeadline) {
+  Token token = daemon_.open_slice(1000);
+  auto silent = attached(token);
+  auto asks = attached(token);
+  auto busy = attached(daemon_.open_slice(1000, 2));
+  reserve(*silent, 1000, 1000);
+  asks->reserve(300, 300);
+  std::string refusal;
+  EXPECT_TRUE(daemon_.until([&] {
+    busy->send(encode_struct(MessageType::kWake, 0, vgpu::GateNotice{0, 0}));
+    refusal = asks->receive();
+    return !refusal.empty();
+  }));
+}
+
 TEST_F(DaemonTest, AKilledProcessGivesEverythingBackAtOnce) {
   Token token = daemon_.open_slice(1000);
   pid_t child = child_with_lease(token, 1000, [](TestClient&) { return pause(); });

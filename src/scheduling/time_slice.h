@@ -14,7 +14,7 @@ struct SliceLimits {
   Nanoseconds longest_ns = 50 * kMillisecond;
   Nanoseconds switch_ns = 20 * kMicrosecond;          // what handing over costs the GPU
   Nanoseconds round_ns = 40 * kMillisecond;           // in which everyone that waits should have its turn
-  Nanoseconds longest_round_ns = 400 * kMillisecond;  // the same where they are many
+  Nanoseconds longest_round_ns = 520 * kMillisecond;  // the same where they are many
   bool whole_kernels = true;                          // a kernel goes on beyond the end of a slice
 };
 

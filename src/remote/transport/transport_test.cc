@@ -71,7 +71,7 @@ Status shake_hands(TlsTransport& client, TlsTransport& server) {
 }
 
 Pair tls_pair() {
-  static Certificates& certificates = *new Certificates;
+  static Certificates certificates;  // its folder goes with the process
   static const auto files = certificates.issue("localhost");
   auto [client_socket, server_socket] = tcp_pair();
   auto client = TlsTransport::create(std::move(client_socket),

@@ -21,13 +21,13 @@ struct SessionStart {
   std::unique_ptr<Transport> transport;  // null until the client has been answered
   SessionId id{};
   std::unique_ptr<SessionSecrets> secrets;
-  Identity identity;                // without its token
-  std::string wishes;               // JSON from the client, kMostWishesBytes at most: hostile
-  std::string peer;                 // where it connects from, for the log
-  std::string driver;               // the libcuda.so.1 that the session uses: prepare() says which
-  bool checksums = false;           // the client checks what comes, and wants its own to be
-  Bytes32 tenant_key{};             // of what processes of the identity hand each other (session/sealed.h)
-  UniqueFd control;                 // see control.h
+  Identity identity;       // without its token
+  std::string wishes;      // JSON from the client, kMostWishesBytes at most: hostile
+  std::string peer;        // where it connects from, for the log
+  std::string driver;      // the libcuda.so.1 that the session uses: prepare() says which
+  bool checksums = false;  // the client checks what comes, and wants its own to be
+  Bytes32 tenant_key{};    // of what processes of the identity hand each other (session/sealed.h)
+  UniqueFd control;        // see control.h
   std::shared_ptr<SessionBandwidth> bandwidth;  // null: no limit
   cache::ContentCache::Options content;         // what its identity has sent; no directory: nothing is kept
   UniqueFd client;  // a pidfd of the client's process, where it is one of this machine and known

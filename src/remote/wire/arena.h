@@ -19,8 +19,9 @@ class Arena {
   template <typename T>
   T* array(uint64_t count) {
     static_assert(std::is_trivially_copyable_v<T> && alignof(T) <= kAlignment);
-    if (count > kLimitBytes / sizeof(T)) return nullptr;
-    return static_cast<T*>(zeroed(count * sizeof(T)));
+    constexpr size_t kElement = sizeof(T);  // NOLINT(bugprone-sizeof-expression): handles are pointers
+    if (count > kLimitBytes / kElement) return nullptr;
+    return static_cast<T*>(zeroed(count * kElement));
   }
 
   void clear();

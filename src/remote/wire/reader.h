@@ -38,8 +38,9 @@ class Reader {
       *count = 0;
       return nullptr;
     }
-    if (*count > bytes_.size() / sizeof(T)) return fail<T>(count);
-    const ByteSpan field = take(*count * sizeof(T));
+    constexpr size_t kElement = sizeof(T);  // NOLINT(bugprone-sizeof-expression): handles are pointers
+    if (*count > bytes_.size() / kElement) return fail<T>(count);
+    const ByteSpan field = take(*count * kElement);
     T* elements = failed_ ? nullptr : arena_.array<T>(*count);
     if (elements == nullptr) return fail<T>(count);
     if (!field.empty()) memcpy(elements, field.data(), field.size());

@@ -208,6 +208,9 @@ def client_body(c):
                 yield "  request.take_array(reinterpret_cast<%s*>(%s), %s_extent);" % (p.element, p.name, p.name)
             else:
                 yield "  request.%s(%s);" % ("take_device" if p.element == "CUdevice" else "take", p.name)
+                counted = [q for q in c.parameters if q.kind == "out" and q.extent is not None and q.count == "count_of(%s)" % p.name]
+                if counted:
+                    yield "  bound_count(%s, %s_extent, %s);" % (p.name, counted[0].name, " || ".join("%s != nullptr" % q.name for q in counted))
     yield "  return result;\n}"
 
 

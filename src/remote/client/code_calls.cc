@@ -16,6 +16,7 @@
 #include "remote/client/installs.h"
 #include "remote/client/managed_variables.h"
 #include "remote/client/request.h"
+#include "remote/client/servers.h"
 #include "remote/rpc.h"
 #include "remote/wire/content.h"
 
@@ -164,17 +165,22 @@ CUresult library_load_from_file(CUlibrary* library, const char* path, CUjit_opti
   });
 }
 
+void forget_code(unsigned server) {
+  forget_functions();
+  forget_gone_variables(server);
+}
+
 CUresult module_unload(CUmodule module) {
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
   const CUresult result = rpc::cuModuleUnload(false, module);
-  if (result == CUDA_SUCCESS) forget_functions();
+  if (result == CUDA_SUCCESS) forget_code(server_of_handle(module));
   return result;
 }
 
 CUresult library_unload(CUlibrary library) {
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
   const CUresult result = rpc::cuLibraryUnload(false, library);
-  if (result == CUDA_SUCCESS) forget_functions();
+  if (result == CUDA_SUCCESS) forget_code(server_of_handle(library));
   return result;
 }
 

@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <shared_mutex>
+#include <span>
 #include <unordered_map>
 
 namespace tessera::remote {
@@ -38,6 +39,16 @@ ClientFunction* look_up(CUfunction function) {
   return found == functions().known.end() ? nullptr : found->second.get();
 }
 
+// One after the other, and no more than a kernel may have: the program's own are copied by them.
+bool are_sane(std::span<const FunctionParameter> parameters) {
+  uint64_t end = 0;
+  for (const FunctionParameter& one : parameters) {
+    if (one.offset < end) return false;
+    end = uint64_t{one.offset} + one.bytes;
+  }
+  return parameters.size() <= kMaxParameters && end <= kMaxParameterBytes;
+}
+
 }  // namespace
 
 void learn_function(CUfunction function, Request& answer) {
@@ -45,6 +56,7 @@ void learn_function(CUfunction function, Request& answer) {
   learnt->is_known = answer.next_value<uint32_t>() != 0;
   uint64_t count = 0;
   const auto* parameters = answer.next_array<FunctionParameter>(&count);
+  if (!are_sane({parameters, count})) return;
   learnt->info.parameters.assign(parameters, parameters + count);
   std::unique_lock lock(functions().lock);
   functions().known.try_emplace(function, std::move(learnt));

@@ -19,7 +19,8 @@ struct ClientFunction {
   std::string name;       // once it has been asked for
 };
 
-// From an answer that has the fields of a function's description next.
+// From an answer that has the fields of a function's description next. Nothing is learnt of parameters that
+// cannot be.
 void learn_function(CUfunction function, Request& answer);
 // Asks the server where it has not been told. Null where the handle is none.
 ClientFunction* find_function(CUfunction function);

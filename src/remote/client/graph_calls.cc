@@ -1,4 +1,5 @@
 // Nodes of graphs whose parameters hold addresses of the program.
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <mutex>
@@ -304,6 +305,7 @@ CUresult get_alloc_node(CUgraphNode node, CUDA_MEM_ALLOC_NODE_PARAMS* params) {
   NodeMemory& memory = nodes().memory[node];
   memory.access.assign(access, access + count);
   params->accessDescs = count == 0 ? nullptr : memory.access.data();
+  params->accessDescCount = count;
   return result;
 }
 
@@ -318,9 +320,10 @@ CUresult add_conditional_node(CUgraphNode* node, CUgraph graph, const CUgraphNod
   if (result != CUDA_SUCCESS) return result;
   uint64_t graphs = 0;
   const auto* found = request.next_array<CUgraph>(&graphs);
-  // CUDA gives the address of an array that lives as long as the graph.
-  auto* kept = new CUgraph[graphs];
-  if (graphs > 0) memcpy(kept, found, graphs * sizeof(CUgraph));
+  // CUDA gives the address of an array that lives as long as the graph, of as many as were asked for.
+  auto* kept = new CUgraph[params.size]();
+  // NOLINTNEXTLINE(bugprone-sizeof-expression): handles
+  if (graphs > 0) memcpy(kept, found, std::min<uint64_t>(graphs, params.size) * sizeof(CUgraph));
   params.phGraph_out = kept;
   return result;
 }

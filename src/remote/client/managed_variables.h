@@ -8,5 +8,7 @@ namespace tessera::remote {
 // As cuModuleGetGlobal and cuLibraryGetManaged.
 CUresult module_get_global(CUdeviceptr* address, size_t* bytes, CUmodule module, const char* name);
 CUresult library_get_managed(CUdeviceptr* address, size_t* bytes, CUlibrary library, const char* name);
+// Code of that server's has been unloaded, and its variables with it.
+void forget_gone_variables(unsigned server);
 
 }  // namespace tessera::remote

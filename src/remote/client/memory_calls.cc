@@ -12,7 +12,7 @@
 #include "remote/client/contexts.h"
 #include "remote/client/host_ranges.h"
 #include "remote/client/installs.h"
-#include "remote/client/managed_variables.h"
+#include "remote/client/managed_pages.h"
 #include "remote/client/request.h"
 #include "remote/client/servers.h"
 #include "remote/rpc.h"
@@ -52,7 +52,7 @@ CUresult mem_free(CUdeviceptr address) {
   Known::remove_device(address);
   if (is_managed) {
     holder->host().remove(address);
-    munmap(reinterpret_cast<void*>(address), (range.bytes + kPage - 1) / kPage * kPage);
+    managed_pages().remove(address);
   }
   return result;
 }
@@ -221,14 +221,6 @@ CUresult host_get_flags(unsigned int* flags, void* address) {
 
 // --- Managed memory: both sides have it at the server's address.
 
-bool map_managed(CUdeviceptr address, uint64_t bytes) {
-  const uint64_t begin = address / kPage * kPage;
-  const uint64_t span = (address + bytes + kPage - 1) / kPage * kPage - begin;
-  void* got = mmap(reinterpret_cast<void*>(begin), span, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-  return got != MAP_FAILED;
-}
-
 // What the program has where the server's memory would be.
 AddressSpan taken_at(CUdeviceptr address, size_t bytes) {
   const auto mappings = own_mappings();
@@ -245,7 +237,7 @@ CUresult managed_on_both(size_t bytes, unsigned flags, CUdeviceptr* found) {
     request.value<uint64_t>(bytes).value<uint32_t>(flags).array(taken.data(), taken.size());
     if (const CUresult result = request.run(); result != CUDA_SUCCESS) return result;
     *found = request.next_value<CUdeviceptr>();
-    if (map_managed(*found, bytes)) return CUDA_SUCCESS;
+    if (managed_pages().add(*found, bytes)) return CUDA_SUCCESS;
     taken.push_back(taken_at(*found, bytes));
     (void)rpc::cuMemFree_v2(false, *found);
   }
@@ -263,32 +255,6 @@ CUresult alloc_managed(CUdeviceptr* address, size_t bytes, unsigned int flags) {
   session()->host().add(range);
   *address = found;
   return CUDA_SUCCESS;
-}
-
-// A variable of the program's code; where it is managed, the program gets memory of its own for it, as it is
-// now.
-CUresult take_variable(Request& request, CUresult result, CUdeviceptr* address, size_t* bytes) {
-  if (result != CUDA_SUCCESS) return result;
-  const auto found = request.next_value<CUdeviceptr>();
-  const auto size = request.next_value<uint64_t>();
-  const bool is_managed = request.next_value<uint32_t>() != 0;
-  HostRange known;
-  if (is_managed && (found == 0 || size == 0)) return CUDA_ERROR_UNKNOWN;  // no variable is there
-  if (is_managed && !session()->host().find(found, 1, &known)) {
-    uint64_t count = 0;
-    const auto* content = request.next_array<std::byte>(&count);
-    // Several variables may share a page: it is there already then.
-    (void)mmap(reinterpret_cast<void*>(found / kPage * kPage), kPage, PROT_READ | PROT_WRITE,
-               MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-    if (found / kPage != (found + size - 1) / kPage) {
-      (void)map_managed((found / kPage + 1) * kPage, found + size - (found / kPage + 1) * kPage);
-    }
-    if (count == size) memcpy(reinterpret_cast<void*>(found), content, size);
-    session()->host().add({found, size, HostKind::kManaged, 0, found, this_thread().current(), true});
-  }
-  if (address != nullptr) *address = found;
-  if (bytes != nullptr) *bytes = size;
-  return result;
 }
 
 // --- What is known of an address
@@ -362,22 +328,6 @@ CUresult host_get_device_pointer_v1(CUdeviceptr_v1* device, void* address, unsig
 CUresult mem_alloc_host_v1(void** address, unsigned int bytes) { return host_alloc(address, bytes, 0); }
 
 }  // namespace
-
-CUresult module_get_global(CUdeviceptr* address, size_t* bytes, CUmodule module, const char* name) {
-  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
-  if (name == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  Request request(Op::cuModuleGetGlobal_v2, false);
-  const CUresult result = request.value(module).text(name).run();
-  return take_variable(request, result, address, bytes);
-}
-
-CUresult library_get_managed(CUdeviceptr* address, size_t* bytes, CUlibrary library, const char* name) {
-  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
-  if (name == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  Request request(Op::cuLibraryGetManaged, false);
-  const CUresult result = request.value(library).text(name).run();
-  return take_variable(request, result, address, bytes);
-}
 
 Session* find_host_range(uint64_t address, uint64_t bytes, HostRange* range) {
   Session* current = session();

@@ -177,6 +177,7 @@ CUresult stream_get_capture_info_v3(CUstream stream, CUstreamCaptureStatus* stat
   const auto* found = request.next_array<CUgraphNode>(&nodes);
   thread.captured.assign(found, found + nodes);
   const auto* found_edges = request.next_array<CUgraphEdgeData>(&edge_count);
+  if (edge_count != 0 && edge_count != nodes) return CUDA_ERROR_UNKNOWN;  // an edge for each node
   thread.captured_edges.assign(found_edges, found_edges + edge_count);
   if (*status != CU_STREAM_CAPTURE_STATUS_ACTIVE) return result;
   if (id != nullptr) *id = found_id;

@@ -14,6 +14,11 @@ template <std::integral T>
 constexpr uint64_t count_of(const T* count) {
   return count == nullptr ? 0 : static_cast<uint64_t>(*count);
 }
+// How many there are, of an array that had room for so many: no more than were written, whoever says it.
+template <std::integral T>
+constexpr void bound_count(T* count, uint64_t room, bool is_wanted) {
+  if (count != nullptr && is_wanted && count_of(count) > room) *count = static_cast<T>(room);
+}
 constexpr uint64_t less(uint64_t count, uint64_t by) { return count < by ? 0 : count - by; }
 
 // Source: the types that cuda.h names beside each attribute.

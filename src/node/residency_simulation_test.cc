@@ -116,6 +116,15 @@ TEST(ResidencySimulation, FullSizesGetOn) {
   }
 }
 
+// Of five two work at a time, and there is room for two thirds of a third one: so much of each stays, at best,
+// and a turn moves the rest, not all of who goes.
+TEST(ResidencySimulation, WhatIsNeededSoonStays) {
+  const Case what{5, 3056, 8192, 40};
+  const Outcome outcome = play(what, 3600 * kSecond, 3);
+  EXPECT_TRUE(outcome.figures.all_ended);
+  EXPECT_LT(outcome.moved, 4.7) << "5.2 where each turn moves all of one";
+}
+
 // Those that load their data at once do not push each other out in turn, none of them getting on: what two of
 // them need comes from those that began last.
 TEST(ResidencySimulation, WhoGrowsDoesNotDriveOthersRound) {

@@ -77,6 +77,35 @@ bool gives_to(const ResidentTenant& tenant, const std::optional<PlaceInLine>& to
   return !waits || !to || place_in_line(tenant, turns, now_ns) >= *to;
 }
 
+// How many of those that work, the first ones of the order's, have to go for what is needed.
+size_t workers_to_go(std::span<const ResidentTenant> tenants, std::span<const size_t> order, uint64_t least) {
+  uint64_t there = 0;
+  const auto can_give = [&](size_t i) {
+    return spare_bytes(tenants[i]) - std::min(spare_bytes(tenants[i]), tenants[i].stuck_bytes);
+  };
+  for (const size_t i : order) there += works(tenants[i]) ? 0 : can_give(i);
+  size_t go = 0;
+  for (const size_t i : order) {
+    if (there >= least) break;
+    if (!works(tenants[i])) continue;
+    there += can_give(i);
+    ++go;
+  }
+  return go;
+}
+
+// Who has to go anyway does before those that wait: of all that take turns theirs are furthest away. What
+// those have on the GPU stays for them, and is not moved twice.
+void put_leaving_first(std::span<const ResidentTenant> tenants, std::vector<size_t>& order, uint64_t least) {
+  size_t left = workers_to_go(tenants, order, least);
+  std::stable_partition(order.begin(), order.end(), [&](size_t i) {
+    if (!tenants[i].takes_part()) return true;
+    if (!works(tenants[i]) || left == 0) return false;
+    --left;
+    return true;
+  });
+}
+
 }  // namespace
 
 void mark_shares(std::span<ResidentTenant> tenants, uint64_t capacity) {
@@ -160,6 +189,7 @@ std::vector<Victim> choose_victims(std::span<const ResidentTenant> tenants, cons
   }
   const auto key = [&](size_t i) { return rank(tenants[i], turns.end_ns(tenants[i])); };
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return key(a) < key(b); });
+  put_leaving_first(tenants, order, need.least);
   const std::vector<Victim> victims = choose(tenants, order, need, false);
   if (!victims.empty()) return victims;
   std::stable_sort(order.begin(), order.end(),

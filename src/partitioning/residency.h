@@ -122,12 +122,14 @@ struct Need {
   uint64_t most = 0;               // as far as nobody who works has to go for it
   std::optional<size_t> who = {};  // of the tenants; none: somebody whom all make room for
 };
-// Who gives what is needed, of those that may be asked at `now_ns`. First who is out already: those that do
-// not want to come back, then those whose turns are furthest away, who went last. Then who is blocked, those
-// first that came last, and then who is in, first whose turn has been over for longest. Who works with no
-// more than its share is left alone as long as the others have enough, be it that their turns last a while
-// yet. Nobody gives of his minimum. What is stuck is asked for where nothing else is left, of each in its
-// turn. Empty where all of them together have less than the least.
+// Who gives what is needed, of those that may be asked at `now_ns`. First who is out and does not want to
+// come back. Then those that work and have to go, as it cannot be had without them: as few as suffice, first
+// whose turns have been over for longest. Of all that take turns theirs are furthest away now, so what those
+// that wait have on the GPU stays for them (Belady's rule, of a cycle). Then who waits outside, who went last
+// first, and who is blocked, those first that came last. Who works with no more than its share is left alone
+// as long as the others have enough, be it that their turns last a while yet. Nobody gives of his minimum.
+// What is stuck is asked for where nothing else is left, of each in its turn. Empty where all of them
+// together have less than the least.
 std::vector<Victim> choose_victims(std::span<const ResidentTenant> tenants, const Need& need,
                                    const TurnRules& rules, uint64_t now_ns);
 // Whom to ask for what it has and does not use, where nobody can give what is needed: those that work. It

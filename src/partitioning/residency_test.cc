@@ -91,12 +91,15 @@ TEST(TurnLengths, NobodyIsWaitedForLongerThanTheRulesSay) {
   EXPECT_EQ(patient.end_ns(tenants[0]), 1700 * kMs);
 }
 
-TEST(Victims, WhoIsOutAlreadyComesFirst) {
+// 35 cannot be had unless both go that work.
+TEST(Victims, WhoWantsNothingComesFirstAndWhoGoesBeforeWhoWaits) {
   const ResidentTenant tenants[] = {tenant(10, 0), out(10, 500 * kMs, true), tenant(10, 100 * kMs),
                                     out(10, 400 * kMs, false)};
   const auto victims = choose_victims(tenants, Need{.least = 35}, {.turn_ns = 100 * kMs}, 1000 * kMs);
-  EXPECT_EQ(indices(victims), (Indices{3, 1, 0, 2})) << "one that does not want to come back first of all";
+  EXPECT_EQ(indices(victims), (Indices{3, 0, 2, 1})) << "one that does not want to come back first of all";
   EXPECT_EQ(victims.back().bytes, 5u);
+  const auto enough = choose_victims(tenants, Need{.least = 20}, {.turn_ns = 100 * kMs}, 1000 * kMs);
+  EXPECT_EQ(indices(enough), (Indices{3, 1})) << "nobody who works has to go";
 }
 
 TEST(Victims, OfThoseWhoseTurnIsFurthestAway) {
@@ -144,6 +147,18 @@ TEST(Victims, OfWhoWorksNoMoreIsAskedThanMustBe) {
   const auto of_both = choose_victims(tenants, {.least = 15, .most = 30}, {.turn_ns = 0}, 1000 * kMs);
   EXPECT_EQ(indices(of_both), (Indices{0, 1}));
   EXPECT_EQ(of_both[1].bytes, 5u);
+}
+
+// Of five that take turns, two at a time: what the one has that comes next stays where it is, and so does
+// what the others have, as far as all of who goes suffices.
+TEST(Victims, WhoseTurnEndsGivesBeforeThoseWhoseTurnsAreNearer) {
+  const ResidentTenant tenants[] = {tenant(30, 0), tenant(30, 900 * kMs), out(10, 300 * kMs, true),
+                                    out(10, 200 * kMs, true), out(0, 100 * kMs, true)};
+  const TurnRules rules{.turn_ns = 500 * kMs};
+  const auto of_one = choose_victims(tenants, Need{.least = 30, .who = 4}, rules, 1000 * kMs);
+  EXPECT_EQ(indices(of_one), (Indices{0}));
+  const auto of_three = choose_victims(tenants, Need{.least = 35, .who = 4}, rules, 1000 * kMs);
+  EXPECT_EQ(indices(of_three), (Indices{0, 2})) << "who went last comes back last";
 }
 
 TEST(PlaceInLine, WhoseTurnItIsComesBeforeThoseThatWait) {
@@ -216,8 +231,11 @@ TEST(Victims, WhatIsStuckIsAskedForLast) {
   stuck.stuck_bytes = 8;
   const ResidentTenant tenants[] = {stuck, tenant(10, 0)};
   const auto victims = choose_victims(tenants, Need{.least = 5}, {.turn_ns = 0}, 1000 * kMs);
-  EXPECT_EQ(indices(victims), (Indices{0, 1}));
-  EXPECT_EQ(victims[0].bytes, 2u);
+  EXPECT_EQ(indices(victims), (Indices{1}));
+  EXPECT_EQ(victims[0].bytes, 5u);
+  const auto more = choose_victims(tenants, Need{.least = 12}, {.turn_ns = 0}, 1000 * kMs);
+  EXPECT_EQ(indices(more), (Indices{1, 0}));
+  EXPECT_EQ(more[1].bytes, 2u);
   EXPECT_EQ(choose_victims(tenants, Need{.least = 15}, {.turn_ns = 0}, 1000 * kMs).size(), 2u);
   ResidentTenant first = stuck, second = stuck;
   first.stuck_bytes = second.stuck_bytes = 10;

@@ -14,19 +14,24 @@
 
 namespace tessera::memory {
 
-uint64_t HostStore::available_host_bytes() {
-  constexpr size_t kMost = 16 * 1024;
-  auto text = read_file("/proc/meminfo", kMost);
-  if (!text.ok()) return 0;
-  constexpr std::string_view kKey = "MemAvailable:";
-  const size_t at = text->find(kKey);
-  if (at == std::string::npos) return 0;
-  return strtoull(text->c_str() + at + kKey.size(), nullptr, 10) * 1024;
+namespace {
+
+uint64_t bytes_of(const std::string& meminfo, std::string_view key) {
+  const size_t at = meminfo.find(key);
+  return at == std::string::npos ? 0 : strtoull(meminfo.c_str() + at + key.size(), nullptr, 10) * 1024;
 }
 
-HostStore::HostStore(uint64_t slot_bytes, std::optional<uint32_t> numa_node, Filling filling,
-                     Available available)
-    : slot_bytes_(slot_bytes), numa_node_(numa_node), filling_(filling), available_(available) {}
+}  // namespace
+
+HostStore::Memory HostStore::look_at_host() {
+  constexpr size_t kMost = 16 * 1024;
+  const auto text = read_file("/proc/meminfo", kMost);
+  if (!text.ok()) return {};
+  return {bytes_of(*text, "MemAvailable:"), bytes_of(*text, "MemFree:"), bytes_of(*text, "MemTotal:")};
+}
+
+HostStore::HostStore(uint64_t slot_bytes, std::optional<uint32_t> numa_node, Filling filling, Look look)
+    : slot_bytes_(slot_bytes), numa_node_(numa_node), filling_(filling), look_(look) {}
 
 HostStore::~HostStore() {
   for (std::byte* segment : segments_) munmap(segment, kSegmentSlots * slot_bytes_);
@@ -48,13 +53,13 @@ Status HostStore::add_segment() {
   }
   const auto first = static_cast<uint32_t>(segments_.size()) * kSegmentSlots;
   segments_.push_back(static_cast<std::byte*>(memory));
-  for (uint32_t i = kSegmentSlots; i-- > 0;) free_.push_back(first + i);
+  for (uint32_t i = kSegmentSlots; i-- > 0;) empty_.push_back(first + i);
   return Status();
 }
 
 Result<uint32_t> HostStore::take() {
   if (until_look_ == 0) {
-    const uint64_t available = available_();
+    const uint64_t available = look_().available_bytes;
     if (available != 0 && available < kLeaveBytes + kLookEvery * slot_bytes_) {
       return Status::error(Code::kResourceExhausted,
                            "the host has %llu MiB of memory left: none for what is on a device",
@@ -62,17 +67,30 @@ Result<uint32_t> HostStore::take() {
     }
     until_look_ = kLookEvery;
   }
-  if (free_.empty()) TESSERA_RETURN_IF_ERROR(add_segment());
+  if (kept_.empty() && empty_.empty()) TESSERA_RETURN_IF_ERROR(add_segment());
   --until_look_;
   ++used_slots_;
-  const uint32_t slot = free_.back();
-  free_.pop_back();
+  std::vector<uint32_t>& from = kept_.empty() ? empty_ : kept_;
+  const uint32_t slot = from.back();
+  from.pop_back();
   return slot;
 }
 
+bool HostStore::keeps_another() {
+  if (filling_ == Filling::kPartly || kept_.size() * slot_bytes_ < kKeptBytes) return true;
+  if (until_free_look_ == 0) {
+    const Memory memory = look_();
+    has_free_ = memory.free_bytes >= memory.total_bytes / kLittlePart;
+    until_free_look_ = kLookEvery;
+  }
+  --until_free_look_;
+  return has_free_;
+}
+
 void HostStore::give_back(uint32_t slot) {
-  madvise(at(slot), slot_bytes_, MADV_FREE);
-  free_.push_back(slot);
+  const bool keeps = keeps_another();
+  madvise(at(slot), slot_bytes_, keeps ? MADV_FREE : MADV_DONTNEED);
+  (keeps ? kept_ : empty_).push_back(slot);
   --used_slots_;
 }
 

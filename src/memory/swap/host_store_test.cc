@@ -2,12 +2,15 @@
 
 #include <gtest/gtest.h>
 #include <linux/mempolicy.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <string>
+#include <vector>
 
 namespace tessera::memory {
 namespace {
@@ -55,11 +58,42 @@ TEST(HostStore, WhatIsGivenBackIsTheHostsToTakeAndUsedAgain) {
   EXPECT_EQ(store.take().value(), slots.back());
 }
 
+// Of what the slot takes of the host's memory.
+size_t pages_of(const HostStore& store, uint32_t slot, uint64_t slot_bytes) {
+  std::vector<unsigned char> is_there(slot_bytes / static_cast<uint64_t>(sysconf(_SC_PAGESIZE)));
+  EXPECT_EQ(mincore(store.at(slot), slot_bytes, is_there.data()), 0);
+  return static_cast<size_t>(std::count_if(is_there.begin(), is_there.end(), [](auto c) { return c & 1; }));
+}
+
+// How many slots of 128 MiB have memory still when all of them have been given back.
+size_t kept_slots(HostStore::Look look) {
+  constexpr uint64_t kLarge = uint64_t{2} << 20;
+  HostStore store(kLarge, std::nullopt, HostStore::Filling::kWhole, look);
+  std::vector<uint32_t> slots(64);
+  for (uint32_t& slot : slots) {
+    slot = store.take().value();
+    memset(store.at(slot), 0xff, kLarge);
+  }
+  for (const uint32_t slot : slots) store.give_back(slot);
+  return static_cast<size_t>(std::count_if(slots.begin(), slots.end(),
+                                           [&](uint32_t slot) { return pages_of(store, slot, kLarge) > 0; }));
+}
+
+TEST(HostStore, WhatIsGivenBackGoesAtOnceWhereTheHostHasLittleThatIsFree) {
+  const auto poor = [] { return HostStore::Memory{uint64_t{8} << 30, uint64_t{1} << 30, uint64_t{8} << 30}; };
+  const auto rich = [] { return HostStore::Memory{uint64_t{8} << 30, uint64_t{4} << 30, uint64_t{8} << 30}; };
+  EXPECT_EQ(kept_slots(poor), HostStore::kKeptBytes >> 21);
+  if (HostStore::look_at_host().free_bytes > uint64_t{1} << 30) {
+    EXPECT_EQ(kept_slots(rich), 64u);
+  }
+}
+
 TEST(HostStore, LeavesTheHostSomeMemory) {
   constexpr auto kWhole = HostStore::Filling::kWhole;
-  HostStore poor(kSlot, std::nullopt, kWhole, [] { return uint64_t{100} << 20; });
+  HostStore poor(kSlot, std::nullopt, kWhole,
+                 [] { return HostStore::Memory{.available_bytes = uint64_t{100} << 20}; });
   EXPECT_EQ(poor.take().status().code(), Code::kResourceExhausted);
-  HostStore unknown(kSlot, std::nullopt, kWhole, [] { return uint64_t{0}; });
+  HostStore unknown(kSlot, std::nullopt, kWhole, [] { return HostStore::Memory{}; });
   EXPECT_TRUE(unknown.take().ok());
 }
 
@@ -75,7 +109,12 @@ TEST(HostStore, OfANumaNode) {
   EXPECT_TRUE(nowhere.take().ok());
 }
 
-TEST(HostStore, LinuxSaysWhatIsAvailable) { EXPECT_GT(HostStore::available_host_bytes(), uint64_t{1} << 20); }
+TEST(HostStore, LinuxSaysWhatIsAvailable) {
+  const HostStore::Memory memory = HostStore::look_at_host();
+  EXPECT_GT(memory.available_bytes, uint64_t{1} << 20);
+  EXPECT_GT(memory.free_bytes, 0u);
+  EXPECT_GT(memory.total_bytes, memory.free_bytes);
+}
 
 }  // namespace
 }  // namespace tessera::memory

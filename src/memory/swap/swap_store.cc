@@ -59,8 +59,7 @@ class SwapStore::Scratch {
 };
 
 Result<std::unique_ptr<SwapStore>> SwapStore::create(uint64_t granule_bytes, const SwapOptions& options,
-                                                     Budget& budget, HostStore::Available available,
-                                                     bool small_pages) {
+                                                     Budget& budget, HostStore::Look look, bool small_pages) {
   std::unique_ptr<PageCipher> cipher;
   std::unique_ptr<FileStore> file;
   const uint64_t room = round_up(PageCodec::bound(granule_bytes));
@@ -70,8 +69,8 @@ Result<std::unique_ptr<SwapStore>> SwapStore::create(uint64_t granule_bytes, con
   if (!options.directory.empty()) {
     TESSERA_ASSIGN_OR_RETURN(file, FileStore::create(options.directory, room));
   }
-  std::unique_ptr<SwapStore> store(new SwapStore(granule_bytes, options, budget, std::move(cipher),
-                                                 std::move(file), available, small_pages));
+  std::unique_ptr<SwapStore> store(
+      new SwapStore(granule_bytes, options, budget, std::move(cipher), std::move(file), look, small_pages));
   TESSERA_ASSIGN_OR_RETURN(store->fetched_, Scratch::create(room));
   TESSERA_ASSIGN_OR_RETURN(store->encoded_, Scratch::create(room));
   return store;
@@ -79,7 +78,7 @@ Result<std::unique_ptr<SwapStore>> SwapStore::create(uint64_t granule_bytes, con
 
 SwapStore::SwapStore(uint64_t granule_bytes, const SwapOptions& options, Budget& budget,
                      std::unique_ptr<PageCipher> cipher, std::unique_ptr<FileStore> file,
-                     HostStore::Available available, bool small_pages)
+                     HostStore::Look look, bool small_pages)
     : granule_bytes_(granule_bytes),
       options_(options),
       budget_(budget),
@@ -89,7 +88,7 @@ SwapStore::SwapStore(uint64_t granule_bytes, const SwapOptions& options, Budget&
       codec_(file_ != nullptr ? kFileBandwidth : kHostBandwidth, &monotonic_ns, protection_of(options),
              cipher_.get()),
       host_(is_raw() ? granule_bytes : room_bytes_, options.numa_node,
-            is_raw() && !small_pages ? HostStore::Filling::kWhole : HostStore::Filling::kPartly, available) {}
+            is_raw() && !small_pages ? HostStore::Filling::kWhole : HostStore::Filling::kPartly, look) {}
 
 SwapStore::~SwapStore() = default;
 

@@ -38,9 +38,10 @@ class SwapStore {
 
   // `budget` outlives the store. `small_pages`: the device's memory is the host's: what leaves it leaves
   // small pages there, and huge ones for its copy would have to be found beside them.
-  static Result<std::unique_ptr<SwapStore>> create(
-      uint64_t granule_bytes, const SwapOptions& options, Budget& budget,
-      HostStore::Available available = &HostStore::available_host_bytes, bool small_pages = false);
+  static Result<std::unique_ptr<SwapStore>> create(uint64_t granule_bytes, const SwapOptions& options,
+                                                   Budget& budget,
+                                                   HostStore::Look look = &HostStore::look_at_host,
+                                                   bool small_pages = false);
   ~SwapStore();
 
   // Copies of granules between their device and the host's memory, several on their way at a time.
@@ -64,8 +65,8 @@ class SwapStore {
 
  private:
   SwapStore(uint64_t granule_bytes, const SwapOptions& options, Budget& budget,
-            std::unique_ptr<PageCipher> cipher, std::unique_ptr<FileStore> file,
-            HostStore::Available available, bool small_pages);
+            std::unique_ptr<PageCipher> cipher, std::unique_ptr<FileStore> file, HostStore::Look look,
+            bool small_pages);
   // As it is, to be copied back from where it lies.
   bool is_raw() const { return options_.encoding == SwapEncoding::kNone && !options_.encrypt; }
   uint8_t* host_at(uint32_t slot) const { return reinterpret_cast<uint8_t*>(host_.at(slot)); }

@@ -177,7 +177,7 @@ TEST_F(SwapStoreTest, WhereTheHostHasNoMoreItSaysHowFarItCame) {
 }
 
 TEST_F(SwapStoreTest, AHostThatIsShortOfMemoryIsNotTakenMore) {
-  const auto poor = [] { return uint64_t{100} << 20; };
+  const auto poor = [] { return HostStore::Memory{.available_bytes = uint64_t{100} << 20}; };
   auto store =
       std::move(SwapStore::create(kGranule, {SwapEncoding::kNone, false, ""}, budget_, poor)).value();
   std::vector<Bytes> granules = {random_granule(1)};

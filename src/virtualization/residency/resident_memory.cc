@@ -49,9 +49,8 @@ Result<std::unique_ptr<ResidentMemory>> ResidentMemory::create(const cuda::Drive
                                     terms.directory, static_cast<memory::NeighbourUse>(terms.neighbour_use),
                                     account.numa_node(device)};
   TESSERA_ASSIGN_OR_RETURN(
-      made->store_,
-      memory::SwapStore::create(made->granularity(), options, made->budget_,
-                                &memory::HostStore::available_host_bytes, leaves_small_pages(driver)));
+      made->store_, memory::SwapStore::create(made->granularity(), options, made->budget_,
+                                              &memory::HostStore::look_at_host, leaves_small_pages(driver)));
   return made;
 }
 

@@ -116,8 +116,8 @@ TEST(ResidencySimulation, FullSizesGetOn) {
   }
 }
 
-// Of five two work at a time, and there is room for two thirds of a third one: so much of each stays, at best,
-// and a turn moves the rest, not all of who goes.
+// Of five two work at a time, and there is room for two thirds of a third one: so much of each stays, at
+// best, and a turn moves the rest, not all of who goes.
 TEST(ResidencySimulation, WhatIsNeededSoonStays) {
   const Case what{5, 3056, 8192, 40};
   const Outcome outcome = play(what, 3600 * kSecond, 3);

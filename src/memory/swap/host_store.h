@@ -29,7 +29,8 @@ class HostStore {
   // What is left to the host: a store that took its last page would have other programs killed.
   static constexpr uint64_t kLeaveBytes = uint64_t{256} << 20;
   // A host has little free memory where less than one part in so many is; what of slots is kept all the same.
-  static constexpr uint64_t kLittlePart = 4, kKeptBytes = uint64_t{64} << 20;
+  // What is free for long may be dearer than what was just used: as in a virtual machine that gives it back.
+  static constexpr uint64_t kLittlePart = 12, kKeptBytes = uint64_t{64} << 20;
 
   // Whether each slot is filled to its end.
   enum class Filling : uint8_t { kWhole, kPartly };

@@ -80,7 +80,9 @@ size_t kept_slots(HostStore::Look look) {
 }
 
 TEST(HostStore, WhatIsGivenBackGoesAtOnceWhereTheHostHasLittleThatIsFree) {
-  const auto poor = [] { return HostStore::Memory{uint64_t{8} << 30, uint64_t{1} << 30, uint64_t{8} << 30}; };
+  const auto poor = [] {
+    return HostStore::Memory{uint64_t{8} << 30, uint64_t{1} << 30, uint64_t{16} << 30};
+  };
   const auto rich = [] { return HostStore::Memory{uint64_t{8} << 30, uint64_t{4} << 30, uint64_t{8} << 30}; };
   EXPECT_EQ(kept_slots(poor), HostStore::kKeptBytes >> 21);
   if (HostStore::look_at_host().free_bytes > uint64_t{1} << 30) {

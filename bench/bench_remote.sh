@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# bench_remote against a server it starts: calls over the driver that costs nothing, copies over the software GPU, by TCP and shared
-# memory, on all processors and on one.
+# bench_remote against a server it starts: calls and copies over the driver that costs nothing, copies over the software GPU as well,
+# which copies with the same processors, by TCP and shared memory, calls on all processors and on one.
 #   bench_remote.sh [BUILD_FOLDER]
 set -euo pipefail
 build=${1:-build/main}
@@ -10,12 +10,13 @@ trap '[[ -z $server ]] || kill "$server" 2>/dev/null || true; rm -rf "$folder"' 
 # The device of the driver that costs nothing.
 export CUDA_VISIBLE_DEVICES=GPU-00000000-0000-0000-0000-000000000001
 
-measure() { # what, name, address, command before both
-  local what=$1 name=$2 address=$3 driver=$build/null_driver/libcuda.so.1
-  shift 3
-  [[ $what == calls ]] || driver=lib/softgpu/libcuda.so.1
+null_driver=$build/null_driver/libcuda.so.1 software_gpu=lib/softgpu/libcuda.so.1
+
+measure() { # what, name, address, driver, command before both
+  local what=$1 name=$2 address=$3 driver=$4
+  shift 4
   echo "== $what: $name"
-  [[ $what == calls ]] || unset CUDA_VISIBLE_DEVICES
+  [[ $driver == "$null_driver" ]] || unset CUDA_VISIBLE_DEVICES
   "$@" "$build/remote/plain_server" "$address" "$driver" >"$folder/address" &
   server=$!
   for _ in $(seq 50); do
@@ -36,11 +37,13 @@ measure() { # what, name, address, command before both
 for pinned in "env" "taskset -c 0"; do
   name=$([[ $pinned == env ]] && echo "all processors" || echo "one processor")
   # shellcheck disable=SC2086
-  measure calls "TCP, $name" 127.0.0.1:0 $pinned
+  measure calls "TCP, $name" 127.0.0.1:0 "$null_driver" $pinned
   # shellcheck disable=SC2086
-  measure calls "shared memory, $name" "shm:$folder/s" $pinned
+  measure calls "shared memory, $name" "shm:$folder/s" "$null_driver" $pinned
 done
-measure copies "TCP" 127.0.0.1:0 env
-measure copies "shared memory" "shm:$folder/s" env
+measure copies "TCP" 127.0.0.1:0 "$null_driver" env
+measure copies "shared memory" "shm:$folder/s" "$null_driver" env
+measure copies "TCP, software GPU" 127.0.0.1:0 "$software_gpu" env
+measure copies "shared memory, software GPU" "shm:$folder/s" "$software_gpu" env
 echo "== copies: without a wire"
 LD_LIBRARY_PATH=lib/softgpu "$build/bench/bench_remote" copies

@@ -3,6 +3,7 @@
 // the vGPU needs. It has one device, the one that CUDA_VISIBLE_DEVICES names by its UUID, so that it fits
 // whatever inventory the node has.
 #include <atomic>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 
@@ -114,6 +115,21 @@ CUresult cuKernelGetParamInfo(CUkernel, size_t paramIndex, size_t* paramOffset, 
 }
 CUresult cuFuncGetAttribute(int* pi, CUfunction_attribute attrib, CUfunction) {
   *pi = attrib == CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK ? 1024 : 0;
+  return CUDA_SUCCESS;
+}
+// What comes from the device is random, as data that no encoding makes smaller is; memory that has had it
+// before has it still.
+CUresult cuMemcpyDtoHAsync_v2(void* to, CUdeviceptr, size_t bytes, CUstream) {
+  constexpr uint64_t kSeed = 0x9e3779b97f4a7c15u;
+  auto* words = static_cast<uint64_t*>(to);
+  if (bytes < sizeof kSeed || words[0] == kSeed) return CUDA_SUCCESS;
+  uint64_t state = kSeed;
+  for (size_t i = 0; i < bytes / sizeof kSeed; ++i) {
+    words[i] = state;
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+  }
   return CUDA_SUCCESS;
 }
 // Addresses differ, as a driver's do: the vGPU keeps account by them.

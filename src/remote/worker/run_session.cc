@@ -89,6 +89,7 @@ class Returns {
 
 struct Session {
   SessionStart start;
+  std::optional<cache::ContentCache> content;  // none: nothing is kept
   Returns returns;
   std::unique_ptr<Link> link;
   Stripes stripes;
@@ -215,13 +216,13 @@ int run_session(SessionStart start) {
     };
   }
   session.link = std::make_unique<Link>(std::move(session.start.transport), std::move(options));
-  auto& content = *new auto(open_content(session.start));
+  session.content = open_content(session.start);
   std::thread control([&session] { watch_control(session); });
   // Nor is the worker destroyed: calls of it may wait for kernels that never end, and the driver may be about
   // to call functions of the program. The process's end is theirs.
+  cache::ContentCache* const content = session.content ? &*session.content : nullptr;
   auto& worker =
-      *new Worker(*session.link, *driver,
-                  {session.start.tenant_key, true, content ? &*content : nullptr, &session.stripes});
+      *new Worker(*session.link, *driver, {session.start.tenant_key, true, content, &session.stripes});
   const Status ended = worker.run();
   session.is_over.store(true);
   for (auto& stripe : session.each) stripe.returns.end();

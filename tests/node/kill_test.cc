@@ -13,8 +13,9 @@ namespace {
 constexpr uint64_t kLimit = 100'000;
 constexpr uint8_t kSlices = 3;
 constexpr size_t kTogether = 6;
-constexpr size_t kMostRounds = 20;
-constexpr uint64_t kLongestLifeNs = 50'000'000;  // enough to reserve something, under a sanitizer too
+constexpr size_t kMostRounds = 7;
+// At first: enough to reserve something, under a sanitizer too.
+constexpr uint64_t kLongestLifeNs = 50'000'000;
 
 // A process with a life of its own: it ends only by being killed.
 [[noreturn]] void live(const std::string& path, unsigned seed) {
@@ -56,17 +57,19 @@ TEST(Kill, NothingStaysGranted) {
   for (uint8_t i = 1; i <= kSlices; ++i) daemon.open_slice(kLimit, i);
   std::map<pid_t, uint64_t> alive;  // when it is to be killed
   uint64_t most_granted = 0;
-  // On a machine that is busy with other things most die before they have asked for much: then it goes on.
+  // On a machine that is busy with other things most die before they have asked for much: then it goes on,
+  // with lives twice as long each time.
   const auto is_enough = [&](size_t killed) {
     return killed >= kills && (most_granted > kLimit || killed >= kMostRounds * kills);
   };
   for (size_t killed = 0; !is_enough(killed);) {
     uint64_t now_ns = monotonic_ns();
+    const uint64_t longest_ns = kLongestLifeNs << (killed / kills);
     while (alive.size() < kTogether) {
       unsigned seed = dice();
       pid_t child = fork();
       if (child == 0) live(daemon.path(), seed);
-      alive[child] = now_ns + dice() % kLongestLifeNs;
+      alive[child] = now_ns + dice() % longest_ns;
     }
     ASSERT_TRUE((*daemon).step(1'000'000).ok());
     ASSERT_TRUE(daemon.ledger().check().ok()) << daemon.ledger().check().message();

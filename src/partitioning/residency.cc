@@ -190,7 +190,7 @@ std::vector<Victim> choose_victims(std::span<const ResidentTenant> tenants, cons
   const auto key = [&](size_t i) { return rank(tenants[i], turns.end_ns(tenants[i])); };
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return key(a) < key(b); });
   put_leaving_first(tenants, order, need.least);
-  const std::vector<Victim> victims = choose(tenants, order, need, false);
+  std::vector<Victim> victims = choose(tenants, order, need, false);
   if (!victims.empty()) return victims;
   std::stable_sort(order.begin(), order.end(),
                    [&](size_t a, size_t b) { return tenants[a].not_before_ns < tenants[b].not_before_ns; });

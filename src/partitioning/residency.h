@@ -109,6 +109,7 @@ struct PlaceInLine {
   Part part;
   uint64_t since_ns;
 
+  // NOLINTNEXTLINE(modernize-use-nullptr): comparisons are made of it with a literal 0
   auto operator<=>(const PlaceInLine&) const = default;
 };
 PlaceInLine place_in_line(const ResidentTenant& tenant, const TurnLengths& turns, uint64_t now_ns);

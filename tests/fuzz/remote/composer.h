@@ -104,7 +104,7 @@ class Composer {
   Decisions* in_;  // these, but while the world is made
   size_t world_at_ = 0;
   bool makes_world_ = false;
-  bool is_large_ = false;  // payloads may be
+  bool is_large_ = false;      // payloads may be
   std::optional<bool> named_;  // the image, whose bytes follow or not
   std::vector<std::byte> fields_, payload_;
   Writer out_;

@@ -48,7 +48,12 @@ CUresult place_variable(Session& session, uint64_t address, ByteSpan content) {
   return CUDA_SUCCESS;
 }
 
-CUresult take_variable(Request& request, CUresult result, CUdeviceptr* address, size_t* bytes) {
+template <typename Code>
+CUresult get_variable(Op op, CUdeviceptr* address, size_t* bytes, Code code, const char* name) {
+  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
+  if (name == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  Request request(op, false);
+  CUresult result = request.value(code).text(name).run();
   if (result != CUDA_SUCCESS) return result;
   const auto found = request.next_value<CUdeviceptr>();
   const auto size = request.next_value<uint64_t>();
@@ -79,19 +84,11 @@ bool is_there(unsigned server, uint64_t address) {
 }  // namespace
 
 CUresult module_get_global(CUdeviceptr* address, size_t* bytes, CUmodule module, const char* name) {
-  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
-  if (name == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  Request request(Op::cuModuleGetGlobal_v2, false);
-  const CUresult result = request.value(module).text(name).run();
-  return take_variable(request, result, address, bytes);
+  return get_variable(Op::cuModuleGetGlobal_v2, address, bytes, module, name);
 }
 
 CUresult library_get_managed(CUdeviceptr* address, size_t* bytes, CUlibrary library, const char* name) {
-  if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
-  if (name == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  Request request(Op::cuLibraryGetManaged, false);
-  const CUresult result = request.value(library).text(name).run();
-  return take_variable(request, result, address, bytes);
+  return get_variable(Op::cuLibraryGetManaged, address, bytes, library, name);
 }
 
 // Code that is loaded again may have its variables where they were, as they were at first.

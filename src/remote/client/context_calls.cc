@@ -11,6 +11,7 @@
 #include "remote/client/functions.h"
 #include "remote/client/installs.h"
 #include "remote/client/launch.h"
+#include "remote/client/managed_variables.h"
 #include "remote/client/request.h"
 #include "remote/client/servers.h"
 #include "remote/rpc.h"
@@ -134,6 +135,7 @@ CUresult destroy(CUcontext context) {
   if (thread.current() == context) thread.contexts.pop_back();
   thread.told[server_of_handle(context)] = nullptr;
   Known::contexts_were_reset();
+  forget_gone_managed(server_of_handle(context));
   return result;
 }
 
@@ -173,13 +175,18 @@ CUresult primary_reset(CUdevice device) {
   CUcontext context = nullptr;
   if (primary_context_of(device, &context) == CUDA_SUCCESS) context_ended(context);
   const CUresult result = rpc::cuDevicePrimaryCtxReset_v2(false, device);
-  if (result == CUDA_SUCCESS) Known::contexts_were_reset();
+  if (result != CUDA_SUCCESS) return result;
+  Known::contexts_were_reset();
+  forget_gone_managed(server_of_device(device));
   return result;
 }
 
+// The last release is the context's end.
 CUresult primary_release(CUdevice device) {
   if (!is_initialised()) return CUDA_ERROR_NOT_INITIALIZED;
-  return rpc::cuDevicePrimaryCtxRelease_v2(false, device);
+  const CUresult result = rpc::cuDevicePrimaryCtxRelease_v2(false, device);
+  if (result == CUDA_SUCCESS) forget_gone_managed(server_of_device(device));
+  return result;
 }
 
 // Memory of another server is no peer's.

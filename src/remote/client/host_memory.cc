@@ -49,6 +49,15 @@ bool HostMemory::remove(uint64_t address) {
   return true;
 }
 
+std::vector<uint64_t> HostMemory::of(HostKind kind) {
+  std::lock_guard lock(lock_);
+  std::vector<uint64_t> found;
+  for (const auto& [address, kept] : ranges_) {
+    if (kept.range.kind == kind) found.push_back(address);
+  }
+  return found;
+}
+
 bool HostMemory::join_implicit(uint64_t* address, uint64_t* bytes) {
   std::lock_guard lock(lock_);
   uint64_t begin = *address, end = *address + *bytes;

@@ -41,6 +41,8 @@ class HostMemory {
   // Makes [address, address + bytes) one range with all implicit ones that it touches. False where it touches
   // another kind.
   bool join_implicit(uint64_t* address, uint64_t* bytes);
+  // Addresses of those of this kind.
+  std::vector<uint64_t> of(HostKind kind);
   // The range that holds [address, address + bytes), if one does.
   bool find(uint64_t address, uint64_t bytes, HostRange* range);
   // Begins comparing it; true where it was not watched before.

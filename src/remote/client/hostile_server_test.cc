@@ -215,6 +215,28 @@ TEST_F(HostileServer, AManagedVariableIsThereUntilItsCodeIsUnloaded) {
   EXPECT_EQ(first(), 5);
 }
 
+TEST_F(HostileServer, AContextTakesItsManagedMemoryWithIt) {
+  const uint64_t variable = Pages(1).begin();
+  answer_with_a_variable(variable, 64, filled(64, 1));
+  ASSERT_EQ(get_variable(), CUDA_SUCCESS);
+  const uint64_t memory = Pages(1).begin();
+  ASSERT_NE(memory, variable);
+  CUdeviceptr address = 0;
+  answer_with([&](Writer& out) { out.value(memory); });
+  ASSERT_EQ(table_.cuMemAllocManaged(&address, 128, CU_MEM_ATTACH_GLOBAL), CUDA_SUCCESS);
+  ASSERT_TRUE(is_mapped(memory));
+  answer_with([](Writer& out) {  // no address is managed
+    const uint32_t is_managed = 0;
+    out.array(reinterpret_cast<const std::byte*>(&is_managed), sizeof is_managed);
+  });
+  EXPECT_EQ(table_.cuDevicePrimaryCtxReset_v2(0), CUDA_SUCCESS);
+  EXPECT_FALSE(is_mapped(variable));
+  EXPECT_FALSE(is_mapped(memory));
+  answer_with_a_variable(variable, 64, filled(64, 2));
+  EXPECT_EQ(get_variable(), CUDA_SUCCESS);
+  EXPECT_EQ(*reinterpret_cast<const volatile uint8_t*>(variable), 2);
+}
+
 TEST_F(HostileServer, ManagedMemoryTakesNoMemoryThatTheProgramHas) {
   const Pages own(2);
   CUdeviceptr address = 0;

@@ -81,6 +81,13 @@ bool is_there(unsigned server, uint64_t address) {
   return result == CUDA_SUCCESS && is_managed != 0;
 }
 
+bool forget_if_gone(Session& its, uint64_t address) {
+  if (is_there(its.server(), address)) return false;
+  its.host().remove(address);
+  managed_pages().remove(address);
+  return true;
+}
+
 }  // namespace
 
 CUresult module_get_global(CUdeviceptr* address, size_t* bytes, CUmodule module, const char* name) {
@@ -97,11 +104,17 @@ void forget_gone_variables(unsigned server) {
   std::lock_guard lock(variables().lock);
   std::erase_if(variables().known, [&](const auto& one) {
     const auto& [address, variable] = one;
-    if (variable.server != server || its == nullptr || is_there(server, address)) return false;
-    its->host().remove(address);
-    managed_pages().remove(address);
-    return true;
+    return variable.server == server && its != nullptr && forget_if_gone(*its, address);
   });
+}
+
+void forget_gone_managed(unsigned server) {
+  Session* const its = session_of(server);
+  if (its == nullptr) return;
+  std::lock_guard lock(variables().lock);
+  for (const uint64_t address : its->host().of(HostKind::kManaged)) {
+    if (forget_if_gone(*its, address)) variables().known.erase(address);
+  }
 }
 
 }  // namespace tessera::remote

@@ -22,6 +22,7 @@ import asked
 from asked import require
 
 DEVICE, MIB, OVERHEAD = 96, 56, 12  # MiB
+SMALL = 40  # MiB: of three such tenants the neighbour holds all that cannot be on the GPU
 OWN, OWN_LIMIT = 78, 90  # of the neighbour's own tenant: beside it nothing is lent
 PATIENCE = 300  # s
 ALWAYS = ["--swap-neighbour", "always"]
@@ -174,11 +175,11 @@ def check_restart(arguments):
 
 
 def check_kills(arguments):
-    """Whoever is killed while it has something on the neighbour leaves nothing there."""
+    """Whoever is killed while it has something on the neighbour leaves nothing there. (Of larger tenants two could fill the neighbour for good.)"""
     with node(arguments, *ALWAYS):
-        tenants = [Tenant(arguments, number, until=arguments.stop) for number in range(2)]
+        tenants = [Tenant(arguments, number, mib=SMALL, until=arguments.stop) for number in range(2)]
         for number in range(arguments.kills):
-            falls = Tenant(arguments, 10 + number, until=arguments.stop)
+            falls = Tenant(arguments, 10 + number, mib=SMALL, until=arguments.stop)
             asked.wait_until(lambda: falls.on_neighbour() > 0, PATIENCE, lambda: f"{falls.name} is off the GPU: {asked.ps(arguments.tessera)}")
             falls.kill()
         stop(arguments)

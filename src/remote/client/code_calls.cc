@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <span>
 
 #include "common/fd.h"
 #include "common/log.h"
@@ -51,13 +52,20 @@ void give_log(const Options& jit, Request& answer, CUjit_option buffer, CUjit_op
   jit.values[size_at] = reinterpret_cast<void*>(written);
 }
 
-// Damaged headers may say more than there is: then it is no image, and no crash.
+bool read_own(const std::byte* from, std::span<std::byte> to) {
+  const iovec there{to.data(), to.size()};
+  const iovec here{const_cast<std::byte*>(from), to.size()};
+  return process_vm_readv(getpid(), &there, 1, &here, 1, 0) == static_cast<ssize_t>(to.size());
+}
+
+// Damaged headers may say more than there is: then it is no image, and no crash. What is said to be much has
+// its end looked at first: room for it would cost more than all else.
 bool append_readable(ByteSpan piece, std::vector<std::byte>& bytes) {
+  std::byte last;
+  if (!piece.empty() && !read_own(&piece.back(), {&last, 1})) return false;
   const size_t at = bytes.size();
   bytes.resize(at + piece.size());
-  const iovec to{bytes.data() + at, piece.size()};
-  const iovec from{const_cast<std::byte*>(piece.data()), piece.size()};
-  return process_vm_readv(getpid(), &to, 1, &from, 1, 0) == static_cast<ssize_t>(piece.size());
+  return read_own(piece.data(), std::span(bytes).subspan(at));
 }
 
 // Handles come first in the answer, whether the call has succeeded or not; logs follow.

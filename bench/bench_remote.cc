@@ -1,8 +1,10 @@
 // What a GPU across a wire costs its program, beside what the wire itself costs. Run under bench_remote.sh,
 // which starts a server; prints one line a figure. Times are medians of several rounds.
 //
-//   bench_remote [calls|copies|link]
+//   bench_remote [calls|copies|link|apart SERVER_PID]
 //
+// apart: calls, with the program on one processor, and the server and the peer of the raw ping-pong on
+// another. They are put there once they are connected: who begins with one processor does not spin.
 // link: copies of data that compress as they do, one line each: name, seconds to the device, seconds back;
 // and what the encoding that makes it smallest does by itself, in pieces of 1 MiB: its name, how many times
 // less there is of it, bytes a second that it encodes and decodes. bench_remote_link.sh runs it over a link
@@ -25,6 +27,7 @@
 #include <vector>
 
 #include "bench/median.h"
+#include "bench/pinning.h"
 #include "common/clock.h"
 #include "cuda/abi.h"
 #include "cuda/driver_api.h"
@@ -73,6 +76,7 @@ void all(int socket, void* data, size_t bytes, bool sends) {
 // copy.
 struct Raw {
   int socket = -1;
+  pid_t peer = -1;
 
   Raw() {
     const int listener = ::socket(AF_INET, SOCK_STREAM, 0);
@@ -83,27 +87,27 @@ struct Raw {
     if (bind(listener, reinterpret_cast<sockaddr*>(&address), length) != 0 || listen(listener, 1) != 0)
       exit(1);
     getsockname(listener, reinterpret_cast<sockaddr*>(&address), &length);
-    if (fork() == 0) {
-      const int peer = accept(listener, nullptr, nullptr);
+    if ((peer = fork()) == 0) {
+      const int from = accept(listener, nullptr, nullptr);
       const int on = 1;
-      setsockopt(peer, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+      setsockopt(from, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
       std::vector<char> space(1 << 20);
       for (;;) {
         uint64_t head[8];
         for (size_t at = 0; at < sizeof head;) {
-          const ssize_t got = recv(peer, reinterpret_cast<char*>(head) + at, sizeof head - at, 0);
+          const ssize_t got = recv(from, reinterpret_cast<char*>(head) + at, sizeof head - at, 0);
           if (got <= 0) _exit(0);
           at += static_cast<size_t>(got);
         }
         for (uint64_t left = head[0]; left > 0;) {
-          const ssize_t got = recv(peer, space.data(), std::min<uint64_t>(left, space.size()), 0);
+          const ssize_t got = recv(from, space.data(), std::min<uint64_t>(left, space.size()), 0);
           if (got <= 0) _exit(0);
           left -= static_cast<uint64_t>(got);
         }
-        all(peer, head, sizeof head, true);
+        all(from, head, sizeof head, true);
         for (uint64_t left = head[1]; left > 0;) {
           const uint64_t part = std::min<uint64_t>(left, space.size());
-          all(peer, space.data(), part, true);
+          all(from, space.data(), part, true);
           left -= part;
         }
       }
@@ -360,6 +364,17 @@ int main(int argc, char** argv) {
   }
   const Raw raw;
   const Program program;
+  if (what == "apart") {
+    const bool is_apart = argc > 2 && tessera::bench::pin_with_children(getpid(), 0) &&
+                          tessera::bench::pin_with_children(atoi(argv[2]), 1) &&
+                          tessera::bench::pin_with_children(raw.peer, 1);
+    if (!is_apart) {
+      fprintf(stderr, "apart: needs the server's process and a second processor\n");
+      return 1;
+    }
+    calls(program, raw);
+    return 0;
+  }
   if (what != "copies") calls(program, raw);
   if (what != "calls") copies(program, raw);
   return 0;

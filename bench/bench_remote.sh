@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # bench_remote against a server it starts: calls and copies over the driver that costs nothing, copies over the software GPU as well,
-# which copies with the same processors, by TCP and shared memory, calls on all processors and on one.
+# which copies with the same processors, by TCP and shared memory, calls on all processors, on one, and on one for each side.
 #   bench_remote.sh [BUILD_FOLDER]
 set -euo pipefail
 build=${1:-build/main}
@@ -26,7 +26,7 @@ measure() { # what, name, address, driver, command before both
   export TESSERA_SERVER
   TESSERA_SERVER=$(cat "$folder/address")
   [[ $what != calls ]] || LD_LIBRARY_PATH=lib "$@" "$build/bench/remote_connect"
-  LD_LIBRARY_PATH=lib "$@" "$build/bench/bench_remote" "$what"
+  LD_LIBRARY_PATH=lib "$@" "$build/bench/bench_remote" "$what" $([[ $what != apart ]] || echo "$server")
   unset TESSERA_SERVER
   kill "$server"
   wait "$server" 2>/dev/null || true
@@ -41,6 +41,10 @@ for pinned in "env" "taskset -c 0"; do
   # shellcheck disable=SC2086
   measure calls "shared memory, $name" "shm:$folder/s" "$null_driver" $pinned
 done
+if (($(nproc) > 1)); then
+  measure apart "TCP, program and server on a processor each" 127.0.0.1:0 "$null_driver" env
+  measure apart "shared memory, program and server on a processor each" "shm:$folder/s" "$null_driver" env
+fi
 measure copies "TCP" 127.0.0.1:0 "$null_driver" env
 measure copies "shared memory" "shm:$folder/s" "$null_driver" env
 measure copies "TCP, software GPU" 127.0.0.1:0 "$software_gpu" env

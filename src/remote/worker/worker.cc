@@ -386,6 +386,12 @@ Status Worker::tell(Message message, const std::vector<std::byte>& fields, ByteS
 // What kernels have printed and written where the program can see it goes before the answer that says they
 // are done.
 void Worker::bring_host_changes() {
+  bring_host_memory();
+  bring_output(output_, STDOUT_FILENO);
+  if (errors_) bring_output(*errors_, STDERR_FILENO);
+}
+
+void Worker::bring_host_memory() {
   const auto copied = [&](uint64_t address, ByteSpan bytes) {
     std::vector<std::byte> fields;
     Writer writer(fields);
@@ -402,8 +408,6 @@ void Worker::bring_host_changes() {
     (void)tell(Message::kHostChanges, fields, changes.encoded);
   };
   mirrors_.collect(copied, changed);
-  bring_output(output_, STDOUT_FILENO);
-  if (errors_) bring_output(*errors_, STDERR_FILENO);
 }
 
 void Worker::bring_output(CapturedOutput& output, int descriptor) {

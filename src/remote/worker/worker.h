@@ -58,6 +58,7 @@ class Worker {
   void let_others_lead();
   // Before memory of the program is read or an answer is sent that a wait stands behind.
   void bring_host_changes();
+  void bring_host_memory();  // of these without what kernels have printed
   CUresult default_stream(ClientThread& thread, CUstream* stream);
   void set_current(ClientThread& thread, CUcontext context);
   // The thread's contexts on our side are not what we think.

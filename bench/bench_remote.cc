@@ -178,11 +178,13 @@ void print(const char* what, double value, const char* unit) {
 double launches(const Program& program, int threads) {
   constexpr int kEach = 100'000;
   std::vector<CUstream> streams;
+  streams.reserve(static_cast<size_t>(threads));
   for (int i = 0; i < threads; ++i) streams.push_back(Program::new_stream());
   std::vector<double> rounds;
   for (int round = 0; round < kRounds; ++round) {
     const uint64_t start = tessera::monotonic_ns();
     std::vector<std::thread> all;
+    all.reserve(streams.size());
     for (CUstream stream : streams) {
       all.emplace_back([&program, stream] {
         check(cuCtxSetCurrent(program.context), "cuCtxSetCurrent");

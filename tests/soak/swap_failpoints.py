@@ -17,6 +17,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -26,7 +27,8 @@ import mortal  # noqa: E402
 
 # As little as reaches all failpoints: a run is to take little time.
 DEVICE_MIB, TENANTS, MIB, ROUNDS = 80, 3, 64, 1
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0  # far beyond what a run takes where processors are busy: then it hangs
+LENT_S = 15.0  # for something to have gone to the neighbour
 MOST_PASSES = 6  # before the failpoint kills
 # Each way of keeping what is off the GPU has steps of its own.
 NEIGHBOUR = ["--swap-neighbour", "always"]
@@ -39,6 +41,7 @@ class Run:
         self.has_neighbour = way == NEIGHBOUR
         self.options = ["--overcommit", "3", *[folder if word == "." else word for word in way]]
         self.deaths, self.wrong, self.over = 0, [], threading.Event()
+        self.said = tempfile.TemporaryFile()
 
     def start_daemon(self, point=""):
         self.daemon = mortal.start_daemon(self.arguments.bin, point, *self.options)
@@ -59,21 +62,32 @@ class Run:
     def start_tenant(self, number, point="", on=0):
         return subprocess.Popen([os.path.join(self.arguments.bin, "tessera"), "run", "--name", f"t{number}", "--gpu", str(on), "--mem", f"{MIB + 8}MiB", "--",
                                  self.arguments.program, str(MIB), str(ROUNDS), str(number), "fresh"],
-                                env=dict(os.environ, TESSERA_FAILPOINT=point), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+                                env=dict(os.environ, TESSERA_FAILPOINT=point), stdout=subprocess.PIPE, stderr=self.said, text=True)
+
+    def all_said(self):
+        self.said.seek(0)
+        return self.said.read()[-4096:].decode(errors="replace")
 
     def finish(self, tenant, may_die):
         try:
             out, _ = tenant.communicate(timeout=PATIENCE_S)
         except subprocess.TimeoutExpired:
+            shown = self.shown()
             tenant.kill()
-            self.wrong.append(f"a program hangs after {tenant.communicate()[0].splitlines()[-1:]}")
+            self.wrong.append(f"a program hangs after {tenant.communicate()[0].splitlines()[-1:]}: {shown}")
             return
         died = tenant.returncode in (-9, 137)
         self.deaths += died
         if not died or not may_die:
             last = out.splitlines()[-1:] or [""]
             if tenant.returncode != 0 or not last[0].startswith("PASS"):
-                self.wrong.append(f"a program ended with {tenant.returncode}: {last[0]}")
+                self.wrong.append(f"a program ended with {tenant.returncode}: {last[0]} (all of them said: {self.all_said()})")
+
+    def shown(self):
+        try:
+            return asked.slices(os.path.join(self.arguments.bin, "tessera"))
+        except SystemExit as gone:
+            return f"no daemon: {gone}"
 
     def is_empty(self):
         tessera = os.path.join(self.arguments.bin, "tessera")
@@ -83,7 +97,7 @@ class Run:
             return False
 
     def wait_for_lent(self):
-        tessera, deadline = os.path.join(self.arguments.bin, "tessera"), time.monotonic() + PATIENCE_S / 4
+        tessera, deadline = os.path.join(self.arguments.bin, "tessera"), time.monotonic() + LENT_S
         while time.monotonic() < deadline:
             try:
                 if asked.shown(tessera, "gpus")["gpus"][1].get("lent_bytes", 0) > 0:
@@ -107,7 +121,7 @@ class Run:
         while not self.is_empty() and time.monotonic() < deadline:
             time.sleep(0.02)
         if not self.is_empty():
-            self.wrong.append("something is left in the ledger or on the device")
+            self.wrong.append(f"something is left in the ledger or on the device: {self.shown()}")
         self.over.set()
         reviver.join()
         self.daemon.terminate()
@@ -125,7 +139,7 @@ def play_some(arguments, points, first, step):
         point, way = points[number % len(points)], WAYS[number // len(points) % len(WAYS)]
         if ".neighbour." in point:
             way = NEIGHBOUR
-        passes = 1 + dice.randrange(MOST_PASSES if number >= len(points) else 1)
+        passes = 1 + dice.randrange(2) * dice.randrange(MOST_PASSES)  # not all runs pass a point often
         with asked.own_node(SOFTGPU_DEVICES="2" if way == NEIGHBOUR else "1", SOFTGPU_MEMORY=f"{DEVICE_MIB}MiB") as folder:
             run = Run(arguments, folder, f"{point}:{passes}", way)
             run.play()

@@ -1,7 +1,4 @@
 // Modules, libraries, the linker, and the functions in them.
-#include <sys/uio.h>
-#include <unistd.h>
-
 #include <cstring>
 #include <map>
 #include <memory>
@@ -16,6 +13,7 @@
 #include "remote/client/functions.h"
 #include "remote/client/installs.h"
 #include "remote/client/managed_variables.h"
+#include "remote/client/own_memory.h"
 #include "remote/client/request.h"
 #include "remote/client/servers.h"
 #include "remote/rpc.h"
@@ -52,20 +50,14 @@ void give_log(const Options& jit, Request& answer, CUjit_option buffer, CUjit_op
   jit.values[size_at] = reinterpret_cast<void*>(written);
 }
 
-bool read_own(const std::byte* from, std::span<std::byte> to) {
-  const iovec there{to.data(), to.size()};
-  const iovec here{const_cast<std::byte*>(from), to.size()};
-  return process_vm_readv(getpid(), &there, 1, &here, 1, 0) == static_cast<ssize_t>(to.size());
-}
-
 // Damaged headers may say more than there is: then it is no image, and no crash. What is said to be much has
 // its end looked at first: room for it would cost more than all else.
 bool append_readable(ByteSpan piece, std::vector<std::byte>& bytes) {
   std::byte last;
-  if (!piece.empty() && !read_own(&piece.back(), {&last, 1})) return false;
+  if (!piece.empty() && !read_own(reinterpret_cast<uint64_t>(&piece.back()), {&last, 1})) return false;
   const size_t at = bytes.size();
   bytes.resize(at + piece.size());
-  return read_own(piece.data(), std::span(bytes).subspan(at));
+  return read_own(reinterpret_cast<uint64_t>(piece.data()), std::span(bytes).subspan(at));
 }
 
 // Handles come first in the answer, whether the call has succeeded or not; logs follow.

@@ -1,28 +1,12 @@
 #include "remote/client/host_memory.h"
 
-#include <sys/uio.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstring>
 #include <utility>
 
+#include "remote/client/own_memory.h"
+
 namespace tessera::remote {
-namespace {
-
-// Of memory that may be there no more.
-bool read_own(uint64_t address, std::span<std::byte> to) {
-  const iovec here{to.data(), to.size()}, there{reinterpret_cast<void*>(address), to.size()};
-  return process_vm_readv(getpid(), &here, 1, &there, 1, 0) == static_cast<ssize_t>(to.size());
-}
-
-bool write_own(uint64_t address, ByteSpan from) {
-  const iovec here{const_cast<std::byte*>(from.data()), from.size()};
-  const iovec there{reinterpret_cast<void*>(address), from.size()};
-  return process_vm_writev(getpid(), &here, 1, &there, 1, 0) == static_cast<ssize_t>(from.size());
-}
-
-}  // namespace
 
 void HostMemory::add(const HostRange& range, const std::byte* last_known) {
   std::lock_guard lock(lock_);

@@ -46,7 +46,7 @@ Made work() {
   return made;
 }
 
-void check_twice(const char* whose, const std::function<void()>& begin, const std::function<void()>& end) {
+void check_rounds(const char* whose, const std::function<void()>& begin, const std::function<void()>& end) {
   for (int round = 0; round < 3; ++round) {
     begin();
     const Made made = work();
@@ -66,11 +66,11 @@ int main() {
     CU_CHECK(cuDevicePrimaryCtxRetain(&context, device));
     CU_CHECK(cuCtxSetCurrent(context));
   };
-  check_twice("a primary context that is reset", retain,
-              [&] { CU_CHECK(cuDevicePrimaryCtxReset_v2(device)); });
-  check_twice("a primary context that is released", retain,
-              [&] { CU_CHECK(cuDevicePrimaryCtxRelease_v2(device)); });
-  check_twice(
+  check_rounds("a primary context that is reset", retain,
+               [&] { CU_CHECK(cuDevicePrimaryCtxReset_v2(device)); });
+  check_rounds("a primary context that is released", retain,
+               [&] { CU_CHECK(cuDevicePrimaryCtxRelease_v2(device)); });
+  check_rounds(
       "a context that is destroyed", [&] { CU_CHECK(cuCtxCreate_v2(&context, 0, device)); },
       [&] { CU_CHECK(cuCtxDestroy_v2(context)); });
   return check::pass("managed memory ends with its context");
